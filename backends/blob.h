@@ -1,0 +1,129 @@
+/* backends/blob.h - where the bytes of changed files live: a store of numbered blobs, each a real local file.
+ *
+ * A backend is one file plus one row in the registry (registry.c). It knows blobs by id: no path of a guest, no pid, no SQL.
+ * A blob is an ordinary file (or FIFO) of the host, so reads, writes, mmap and locks on it run natively once its
+ * descriptor was handed to a guest.
+ *
+ * Invariant 5 (blob first, row second): cowfs creates the blob, then writes the row that names it; it removes the row,
+ * then the blob. A crash leaves at worst an unreferenced blob, which blob_iterate() shows and cowfs removes.
+ *
+ * All functions are thread-safe. Errors are negative errnos; outputs are untouched on failure. */
+#ifndef BACKENDS_BLOB_H
+#define BACKENDS_BLOB_H
+
+#include "base/util.h"
+
+#include <sys/stat.h>
+
+typedef uint64_t BlobId; /* chosen by cowfs, never 0, never used twice in the life of a store */
+typedef struct BlobStore BlobStore;
+
+/* Where a blob is as a file of the host, for what needs a name: exec, inotify, bind. Valid while the store is open and
+ * the blob exists. dirfd belongs to the store. */
+typedef struct BlobPlace {
+	int dirfd;
+	char name[40];
+} BlobPlace;
+
+enum {
+	BLOB_OPEN_CREATE = 1,	/* make the store if it is not there */
+	BLOB_OPEN_READONLY = 2, /* every changing call answers -EROFS */
+};
+
+typedef struct BlobOps {
+	/* The word before the colon of `--backend`, and whether the bytes survive a reboot. */
+	const char *scheme;
+	bool durable;
+
+	/* Opens the store at `path` (the directory that is this sandbox's alone). *err gets a message for people that
+	 * names the directory, the reason and the way out. -ENOENT (no store, no CREATE), -EACCES, -EROFS, -ENOSPC, -ENOMEM. */
+	int (*open)(const char *path, unsigned flags, BlobStore **out, char **err);
+	/* Releases everything; blobs stay (for a durable backend). NULL is allowed. */
+	void (*close)(BlobStore *store);
+
+	/* A new empty regular file, opened O_RDWR|O_CLOEXEC; mode is given to the file as it is (no umask), with owner
+	 * read and write added. -EEXIST if the id is there, -ENOSPC, -EDQUOT, -EMFILE. *fd is the caller's. */
+	int (*create)(BlobStore *store, BlobId id, mode_t mode, int *fd);
+	/* A new node without content: FIFO (S_IFIFO | mode). -EEXIST, -ENOSPC, -EINVAL for other types. */
+	int (*make_node)(BlobStore *store, BlobId id, mode_t mode);
+	/* Opens an existing blob with open(2) flags (access mode, O_APPEND, O_TRUNC, O_NONBLOCK, O_DIRECT, O_SYNC, O_NOATIME, O_PATH;
+	 * O_CLOEXEC is added, O_CREAT refused with -EINVAL). -ENOENT if the blob is missing: the caller reports damage. May block for
+	 * a FIFO, and (remote backends) while the blob is fetched. */
+	int (*open_blob)(BlobStore *store, BlobId id, int flags, int *fd);
+	/* statx of the blob (mask as in statx(2)); -ENOENT if it is missing. */
+	int (*statx)(BlobStore *store, BlobId id, unsigned mask, struct statx *out);
+	/* What the host keeps of the guest's metadata: times as in utimensat(2), permission bits. Best effort for bits the host
+	 * refuses: -EPERM, which callers may ignore. */
+	int (*utimens)(BlobStore *store, BlobId id, const struct timespec times[2]);
+	int (*chmod)(BlobStore *store, BlobId id, mode_t mode);
+	int (*truncate)(BlobStore *store, BlobId id, uint64_t size);
+	/* Where it is. 0 or -ENOENT (without looking at the disk: -ENOENT only for id 0). */
+	int (*place)(BlobStore *store, BlobId id, BlobPlace *out);
+	/* Removes the name of a blob; guests that hold it open keep their file. A missing blob is success (idempotent). */
+	int (*remove)(BlobStore *store, BlobId id);
+	/* Makes one blob durable (bytes, size and its name in the store). id 0: every blob of the store. */
+	int (*sync)(BlobStore *store, BlobId id);
+	/* Calls `visit` once for every blob present when the call began; stops at the first non-zero answer and returns it. */
+	int (*iterate)(BlobStore *store, int (*visit)(void *ctx, BlobId id), void *ctx);
+} BlobOps;
+
+struct BlobStore {
+	const BlobOps *ops; /* set by ops->open; the backend's own struct embeds this one first */
+};
+
+/* The registry: NULL-terminated rows; a scheme that is not there is NULL. */
+const BlobOps *blob_ops_find(const char *scheme);
+const BlobOps *const *blob_ops_all(void);
+
+/* Callers use these, never store->ops->f. */
+static inline void blob_close(BlobStore *s)
+{
+	if (s)
+		s->ops->close(s);
+}
+static inline int blob_create(BlobStore *s, BlobId id, mode_t mode, int *fd)
+{
+	return s->ops->create(s, id, mode, fd);
+}
+static inline int blob_make_node(BlobStore *s, BlobId id, mode_t mode)
+{
+	return s->ops->make_node(s, id, mode);
+}
+static inline int blob_open(BlobStore *s, BlobId id, int flags, int *fd)
+{
+	return s->ops->open_blob(s, id, flags, fd);
+}
+static inline int blob_statx(BlobStore *s, BlobId id, unsigned mask, struct statx *out)
+{
+	return s->ops->statx(s, id, mask, out);
+}
+static inline int blob_utimens(BlobStore *s, BlobId id, const struct timespec times[2])
+{
+	return s->ops->utimens(s, id, times);
+}
+static inline int blob_chmod(BlobStore *s, BlobId id, mode_t mode)
+{
+	return s->ops->chmod(s, id, mode);
+}
+static inline int blob_truncate(BlobStore *s, BlobId id, uint64_t size)
+{
+	return s->ops->truncate(s, id, size);
+}
+static inline int blob_place(BlobStore *s, BlobId id, BlobPlace *out)
+{
+	return s->ops->place(s, id, out);
+}
+static inline int blob_remove(BlobStore *s, BlobId id)
+{
+	return s->ops->remove(s, id);
+}
+static inline int blob_sync(BlobStore *s, BlobId id)
+{
+	return s->ops->sync(s, id);
+}
+static inline int blob_iterate(BlobStore *s, int (*visit)(void *ctx, BlobId id), void *ctx)
+{
+	return s->ops->iterate(s, visit, ctx);
+}
+
+#endif

@@ -1,0 +1,201 @@
+#include "base/util.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <time.h>
+
+char *bv_asprintf(const char *fmt, ...)
+{
+	va_list ap;
+	char *s = NULL;
+
+	va_start(ap, fmt);
+	if (vasprintf(&s, fmt, ap) < 0)
+		s = NULL;
+	va_end(ap);
+	return s;
+}
+
+int bv_fail(char **err, int code, const char *fmt, ...)
+{
+	va_list ap;
+	char *s = NULL;
+
+	if (!err)
+		return code;
+	va_start(ap, fmt);
+	if (vasprintf(&s, fmt, ap) < 0)
+		s = NULL;
+	va_end(ap);
+	free(*err);
+	*err = s;
+	return code;
+}
+
+ssize_t bv_read_full(int fd, void *buf, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = read(fd, (char *)buf + done, len - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return bv_neg_errno();
+		if (n == 0)
+			break;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+int bv_write_full(int fd, const void *buf, size_t len)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = write(fd, (const char *)buf + done, len - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return bv_neg_errno();
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+ssize_t bv_read_file_at(int dirfd, const char *path, size_t max, char **out)
+{
+	CLEAN_FD int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);
+	CLEAN_FREE char *buf = NULL;
+	size_t len = 0, cap = 0;
+
+	if (fd < 0)
+		return bv_neg_errno();
+	for (;;) {
+		if (len + 1 >= cap) {
+			size_t want = cap ? cap * 2 : 4096;
+			char *bigger = realloc(buf, want);
+			if (!bigger)
+				return -ENOMEM;
+			buf = bigger;
+			cap = want;
+		}
+		ssize_t n = read(fd, buf + len, cap - len - 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return bv_neg_errno();
+		if (n == 0)
+			break;
+		len += (size_t)n;
+		if (len > max)
+			return -EFBIG;
+	}
+	buf[len] = 0;
+	*out = TAKE_PTR(buf);
+	return (ssize_t)len;
+}
+
+int bv_mkdir_all(const char *path)
+{
+	CLEAN_FREE char *p = strdup(path);
+
+	if (!p)
+		return -ENOMEM;
+	for (char *s = p + 1; *s; s++) {
+		if (*s != '/')
+			continue;
+		*s = 0;
+		if (mkdir(p, 0700) < 0 && errno != EEXIST)
+			return bv_neg_errno();
+		*s = '/';
+	}
+	if (mkdir(p, 0700) < 0 && errno != EEXIST)
+		return bv_neg_errno();
+	return 0;
+}
+
+static int remove_children(int dirfd, dev_t dev)
+{
+	DIR *d = fdopendir(dirfd);
+	struct dirent *e;
+	int r = 0;
+
+	if (!d) {
+		r = bv_neg_errno();
+		close(dirfd);
+		return r;
+	}
+	while (r == 0 && (errno = 0, e = readdir(d))) {
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		struct stat st;
+		if (unlinkat(dirfd, e->d_name, 0) == 0)
+			continue;
+		if (errno != EISDIR && errno != EPERM) {
+			r = bv_neg_errno();
+			break;
+		}
+		int child = openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (child < 0) {
+			r = bv_neg_errno();
+			break;
+		}
+		if (fstat(child, &st) < 0 || st.st_dev != dev) {
+			close(child);
+			r = -EXDEV;
+			break;
+		}
+		r = remove_children(child, dev);
+		if (r == 0 && unlinkat(dirfd, e->d_name, AT_REMOVEDIR) < 0)
+			r = bv_neg_errno();
+	}
+	closedir(d);
+	return r;
+}
+
+int bv_remove_tree_at(int dirfd, const char *path)
+{
+	struct stat st;
+	int fd = openat(dirfd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	int r;
+
+	if (fd < 0) {
+		if (errno == ENOENT)
+			return 0;
+		if (errno == ENOTDIR || errno == ELOOP)
+			return unlinkat(dirfd, path, 0) < 0 ? bv_neg_errno() : 0;
+		return bv_neg_errno();
+	}
+	if (fstat(fd, &st) < 0) {
+		r = bv_neg_errno();
+		close(fd);
+		return r;
+	}
+	r = remove_children(fd, st.st_dev); /* closes fd */
+	if (r == 0 && unlinkat(dirfd, path, AT_REMOVEDIR) < 0)
+		r = bv_neg_errno();
+	return r;
+}
+
+static uint64_t clock_ns(clockid_t id)
+{
+	struct timespec t;
+
+	clock_gettime(id, &t);
+	return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
+}
+
+uint64_t bv_now_coarse_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+uint64_t bv_now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
+}

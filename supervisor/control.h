@@ -1,0 +1,32 @@
+/* supervisor/control.h - the protocol between libbvisor and the supervisor process of one sandbox.
+ *
+ * Transport: AF_UNIX SOCK_SEQPACKET, one JSON object a packet, descriptors by SCM_RIGHTS. A body of more than
+ * CONTROL_INLINE bytes travels as the single byte '@' plus a memfd with the body as the first descriptor (at most CONTROL_MAX bytes).
+ * The library starts `bvisor-supervisor` with one end of a socketpair as descriptor 3; that is the first connection. Further clients connect
+ * to SANDBOXDIR/control.sock. Each request carries "op" and "seq" (a number); the answer repeats "seq" and holds "ok": true with its
+ * fields, or "ok": false, "errno": N (positive), "error": "message for people". Answers may come out of order (wait).
+ *
+ * The supervisor ends when: no command runs and no client is connected; or `stop`; then every guest process is killed first.
+ *
+ *  start   (first connection, once) {"dir": SANDBOXDIR, "blobs": "dir:PATH"|"tmpfs:PATH", "db": PATH, "durable": bool,
+ *           "rw": [PATH...], "hide": [PATH...], "ro": bool, "mask": "sync,landlock,..." (features to act as if missing; tests)}
+ *           -> {"pid": supervisor's}. Takes flock(SANDBOXDIR/lock) exclusively: EAGAIN when another supervisor has it.
+ *  spawn   {"argv": [..], "env": ["K=V"..], "cwd": PATH, "tty": bool, "tied": bool} + descriptors stdin, stdout, stderr [, trace]
+ *           tty: descriptor 0 becomes the controlling terminal. tied: killed when this connection closes.
+ *           -> {"id": N, "pid": P}; or errno ENOENT/EACCES/ENOEXEC... of the exec itself, "stage": "exec" (cwd: "stage": "cwd").
+ *           argv[0] without a slash is searched in the PATH of env, inside the sandbox.
+ *  wait    {"id": N} -> {"exit": code} or {"signal": S, "core": bool} when it has ended (kept until asked once by the spawner)
+ *  kill    {"id": N or 0 for every guest, "signal": S} -> {}
+ *  ps      -> {"processes": [{"pid","ppid","id","state","comm","args","start"}]}
+ *  commit  {"durable": bool} -> {} : cowfs_commit, so that a reader of the database sees everything so far
+ *  stats   -> {"calls": {"NAME": N...} of unsupported and refused calls, "features": {...}, "cowfs": {...}}
+ *  stop    -> {} after all guests are dead and the database is closed; then the connection ends.
+ */
+#ifndef SUPERVISOR_CONTROL_H
+#define SUPERVISOR_CONTROL_H
+
+#define CONTROL_INLINE (64 * 1024)
+#define CONTROL_MAX (4 * 1024 * 1024) /* argv + env of a spawn must fit: more is E2BIG */
+#define CONTROL_FD 3
+
+#endif
