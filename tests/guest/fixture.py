@@ -92,6 +92,23 @@ def make_many(root):
             pass
 
 
+def make_touch(root):
+    """For hosttouch.c: a set of objects for each of its rows and ways; and what the runner hides."""
+    for i in range(480):
+        here = root / f"touch/{i:03d}"
+        (here / "dir").mkdir(parents=True)
+        for name in ("lower", "upper", "gone", "aim", "aid", "dir/in"):
+            write(here / name, f"body of {name}\n".encode())
+        try:
+            os.setxattr(here / "lower", "user.old", b"1")
+        except OSError:
+            pass
+        os.symlink("aim", here / "link")
+    write(root / "secret", b"nobody may see this\n", 0o666)
+    (root / "concealed").mkdir()
+    write(root / "concealed/in", b"nor this\n", 0o666)
+
+
 def settle(root):
     """Gives everything the same old times, deepest first."""
     for folder, dirs, files in os.walk(root, topdown=False):
@@ -108,6 +125,8 @@ def build(root, extras=()):
     make_special(root)
     if "many" in extras:
         make_many(root)
+    if "touch" in extras:
+        make_touch(root)
     settle(root)
 
 
