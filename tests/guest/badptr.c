@@ -36,17 +36,21 @@ static const struct Call calls[] = {
 	C(getdents64, DIR_FD, OUT, 1000), C(openat, 999, P, O_RDONLY), C(newfstatat, 999, P, OUT, 0),
 };
 
-static char *page, *unmapped, *readonly, *endless;
+static char *page, *unmapped, *readonly, *endless, *closed;
 
 static void map_pages(void)
 {
-	page = mmap(NULL, 5 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* far below where the kernel puts mappings of its own choice, so that nothing comes into the holes */
+	page = mmap((void *)0x20000000, 7 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	unmapped = page + 4096;
 	munmap(unmapped, 4096);
 	readonly = page + 2 * 4096;
 	endless = page + 3 * 4096;
 	memset(endless, 'a', 4096);
 	munmap(endless + 4096, 4096);
+	closed = page + 5 * 4096; /* mapped without any access: what goes through /proc/PID/mem would not notice */
+	strcpy(closed, "file");
+	mprotect(closed, 4096, PROT_NONE);
 	strcpy(readonly, "file");
 	mprotect(readonly, 4096, PROT_READ);
 }
@@ -71,7 +75,8 @@ static const struct Bad *bad_pointers(size_t *count)
 	all[6] = (struct Bad){"unterminated", endless + 4096 - 4};
 	all[7] = (struct Bad){"read-only", readonly};
 	all[8] = (struct Bad){"last bytes of a page", page + 4096 - 5};
-	*count = 9;
+	all[9] = (struct Bad){"no access", closed};
+	*count = 10;
 	return all;
 }
 
