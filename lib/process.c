@@ -54,14 +54,23 @@ static bool add_strings(cJSON *req, const char *key, const char *const *list)
 	return true;
 }
 
+/* Not normalised: "a/.." may go through a link of the sandbox. A caller in a deleted directory starts in the root. */
+static char *command_cwd(const char *given)
+{
+	CLEAN_FREE char *here = given && given[0] == '/' ? NULL : getcwd(NULL, 0);
+
+	if (given && given[0] == '/')
+		return strdup(given);
+	return given ? bv_asprintf("%s/%s", here ? here : "", given) : strdup(here ? here : "/");
+}
+
 static cJSON *spawn_request(const BvSpawnOptions *o)
 {
-	CLEAN_FREE char *cwd = o->cwd ? strdup(o->cwd) : getcwd(NULL, 0);
+	CLEAN_FREE char *cwd = command_cwd(o->cwd);
 	const char *const *env = o->env ? o->env : (const char *const *)environ;
 	cJSON *req = conn_request("spawn");
 
-	/* A caller in a deleted directory starts the command in the root, as a shell would after `cd /`. */
-	if (req && add_strings(req, "argv", o->argv) && add_strings(req, "env", env) && cJSON_AddStringToObject(req, "cwd", cwd ? cwd : "/") &&
+	if (req && cwd && add_strings(req, "argv", o->argv) && add_strings(req, "env", env) && cJSON_AddStringToObject(req, "cwd", cwd) &&
 	    cJSON_AddBoolToObject(req, "tty", o->flags & BV_SPAWN_TTY) && cJSON_AddBoolToObject(req, "tied", !(o->flags & BV_SPAWN_DETACH)))
 		return req;
 	cJSON_Delete(req);
