@@ -13,6 +13,8 @@
 #ifndef SUPERVISOR_FOREIGN_H
 #define SUPERVISOR_FOREIGN_H
 
+#include <limits.h>
+
 #include "cowfs/cowfs.h"
 #include "supervisor/caller.h"
 #include "supervisor/proctree.h"
