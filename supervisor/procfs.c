@@ -153,6 +153,8 @@ static int check_open(const ProcPath *at, int flags)
 {
 	bool writes = (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 
+	if (at->row->kind == PROC_NS && at->target)
+		return -EACCES;
 	if (flags & O_PATH)
 		return 0;
 	if (kind_of(at) == COW_F_SYMLINK || kind_of(at) == COW_F_MAGIC)
@@ -161,7 +163,7 @@ static int check_open(const ProcPath *at, int flags)
 		return writes ? -EISDIR : 0;
 	if (flags & O_DIRECTORY)
 		return -ENOTDIR;
-	if (at->row->kind == PROC_DENIED || at->row->kind == PROC_NS)
+	if (at->row->kind == PROC_DENIED)
 		return -EACCES;
 	if ((at->row->flags & ROW_OWN) && !at->own)
 		return -EACCES;

@@ -228,7 +228,7 @@ static int check_access(const Foreign *f, const ProcPath *at, int pin, int flags
 {
 	struct statx stx;
 	struct stat st;
-	Held held;
+	Held held = { .flags = -1 };
 
 	if (fstat(pin, &st) < 0 || statx(pin, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &stx) < 0)
 		return bv_neg_errno();
