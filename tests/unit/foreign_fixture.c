@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -26,6 +27,16 @@ static void arrange(const char *file)
 	dup2(keep_p, 8);
 	dup2(keep_r, 9);
 	fcntl(fds[1], F_DUPFD, 40); /* the pipe keeps a writer */
+}
+
+static void swap_for_ever(void)
+{
+	int own = memfd_create("own", 0), file = fcntl(7, F_DUPFD, 60);
+
+	for (;;) {
+		dup2(own, 7);
+		dup2(file, 7);
+	}
 }
 
 static void own_terminal(void)
@@ -63,6 +74,8 @@ static void become_guest(char kind, const char *file, int report)
 	int keep = fcntl(report, F_DUPFD_CLOEXEC, 50);
 	if (write(keep, &self, sizeof(self)) != sizeof(self))
 		_exit(1);
+	if (kind == GUEST_SWAP)
+		swap_for_ever();
 	if (kind == GUEST_FORKED)
 		for (;;)
 			pause();
@@ -268,7 +281,7 @@ pid_t fixture_guest(Fixture *fx, GuestKind kind)
 
 	if (write(fx->to_init, &word, 1) != 1 || read(fx->from_init, &pid, sizeof(pid)) != sizeof(pid))
 		abort();
-	for (int i = 0; kind != GUEST_FORKED && !has_execed(pid); i++) {
+	for (int i = 0; kind != GUEST_FORKED && kind != GUEST_SWAP && !has_execed(pid); i++) {
 		if (i > 2000)
 			abort();
 		nap();

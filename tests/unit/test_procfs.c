@@ -1,4 +1,5 @@
 /* tests/unit/test_procfs.c - each classic way out of a sandbox through /proc is closed, and what programs need is there. */
+#include "supervisor/procfs_internal.h"
 #include "tests/unit/foreign_fixture.h"
 
 #include <setjmp.h>
@@ -309,6 +310,32 @@ static void a_descriptor_is_reopened_with_no_more_access_than_it_has(void **stat
 	assert_string_equal(link_text(c, of(c, c->guest, "fd/7")), "/virtual/blob");
 }
 
+static void swapping_a_descriptor_during_the_open_gains_nothing(void **state)
+{
+	Ctx *c = *state;
+	pid_t guest = fixture_guest(c->fx, GUEST_SWAP);
+	int opened = 0, refused = 0;
+	char path[64];
+	struct stat file, st;
+
+	assert_int_equal(stat(c->fx->file, &file), 0);
+	c->caller = (SupCaller){ .tid = guest, .tgid = guest };
+	snprintf(path, sizeof(path), "%d/fd/7/", (int)guest);
+	for (int i = 0; i < 3000; i++) {
+		CLEAN_FD int fd = -1;
+		int r = c->ops->open(c->fs, &c->req, path, O_RDWR, &fd);
+		if (r == 0) {
+			assert_int_equal(fstat(fd, &st), 0);
+			assert_int_not_equal(st.st_ino, file.st_ino); /* never the file it may only read */
+			opened++;
+		} else {
+			assert_true(r == -EACCES || r == -ENOENT);
+			refused++;
+		}
+	}
+	assert_true(opened > 0 && refused > 0); /* both happened, so the race was run */
+}
+
 static void an_own_pipe_is_reopened_both_ways_and_a_given_one_is_not(void **state)
 {
 	Ctx *c = *state;
@@ -408,6 +435,54 @@ static void texts_do_not_name_the_store(void **state)
 	close(fd);
 }
 
+static void render(Ctx *c, int (*make)(const Foreign *, const ProcPath *, char *, FILE *), const char *name, const char *in, char *out, size_t size)
+{
+	ProcPath at = { .name = name };
+	CLEAN_FREE char *copy = strdup(in);
+
+	assert_int_equal(proctree_get(foreign_proctree(c->fx->foreign), c->guest, &at.ref), 0);
+	memset(out, 0, size);
+	FILE *f = fmemopen(out, size, "w");
+	assert_int_equal(make(c->fx->foreign, &at, copy, f), 0);
+	fclose(f);
+	proctree_put(foreign_proctree(c->fx->foreign), at.ref);
+}
+
+static void mappings_show_virtual_paths(void **state)
+{
+	Ctx *c = *state;
+	char in[2048], out[2048];
+
+	snprintf(in, sizeof(in),
+		 "7f00-7f01 r-xp 00000000 08:01 5      %s\n7f01-7f02 r-xp 00000000 08:01 6      %s/gone (deleted)\n"
+		 "7f02-7f03 rw-p 00000000 00:00 0      [heap]\nSize:   4 kB\n7f03-7f04 rw-s 00000000 00:01 9      /memfd:x (deleted)\n",
+		 c->fx->file, c->fx->scratch);
+	render(c, procfs_render_maps, "smaps", in, out, sizeof(out));
+	assert_string_equal(out, "7f00-7f01 r-xp 00000000 08:01 5      /virtual/blob\n7f01-7f02 r-xp 00000000 08:01 6      (unreachable) (deleted)\n"
+				 "7f02-7f03 rw-p 00000000 00:00 0      [heap]\nSize:   4 kB\n7f03-7f04 rw-s 00000000 00:01 9      /memfd:x (deleted)\n");
+	snprintf(in, sizeof(in), "7f00 default file=%s mapped=1\n7f01 default file=/a\\040b mapped=2\n7f02 default heap\n", c->fx->file);
+	render(c, procfs_render_numa_maps, "numa_maps", in, out, sizeof(out));
+	assert_string_equal(out, "7f00 default file=/virtual/blob mapped=1\n7f01 default file=/a\\040b mapped=2\n7f02 default heap\n");
+}
+
+static void mounts_of_the_store_are_left_out(void **state)
+{
+	Ctx *c = *state;
+	char in[2048], out[2048];
+	const char *s = c->fx->scratch;
+
+	snprintf(in, sizeof(in),
+		 "1 0 8:1 / / rw - ext4 /dev/sda rw\n2 1 0:5 / %s rw - tmpfs none rw\n3 1 0:5 / %s/a rw - tmpfs none rw\n"
+		 "4 1 0:6 / /m rw - overlay o rw,lowerdir=/x:%s/up\n5 1 0:7 / %sx rw - tmpfs none rw\n",
+		 s, s, s, s);
+	render(c, procfs_render_mounts, "mountinfo", in, out, sizeof(out));
+	snprintf(in, sizeof(in), "1 0 8:1 / / rw - ext4 /dev/sda rw\n5 1 0:7 / %sx rw - tmpfs none rw\n", s);
+	assert_string_equal(out, in);
+	snprintf(in, sizeof(in), "device a mounted on %s with fstype nfs\n\tage: 1\ndevice b mounted on /b with fstype nfs\n\tage: 2\n", s);
+	render(c, procfs_render_mounts, "mountstats", in, out, sizeof(out));
+	assert_string_equal(out, "device b mounted on /b with fstype nfs\n\tage: 2\n");
+}
+
 static void a_directory_descriptor_does_not_come_to_mean_another_process(void **state)
 {
 	Ctx *c = *state;
@@ -502,12 +577,15 @@ int main(void)
 		T(cwd_and_exe_are_the_views),
 		T(a_directory_outside_the_view_is_not_reached_by_fd),
 		T(a_descriptor_is_reopened_with_no_more_access_than_it_has),
+		T(swapping_a_descriptor_during_the_open_gains_nothing),
 		T(an_own_pipe_is_reopened_both_ways_and_a_given_one_is_not),
 		T(namespaces_can_be_read_but_not_opened),
 		T(memory_is_the_callers_own_only),
 		T(before_its_exec_a_child_of_init_is_hidden),
 		T(kernel_settings_are_read_only),
 		T(texts_do_not_name_the_store),
+		T(mappings_show_virtual_paths),
+		T(mounts_of_the_store_are_left_out),
 		T(a_directory_descriptor_does_not_come_to_mean_another_process),
 		T(a_reused_pid_is_an_outsider),
 		T(kill_reaches_guests_only),
