@@ -14,7 +14,8 @@ prepare()
 run()
 {
 	npm_env "$PWD/npmcache"
-	npm ci --ignore-scripts 2>&1 | grep -vE '^(npm warn|added)' || true
+	npm ci --ignore-scripts >npm.log 2>&1 || { cat npm.log; return 1; }
+	rm npm.log
 	npx tsc
 	node dist/server.js
 	find node_modules -type f | wc -l

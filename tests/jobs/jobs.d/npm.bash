@@ -45,12 +45,15 @@ prepare()
 	npm install --ignore-scripts >&2
 	! grep -q '"resolved"' package-lock.json
 	rm -rf node_modules
+	npm ci --ignore-scripts >&2
+	rm -rf node_modules
 }
 
 run()
 {
 	npm_env "$PWD/npmcache"
-	npm ci --offline --ignore-scripts 2>&1 | grep -vE '^(npm warn|added)' || true
+	npm ci --prefer-offline --ignore-scripts >npm.log 2>&1 || { cat npm.log; return 1; }
+	rm npm.log
 	npx tsc
 	node dist/server.js
 	npx webpack --mode production --entry ./dist/greet.js -o bundle --no-stats
