@@ -1,6 +1,5 @@
 """The supervisor's memory: proportional set size at rest, and what each changed file adds."""
 
-import os
 import subprocess
 import time
 
@@ -37,6 +36,6 @@ def measure_memory(sandbox, tree, table):
     finally:
         process.stdin.close()
         process.wait()
-    table.add("supervisor at rest, PSS (MiB)", 0.0, at_rest / 1024, at_rest / 1024, 6.0, "Mi", "absolute size")
+    table.add("supervisor at rest, PSS (MiB)", 0.0, at_rest / 1024, at_rest / 1024, 6.0, "Mi", "the size itself")
     each = (full - at_rest) * 1024 / FILES
-    table.add(f"per changed file of {FILES}, PSS (bytes)", 0.0, each, each, 600.0, "B", "absolute size")
+    table.add(f"per changed file of {FILES}, PSS (bytes)", 0.0, each, each, 600.0, "B", "the size itself")
