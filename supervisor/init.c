@@ -292,9 +292,9 @@ typedef struct Self {
 static void tell(Self *self, InitEvent e)
 {
 	if (e.fd >= 0)
-		(void)send_fds(self->sock, &e, sizeof e, &e.fd, 1);
+		IGNORE_RESULT(send_fds(self->sock, &e, sizeof e, &e.fd, 1));
 	else
-		(void)send_fds(self->sock, &e, sizeof e, NULL, 0);
+		IGNORE_RESULT(send_fds(self->sock, &e, sizeof e, NULL, 0));
 }
 
 /* One number from the child. 0: got it; -EPIPE: the pipe closed; -ESRCH: the child died (the pipe may still be open in our shared table). */

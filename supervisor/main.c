@@ -290,7 +290,7 @@ static void tell_start(const Start *st, int r)
 		cJSON_AddNumberToObject(o, "errno", -r);
 		cJSON_AddStringToObject(o, "error", st->error ? st->error : strerror(-r));
 	}
-	(void)packet_send(CONTROL_FD, o);
+	IGNORE_RESULT(packet_send(CONTROL_FD, o));
 }
 
 int main(void)
@@ -311,6 +311,6 @@ int main(void)
 	foreign_free(sup.foreign);
 	tasks_free(sup.tasks);
 	if (sup.run_dir[0])
-		(void)bv_remove_tree_at(AT_FDCWD, sup.run_dir);
+		IGNORE_RESULT(bv_remove_tree_at(AT_FDCWD, sup.run_dir));
 	return r < 0 ? 1 : 0;
 }

@@ -63,7 +63,7 @@ cJSON *ps_json(Supervisor *sup)
 	cJSON *o = cJSON_CreateObject();
 	Listing l = {sup, cJSON_AddArrayToObject(o, "processes")};
 
-	(void)proctree_list(sup->tree, add_process, &l);
+	IGNORE_RESULT(proctree_list(sup->tree, add_process, &l));
 	return o;
 }
 

@@ -123,29 +123,29 @@ static void request_spawn(Server *s, int client, double seq, Packet *p)
 	const char *cwd_path = json_string(p->json, "cwd", "/");
 
 	if (s->stopping || !argv || !env || !argv[0] || p->n_fds < 3) {
-		(void)refuse(client, seq, s->stopping ? ESHUTDOWN : EINVAL, NULL, NULL);
+		IGNORE_RESULT(refuse(client, seq, s->stopping ? ESHUTDOWN : EINVAL, NULL, NULL));
 		return;
 	}
 	CLEAN_FD int cwd = open_cwd(sup, cwd_path);
 	if (cwd < 0) {
-		(void)refuse(client, seq, cwd, "cwd", NULL);
+		IGNORE_RESULT(refuse(client, seq, cwd, "cwd", NULL));
 		return;
 	}
 	Command *c = calloc(1, sizeof *c);
 	if (!c) {
-		(void)refuse(client, seq, ENOMEM, NULL, NULL);
+		IGNORE_RESULT(refuse(client, seq, ENOMEM, NULL, NULL));
 		return;
 	}
 	*c = (Command){.id = ++sup->next_id, .tied = json_bool(p->json, "tied", false), .client = client, .waiter = client, .wait_seq = seq, .waiting = true};
 	if (p->n_fds > 3)
 		c->trace = fdopen(dup(p->fds[3]), "we");
 	for (int i = 0; i < 3; i++)
-		(void)foreign_add_terminal(sup->foreign, p->fds[i]); /* ENOTTY: no terminal, fine */
+		IGNORE_RESULT(foreign_add_terminal(sup->foreign, p->fds[i])); /* ENOTTY: no terminal, fine */
 	mode_t mask = (mode_t)json_number(p->json, "umask", 022) & 0777;
 	int fds[4] = {p->fds[0], p->fds[1], p->fds[2], cwd};
 	int r = init_spawn(sup->init, c->id, tty ? SPAWN_TTY : 0, mask, argv, env, fds);
 	if (r < 0) {
-		(void)refuse(client, seq, r, NULL, NULL);
+		IGNORE_RESULT(refuse(client, seq, r, NULL, NULL));
 		if (c->trace)
 			fclose(c->trace);
 		free(c);
@@ -160,7 +160,7 @@ static void request_wait(Server *s, int client, double seq, Packet *p)
 	Command *c = find_command(s->sup, (unsigned)json_number(p->json, "id", 0));
 
 	if (!c || c->waiting) {
-		(void)refuse(client, seq, ECHILD, NULL, NULL);
+		IGNORE_RESULT(refuse(client, seq, ECHILD, NULL, NULL));
 		return;
 	}
 	c->waiting = true;
@@ -179,7 +179,7 @@ static int signal_one(void *ctx, pid_t pid)
 {
 	SignalAll *a = ctx;
 
-	(void)proctree_kill(a->tree, pid, a->sig);
+	IGNORE_RESULT(proctree_kill(a->tree, pid, a->sig));
 	return 0;
 }
 
@@ -191,18 +191,18 @@ static void request_kill(Server *s, int client, double seq, Packet *p)
 	Command *c = id ? find_command(s->sup, id) : NULL;
 
 	if (sig < 0 || sig > SIGRTMAX) {
-		(void)refuse(client, seq, EINVAL, NULL, NULL);
+		IGNORE_RESULT(refuse(client, seq, EINVAL, NULL, NULL));
 	} else if (id && (!c || c->ended || c->pid == 0)) {
-		(void)refuse(client, seq, ESRCH, NULL, NULL);
+		IGNORE_RESULT(refuse(client, seq, ESRCH, NULL, NULL));
 	} else if (id) {
 		if (kill(-c->pid, sig) < 0 && kill(c->pid, sig) < 0)
-			(void)refuse(client, seq, errno, NULL, NULL);
+			IGNORE_RESULT(refuse(client, seq, errno, NULL, NULL));
 		else
-			(void)answer(client, seq, cJSON_CreateObject());
+			IGNORE_RESULT(answer(client, seq, cJSON_CreateObject()));
 	} else {
 		SignalAll a = {s->sup->tree, sig};
-		(void)proctree_list(s->sup->tree, signal_one, &a);
-		(void)answer(client, seq, cJSON_CreateObject());
+		IGNORE_RESULT(proctree_list(s->sup->tree, signal_one, &a));
+		IGNORE_RESULT(answer(client, seq, cJSON_CreateObject()));
 	}
 }
 
@@ -211,9 +211,9 @@ static void request_commit(Server *s, int client, double seq, Packet *p)
 	int r = cowfs_commit(s->sup->fs, json_bool(p->json, "durable", false));
 
 	if (r < 0)
-		(void)refuse(client, seq, r, NULL, NULL);
+		IGNORE_RESULT(refuse(client, seq, r, NULL, NULL));
 	else
-		(void)answer(client, seq, cJSON_CreateObject());
+		IGNORE_RESULT(answer(client, seq, cJSON_CreateObject()));
 }
 
 static void begin_stop(Server *s)
@@ -244,15 +244,15 @@ static void serve_request(Server *s, int client, Packet *p)
 	else if (strcmp(op, "kill") == 0)
 		request_kill(s, client, seq, p);
 	else if (strcmp(op, "ps") == 0)
-		(void)answer(client, seq, ps_json(s->sup));
+		IGNORE_RESULT(answer(client, seq, ps_json(s->sup)));
 	else if (strcmp(op, "commit") == 0)
 		request_commit(s, client, seq, p);
 	else if (strcmp(op, "stats") == 0)
-		(void)answer(client, seq, stats_json(s->sup));
+		IGNORE_RESULT(answer(client, seq, stats_json(s->sup)));
 	else if (strcmp(op, "stop") == 0)
 		request_stop(s, client, seq);
 	else
-		(void)refuse(client, seq, ENOSYS, NULL, "unknown request: library and supervisor are of different versions");
+		IGNORE_RESULT(refuse(client, seq, ENOSYS, NULL, "unknown request: library and supervisor are of different versions"));
 }
 
 /* ---- connections ---- */
@@ -310,7 +310,7 @@ static void on_started(Server *s, const InitEvent *e)
 		return;
 	c->waiting = false;
 	if (e->error) {
-		(void)refuse(c->waiter, c->wait_seq, e->error, "exec", NULL);
+		IGNORE_RESULT(refuse(c->waiter, c->wait_seq, e->error, "exec", NULL));
 		c->ended = true;
 		c->client = -1;
 		if (c->listener) {
@@ -324,7 +324,7 @@ static void on_started(Server *s, const InitEvent *e)
 	cJSON *o = cJSON_CreateObject();
 	cJSON_AddNumberToObject(o, "id", c->id);
 	cJSON_AddNumberToObject(o, "pid", c->pid);
-	(void)answer(c->waiter, c->wait_seq, o);
+	IGNORE_RESULT(answer(c->waiter, c->wait_seq, o));
 }
 
 static void on_exited(Server *s, const InitEvent *e)
@@ -466,9 +466,9 @@ int server_run(Supervisor *sup, int first_fd, int listen_fd)
 	int r = cowfs_commit(sup->fs, true);
 	if (s.stop_client >= 0) {
 		if (r < 0)
-			(void)refuse(s.stop_client, s.stop_seq, r, NULL, NULL);
+			IGNORE_RESULT(refuse(s.stop_client, s.stop_seq, r, NULL, NULL));
 		else
-			(void)answer(s.stop_client, s.stop_seq, cJSON_CreateObject());
+			IGNORE_RESULT(answer(s.stop_client, s.stop_seq, cJSON_CreateObject()));
 	}
 	close(listen_fd);
 	return r;

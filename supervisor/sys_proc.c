@@ -80,13 +80,13 @@ int sys_kill(Call *call)
 		if (k.sig < 0 || k.sig > SIGRTMAX)
 			return -EINVAL;
 		k.self = caller_tgid(&call->caller);
-		proctree_list(call->sup->tree, kill_one, &k);
+		IGNORE_RESULT(proctree_list(call->sup->tree, kill_one, &k));
 		return k.sent ? 0 : k.found ? k.error : -ESRCH;
 	}
 	if (pid == INT32_MIN)
 		return -ESRCH;
 	k.pgid = -pid;
-	proctree_list(call->sup->tree, kill_one, &k);
+	IGNORE_RESULT(proctree_list(call->sup->tree, kill_one, &k));
 	return k.found ? CALL_CONTINUE : -ESRCH;
 }
 
@@ -105,7 +105,7 @@ int sys_priority(Call *call)
 	if (who == 0 || which < 0 || which > user)
 		return CALL_CONTINUE;
 	if (which == group) {
-		proctree_list(call->sup->tree, kill_one, &k);
+		IGNORE_RESULT(proctree_list(call->sup->tree, kill_one, &k));
 		return k.found ? CALL_CONTINUE : -ESRCH;
 	}
 	return ours(call, who) ? CALL_CONTINUE : -ESRCH;
