@@ -50,6 +50,7 @@ static const Command commands[] = {
 	 cmd_rm},
 	{"stats", "[--json] [NAME]", "Show counters of a running sandbox (JSON): unsupported calls, features, objects",
 	 JSON_OPTION HELP_OPTION, cmd_stats},
+	{"doctor", "[--json]", "Try, really, what bvisor needs of this machine; exit code 0 only if it can run here", JSON_OPTION HELP_OPTION, cmd_doctor},
 };
 
 static const Command *find_command(const char *name)
