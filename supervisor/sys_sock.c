@@ -425,7 +425,8 @@ int sys_sockname(Call *call)
 	bool peer = call->nr == __NR_getpeername;
 	if ((peer ? getpeername : getsockname)(sock, (struct sockaddr *)&a.ss, &a.len) < 0)
 		return bv_neg_errno();
-	unprefix_abstract(call->sup, &a);
+	if (is_unix_abstract(&a))
+		unprefix_abstract(call->sup, &a);
 	if (is_unix_path(&a)) {
 		struct sockaddr_un un = {.sun_family = AF_UNIX};
 		unix_path(&a, path);
