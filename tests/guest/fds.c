@@ -22,7 +22,7 @@ static void numbers(void)
 	ERR(dup2(999, 60));
 	int cloexec = open("file", O_RDONLY | O_CLOEXEC);
 	VAL(fcntl(cloexec, F_GETFD));
-	VAL(fcntl(fresh, F_GETFL) & ~O_LARGEFILE & ~0100000);
+	VAL(fcntl(fresh, F_GETFL) & (O_ACCMODE | O_APPEND | O_NONBLOCK));
 	VAL(write(50, "via dup", 7));
 	VAL(lseek(fresh, 0, SEEK_CUR));
 	ERR(fcntl(fresh, F_SETFL, O_APPEND));

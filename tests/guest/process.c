@@ -83,11 +83,11 @@ static void orphans(void)
 	ERR(pipe(pipes));
 	pid_t pid = fork();
 	if (pid == 0) {
+		pid_t leader = getpid();
 		setsid();
 		pid_t daemon = fork();
 		if (daemon == 0) {
-			pid_t parent = getppid();
-			while (getppid() == parent && parent != 1)
+			while (getppid() == leader)
 				nap_ms(5);
 			seen = getppid();
 			put("daemon-was-here", "x");
@@ -101,11 +101,12 @@ static void orphans(void)
 	TRUTH(read(pipes[0], &seen, sizeof(seen)) == sizeof(seen) && seen > 0 && seen != pid);
 	look("daemon-was-here");
 	ERR(prctl(PR_SET_CHILD_SUBREAPER, 1));
+	pid_t parent = getpid();
 	pid = fork();
 	if (pid == 0) {
 		if (fork() == 0) {
 			nap_ms(50);
-			_exit(getppid() == seen ? 1 : 31);
+			_exit(getppid() == parent ? 31 : 1);
 		}
 		_exit(0);
 	}

@@ -164,6 +164,13 @@ static void expect(const char *name, long r, bool refused)
 	status = 1;
 }
 
+/* The call comes first: the condition looks at its errno. */
+#define EXPECT(name, call, condition) \
+	do { \
+		long result_ = (call); \
+		expect(name, result_, condition); \
+	} while (0)
+
 static bool denied(void)
 {
 	return errno == EPERM || errno == ENOSYS || errno == EACCES || errno == EOPNOTSUPP;
@@ -185,14 +192,14 @@ static void plain_calls(void)
 
 static void devices(void)
 {
-	expect("mknod char", mknod("char", S_IFCHR | 0666, makedev(1, 3)), errno == EPERM);
-	expect("mknod block", mknodat(AT_FDCWD, "block", S_IFBLK | 0666, makedev(8, 0)), errno == EPERM);
-	expect("open of a block device", open("/dev/sda", O_RDONLY), errno == ENOENT);
-	expect("open of /dev/mem", open("/dev/mem", O_RDONLY), errno == ENOENT || errno == EPERM || errno == EACCES);
-	expect("open of /dev/kmsg", open("/dev/kmsg", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES);
-	expect("open of /proc/sysrq-trigger", open("/proc/sysrq-trigger", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES);
-	expect("open of /proc/sys/kernel/core_pattern", open("/proc/sys/kernel/core_pattern", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES || errno == EROFS);
-	expect("open of /sys/power/state", open("/sys/power/state", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES || errno == EROFS);
+	EXPECT("mknod char", mknod("char", S_IFCHR | 0666, makedev(1, 3)), errno == EPERM);
+	EXPECT("mknod block", mknodat(AT_FDCWD, "block", S_IFBLK | 0666, makedev(8, 0)), errno == EPERM);
+	EXPECT("open of a block device", open("/dev/sda", O_RDONLY), errno == ENOENT);
+	EXPECT("open of /dev/mem", open("/dev/mem", O_RDONLY), errno == ENOENT || errno == EPERM || errno == EACCES);
+	EXPECT("open of /dev/kmsg", open("/dev/kmsg", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES);
+	EXPECT("open of /proc/sysrq-trigger", open("/proc/sysrq-trigger", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES);
+	EXPECT("open of /proc/sys/kernel/core_pattern", open("/proc/sys/kernel/core_pattern", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES || errno == EROFS);
+	EXPECT("open of /sys/power/state", open("/sys/power/state", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES || errno == EROFS);
 }
 
 /* Namespaces by the calls that also make processes; clone3 is not there at all, so that the C library falls back to clone. */
@@ -203,40 +210,40 @@ static void processes(void)
 
 	if (pid == 0)
 		_exit(0);
-	expect("clone3 CLONE_NEWUSER", pid, errno == ENOSYS || errno == EPERM);
+	EXPECT("clone3 CLONE_NEWUSER", pid, errno == ENOSYS || errno == EPERM);
 	const unsigned long flags[] = {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP};
 	for (size_t i = 0; i < COUNT(flags); i++) {
 		pid = syscall(__NR_clone, flags[i] | SIGCHLD, 0, 0, 0, 0);
 		if (pid == 0)
 			_exit(0);
-		expect("clone of a namespace", pid, errno == EPERM);
+		EXPECT("clone of a namespace", pid, errno == EPERM);
 	}
 }
 
 /* Processes outside of the sandbox do not exist: pid 1 and the supervisor's parent. Signal 0 does no harm. */
 static void outside(void)
 {
-	expect("kill 1", kill(1, 0), errno == ESRCH || errno == EPERM);
-	expect("tgkill 1", syscall(__NR_tgkill, 1, 1, 0), errno == ESRCH || errno == EPERM);
-	expect("tkill 1", syscall(__NR_tkill, 1, 0), errno == ESRCH || errno == EPERM);
-	expect("rt_sigqueueinfo 1", syscall(__NR_rt_sigqueueinfo, 1, 0, 0), denied() || errno == ESRCH);
-	expect("pidfd_open 1", syscall(__NR_pidfd_open, 1, 0), errno == ESRCH || errno == EPERM);
-	expect("open /proc/1/environ", open("/proc/1/environ", O_RDONLY), errno == ENOENT);
-	expect("open /proc/1/root/etc/passwd", open("/proc/1/root/etc/passwd", O_RDONLY), errno == ENOENT);
-	expect("open /proc/1/mem", open("/proc/1/mem", O_RDWR), errno == ENOENT);
-	expect("prlimit 1", syscall(__NR_prlimit64, 1, 7, NULL, NULL), errno == ESRCH || errno == EPERM);
-	expect("setpriority 1", syscall(__NR_setpriority, 0, 1, 0), errno == ESRCH || errno == EPERM);
-	expect("sched_setaffinity 1", syscall(__NR_sched_setaffinity, 1, 0, NULL), errno == ESRCH || errno == EPERM);
+	EXPECT("kill 1", kill(1, 0), errno == ESRCH || errno == EPERM);
+	EXPECT("tgkill 1", syscall(__NR_tgkill, 1, 1, 0), errno == ESRCH || errno == EPERM);
+	EXPECT("tkill 1", syscall(__NR_tkill, 1, 0), errno == ESRCH || errno == EPERM);
+	EXPECT("rt_sigqueueinfo 1", syscall(__NR_rt_sigqueueinfo, 1, 0, 0), denied() || errno == ESRCH);
+	EXPECT("pidfd_open 1", syscall(__NR_pidfd_open, 1, 0), errno == ESRCH || errno == EPERM);
+	EXPECT("open /proc/1/environ", open("/proc/1/environ", O_RDONLY), errno == ENOENT);
+	EXPECT("open /proc/1/root/etc/passwd", open("/proc/1/root/etc/passwd", O_RDONLY), errno == ENOENT);
+	EXPECT("open /proc/1/mem", open("/proc/1/mem", O_RDWR), errno == ENOENT);
+	EXPECT("prlimit 1", syscall(__NR_prlimit64, 1, 7, NULL, NULL), errno == ESRCH || errno == EPERM);
+	EXPECT("setpriority 1", syscall(__NR_setpriority, 0, 1, 0), errno == ESRCH || errno == EPERM);
+	EXPECT("sched_setaffinity 1", syscall(__NR_sched_setaffinity, 1, 0, NULL), errno == ESRCH || errno == EPERM);
 }
 
 static void terminals(void)
 {
 	char c = ' ';
 
-	expect("TIOCSTI", ioctl(0, TIOCSTI, &c), errno == EPERM || errno == EACCES);
-	expect("TIOCLINUX", ioctl(0, TIOCLINUX, &c), errno == EPERM || errno == EACCES);
+	EXPECT("TIOCSTI", ioctl(0, TIOCSTI, &c), errno == EPERM || errno == EACCES);
+	EXPECT("TIOCLINUX", ioctl(0, TIOCLINUX, &c), errno == EPERM || errno == EACCES);
 	long flags = 0x10, fd = open("file", O_RDONLY);
-	expect("FS_IOC_SETFLAGS immutable", ioctl((int)fd, _IOW('f', 2, long), &flags), errno == EPERM || errno == ENOTTY || errno == EOPNOTSUPP);
+	EXPECT("FS_IOC_SETFLAGS immutable", ioctl((int)fd, _IOW('f', 2, long), &flags), errno == EPERM || errno == ENOTTY || errno == EOPNOTSUPP);
 }
 
 /* The 32-bit and x32 entries of an x86_64 kernel: refused, or the process dies; never a way around the filter. */
@@ -281,10 +288,10 @@ static void foreign_entries(void)
 	int x32 = entry_result(enter_x32), int80 = entry_result(enter_int80);
 
 	errno = EPERM;
-	expect("x32 mkdir", WIFEXITED(x32) && WEXITSTATUS(x32) == 42 ? 0 : -1, true);
-	expect("int80 mkdir", WIFEXITED(int80) && WEXITSTATUS(int80) == 42 ? 0 : -1, true);
-	expect("what x32 made", access("made-by-x32", F_OK), errno == ENOENT);
-	expect("what int80 made", access("made-by-int80", F_OK), errno == ENOENT);
+	EXPECT("x32 mkdir", WIFEXITED(x32) && WEXITSTATUS(x32) == 42 ? 0 : -1, true);
+	EXPECT("int80 mkdir", WIFEXITED(int80) && WEXITSTATUS(int80) == 42 ? 0 : -1, true);
+	EXPECT("what x32 made", access("made-by-x32", F_OK), errno == ENOENT);
+	EXPECT("what int80 made", access("made-by-int80", F_OK), errno == ENOENT);
 }
 #else
 static void foreign_entries(void)
@@ -300,10 +307,10 @@ static void listeners(void)
 		void *filter;
 	} empty = {0, NULL};
 
-	expect("seccomp listener", syscall(__NR_seccomp, 1, 8, &empty), errno == EBUSY || denied() || errno == EINVAL);
-	expect("call 4000", syscall(4000), errno == ENOSYS);
-	expect("call -1", syscall(-1), errno == ENOSYS);
-	expect("call 600", syscall(600), errno == ENOSYS);
+	EXPECT("seccomp listener", syscall(__NR_seccomp, 1, 8, &empty), errno == EBUSY || denied() || errno == EINVAL);
+	EXPECT("call 4000", syscall(4000), errno == ENOSYS);
+	EXPECT("call -1", syscall(-1), errno == ENOSYS);
+	EXPECT("call 600", syscall(600), errno == ENOSYS);
 }
 
 int main(void)
