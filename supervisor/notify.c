@@ -41,6 +41,14 @@ int call_reply_fd(Call *call, int fd, bool cloexec)
 	return bv_neg_errno(); /* EMFILE: the guest's own limit */
 }
 
+int call_give_fd(Call *call, int fd, bool cloexec)
+{
+	struct seccomp_notif_addfd add = {.id = call->id, .srcfd = (uint32_t)fd, .newfd_flags = cloexec ? O_CLOEXEC : 0};
+	int r = ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+
+	return r < 0 ? bv_neg_errno() : r;
+}
+
 int call_replace_fd(Call *call, int fd, int guest_fd, bool cloexec)
 {
 	struct seccomp_notif_addfd add = {.id = call->id,

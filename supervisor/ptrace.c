@@ -2,12 +2,17 @@
  * before it returns to user space, gets new registers and arguments, and is let go: the call comes in again and is recognised.
  *
  * The arguments lie below the thread's stack pointer (also right under vfork, where the stack is the parent's: the space below sp is
- * free), or, when they are large, in a private mapping that the thread is made to create first. */
+ * free), or, when they are large, in a private mapping that the thread is made to create first.
+ *
+ * The same way delivers O_PATH descriptors, which SECCOMP_IOCTL_NOTIF_ADDFD refuses (it uses fget): a socket is added instead, and the stopped
+ * thread receives the descriptor from it with recvmsg. Another thread may spoil that buffer; it only harms its own process. */
 #include "supervisor/call.h"
 #include "supervisor/regs.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -42,14 +47,14 @@ static int step_syscall(pid_t tid, int *pending_sig)
 	}
 }
 
-/* Runs one mmap in the stopped thread; regs are those of the stop and are left as they were. */
-static int inject_mmap(pid_t tid, const Regs *at_stop, size_t len, uint64_t *addr, int *pending_sig)
+/* Runs one call in the stopped thread; `at_stop` are its registers at the stop, which the caller puts back or replaces at the end. The call must be
+ * native in the filter. 0 and *result, or the negative errno of the call or of the tracing. */
+static int inject_call(pid_t tid, const Regs *at_stop, long nr, const uint64_t args[6], uint64_t *result, int *pending_sig)
 {
-	const uint64_t args[6] = {0, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0};
 	Regs r = *at_stop;
 	int rc;
 
-	regs_set_call(&r, SYS_mmap, args);
+	regs_set_call(&r, nr, args);
 	if (regs_put(tid, &r) < 0)
 		return bv_neg_errno();
 	rc = step_syscall(tid, pending_sig); /* entry */
@@ -59,11 +64,18 @@ static int inject_mmap(pid_t tid, const Regs *at_stop, size_t len, uint64_t *add
 		return rc;
 	if (regs_get(tid, &r) < 0)
 		return bv_neg_errno();
-	uint64_t result = regs_result(&r);
-	if (result > (uint64_t)-4096)
-		return -(int)(-(int64_t)result);
-	*addr = result;
+	uint64_t value = regs_result(&r);
+	if (value > (uint64_t)-4096)
+		return -(int)(-(int64_t)value);
+	*result = value;
 	return 0;
+}
+
+static int inject_mmap(pid_t tid, const Regs *at_stop, size_t len, uint64_t *addr, int *pending_sig)
+{
+	const uint64_t args[6] = {0, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0};
+
+	return inject_call(tid, at_stop, SYS_mmap, args, addr, pending_sig);
 }
 
 static int place_data(Call *call, const Rewrite *rw, uint64_t base)
@@ -110,32 +122,144 @@ static int rewrite_stopped(Call *call, const Rewrite *rw, int *pending_sig)
 	return regs_put(call->tid, &regs) < 0 ? bv_neg_errno() : 0;
 }
 
-int call_rewrite(Call *call, const Rewrite *rw)
+/* Stops the thread on its way back from the call, which is answered with ENOSYS until the caller says otherwise. CALL_REPLIED: it is gone. */
+static int stop_thread(Call *call)
 {
-	int status, pending_sig = 0;
-	pid_t tid = call->tid;
+	int status;
 
-	if (ptrace(PTRACE_SEIZE, tid, 0, PTRACE_O_TRACESYSGOOD) < 0)
+	if (ptrace(PTRACE_SEIZE, call->tid, 0, PTRACE_O_TRACESYSGOOD) < 0)
 		return errno == ESRCH ? -ESRCH : -EACCES;
-	if (ptrace(PTRACE_INTERRUPT, tid, 0, 0) < 0) {
-		ptrace(PTRACE_DETACH, tid, 0, 0);
+	if (ptrace(PTRACE_INTERRUPT, call->tid, 0, 0) < 0) {
+		ptrace(PTRACE_DETACH, call->tid, 0, 0);
 		return -EACCES;
 	}
 	call_answer(call, -ENOSYS); /* also when the guest is gone: then the wait below says so */
-	if (wait_stop(tid, &status) < 0)
-		return CALL_REPLIED;
-	int r = rewrite_stopped(call, rw, &pending_sig);
+	return wait_stop(call->tid, &status) < 0 ? CALL_REPLIED : 0;
+}
+
+static void set_result(pid_t tid, const Regs *at_stop, int64_t value)
+{
+	Regs regs = *at_stop;
+
+#if defined(__x86_64__)
+	regs.rax = (unsigned long)value;
+#else
+	regs.regs[0] = (uint64_t)value;
+#endif
+	regs_put(tid, &regs);
+}
+
+int call_rewrite(Call *call, const Rewrite *rw)
+{
+	int pending_sig = 0;
+	int r = stop_thread(call);
+
+	if (r != 0)
+		return r;
+	r = rewrite_stopped(call, rw, &pending_sig);
 	if (r < 0) { /* the call returns this error instead of ENOSYS */
 		Regs regs;
-		if (regs_get(tid, &regs) == 0) {
-#if defined(__x86_64__)
-			regs.rax = (unsigned long)(long)r;
-#else
-			regs.regs[0] = (uint64_t)(int64_t)r;
-#endif
-			regs_put(tid, &regs);
-		}
+		if (regs_get(call->tid, &regs) == 0)
+			set_result(call->tid, &regs, r);
 	}
-	ptrace(PTRACE_DETACH, tid, 0, pending_sig);
+	ptrace(PTRACE_DETACH, call->tid, 0, pending_sig);
+	return CALL_REPLIED;
+}
+
+/* ---- descriptors that ADDFD does not take ---- */
+
+/* What the guest's recvmsg works on, as it lies in its memory. */
+struct GuestMessage {
+	struct msghdr msg;
+	struct iovec io;
+	char byte[8];
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+};
+
+/* A socket from which the guest can receive `fd`. */
+static int mail_fd(int fd)
+{
+	char byte = 0;
+	struct iovec io = {&byte, 1};
+	struct GuestMessage m = {.msg = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = &m.control, .msg_controllen = sizeof m.control}};
+	CLEAN_FD int near = -1;
+	CLEAN_FD int far = -1;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return bv_neg_errno();
+	near = pair[0];
+	far = pair[1];
+	m.control.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(&m.control.head), &fd, sizeof fd);
+	if (sendmsg(near, &m.msg, MSG_NOSIGNAL) != 1)
+		return bv_neg_errno();
+	return TAKE_FD(far);
+}
+
+/* Lets the stopped thread receive the descriptor; its number, or a negative errno. */
+static int receive_stopped(Call *call, const Regs *at_stop, int sock, bool cloexec, int *pending_sig)
+{
+	struct GuestMessage m = {.msg = {.msg_iovlen = 1, .msg_controllen = sizeof m.control}, .io = {.iov_len = 1}};
+	uint64_t base = (regs_sp(at_stop) - RED_ZONE - sizeof m) & ~15ULL, n;
+	int fd = -1;
+
+	m.msg.msg_iov = (void *)(uintptr_t)(base + offsetof(struct GuestMessage, io));
+	m.msg.msg_control = (void *)(uintptr_t)(base + offsetof(struct GuestMessage, control));
+	m.io.iov_base = (void *)(uintptr_t)(base + offsetof(struct GuestMessage, byte));
+	int r = mem_write(call, base, &m, sizeof m);
+	const uint64_t args[6] = {(uint64_t)sock, base, cloexec ? MSG_CMSG_CLOEXEC : 0, 0, 0, 0};
+	if (r == 0)
+		r = inject_call(call->tid, at_stop, SYS_recvmsg, args, &n, pending_sig);
+	if (r == 0)
+		r = mem_read(call, base, &m, sizeof m);
+	if (r < 0)
+		return r;
+	if (m.msg.msg_controllen < CMSG_LEN(sizeof fd) || m.control.head.cmsg_type != SCM_RIGHTS)
+		return -EMFILE; /* the limit left room for one descriptor, the socket's */
+	memcpy(&fd, CMSG_DATA(&m.control.head), sizeof fd);
+	return fd;
+}
+
+/* The socket took the lowest free number, which is the one that the guest must see: the descriptor moves there. */
+static int64_t deliver_stopped(Call *call, const Regs *at_stop, int sock, bool cloexec, int *pending_sig)
+{
+	uint64_t n;
+	int fd = receive_stopped(call, at_stop, sock, cloexec, pending_sig);
+
+	if (fd >= 0) {
+		const uint64_t move[6] = {(uint64_t)fd, (uint64_t)sock, cloexec ? O_CLOEXEC : 0, 0, 0, 0};
+		int r = inject_call(call->tid, at_stop, SYS_dup3, move, &n, pending_sig);
+		const uint64_t surplus[6] = {(uint64_t)fd, 0, 0, 0, 0, 0};
+		int closed = inject_call(call->tid, at_stop, SYS_close, surplus, &n, pending_sig);
+		return r < 0 ? r : closed < 0 ? closed : sock;
+	}
+	const uint64_t surplus[6] = {(uint64_t)sock, 0, 0, 0, 0, 0};
+	(void)!inject_call(call->tid, at_stop, SYS_close, surplus, &n, pending_sig);
+	return fd;
+}
+
+int call_reply_path_fd(Call *call, int fd, bool cloexec)
+{
+	CLEAN_FD int mail = mail_fd(fd);
+	int pending_sig = 0;
+	Regs at_stop;
+
+	if (mail < 0)
+		return mail;
+	int sock = call_give_fd(call, mail, true);
+	if (sock < 0)
+		return sock == -ENOENT ? CALL_REPLIED : sock;
+	int r = stop_thread(call);
+	if (r != 0)
+		return r;
+	if (regs_get(call->tid, &at_stop) == 0) {
+		int64_t value = deliver_stopped(call, &at_stop, sock, cloexec, &pending_sig);
+		set_result(call->tid, &at_stop, value);
+	}
+	ptrace(PTRACE_DETACH, call->tid, 0, pending_sig);
 	return CALL_REPLIED;
 }
