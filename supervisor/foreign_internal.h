@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <sys/sysmacros.h>
 
-typedef enum ForeignFs { FOREIGN_PROC, FOREIGN_SYS, FOREIGN_PTS, FOREIGN_TTY, FOREIGN_FS_COUNT } ForeignFs;
+typedef enum ForeignFs { FOREIGN_PROC, FOREIGN_SYS, FOREIGN_PTS, FOREIGN_FS_COUNT } ForeignFs;
 
 /* ---- identities (foreign_ident.c): (dev, ino) of what was opened for guests -> path inside its file system ---- */
 
@@ -27,14 +27,11 @@ typedef struct Terminals Terminals;
 int terminals_new(Terminals **out) MUST_CHECK;
 void terminals_free(Terminals *t);
 extern const CowForeignOps devpts_ops;
-/* Opens the caller's controlling terminal. -ENXIO without. */
-int devpts_open_controlling(Foreign *f, const CowReq *req, int flags, int *fd) MUST_CHECK;
 
 /* ---- the others ---- */
 
 extern const CowForeignOps procfs_ops;
 extern const CowForeignOps sysfs_ops;
-extern const CowForeignOps devtty_ops;
 int devfs_pin(Foreign *f) MUST_CHECK;
 /* The control group directories of the sandbox below /sys/fs/cgroup; read once. NULL-terminated, freed by sysfs_release. */
 int sysfs_init(Foreign *f) MUST_CHECK;

@@ -29,14 +29,15 @@ static void arrange(const char *file)
 	fcntl(fds[1], F_DUPFD, 40); /* the pipe keeps a writer */
 }
 
-static void swap_for_ever(void)
+static void swap_on_signal(const sigset_t *signals)
 {
-	int own = memfd_create("own", 0), file = fcntl(7, F_DUPFD, 60);
+	int own = memfd_create("own", 0), sig;
 
-	for (;;) {
-		dup2(own, 7);
-		dup2(file, 7);
-	}
+	if (own < 0 || sigwait(signals, &sig) != 0)
+		_exit(1);
+	dup2(own, 7);
+	for (;;)
+		pause();
 }
 
 static void own_terminal(void)
@@ -57,8 +58,12 @@ static void own_terminal(void)
 static void become_guest(char kind, const char *file, int report)
 {
 	char *env[] = { (char *)"FIXTURE=guest", NULL };
+	sigset_t usr1;
 	pid_t self;
 
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, NULL);
 	if (kind == GUEST_TTY)
 		own_terminal();
 	else
@@ -70,12 +75,14 @@ static void become_guest(char kind, const char *file, int report)
 				pause();
 		}
 	}
+	if (kind == GUEST_SWAP)
+		dup2(8, 7);
 	self = getpid();
 	int keep = fcntl(report, F_DUPFD_CLOEXEC, 50);
 	if (write(keep, &self, sizeof(self)) != sizeof(self))
 		_exit(1);
 	if (kind == GUEST_SWAP)
-		swap_for_ever();
+		swap_on_signal(&usr1);
 	if (kind == GUEST_FORKED)
 		for (;;)
 			pause();
@@ -134,6 +141,8 @@ static int exe_of(struct Supervisor *sup, pid_t tgid, char *buf, size_t size)
 static bool is_given(struct Supervisor *sup, dev_t dev, ino_t ino)
 {
 	(void)sup;
+	if (current->on_given)
+		current->on_given(current->on_given_ctx);
 	return current->given_ino && dev == current->given_dev && ino == current->given_ino;
 }
 
