@@ -1,5 +1,6 @@
 /* tests/unit/test_devfs.c - /dev holds the allow-list and the sandbox's own terminals; /sys is small and read-only. */
 #include "tests/unit/foreign_fixture.h"
+#include "tests/unit/foreign_fixture_impl.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,7 @@
 /* tests/unit/test_procfs.c - each classic way out of a sandbox through /proc is closed, and what programs need is there. */
 #include "supervisor/procfs_internal.h"
 #include "tests/unit/foreign_fixture.h"
+#include "tests/unit/foreign_fixture_impl.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

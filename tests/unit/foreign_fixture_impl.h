@@ -1,4 +1,6 @@
-/* tests/unit/foreign_fixture.c - see the header. */
+/* tests/unit/foreign_fixture_impl.h - the functions of foreign_fixture.h, and those of cowfs.
+ *
+ * Included by exactly one file of each test program. It is no library: its cowfs would be taken by other tests. */
 #include "tests/unit/foreign_fixture.h"
 
 #include <fcntl.h>
