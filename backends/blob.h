@@ -36,13 +36,14 @@ typedef struct BlobOps {
 	bool durable;
 
 	/* Opens the store at `path` (the directory that is this sandbox's alone). *err gets a message for people that
-	 * names the directory, the reason and the way out. -ENOENT (no store, no CREATE), -EACCES, -EROFS, -ENOSPC, -ENOMEM. */
+	 * names the directory, the reason and the way out. -ENOENT (no store, no CREATE), -EACCES, -EROFS, -ENOSPC, -ENOMEM,
+	 * -ENOTDIR, -EINVAL (not a place for this backend), -EUCLEAN (damaged marker), -EPROTO (written by a newer version). */
 	int (*open)(const char *path, unsigned flags, BlobStore **out, char **err);
 	/* Releases everything; blobs stay (for a durable backend). NULL is allowed. */
 	void (*close)(BlobStore *store);
 
 	/* A new empty regular file, opened O_RDWR|O_CLOEXEC; mode is given to the file as it is (no umask), with owner
-	 * read and write added. -EEXIST if the id is there, -ENOSPC, -EDQUOT, -EMFILE. *fd is the caller's. */
+	 * read and write added and without set-user-ID and set-group-ID. -EEXIST if the id is there, -ENOSPC, -EDQUOT, -EMFILE. *fd is the caller's. */
 	int (*create)(BlobStore *store, BlobId id, mode_t mode, int *fd);
 	/* A new node without content: FIFO (S_IFIFO | mode). -EEXIST, -ENOSPC, -EINVAL for other types. */
 	int (*make_node)(BlobStore *store, BlobId id, mode_t mode);
@@ -53,7 +54,7 @@ typedef struct BlobOps {
 	/* statx of the blob (mask as in statx(2)); -ENOENT if it is missing. */
 	int (*statx)(BlobStore *store, BlobId id, unsigned mask, struct statx *out);
 	/* What the host keeps of the guest's metadata: times as in utimensat(2), permission bits. Best effort for bits the host
-	 * refuses: -EPERM, which callers may ignore. */
+	 * refuses: -EPERM, which callers may ignore. chmod adds and removes the same bits as create. */
 	int (*utimens)(BlobStore *store, BlobId id, const struct timespec times[2]);
 	int (*chmod)(BlobStore *store, BlobId id, mode_t mode);
 	int (*truncate)(BlobStore *store, BlobId id, uint64_t size);
@@ -63,7 +64,8 @@ typedef struct BlobOps {
 	int (*remove)(BlobStore *store, BlobId id);
 	/* Makes one blob durable (bytes, size and its name in the store). id 0: every blob of the store. */
 	int (*sync)(BlobStore *store, BlobId id);
-	/* Calls `visit` once for every blob present when the call began; stops at the first non-zero answer and returns it. */
+	/* Calls `visit` once for every blob present when the call began (and perhaps for some made since; those removed since may
+	 * still be shown), in rising order of ids; stops at the first non-zero answer and returns it. `visit` may call the store. */
 	int (*iterate)(BlobStore *store, int (*visit)(void *ctx, BlobId id), void *ctx);
 } BlobOps;
 

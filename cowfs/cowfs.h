@@ -30,6 +30,7 @@
 #include "backends/blob.h"
 #include "base/util.h"
 
+#include <limits.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>

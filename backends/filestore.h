@@ -1,0 +1,72 @@
+/* backends/filestore.h - the common core of the backends that keep blobs as plain files below one local directory. Private to backends/. */
+#ifndef BACKENDS_FILESTORE_H
+#define BACKENDS_FILESTORE_H
+
+#include "backends/blob.h"
+
+typedef struct FileStoreKind {
+	const BlobOps *ops;
+	long required_magic; /* statfs f_type that the directory must have; 0: any */
+	const char *magic_help; /* what to tell who gave another one */
+} FileStoreKind;
+
+int filestore_open(const FileStoreKind *kind, const char *path, unsigned flags, BlobStore **out, char **err);
+void filestore_close(BlobStore *store);
+int filestore_create(BlobStore *store, BlobId id, mode_t mode, int *fd);
+int filestore_make_node(BlobStore *store, BlobId id, mode_t mode);
+int filestore_open_blob(BlobStore *store, BlobId id, int flags, int *fd);
+int filestore_statx(BlobStore *store, BlobId id, unsigned mask, struct statx *out);
+int filestore_utimens(BlobStore *store, BlobId id, const struct timespec times[2]);
+int filestore_chmod(BlobStore *store, BlobId id, mode_t mode);
+int filestore_truncate(BlobStore *store, BlobId id, uint64_t size);
+int filestore_place(BlobStore *store, BlobId id, BlobPlace *out);
+int filestore_remove(BlobStore *store, BlobId id);
+int filestore_sync(BlobStore *store, BlobId id); /* no effect unless kind->ops->durable */
+int filestore_iterate(BlobStore *store, int (*visit)(void *ctx, BlobId id), void *ctx);
+
+/* The members that every row built on this core shares. */
+#define FILESTORE_OPS \
+	.close = filestore_close, .create = filestore_create, .make_node = filestore_make_node, .open_blob = filestore_open_blob, \
+	.statx = filestore_statx, .utimens = filestore_utimens, .chmod = filestore_chmod, .truncate = filestore_truncate, \
+	.place = filestore_place, .remove = filestore_remove, .sync = filestore_sync, .iterate = filestore_iterate
+
+/* ---- between filestore.c and filestore_life.c ---- */
+
+#include "base/hmap.h"
+
+#include <pthread.h>
+
+#define SHARD_BITS 10 /* 1024 consecutive ids share a directory */
+
+/* How far the names in a directory are durable: names made so far, and how many of those an fsync has covered. */
+typedef struct DirState {
+	uint64_t made, synced;
+} DirState;
+
+typedef struct Shard {
+	HmapNode link; /* FileStore.shards, by number */
+	uint64_t number;
+	DirState names;
+} Shard;
+
+typedef struct FileStore {
+	BlobStore base;
+	int root; /* the directory, O_RDONLY */
+	bool readonly;
+	mode_t masked; /* mode bits that the kernel would take from a new file (umask, default ACL) */
+
+	pthread_mutex_t lock; /* protects the rest; never held over fsync */
+	Hmap shards;	      /* those that were ever synced by this opening */
+	DirState root_names;
+	bool settled; /* marker file and the directories above are durable */
+} FileStore;
+
+static inline FileStore *filestore_of(BlobStore *store)
+{
+	return CONTAINER_OF(store, FileStore, base);
+}
+
+/* Strict inverse of "%x": lower case, no leading zero, nothing behind. False for any other text. */
+bool filestore_parse_hex(const char *text, uint64_t *out);
+
+#endif
