@@ -30,6 +30,13 @@ extern const CowForeignOps devpts_ops;
 
 /* ---- the others ---- */
 
+enum { GIVEN_MAX = 256 };
+typedef struct Given {
+	dev_t dev;
+	ino_t ino;
+} Given;
+bool foreign_is_given(const Foreign *f, const struct stat *st);
+
 extern const CowForeignOps procfs_ops;
 extern const CowForeignOps sysfs_ops;
 int devfs_pin(Foreign *f) MUST_CHECK;
@@ -39,6 +46,9 @@ void sysfs_release(Foreign *f);
 
 struct Foreign {
 	ForeignEnv env;
+	pthread_mutex_t *given_lock; /* own allocation: ops get a const Foreign; protects the next two */
+	Given given[GIVEN_MAX];	     /* a ring: the newest replaces the oldest */
+	size_t given_next;
 	char **private_dirs; /* scratch_dir and env.private_dirs, copied; NULL-terminated */
 	ProcTree *tree;
 	IdentTable *ident;

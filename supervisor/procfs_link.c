@@ -24,11 +24,6 @@ static int target_loc(const Foreign *f, const char *path, CowLoc *out)
 	return 0;
 }
 
-static bool is_given(const Foreign *f, const struct stat *st)
-{
-	return f->env.is_given && f->env.is_given(f->env.sup, st->st_dev, st->st_ino);
-}
-
 static int fd_number(const ProcPath *at)
 {
 	long n = strtol(at->name, NULL, 10);
@@ -38,7 +33,7 @@ static int fd_number(const ProcPath *at)
 
 static int fd_loc(const Foreign *f, const ProcPath *at, const struct stat *st, CowLoc *out)
 {
-	if (is_given(f, st))
+	if (foreign_is_given(f, st))
 		return -ENOENT;
 	return f->env.loc_of_fd(f->env.sup, at->tid, fd_number(at), out);
 }
@@ -233,7 +228,7 @@ static int check_access(const Foreign *f, const ProcPath *at, int pin, int flags
 	if (fstat(pin, &st) < 0 || statx(pin, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &stx) < 0)
 		return bv_neg_errno();
 	/* Both ends of a guest's own pipe are the guest's. */
-	if (S_ISFIFO(st.st_mode) && f->env.is_given && !is_given(f, &st))
+	if (S_ISFIFO(st.st_mode) && !foreign_is_given(f, &st))
 		return 0;
 	int r = read_held(at, &held);
 	if (r < 0)

@@ -140,12 +140,18 @@ static int exe_of(struct Supervisor *sup, pid_t tgid, char *buf, size_t size)
 	return 0;
 }
 
+/* A point in the middle of an open, at which a test can act. */
 static bool is_given(struct Supervisor *sup, dev_t dev, ino_t ino)
 {
 	(void)sup;
 	if (current->on_given)
 		current->on_given(current->on_given_ctx);
 	return current->given_ino && dev == current->given_dev && ino == current->given_ino;
+}
+
+pid_t caller_tgid(SupCaller *caller)
+{
+	return caller->tgid;
 }
 
 /* ---- cowfs ---- */

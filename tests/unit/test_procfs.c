@@ -364,6 +364,36 @@ static void an_own_pipe_is_reopened_both_ways_and_a_given_one_is_not(void **stat
 	assert_int_equal(open_errno(c, loc.path, O_WRONLY), -EACCES);
 }
 
+static void what_was_given_is_reopened_as_it_is(void **state)
+{
+	Ctx *c = *state;
+	CLEAN_FD int given = open("/etc/passwd", O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	CowLoc loc = { 0 };
+	char host[64];
+
+	c->fx->foreign->env.is_given = NULL; /* as in the supervisor */
+	snprintf(host, sizeof(host), "/proc/%d/fd/8", (int)c->guest);
+	assert_int_equal(stat(host, &st), 0);
+	assert_false(foreign_is_given(c->fx->foreign, &st));
+	CLEAN_FD int pipe_end = open(host, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	assert_int_equal(foreign_add_given(c->fx->foreign, pipe_end), 0);
+	assert_true(foreign_is_given(c->fx->foreign, &st));
+	assert_int_equal(c->ops->follow(c->fs, &c->req, of(c, c->guest, "fd/8"), &loc), 0);
+	assert_int_equal(open_errno(c, loc.path, O_WRONLY), -EACCES);
+	cowloc_release(&loc);
+	assert_int_equal(foreign_add_given(c->fx->foreign, given), 0);
+	assert_int_equal(fstat(given, &st), 0);
+	assert_true(foreign_is_given(c->fx->foreign, &st));
+	CLEAN_FD int null = open("/dev/null", O_RDWR | O_CLOEXEC), root = open("/", O_RDONLY | O_CLOEXEC);
+	assert_int_equal(foreign_add_given(c->fx->foreign, null), 0);
+	assert_int_equal(fstat(null, &st), 0);
+	assert_false(foreign_is_given(c->fx->foreign, &st)); /* everybody's */
+	assert_int_equal(foreign_add_given(c->fx->foreign, root), 0);
+	assert_int_equal(fstat(root, &st), 0);
+	assert_false(foreign_is_given(c->fx->foreign, &st));
+}
+
 static void namespaces_can_be_read_but_not_opened(void **state)
 {
 	Ctx *c = *state;
@@ -588,6 +618,7 @@ int main(void)
 		T(a_descriptor_is_reopened_with_no_more_access_than_it_has),
 		T(swapping_a_descriptor_during_the_open_gains_nothing),
 		T(an_own_pipe_is_reopened_both_ways_and_a_given_one_is_not),
+		T(what_was_given_is_reopened_as_it_is),
 		T(namespaces_can_be_read_but_not_opened),
 		T(memory_is_the_callers_own_only),
 		T(before_its_exec_a_child_of_init_is_hidden),
