@@ -299,7 +299,14 @@ static bool is_same_object(Cowfs *fs, CowWalk *w, dev_t dev, ino_t ino)
 {
 	struct statx st;
 
-	if (w->cur.kind == COW_NODE && w->cur.node->origin) {
+	if (w->cur.kind == COW_FOREIGN) {
+		const CowForeign *f = w->cur.foreign;
+		fs_unlock(fs); /* the walk stands on a path of its own, nothing can change below it */
+		int rc = f->ops->statx(f->ctx, w->req, w->path, STATX_INO, &st);
+		fs_rdlock(fs);
+		if (rc < 0)
+			return false;
+	} else if (w->cur.kind == COW_NODE && w->cur.node->origin) {
 		if (lower_statx(fs, NULL, w->cur.node->origin, &st) < 0)
 			return false;
 	} else if (w->cur.kind != COW_LOWER || walk_stat(w, &st) < 0) {
