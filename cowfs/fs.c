@@ -284,7 +284,9 @@ static ssize_t virtual_of_lower(Cowfs *fs, const char *host, char *buf, size_t s
 	if (head < 0 || n == len || (n == 0 && len == 1))
 		return head;
 	const char *name = host + n + 1;
-	if (!S_ISDIR(node->mode) || dentry_find(fs, node, name, strcspn(name, "/")))
+	const CowDentry *d = S_ISDIR(node->mode) ? dentry_find(fs, node, name, strcspn(name, "/")) : NULL;
+	bool foreign = d && d->node && d->node->dir && d->node->dir->foreign; /* shows the host's under its own names */
+	if (!S_ISDIR(node->mode) || (d && !foreign))
 		return -ENOENT; /* hidden or replaced */
 	if (head == 1)
 		head = 0;

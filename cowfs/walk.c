@@ -381,6 +381,10 @@ static int jump_magic(CowWalk *w)
 	rc = stand_on_loc(w, &w->hold);
 	if (rc == 0 && w->cur.kind == COW_FOREIGN && to.kind == COW_FOREIGN)
 		w->cur.fkind = kind;
+	if (rc == 0 && w->cur.kind == COW_LOWER) { /* the type must be known: it need not be a directory */
+		rc = walk_stat(w, &w->st);
+		w->st_ok = rc == 0;
+	}
 	return rc;
 }
 
@@ -588,9 +592,18 @@ int walk_cur_node(CowWalk *w, CowNode **out)
 {
 	struct statx st;
 
-	if (w->cur.kind == COW_NODE) {
+	if (w->cur.kind == COW_NODE && !w->cur.len) {
 		*out = w->cur.node;
 		return 0;
+	}
+	if (w->cur.kind == COW_NODE) { /* found by identity under a name that has no entry yet: give it one */
+		const char *base = strrchr(w->path, '/');
+		CowNode *in;
+		int rc = node_for_dir(w->fs, w->path, base == w->path ? 1 : (size_t)(base - w->path), &in);
+		if (rc == 0)
+			rc = dentry_set(w->fs, in, base + 1, strlen(base + 1), w->cur.node, D_OVER);
+		*out = w->cur.node;
+		return rc;
 	}
 	int rc = walk_stat(w, &st);
 	if (rc < 0)

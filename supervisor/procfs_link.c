@@ -98,7 +98,8 @@ int procfs_follow(void *ctx, const CowReq *req, const char *path, CowLoc *out)
 
 /* ---- reading ---- */
 
-/* The virtual path of the object, if it has one. */
+/* The virtual path of the object, if it has one. NAMELESS: it is the view's, but was unlinked. */
+#define NAMELESS (-ESTALE)
 static int virtual_path(const Foreign *f, const ProcPath *at, char *text, size_t size)
 {
 	CLEAN_LOC CowLoc loc = { .kind = COW_NONE };
@@ -119,10 +120,10 @@ static int virtual_path(const Foreign *f, const ProcPath *at, char *text, size_t
 		break;
 	}
 	if (r < 0)
-		return r;
+		return r == NAMELESS ? -ENOENT : r; /* no object of the view at all */
 	ssize_t n = cowfs_virtual_path(f->env.fs, &loc, text, size - 1);
 	if (n < 0)
-		return (int)n;
+		return n == -ENOENT ? NAMELESS : (int)n;
 	text[n] = 0;
 	return 0;
 }
@@ -137,7 +138,10 @@ static ssize_t read_jump(const Foreign *f, const ProcPath *at, char *buf, size_t
 	if (at->row->kind == PROC_ROOT)
 		return foreign_cut("/", buf, size);
 	/* A text without a slash ("pipe:[1]", "socket:[1]", "net:[1]") is no path and names no object of the view. */
-	if (host[0] != '/' || virtual_path(f, at, text, sizeof(text)) < 0)
+	int r = host[0] == '/' ? virtual_path(f, at, text, sizeof(text)) : -EINVAL;
+	if (r == NAMELESS)
+		snprintf(text, sizeof(text), "(unreachable) (deleted)");
+	else if (r < 0)
 		foreign_guest_text(f, host, text, sizeof(text));
 	return foreign_cut(text, buf, size);
 }
