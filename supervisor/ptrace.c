@@ -47,9 +47,8 @@ static int step_syscall(pid_t tid, int *pending_sig)
 	}
 }
 
-/* Runs one call in the stopped thread; `at_stop` are its registers at the stop, which the caller puts back or replaces at the end. The call must be
- * native in the filter. 0 and *result, or the negative errno of the call or of the tracing. */
-static int inject_call(pid_t tid, const Regs *at_stop, long nr, const uint64_t args[6], uint64_t *result, int *pending_sig)
+/* Runs one system call in the stopped thread; the registers of the stop are left to the caller to put back. */
+static int inject(pid_t tid, const Regs *at_stop, long nr, const uint64_t args[6], uint64_t *result, int *pending_sig)
 {
 	Regs r = *at_stop;
 	int rc;
@@ -64,18 +63,15 @@ static int inject_call(pid_t tid, const Regs *at_stop, long nr, const uint64_t a
 		return rc;
 	if (regs_get(tid, &r) < 0)
 		return bv_neg_errno();
-	uint64_t value = regs_result(&r);
-	if (value > (uint64_t)-4096)
-		return -(int)(-(int64_t)value);
-	*result = value;
-	return 0;
+	*result = regs_result(&r);
+	return *result > (uint64_t)-4096 ? (int)(int64_t)*result : 0;
 }
 
 static int inject_mmap(pid_t tid, const Regs *at_stop, size_t len, uint64_t *addr, int *pending_sig)
 {
 	const uint64_t args[6] = {0, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0};
 
-	return inject_call(tid, at_stop, SYS_mmap, args, addr, pending_sig);
+	return inject(tid, at_stop, SYS_mmap, args, addr, pending_sig);
 }
 
 static int place_data(Call *call, const Rewrite *rw, uint64_t base)
@@ -117,12 +113,13 @@ static int rewrite_stopped(Call *call, const Rewrite *rw, int *pending_sig)
 		return r;
 	for (int i = 0; i < 6; i++)
 		args[i] = rw->args[i] + ((rw->arg_offsets >> i) & 1 ? base : 0);
-	task_expect(call->sup, call->tid, rw->nr, args[0], NULL);
+	task_expect(call, rw->nr, args);
 	regs_set_call(&regs, rw->nr, args);
 	return regs_put(call->tid, &regs) < 0 ? bv_neg_errno() : 0;
 }
 
-/* Stops the thread on its way back from the call, which is answered with ENOSYS until the caller says otherwise. CALL_REPLIED: it is gone. */
+/* Seizes the thread while it waits for our answer, answers, and has it stopped before it returns to user space. 0, CALL_REPLIED when it died
+ * meanwhile, or a negative errno to answer with. */
 static int stop_thread(Call *call)
 {
 	int status;
@@ -133,20 +130,8 @@ static int stop_thread(Call *call)
 		ptrace(PTRACE_DETACH, call->tid, 0, 0);
 		return -EACCES;
 	}
-	call_answer(call, -ENOSYS); /* also when the guest is gone: then the wait below says so */
+	call_answer(call, -ENOSYS); /* also when the guest is gone: then the wait says so */
 	return wait_stop(call->tid, &status) < 0 ? CALL_REPLIED : 0;
-}
-
-static void set_result(pid_t tid, const Regs *at_stop, int64_t value)
-{
-	Regs regs = *at_stop;
-
-#if defined(__x86_64__)
-	regs.rax = (unsigned long)value;
-#else
-	regs.regs[0] = (uint64_t)value;
-#endif
-	regs_put(tid, &regs);
 }
 
 int call_rewrite(Call *call, const Rewrite *rw)
@@ -154,16 +139,110 @@ int call_rewrite(Call *call, const Rewrite *rw)
 	int pending_sig = 0;
 	int r = stop_thread(call);
 
-	if (r != 0)
+	if (r < 0)
 		return r;
 	r = rewrite_stopped(call, rw, &pending_sig);
 	if (r < 0) { /* the call returns this error instead of ENOSYS */
 		Regs regs;
-		if (regs_get(call->tid, &regs) == 0)
-			set_result(call->tid, &regs, r);
+		if (regs_get(call->tid, &regs) == 0) {
+			regs_set_result(&regs, r);
+			regs_put(call->tid, &regs);
+		}
 	}
 	ptrace(PTRACE_DETACH, call->tid, 0, pending_sig);
 	return CALL_REPLIED;
+}
+
+/* ---- a duplicate of a guest's descriptor without pidfd_getfd ---- */
+
+struct Held {
+	Regs regs;
+	int pending_sig;
+};
+
+typedef struct RightsMessage {
+	struct msghdr hdr;
+	struct iovec iov;
+	char control[CMSG_SPACE(sizeof(int))];
+	char byte;
+} RightsMessage;
+
+/* The stopped thread sends its descriptor through `channel`, a socket that it was just given. Whatever its other threads do to that message
+ * meanwhile, what arrives is a descriptor of the guest's own. */
+static int send_fd_from(Call *call, int channel, int guest_fd)
+{
+	RightsMessage m = {.hdr = {.msg_iovlen = 1, .msg_controllen = sizeof m.control}, .iov = {.iov_len = 1}};
+	struct cmsghdr *c = (struct cmsghdr *)(void *)m.control;
+	uint64_t base = (regs_sp(&call->held->regs) - RED_ZONE - sizeof m) & ~15ULL, result;
+
+	m.hdr.msg_iov = (void *)(uintptr_t)(base + offsetof(RightsMessage, iov));
+	m.hdr.msg_control = (void *)(uintptr_t)(base + offsetof(RightsMessage, control));
+	m.iov.iov_base = (void *)(uintptr_t)(base + offsetof(RightsMessage, byte));
+	*c = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+	memcpy(CMSG_DATA(c), &guest_fd, sizeof guest_fd);
+	int r = mem_write(call, base, &m, sizeof m);
+	if (r < 0)
+		return r;
+	const uint64_t send_args[6] = {(uint64_t)channel, base, MSG_NOSIGNAL | MSG_DONTWAIT};
+	const uint64_t close_args[6] = {(uint64_t)channel};
+	task_expect(call, SYS_sendmsg, send_args);
+	r = inject(call->tid, &call->held->regs, SYS_sendmsg, send_args, &result, &call->held->pending_sig);
+	int closed = inject(call->tid, &call->held->regs, SYS_close, close_args, &result, &call->held->pending_sig);
+	return r < 0 ? r : closed;
+}
+
+static int receive_fd(int sock)
+{
+	char byte, control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = {&byte, 1};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
+	int fd;
+
+	if (recvmsg(sock, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) < 0)
+		return -EBADF;
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	if (!c || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(sizeof fd))
+		return -EBADF;
+	memcpy(&fd, CMSG_DATA(c), sizeof fd);
+	return fd;
+}
+
+int call_take_fd(Call *call, int guest_fd)
+{
+	int sv[2];
+
+	if (!call->req.may_block) /* the message passes the filter: another thread must be there to let it */
+		return CALL_SLOW;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
+		return bv_neg_errno();
+	int channel = call_give_fd(call, sv[1]);
+	close(sv[1]);
+	int r = channel;
+	if (r >= 0 && !call->held) {
+		call->held = calloc(1, sizeof *call->held);
+		r = call->held ? stop_thread(call) : -ENOMEM;
+		if (r == 0 && regs_get(call->tid, &call->held->regs) < 0)
+			r = CALL_REPLIED;
+		if (r < 0) {
+			free(call->held);
+			call->held = NULL;
+		}
+	}
+	if (r >= 0)
+		r = send_fd_from(call, channel, guest_fd);
+	if (r >= 0 || r == -EBADF)
+		r = receive_fd(sv[0]);
+	close(sv[0]);
+	return r;
+}
+
+void call_release_held(Call *call, int64_t value)
+{
+	regs_set_result(&call->held->regs, value);
+	regs_put(call->tid, &call->held->regs);
+	ptrace(PTRACE_DETACH, call->tid, 0, call->held->pending_sig);
+	free(call->held);
+	call->held = NULL;
 }
 
 /* ---- descriptors that ADDFD does not take ---- */
@@ -213,7 +292,7 @@ static int receive_stopped(Call *call, const Regs *at_stop, int sock, bool cloex
 	int r = mem_write(call, base, &m, sizeof m);
 	const uint64_t args[6] = {(uint64_t)sock, base, cloexec ? MSG_CMSG_CLOEXEC : 0, 0, 0, 0};
 	if (r == 0)
-		r = inject_call(call->tid, at_stop, SYS_recvmsg, args, &n, pending_sig);
+		r = inject(call->tid, at_stop, SYS_recvmsg, args, &n, pending_sig);
 	if (r == 0)
 		r = mem_read(call, base, &m, sizeof m);
 	if (r < 0)
@@ -232,13 +311,13 @@ static int64_t deliver_stopped(Call *call, const Regs *at_stop, int sock, bool c
 
 	if (fd >= 0) {
 		const uint64_t move[6] = {(uint64_t)fd, (uint64_t)sock, cloexec ? O_CLOEXEC : 0, 0, 0, 0};
-		int r = inject_call(call->tid, at_stop, SYS_dup3, move, &n, pending_sig);
+		int r = inject(call->tid, at_stop, SYS_dup3, move, &n, pending_sig);
 		const uint64_t surplus[6] = {(uint64_t)fd, 0, 0, 0, 0, 0};
-		int closed = inject_call(call->tid, at_stop, SYS_close, surplus, &n, pending_sig);
+		int closed = inject(call->tid, at_stop, SYS_close, surplus, &n, pending_sig);
 		return r < 0 ? r : closed < 0 ? closed : sock;
 	}
 	const uint64_t surplus[6] = {(uint64_t)sock, 0, 0, 0, 0, 0};
-	(void)!inject_call(call->tid, at_stop, SYS_close, surplus, &n, pending_sig);
+	(void)!inject(call->tid, at_stop, SYS_close, surplus, &n, pending_sig);
 	return fd;
 }
 
@@ -250,7 +329,7 @@ int call_reply_path_fd(Call *call, int fd, bool cloexec)
 
 	if (mail < 0)
 		return mail;
-	int sock = call_give_fd(call, mail, true);
+	int sock = call_give_fd(call, mail);
 	if (sock < 0)
 		return sock == -ENOENT ? CALL_REPLIED : sock;
 	int r = stop_thread(call);
@@ -258,7 +337,8 @@ int call_reply_path_fd(Call *call, int fd, bool cloexec)
 		return r;
 	if (regs_get(call->tid, &at_stop) == 0) {
 		int64_t value = deliver_stopped(call, &at_stop, sock, cloexec, &pending_sig);
-		set_result(call->tid, &at_stop, value);
+		regs_set_result(&at_stop, value);
+		regs_put(call->tid, &at_stop);
 	}
 	ptrace(PTRACE_DETACH, call->tid, 0, pending_sig);
 	return CALL_REPLIED;

@@ -33,7 +33,10 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 	r = cowfs_openat(call->sup->fs, &call->req, patharg_at(&p), p.path, how, &file);
 	if (r < 0)
 		return r;
-	r = how->flags & O_PATH ? call_reply_path_fd(call, file.fd, how->flags & O_CLOEXEC) : call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);
+	if (how->flags & O_PATH)
+		r = call_reply_path_fd(call, file.fd, how->flags & O_CLOEXEC);
+	else
+		r = call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);
 	close(file.fd);
 	return r;
 }
