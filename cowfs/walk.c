@@ -124,18 +124,27 @@ static int check_search(CowWalk *w)
 }
 
 /* The host object at w->path[0..len) was found (w->st): is it known under another of its names? */
+/* The record of this object of the host (no directory), made under another of its names; or NULL. */
+static CowNode *recorded_under_other_name(Cowfs *fs, const struct statx *st)
+{
+	if (!atomic_load_explicit(&fs->lower_idents, memory_order_relaxed))
+		return NULL;
+	CowNode *node = ident_find(fs, statx_dev(st), st->stx_ino);
+	if (!node || (node->flags & N_DEAD))
+		return NULL;
+	if ((st->stx_mask & STATX_BTIME) && node->btime.tv_sec &&
+	    (node->btime.tv_sec != st->stx_btime.tv_sec || (uint32_t)node->btime.tv_nsec != st->stx_btime.tv_nsec))
+		return NULL; /* the host used the inode number again */
+	return node;
+}
+
 static void stand_on_host(CowWalk *w, size_t len, const CowGrant *grant)
 {
 	w->cur = (CowAt){.kind = COW_LOWER, .len = len, .grant = grant};
 	w->st_ok = true;
-	if (S_ISDIR(w->st.stx_mode) || !atomic_load_explicit(&w->fs->lower_idents, memory_order_relaxed))
+	CowNode *node = S_ISDIR(w->st.stx_mode) ? NULL : recorded_under_other_name(w->fs, &w->st);
+	if (!node)
 		return;
-	CowNode *node = ident_find(w->fs, statx_dev(&w->st), w->st.stx_ino);
-	if (!node || (node->flags & N_DEAD))
-		return;
-	if ((w->st.stx_mask & STATX_BTIME) && node->btime.tv_sec &&
-	    (node->btime.tv_sec != w->st.stx_btime.tv_sec || (uint32_t)node->btime.tv_nsec != w->st.stx_btime.tv_nsec))
-		return; /* the host used the inode number again */
 	stand_on_node(w, node, grant);
 	w->cur.len = len;
 }
@@ -588,6 +597,19 @@ int walk_dir_node(CowWalk *w, CowNode **out)
 	return node_for_dir(w->fs, w->path, w->dir.len, out);
 }
 
+/* Gives `node`, known under another name, an entry at the host path where w stands. */
+static int add_host_name(CowWalk *w, CowNode *node, CowNode **out)
+{
+	const char *base = strrchr(w->path, '/');
+	CowNode *in;
+	int rc = node_for_dir(w->fs, w->path, base == w->path ? 1 : (size_t)(base - w->path), &in);
+
+	if (rc == 0)
+		rc = dentry_set(w->fs, in, base + 1, strlen(base + 1), node, D_OVER);
+	*out = node;
+	return rc;
+}
+
 int walk_cur_node(CowWalk *w, CowNode **out)
 {
 	struct statx st;
@@ -596,20 +618,16 @@ int walk_cur_node(CowWalk *w, CowNode **out)
 		*out = w->cur.node;
 		return 0;
 	}
-	if (w->cur.kind == COW_NODE) { /* found by identity under a name that has no entry yet: give it one */
-		const char *base = strrchr(w->path, '/');
-		CowNode *in;
-		int rc = node_for_dir(w->fs, w->path, base == w->path ? 1 : (size_t)(base - w->path), &in);
-		if (rc == 0)
-			rc = dentry_set(w->fs, in, base + 1, strlen(base + 1), w->cur.node, D_OVER);
-		*out = w->cur.node;
-		return rc;
-	}
+	if (w->cur.kind == COW_NODE)
+		return add_host_name(w, w->cur.node, out);
 	int rc = walk_stat(w, &st);
 	if (rc < 0)
 		return rc;
 	if (S_ISDIR(st.stx_mode))
 		return node_for_dir(w->fs, w->path, w->cur.len, out);
+	CowNode *known = recorded_under_other_name(w->fs, &st); /* since the walk: rename and link walk twice before they make records */
+	if (known)
+		return add_host_name(w, known, out);
 	const char *slash = strrchr(w->path, '/');
 	CowNode *dir;
 	rc = node_for_dir(w->fs, w->path, slash == w->path ? 1 : (size_t)(slash - w->path), &dir);
