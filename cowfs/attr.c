@@ -261,6 +261,8 @@ int cowfs_statfs(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *pat
 		memcpy(host, w.path, w.cur.len + 1);
 	else if (rc == 0 && w.cur.kind == COW_NODE && w.cur.node->origin)
 		strcpy(host, w.cur.node->origin); /* an origin is shorter than PATH_MAX */
+	else if (rc == 0 && w.cur.kind == COW_FOREIGN && w.cur.foreign->node->origin)
+		strcpy(host, w.cur.foreign->node->origin); /* the place where it is pinned has one of its kind on the host */
 	fs_unlock(fs);
 	if (rc == 0) {
 		CLEAN_FD int fd = lower_open(fs, host, O_PATH | O_NOFOLLOW, 0);

@@ -223,9 +223,9 @@ int cowfs_socket_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const cha
 
 /* ---- changing metadata ---- */
 
-enum { COW_SET_MODE = 1, COW_SET_UID = 2, COW_SET_GID = 4, COW_SET_ATIME = 8, COW_SET_MTIME = 16, COW_TIMES_NOW_OK = 32 };
+enum { COW_SET_MODE = 1, COW_SET_UID = 2, COW_SET_GID = 4, COW_SET_ATIME = 8, COW_SET_MTIME = 16, COW_TIMES_NOW_OK = 32, COW_CHOWN = 64 };
 typedef struct CowAttr {
-	unsigned set; /* COW_TIMES_NOW_OK: both times are "now" (write permission is enough, as for utimes(path, NULL)) */
+	unsigned set; /* COW_CHOWN: it is a chown, which clears set-id bits even when it sets neither owner nor group. COW_TIMES_NOW_OK: both times are "now" (write permission is enough, as for utimes(path, NULL)) */
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;

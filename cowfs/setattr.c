@@ -88,7 +88,7 @@ static int setattr_locked(CowWalk *w, const CowAttr *attr)
 		rc = walk_cur_node(w, &node);
 	if (rc < 0)
 		return rc;
-	if (attr->set & (COW_SET_UID | COW_SET_GID))
+	if (attr->set & (COW_SET_UID | COW_SET_GID | COW_CHOWN))
 		set_owner(w->fs, node, &st, attr);
 	if (attr->set & COW_SET_MODE) {
 		gid_t gid = node->have & OV_GID ? node->gid : st.stx_gid;

@@ -94,7 +94,7 @@ int sys_fchmodat2(Call *call)
 
 static CowAttr owner_attr(uint64_t uid, uint64_t gid)
 {
-	CowAttr a = {.uid = (uid_t)uid, .gid = (gid_t)gid};
+	CowAttr a = {.set = COW_CHOWN, .uid = (uid_t)uid, .gid = (gid_t)gid};
 
 	if (a.uid != (uid_t)-1)
 		a.set |= COW_SET_UID;
@@ -251,6 +251,10 @@ int sys_file_attr(Call *call)
 	int flags = ARG_INT(call, 4);
 
 	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
+	if (call->args[3] > 4096) /* a page: more than any future struct file_attr */
+		return -E2BIG;
+	if (call->args[3] < 24) /* its first version */
 		return -EINVAL;
 	int r = patharg_get(call, ARG_FD(call, 0), call->args[1], flags & AT_EMPTY_PATH, &p);
 	if (r == 0)
