@@ -37,6 +37,8 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 		r = call_reply_path_fd(call, file.fd, how->flags & O_CLOEXEC);
 	else
 		r = call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);
+	if (r < 0 && r != CALL_REPLIED && file.created) /* no descriptor was free: the kernel would have seen that before it made the file */
+		(void)!cowfs_unlink(call->sup->fs, &call->req, patharg_at(&p), p.path, 0);
 	close(file.fd);
 	return r;
 }
