@@ -131,8 +131,10 @@ typedef struct CowForeignOps {
 		    int (*emit)(void *ectx, const char *name, uint64_t ino, unsigned char d_type), void *ectx);
 	/* Does a directory descriptor with this identity belong here? Writes its path (at most size). -ENOENT if not. */
 	int (*by_identity)(void *ctx, dev_t dev, ino_t ino, char *path, size_t size);
-	/* open with O_WRONLY etc. is decided by open(); every other change of a foreign object is -EACCES for names that are not there
-	 * and -EPERM for those that are, unless setattr/... say otherwise (none yet). */
+	/* What making a name that is not there answers (positive; 0: EACCES). procfs: ENOENT, its lookup fails before anything is checked. */
+	int create_error;
+	/* open with O_WRONLY etc. is decided by open(); every other change of a foreign object that is there is -EPERM, except that owner
+	 * and times of a foreign symlink may be set without a lasting effect. */
 } CowForeignOps;
 int cowfs_pin_foreign(Cowfs *fs, const char *path, const CowForeignOps *ops, void *ctx, const CowForeign **out) MUST_CHECK;
 
