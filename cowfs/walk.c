@@ -429,6 +429,8 @@ static int follow_link(CowWalk *w, const char *after)
 	}
 	if (w->resolve & RESOLVE_BENEATH)
 		return -EXDEV;
+	if ((w->resolve & (RESOLVE_NO_XDEV | RESOLVE_IN_ROOT)) == RESOLVE_NO_XDEV)
+		return -EXDEV; /* even to the same mount: the kernel compares with a root that it has not set yet */
 	return stand_on_loc(w, w->resolve & RESOLVE_IN_ROOT ? w->start : NULL);
 }
 
@@ -542,7 +544,10 @@ int walk_run(CowWalk *w, const CowLoc *at, const char *path)
 		if (!(w->flags & COW_EMPTY_PATH))
 			return -ENOENT;
 		w->last_type = LAST_NONE;
+		struct statx st;
 		int rc = stand_on_loc(w, at);
+		if (rc == 0 && w->cur.kind == COW_LOWER) /* not on the way to something below: it need not be a directory */
+			rc = walk_stat(w, &st);
 		return rc < 0 ? rc : finish(w);
 	}
 	if (strnlen(path, PATH_MAX) >= PATH_MAX)
