@@ -32,7 +32,7 @@ static const struct Call calls[] = {
 	C(fchownat, AT_FDCWD, P, -1, -1, 0), C(truncate, P, 5), C(mknodat, AT_FDCWD, P, S_IFREG | 0600, 0), C(utimensat, AT_FDCWD, P, P, 0), C(statfs, P, OUT), C(fstatfs, GOOD_FD, OUT),
 	C(getxattr, P, P, OUT, 10), C(lgetxattr, P, P, OUT, 10), C(fgetxattr, GOOD_FD, P, OUT, 10), C(setxattr, P, P, P, 4, 0), C(lsetxattr, P, P, P, 4, 0), C(fsetxattr, GOOD_FD, P, P, 4, 0),
 	C(listxattr, P, OUT, 1000), C(llistxattr, P, OUT, 1000), C(flistxattr, GOOD_FD, OUT, 1000), C(removexattr, P, P), C(lremovexattr, P, P), C(fremovexattr, GOOD_FD, P),
-	C(chdir, P), C(getcwd, OUT, 4000), C(execve, P, 0, 0), C(execveat, AT_FDCWD, P, 0, 0, 0), C(connect, SOCKET, P, 20), C(bind, SOCKET, P, 20), C(sendto, SOCKET, P, 4, 0, P, 20),
+	C(chdir, P), C(getcwd, OUT, 4000), C(execve, P, 0, 0), C(execveat, AT_FDCWD, P, 0, 0, 0), C(connect, SOCKET, P, 20), C(bind, SOCKET, P, 20), C(sendto, SOCKET, P, 4, 0, 0, 0), C(sendto, SOCKET, 0, 0, 0, P, 20),
 	C(getdents64, DIR_FD, OUT, 1000), C(openat, 999, P, O_RDONLY), C(newfstatat, 999, P, OUT, 0),
 };
 
