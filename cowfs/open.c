@@ -182,7 +182,11 @@ static int open_found(CowWalk *w, int flags, int *fd)
 	mode_t type = walk_type(w);
 	if (w->cur.kind == COW_LOWER && (S_ISCHR(type) || S_ISBLK(type) || S_ISSOCK(type)))
 		return S_ISSOCK(type) ? -ENXIO : -EACCES;
-	int rc = walk_cur_node(w, &node);
+	int rc = 0;
+	if (w->cur.kind == COW_NODE)
+		node = w->cur.node; /* nothing to record: the lock may be held for reading only */
+	else
+		rc = walk_cur_node(w, &node);
 	if (rc < 0)
 		return rc;
 	node_get(node); /* open_node may release the lock */
