@@ -180,10 +180,10 @@ static void record_from_all(Foreign *f, const ProcRef *ref, dev_t wanted)
 
 static ProcRef *caller_ref(Foreign *f, const CowReq *req)
 {
-	const SupCaller *caller = foreign_caller(req);
+	SupCaller *caller = foreign_caller(req);
 	ProcRef *ref = NULL;
 
-	return caller && proctree_get(f->tree, caller->tgid, &ref) == 0 ? ref : NULL;
+	return caller && proctree_get(f->tree, caller_tgid(caller), &ref) == 0 ? ref : NULL;
 }
 
 static void record_stdio(Foreign *f, const CowReq *req)

@@ -51,7 +51,7 @@ struct Foreign {
 	char **cgroups;			     /* see sysfs.c */
 };
 
-static inline const SupCaller *foreign_caller(const CowReq *req)
+static inline SupCaller *foreign_caller(const CowReq *req)
 {
 	return req ? req->caller : NULL;
 }

@@ -26,7 +26,7 @@ static pid_t take_pid(const char **path)
 
 static int parse_task(Foreign *f, const CowReq *req, pid_t pid, const char *rest, ProcPath *at)
 {
-	const SupCaller *caller = foreign_caller(req);
+	SupCaller *caller = foreign_caller(req);
 	const char *leaf = rest;
 
 	at->tid = pid;
@@ -42,7 +42,7 @@ static int parse_task(Foreign *f, const CowReq *req, pid_t pid, const char *rest
 	int r = proctree_get(f->tree, pid, &at->ref);
 	if (r < 0)
 		return r == -ESRCH ? -ENOENT : r;
-	at->own = caller && at->ref->tgid == caller->tgid;
+	at->own = caller && at->ref->tgid == caller_tgid(caller);
 	at->dirfd = at->ref->fd;
 	if (at->ref->forked && !at->own) { /* its memory is still a copy of the supervisor's */
 		procfs_release_path(f, at);

@@ -150,7 +150,7 @@ static ssize_t read_jump(const Foreign *f, const ProcPath *at, char *buf, size_t
 ssize_t procfs_readlink(void *ctx, const CowReq *req, const char *path, char *buf, size_t size)
 {
 	Foreign *f = ctx;
-	const SupCaller *caller = foreign_caller(req);
+	SupCaller *caller = foreign_caller(req);
 	char text[64];
 	ProcPath at;
 	ssize_t r = procfs_parse(f, req, path, &at);
@@ -164,7 +164,7 @@ ssize_t procfs_readlink(void *ctx, const CowReq *req, const char *path, char *bu
 			r = -ENOENT;
 			break;
 		}
-		snprintf(text, sizeof(text), at.row->kind == PROC_SELF ? "%d" : "%d/task/%d", (int)caller->tgid, (int)caller->tid);
+		snprintf(text, sizeof(text), at.row->kind == PROC_SELF ? "%d" : "%d/task/%d", (int)caller_tgid(caller), (int)caller->tid);
 		r = foreign_cut(text, buf, size);
 		break;
 	case PROC_LINK:
