@@ -201,11 +201,12 @@ static void landlock_scope(int abi)
 		syscall(SYS_landlock_restrict_self, rules, 0);
 }
 
-/* For each command: handled is everything this ABI knows, granted is executing. Guests open nothing by themselves, so nothing else is needed. */
+/* For each command: handled is everything this ABI knows, granted is executing (which the kernel counts as
+ * reading too). Guests open nothing by themselves, so nothing else is needed. */
 static int landlock_floor(int abi)
 {
 	const LandlockAttr attr = {.fs = abi >= 5 ? 0xffff : abi >= 3 ? 0x7fff : abi == 2 ? 0x3fff : 0x1fff};
-	struct landlock_path_beneath_attr root = {.allowed_access = LANDLOCK_ACCESS_FS_EXECUTE};
+	struct landlock_path_beneath_attr root = {.allowed_access = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE};
 	CLEAN_FD int rules = landlock_ruleset(abi, &attr);
 	CLEAN_FD int slash = open("/", O_PATH | O_CLOEXEC);
 
