@@ -242,7 +242,7 @@ static long pts_number(const char *path)
 {
 	size_t len = strspn(path, "0123456789");
 
-	return len > 0 && len <= 7 && path[len] == 0 && (path[0] != '0' || len == 1) ? atol(path) : -1;
+	return len > 0 && len <= 7 && path[len] == 0 && (path[0] != '0' || len == 1) ? strtol(path, NULL, 10) : -1;
 }
 
 static dev_t pts_rdev(long number)
