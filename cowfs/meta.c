@@ -131,8 +131,9 @@ static int check_version(CowMeta *meta, const char *path, char **err)
 	return 0;
 }
 
-static int integrity(CowMeta *meta, const char *path, char **err)
+int meta_integrity(CowMeta *meta, char **err)
 {
+	const char *path = meta->path;
 	sqlite3_stmt *stmt = NULL;
 	int rc = sqlite3_prepare_v2(meta->db, "PRAGMA integrity_check(1)", -1, &stmt, NULL);
 
@@ -159,7 +160,7 @@ static int open_existing(CowMeta *meta, char **err)
 		return rc;
 	meta->unclean = !clean;
 	if (meta->unclean)
-		rc = integrity(meta, meta->path, err);
+		rc = meta_integrity(meta, err);
 	return rc;
 }
 
@@ -211,7 +212,7 @@ void meta_close(CowMeta *meta, bool clean)
 	if (!meta)
 		return;
 	if (clean && !meta->readonly && meta->db)
-		(void)meta_exec(meta, "UPDATE state SET value=1 WHERE key='clean'"); /* failing only costs a check at the next start */
+		IGNORE_RESULT(meta_exec(meta, "UPDATE state SET value=1 WHERE key='clean'")); /* failing only costs a check at the next start */
 	for (size_t i = 0; i < ARRAY_LEN(meta->stmts); i++)
 		sqlite3_finalize(meta->stmts[i]);
 	sqlite3_close(meta->db);

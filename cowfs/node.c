@@ -88,7 +88,7 @@ CowNode *node_by_origin(Cowfs *fs, const char *path, size_t len)
 
 void node_dirty(Cowfs *fs, CowNode *node)
 {
-	if (node->flags & (N_DIRTY | N_PIN))
+	if (node->flags & (N_DIRTY | N_PIN | N_PRIVATE))
 		return;
 	node->flags |= N_DIRTY;
 	node_get(node);
@@ -185,7 +185,7 @@ CowDentry *dentry_find(Cowfs *fs, const CowNode *dir, const char *name, size_t l
 
 void dentry_dirty(Cowfs *fs, CowDentry *d)
 {
-	if (d->flags & (D_DIRTY | D_PIN))
+	if ((d->flags & (D_DIRTY | D_PIN)) || (d->dir && (d->dir->flags & (N_PIN | N_PRIVATE))))
 		return;
 	d->flags |= D_DIRTY;
 	d->dirty_next = NULL;
@@ -428,7 +428,7 @@ int node_for_file(Cowfs *fs, CowNode *dir, const char *name, size_t len, const c
 		ssize_t n = lower_readlink(fs, NULL, path, text, sizeof text);
 		node->target = n >= 0 ? strdup(text) : NULL;
 		if (!node->target) {
-			(void)node_set_origin(fs, node, NULL); /* dropping cannot fail */
+			IGNORE_RESULT(node_set_origin(fs, node, NULL)); /* dropping cannot fail */
 			node_put(node);
 			return n < 0 ? (int)n : -ENOMEM;
 		}
