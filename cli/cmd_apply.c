@@ -4,8 +4,10 @@
 enum { OPT_DRY_RUN = OPT_FIRST };
 
 typedef struct Report {
-	bool json;
+	bool json, dry;
+	const char *sandbox;
 	Json out;
+	bool begun; /* of the JSON object: an error before the first item must not leave half of one */
 	size_t applied, conflicts, failed;
 } Report;
 
@@ -34,6 +36,17 @@ static void print_item_json(Json *j, const BvApplyItem *item)
 	json_close(j, '}');
 }
 
+static void begin_json(Report *r)
+{
+	if (r->begun)
+		return;
+	r->begun = true;
+	json_open(&r->out, NULL, '{');
+	json_string(&r->out, "sandbox", r->sandbox);
+	json_bool(&r->out, "dry_run", r->dry);
+	json_open(&r->out, "items", '[');
+}
+
 static int on_item(void *ctx, const BvApplyItem *item)
 {
 	Report *r = ctx;
@@ -42,6 +55,7 @@ static int on_item(void *ctx, const BvApplyItem *item)
 	r->conflicts += item->result == BV_CONFLICT;
 	r->failed += item->result == BV_APPLY_FAILED;
 	if (r->json) {
+		begin_json(r);
 		print_item_json(&r->out, item);
 		return 0;
 	}
@@ -59,20 +73,16 @@ static int on_item(void *ctx, const BvApplyItem *item)
 
 static int apply(BvSandbox *sb, const BvApplyOptions *options, Report *report)
 {
-	bool dry = options->flags & BV_APPLY_DRY_RUN;
 	BvError *err = NULL;
 	int r;
 
-	if (report->json) {
-		json_open(&report->out, NULL, '{');
-		json_string(&report->out, "sandbox", bv_sandbox_name(sb));
-		json_bool(&report->out, "dry_run", dry);
-		json_open(&report->out, "items", '[');
-	}
+	report->dry = options->flags & BV_APPLY_DRY_RUN;
+	report->sandbox = bv_sandbox_name(sb);
 	r = bv_sandbox_apply(sb, options, on_item, report, &err);
 	if (r < 0)
 		return cli_fail_error(err);
 	if (report->json) {
+		begin_json(report);
 		json_close(&report->out, ']');
 		json_int(&report->out, "applied", (int64_t)report->applied);
 		json_int(&report->out, "conflicts", (int64_t)report->conflicts);
@@ -80,7 +90,7 @@ static int apply(BvSandbox *sb, const BvApplyOptions *options, Report *report)
 		json_close(&report->out, '}');
 		putchar('\n');
 	} else {
-		printf("%zu %s, %zu conflict%s, %zu failed\n", report->applied, dry ? "to apply" : "applied", report->conflicts,
+		printf("%zu %s, %zu conflict%s, %zu failed\n", report->applied, report->dry ? "to apply" : "applied", report->conflicts,
 		       report->conflicts == 1 ? "" : "s", report->failed);
 	}
 	return r > 0 ? 1 : 0;
