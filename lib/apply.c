@@ -39,6 +39,7 @@ static void apply_reset(Apply *apply)
 	apply->count = 0;
 	changes_release(&apply->changes);
 	host_sync_release(&apply->sync);
+	applied_release(&apply->applied);
 }
 
 static BvApplyResult public_result(StepState state, bool dry)
@@ -69,12 +70,40 @@ static int report(const Apply *apply, bool dry, Visitor *v)
 	return r;
 }
 
+/* Takes down what is on the host now, before the journal goes: what it names was made by us. */
+static int remember(Apply *apply)
+{
+	AppliedItem *fresh = calloc(apply->count + 1, sizeof(*fresh));
+	size_t count = 0;
+	int r;
+
+	if (!fresh)
+		return -ENOMEM;
+	for (const Step *s = apply->steps; s < apply->steps + apply->count; s++) {
+		struct statx st = {0};
+		if (s->state != STEP_DONE)
+			continue;
+		bool there = s->change->kind != COW_DELETED && host_statx(s->change->path, &st) == 0;
+		fresh[count++] = (AppliedItem){
+			.path = s->change->path,
+			.is = {.known = there, .dev = host_dev(&st), .ino = st.stx_ino, .size = st.stx_size,
+			       .mtime = {st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec}, .ctime = {st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec},
+			       .mode = st.stx_mode, .uid = st.stx_uid, .gid = st.stx_gid},
+		};
+	}
+	r = applied_update(apply->sb->dirfd, &apply->applied, fresh, count);
+	free(fresh);
+	return r;
+}
+
 static int carry_out_synced(Apply *apply, BvError **err)
 {
 	int r;
 
 	apply_carry_out(apply);
 	r = host_sync(&apply->sync);
+	if (r == 0)
+		r = remember(apply);
 	if (r == 0)
 		r = journal_remove(apply);
 	return r < 0 ? lib_fail(err, r, "what was applied could not be synced to the disk: %s; apply again", strerror(-r)) : 0;
@@ -84,6 +113,8 @@ static int finish_interrupted(Apply *apply, Visitor *v, BvError **err)
 {
 	int r = changes_collect(apply->fs, false, NULL, &apply->changes);
 
+	if (r == 0)
+		r = applied_load(apply->sb->dirfd, &apply->applied);
 	if (r < 0)
 		return lib_fail(err, r, "cannot compare the sandbox with the host: %s", strerror(-r));
 	r = journal_load(apply, err);
@@ -104,6 +135,8 @@ static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvE
 	bool dry = o->flags & BV_APPLY_DRY_RUN;
 	int r = changes_collect(apply->fs, false, o->paths, &apply->changes);
 
+	if (r == 0)
+		r = applied_load(apply->sb->dirfd, &apply->applied);
 	if (r == 0)
 		r = apply_make_steps(apply);
 	if (r < 0)

@@ -4,13 +4,14 @@
  *  apply_decide.c   is the host unchanged since the sandbox first used it?
  *  apply_order.c    directories and renames first, then deletions, files, metadata
  *  apply_write.c    one object: written aside, then renamed into place
+ *  applied.c        what earlier applies put on the host
  *  journal.c        what was decided, on disk before the first step
  *
  * Every step can be repeated: it looks at what is on the host and does what is missing. */
 #ifndef LIB_APPLY_H
 #define LIB_APPLY_H
 
-#include "lib/host.h"
+#include "lib/applied.h"
 #include "lib/view.h"
 
 typedef enum StepState { STEP_PENDING = 0, STEP_DONE, STEP_CONFLICT, STEP_FAILED } StepState;
@@ -32,6 +33,7 @@ typedef struct Apply {
 	Step *steps; /* one per change, same order (sorted by path) */
 	size_t count;
 	HostSync sync;
+	Applied applied; /* by earlier applies */
 } Apply;
 
 void step_conflict(Step *step, const char *fmt, ...) PRINTF_LIKE(2, 3);

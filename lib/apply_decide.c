@@ -67,6 +67,12 @@ static bool is_older(const struct statx *host, const Apply *apply)
 	return host->stx_ctime.tv_sec < c->created_sec || (host->stx_ctime.tv_sec == c->created_sec && (long)host->stx_ctime.tv_nsec <= c->created_nsec);
 }
 
+/* Is the host's object at `path` what the sandbox's change rests on? */
+static bool is_unchanged(const Apply *apply, const char *path, const struct statx *host, const CowIdentity *base)
+{
+	return is_base(host, base) || applied_matches(&apply->applied, path, host);
+}
+
 static bool same_bytes(int a, int b)
 {
 	char x[65536], y[65536];
@@ -104,8 +110,9 @@ static bool is_equal(Apply *apply, const Change *c, const struct statx *host)
 
 /* ---- directories that are deleted as a whole ---- */
 
-/* The first object below dirfd that changed on the host after the sandbox was made: 1 and its name, or 0, or a negative errno. */
-static int find_newer(const Apply *apply, int dirfd, char *out, size_t size)
+/* The first object below dirfd (whose path is `at`) that changed on the host after the sandbox was made, other than by an apply: 1 and its
+ * name, or 0, or a negative errno. */
+static int find_newer(const Apply *apply, int dirfd, const char *at, char *out, size_t size)
 {
 	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
@@ -120,12 +127,17 @@ static int find_newer(const Apply *apply, int dirfd, char *out, size_t size)
 			continue;
 		if (statx(fd, e->d_name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &st) < 0) {
 			r = errno == ENOENT ? 0 : bv_neg_errno();
-		} else if (!is_older(&st, apply)) {
+			continue;
+		}
+		CLEAN_FREE char *path = bv_asprintf("%s/%s", at, e->d_name);
+		if (!path) {
+			r = -ENOMEM;
+		} else if (!is_older(&st, apply) && !applied_matches(&apply->applied, path, &st)) {
 			snprintf(out, size, "%s", e->d_name);
 			r = 1;
 		} else if (S_ISDIR(st.stx_mode)) {
 			CLEAN_FD int child = openat(fd, e->d_name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-			r = child < 0 ? bv_neg_errno() : find_newer(apply, child, out, size);
+			r = child < 0 ? bv_neg_errno() : find_newer(apply, child, path, out, size);
 		}
 	}
 	if (d)
@@ -143,7 +155,7 @@ static void decide_delete_tree(const Apply *apply, Step *s)
 	if (r == 0 && (dir = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
 		r = bv_neg_errno();
 	if (r == 0)
-		r = find_newer(apply, dir, newer, sizeof(newer));
+		r = find_newer(apply, dir, s->change->path, newer, sizeof(newer));
 	if (r < 0)
 		step_failed(s, r, "look through the directory");
 	else if (r > 0)
@@ -178,9 +190,9 @@ static void decide_modified(Apply *apply, Step *s, const struct statx *host)
 		step_conflict(s, "the host has deleted it since");
 	else if (is_rename_source(apply, s->change->path))
 		return;
-	else if (is_base(host, &s->change->base) && S_ISDIR(host->stx_mode) && s->change->kind == COW_TYPE_CHANGED)
+	else if (is_unchanged(apply, s->change->path, host, &s->change->base) && S_ISDIR(host->stx_mode) && s->change->kind == COW_TYPE_CHANGED)
 		decide_delete_tree(apply, s);
-	else if (is_base(host, &s->change->base))
+	else if (is_unchanged(apply, s->change->path, host, &s->change->base))
 		return;
 	else if (!S_ISDIR(host->stx_mode) && is_equal(apply, s->change, host))
 		return; /* only metadata may be left to do */
@@ -188,11 +200,13 @@ static void decide_modified(Apply *apply, Step *s, const struct statx *host)
 		step_conflict(s, "the host has changed it since");
 }
 
+/* The base of a deleted object may be younger than the deletion, so its age counts too. */
 static void decide_deleted(Apply *apply, Step *s, const struct statx *host)
 {
 	if (!host)
 		s->state = STEP_DONE;
-	else if (!is_base(host, &s->change->base))
+	else if (!applied_matches(&apply->applied, s->change->path, host) &&
+		 (!is_base(host, &s->change->base) || (!S_ISDIR(host->stx_mode) && !is_older(host, apply))))
 		step_conflict(s, "the host has changed it since");
 	else if (S_ISDIR(host->stx_mode))
 		decide_delete_tree(apply, s);
@@ -207,7 +221,7 @@ static void decide_renamed(Apply *apply, Step *s, const struct statx *target)
 		step_conflict(s, "the host has deleted or moved %s since", s->change->old_path);
 	else if (r < 0)
 		step_failed(s, r, "look at its old name");
-	else if (!is_base(&source, &s->change->base))
+	else if (!is_unchanged(apply, s->change->old_path, &source, &s->change->base))
 		step_conflict(s, "the host has changed %s since", s->change->old_path);
 	else if (target && !is_rename_source(apply, s->change->path) && !is_older(target, apply))
 		step_conflict(s, "the host has made its own since");
