@@ -67,10 +67,11 @@ static bool is_older(const struct statx *host, const Apply *apply)
 	return host->stx_ctime.tv_sec < c->created_sec || (host->stx_ctime.tv_sec == c->created_sec && (long)host->stx_ctime.tv_nsec <= c->created_nsec);
 }
 
-/* Is the host's object at `path` what the sandbox's change rests on? */
+/* Is the host's object at `path` what the sandbox's change rests on? Without a recorded base it is if nobody touched it since the sandbox was
+ * made. */
 static bool is_unchanged(const Apply *apply, const char *path, const struct statx *host, const CowIdentity *base)
 {
-	return is_base(host, base) || applied_matches(&apply->applied, path, host);
+	return applied_matches(&apply->applied, path, host) || (base->known ? is_base(host, base) : is_older(host, apply));
 }
 
 static bool same_bytes(int a, int b)
@@ -174,6 +175,8 @@ static bool is_rename_source(const Apply *apply, const char *path)
 
 static void decide_added(Apply *apply, Step *s, const struct statx *host)
 {
+	if (!host && s->change->base.known)
+		step_conflict(s, "the host has deleted it since");
 	if (!host || is_rename_source(apply, s->change->path))
 		return;
 	if (S_ISDIR(host->stx_mode) && S_ISDIR(s->change->now.stx_mode))
@@ -200,13 +203,11 @@ static void decide_modified(Apply *apply, Step *s, const struct statx *host)
 		step_conflict(s, "the host has changed it since");
 }
 
-/* The base of a deleted object may be younger than the deletion, so its age counts too. */
 static void decide_deleted(Apply *apply, Step *s, const struct statx *host)
 {
 	if (!host)
 		s->state = STEP_DONE;
-	else if (!applied_matches(&apply->applied, s->change->path, host) &&
-		 (!is_base(host, &s->change->base) || (!S_ISDIR(host->stx_mode) && !is_older(host, apply))))
+	else if (!S_ISDIR(host->stx_mode) && !is_unchanged(apply, s->change->path, host, &s->change->base))
 		step_conflict(s, "the host has changed it since");
 	else if (S_ISDIR(host->stx_mode))
 		decide_delete_tree(apply, s);
