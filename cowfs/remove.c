@@ -270,17 +270,6 @@ static int rename_locked(Rename *r)
 	return 0;
 }
 
-static bool last_is_too_long(const char *path)
-{
-	size_t end = strlen(path), start;
-
-	while (end > 0 && path[end - 1] == '/')
-		end--;
-	for (start = end; start > 0 && path[start - 1] != '/';)
-		start--;
-	return end - start > NAME_MAX;
-}
-
 int cowfs_rename(Cowfs *fs, const CowReq *req, const CowLoc *old_at, const char *old_path, const CowLoc *new_at, const char *new_path, unsigned flags)
 {
 	CowWalk from, to;
@@ -298,10 +287,14 @@ int cowfs_rename(Cowfs *fs, const CowReq *req, const CowLoc *old_at, const char 
 		kept[0] = node_get(from.dir.node);
 	if (rc == 0 && from.found && from.cur.kind == COW_NODE)
 		kept[1] = node_get(from.cur.node);
-	if (rc == 0)
+	/* Linux walks to both directories first, then looks at the old name, then at the new one. */
+	bool name_too_long = rc == -ENAMETOOLONG && from.in_last;
+	if (rc == 0 || name_too_long)
 		rc = walk_run(&to, new_at, new_path);
-	if (rc == -ENAMETOOLONG && !from.found && from.last_type == LAST_NORM && last_is_too_long(new_path))
-		rc = -ENOENT; /* both parents are walked, then the old name is looked up, then the new one */
+	if (rc == -ENAMETOOLONG && to.in_last && !from.found)
+		rc = name_too_long ? -ENAMETOOLONG : -ENOENT;
+	else if (rc == 0 && name_too_long)
+		rc = -ENAMETOOLONG;
 	if (rc == 0 && kept[1] && (kept[1]->flags & N_DEAD))
 		rc = -ENOENT;
 	if (rc == 0)

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <time.h>
 
 struct BvProcess {
 	Conn *conn;
@@ -77,33 +78,48 @@ static cJSON *spawn_request(const BvSpawnOptions *o)
 	return NULL;
 }
 
-static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size_t nfds, BvProcess *p, BvError **err)
+static int read_spawned(const cJSON *answer, BvProcess *p, BvError **err)
 {
-	cJSON *answer = NULL;
-	cJSON *req = spawn_request(o);
-	const cJSON *id, *pid;
-	int r;
+	const cJSON *id = cJSON_GetObjectItemCaseSensitive(answer, "id"), *pid = cJSON_GetObjectItemCaseSensitive(answer, "pid");
 
-	if (!req)
-		return lib_fail(err, -ENOMEM, "out of memory");
-	r = sandbox_connect(sb, true, &p->conn, err);
-	if (r < 0) {
-		cJSON_Delete(req);
-		return r;
-	}
-	r = conn_call(p->conn, req, fds, nfds, &answer, err);
+	if (!cJSON_IsNumber(id) || !cJSON_IsNumber(pid))
+		return lib_fail(err, -EPROTO, "the supervisor's answer makes no sense");
+	p->id = (uint64_t)id->valuedouble;
+	p->pid = pid->valueint;
+	return 0;
+}
+
+static int try_spawn(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size_t nfds, BvProcess *p, BvError **err)
+{
+	cJSON *answer = NULL, *req;
+	int r = sandbox_connect(sb, true, &p->conn, err);
+
 	if (r < 0)
 		return r;
-	id = cJSON_GetObjectItemCaseSensitive(answer, "id");
-	pid = cJSON_GetObjectItemCaseSensitive(answer, "pid");
-	if (cJSON_IsNumber(id) && cJSON_IsNumber(pid)) {
-		p->id = (uint64_t)id->valuedouble;
-		p->pid = pid->valueint;
-	} else {
-		r = lib_fail(err, -EPROTO, "the supervisor's answer makes no sense");
-	}
+	req = spawn_request(o);
+	r = req ? conn_call(p->conn, req, fds, nfds, &answer, err) : lib_fail(err, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = read_spawned(answer, p, err);
 	cJSON_Delete(answer);
 	return r;
+}
+
+/* A supervisor of somebody else's may be about to end just now: it refuses new commands (ESHUTDOWN) or closes the connection. When it is gone, a
+ * new one is started. One that we started ourselves does not end while we are connected, so a lost connection is an error then. */
+static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size_t nfds, BvProcess *p, BvError **err)
+{
+	for (unsigned i = 0;; i++) {
+		int r = try_spawn(sb, o, fds, nfds, p, err);
+		if (r != -ESHUTDOWN && r != -ECONNRESET) {
+			pthread_mutex_lock(&sb->mu);
+			sb->joined = sb->joined && r < 0;
+			pthread_mutex_unlock(&sb->mu);
+			return r;
+		}
+		if (!sandbox_disconnect(sb, TAKE_PTR(p->conn)) || i >= 500)
+			return r;
+		nanosleep(&(struct timespec){0, 10000000}, NULL);
+	}
 }
 
 static int spawn_with_fds(BvSandbox *sb, const BvSpawnOptions *o, BvProcess *p, BvError **err)
@@ -276,23 +292,44 @@ int bv_sandbox_kill(BvSandbox *sb, int signal, BvError **err)
 
 /* ---- listing ---- */
 
-static BvProcessInfo process_info(const cJSON *item)
+static double number(const cJSON *item, const char *key)
 {
-	const cJSON *pid = cJSON_GetObjectItemCaseSensitive(item, "pid"), *ppid = cJSON_GetObjectItemCaseSensitive(item, "ppid");
-	const cJSON *id = cJSON_GetObjectItemCaseSensitive(item, "id"), *start = cJSON_GetObjectItemCaseSensitive(item, "start");
+	const cJSON *value = cJSON_GetObjectItemCaseSensitive(item, key);
+
+	return cJSON_IsNumber(value) && value->valuedouble > 0 ? value->valuedouble : 0;
+}
+
+/* Pointers into the answer, NULL-terminated; the list itself is the caller's. */
+static const char **argument_list(const cJSON *item)
+{
+	const cJSON *array = cJSON_GetObjectItemCaseSensitive(item, "args"), *arg;
+	const char **list = calloc((size_t)cJSON_GetArraySize(array) + 1, sizeof(*list));
+	size_t n = 0;
+
+	cJSON_ArrayForEach(arg, array)
+		if (list && cJSON_IsString(arg))
+			list[n++] = arg->valuestring;
+	return list;
+}
+
+static int visit_process(const cJSON *item, int (*visit)(void *, const BvProcessInfo *), void *ctx)
+{
 	const char *state = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "state"));
 	const char *comm = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "comm"));
-	const char *args = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "args"));
-
-	return (BvProcessInfo){
-		.pid = cJSON_IsNumber(pid) ? pid->valueint : 0,
-		.ppid = cJSON_IsNumber(ppid) ? ppid->valueint : 0,
-		.id = cJSON_IsNumber(id) && id->valuedouble > 0 ? (uint64_t)id->valuedouble : 0,
+	const char **args = argument_list(item);
+	BvProcessInfo info = {
+		.pid = (pid_t)number(item, "pid"),
+		.ppid = (pid_t)number(item, "ppid"),
+		.id = (uint64_t)number(item, "id"),
 		.state = state && state[0] ? state[0] : '?',
 		.comm = comm ? comm : "",
-		.args = args ? args : "",
-		.start = cJSON_IsNumber(start) ? (int64_t)start->valuedouble : 0,
+		.args = args,
+		.start = (int64_t)number(item, "start"),
 	};
+	int r = args ? visit(ctx, &info) : -ENOMEM;
+
+	free(args);
+	return r;
 }
 
 int bv_sandbox_ps(BvSandbox *sb, int (*visit)(void *, const BvProcessInfo *), void *ctx, BvError **err)
@@ -307,8 +344,7 @@ int bv_sandbox_ps(BvSandbox *sb, int (*visit)(void *, const BvProcessInfo *), vo
 	r = r < 0 ? lib_fail(err, r, "cannot reach the supervisor: %s", strerror(-r)) : conn_call(conn, conn_request("ps"), NULL, 0, &answer, err);
 	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(answer, "processes"))
 	{
-		BvProcessInfo info = process_info(item);
-		r = visit(ctx, &info);
+		r = visit_process(item, visit, ctx);
 		if (r != 0)
 			break;
 	}

@@ -303,6 +303,7 @@ static int connect_or_start(BvSandbox *sb, BvError **err)
 {
 	for (unsigned i = 0;; i++) {
 		int r = launch_connect(sb->dirfd, &sb->conn);
+		sb->joined = r == 0;
 		if (r == 0)
 			return 0;
 		if (r != -ESRCH)
@@ -338,6 +339,19 @@ int sandbox_connect(BvSandbox *sb, bool start, Conn **out, BvError **err)
 	return r;
 }
 
+bool sandbox_disconnect(BvSandbox *sb, Conn *conn)
+{
+	bool joined;
+
+	pthread_mutex_lock(&sb->mu);
+	joined = sb->joined;
+	if (conn && sb->conn == conn)
+		conn_put(TAKE_PTR(sb->conn));
+	pthread_mutex_unlock(&sb->mu);
+	conn_put(conn);
+	return joined;
+}
+
 int bv_sandbox_stop(BvSandbox *sb, BvError **err)
 {
 	Conn *conn = NULL;
@@ -353,7 +367,32 @@ int bv_sandbox_stop(BvSandbox *sb, BvError **err)
 	/* Its lock goes away with the process, a moment after the answer. */
 	for (unsigned i = 0; r == 0 && i < 1000 && store_is_running(sb->dirfd); i++)
 		nanosleep(&(struct timespec){0, 2000000}, NULL);
-	return r == -ECONNRESET ? 0 : r;
+	return r == -ECONNRESET || r == -ESHUTDOWN ? 0 : r;
+}
+
+static int count_process(void *ctx, const BvProcessInfo *info)
+{
+	(void)info;
+	++*(size_t *)ctx;
+	return 0;
+}
+
+/* A supervisor without commands is about to end, as soon as we leave it alone: wait for that. -EBUSY if commands run. */
+static int wait_until_stopped(BvSandbox *sb)
+{
+	size_t processes = 0;
+
+	for (unsigned i = 0; i < 1000 && store_is_running(sb->dirfd); i++) {
+		if (i % 100 == 0) {
+			if (bv_sandbox_ps(sb, count_process, &processes, NULL) == 0 && processes > 0)
+				return -EBUSY;
+			pthread_mutex_lock(&sb->mu);
+			conn_put(TAKE_PTR(sb->conn));
+			pthread_mutex_unlock(&sb->mu);
+		}
+		nanosleep(&(struct timespec){0, 5000000}, NULL);
+	}
+	return store_is_running(sb->dirfd) ? -EBUSY : 0;
 }
 
 int bv_sandbox_remove(BvSandbox *sb, int force, BvError **err)
@@ -362,7 +401,7 @@ int bv_sandbox_remove(BvSandbox *sb, int force, BvError **err)
 
 	if (force)
 		r = bv_sandbox_stop(sb, err);
-	else if (store_is_running(sb->dirfd))
+	else if (wait_until_stopped(sb) < 0)
 		r = lib_fail(err, -EBUSY, "sandbox '%s' is running (`bvisor kill %s` ends it; `rm --force` does both)", sb->config.name, sb->config.name);
 	if (r < 0)
 		return r;
