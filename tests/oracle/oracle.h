@@ -126,6 +126,21 @@ typedef struct World {
 	char why[1024];	  /* the first difference found */
 } World;
 
+typedef struct Record { /* in memory shared with child processes */
+	size_t count, used;
+	Op ops[];
+} Record;
+
+#define MAX_OPS 4000000
+
+/* world.c */
+extern Record *record;
+void record_init(void);
+const char *record_keep(const char *text);
+void *shared_alloc(size_t size);
+int world_init(World *w, const char *base, const char *scheme, uint64_t seed); /* trees prepared, view open; -1 with w->why */
+void world_release(World *w, bool keep);
+
 /* random.c */
 uint64_t random_u64(uint64_t *state);
 unsigned random_below(uint64_t *state, unsigned n);
