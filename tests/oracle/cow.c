@@ -187,7 +187,7 @@ static void set_attr_of(const Op *op, CowAttr *attr)
 
 static long set_xattr(World *w, const Op *op, const CowLoc *at, const char *path, unsigned flags)
 {
-	CLEAN_FREE unsigned char *value = malloc((size_t)op->a + 1);
+	static unsigned char value[70000];
 	long r;
 
 	fill_pattern(value, (size_t)op->a, (uint64_t)op->b);
