@@ -19,6 +19,12 @@
 
 #define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
 #define MUST_CHECK __attribute__((warn_unused_result))
+/* For a failure that changes nothing: say why beside it. */
+#define IGNORE_RESULT(call) \
+	do { \
+		__typeof__(call) ignored_ = (call); \
+		(void)ignored_; \
+	} while (0)
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))

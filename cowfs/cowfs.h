@@ -30,6 +30,7 @@
 #include "backends/blob.h"
 #include "base/util.h"
 
+#include <limits.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -74,6 +75,8 @@ enum {
 	COWFS_CREATE = 1,   /* make the database if there is none */
 	COWFS_READONLY = 2, /* for looking: no write of any kind, works beside a running writer (sees its last commit) */
 	COWFS_RO_VIEW = 4,  /* --ro: every change of a guest is -EROFS */
+	COWFS_NO_OPENAT2 = 8,   /* act as if the kernel had no openat2 / FICLONE (tests) */
+	COWFS_NO_FICLONE = 16,
 };
 
 typedef struct CowfsConfig {
@@ -111,9 +114,11 @@ int cowfs_pin_device(Cowfs *fs, const char *path) MUST_CHECK;
 typedef enum CowForeignKind { COW_F_NONE = 0, COW_F_DIR, COW_F_FILE, COW_F_SYMLINK, COW_F_MAGIC } CowForeignKind;
 typedef struct CowForeignOps {
 	/* Is there an object `path`? *kind says which. COW_F_MAGIC is a link that jumps (like /proc/self/fd/3, cwd, exe, root): follow()
-	 * gives the object. -ENOENT, -EACCES, -ESRCH. */
+	 * gives the object. The root ("") may be a file too (/dev/tty). -ENOENT, -EACCES, -ESRCH. */
 	int (*lookup)(void *ctx, const CowReq *req, const char *path, CowForeignKind *kind);
-	/* Where a magic link leads; the caller owns *out. -ENOENT when the object is no longer reachable by name. */
+	/* Where a magic link leads; the caller owns *out. -ENOENT when the object is no longer reachable by name. An object without a
+	 * place in the view (pipe, socket, terminal, memory file) is a COW_FOREIGN loc of this same file system whose path ends in a slash;
+	 * no walk makes such a path. lookup (COW_F_FILE), statx and open take it like any other; cowfs needs no case for it. */
 	int (*follow)(void *ctx, const CowReq *req, const char *path, CowLoc *out);
 	/* readlink(2) text of COW_F_SYMLINK and COW_F_MAGIC, not NUL-terminated; returns its length (cut to size). */
 	ssize_t (*readlink)(void *ctx, const CowReq *req, const char *path, char *buf, size_t size);

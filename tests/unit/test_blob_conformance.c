@@ -582,7 +582,7 @@ static void a_readonly_store_refuses_every_change_and_reads(void **state)
 static bool as_ordinary_user(bool (*body)(Place *p), Place *p)
 {
 	pid_t pid = fork();
-	int status;
+	int status = -1;
 
 	if (pid == 0) {
 		if (geteuid() == 0 && (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0))

@@ -1,0 +1,131 @@
+/* cli/cli.h - what the commands of `bvisor` share.
+ *
+ * The CLI is a thin user of libbvisor. Every command is one row of the table in main.c and one function: parse, call the library, print.
+ * Exit codes: the guest's own; 125 an error of bvisor, 126 not executable, 127 not found, 128+n ended by signal n, 124 timeout. */
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include "include/bvisor/bvisor.h"
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PRINTF_LIKE(f, a) __attribute__((format(printf, f, a)))
+#define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+enum { EXIT_TIMEOUT = 124, EXIT_BVISOR = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127, EXIT_SIGNAL = 128 };
+
+typedef struct Command {
+	const char *name;
+	const char *args;    /* after the name in the usage line */
+	const char *summary; /* one line, in `bvisor --help` */
+	const char *options; /* the body of `bvisor NAME --help` */
+	int (*run)(const struct Command *cmd, int argc, char **argv);
+} Command;
+
+int cmd_run(const Command *cmd, int argc, char **argv);
+int cmd_exec(const Command *cmd, int argc, char **argv);
+int cmd_ps(const Command *cmd, int argc, char **argv);
+int cmd_ls(const Command *cmd, int argc, char **argv);
+int cmd_rm(const Command *cmd, int argc, char **argv);
+int cmd_kill(const Command *cmd, int argc, char **argv);
+int cmd_stats(const Command *cmd, int argc, char **argv);
+int cmd_diff(const Command *cmd, int argc, char **argv);
+int cmd_apply(const Command *cmd, int argc, char **argv);
+int cmd_cat(const Command *cmd, int argc, char **argv);
+int cmd_doctor(const Command *cmd, int argc, char **argv);
+
+/* ---- options (opts.c) ---- */
+
+enum { OPT_HELP = 1000, OPT_JSON, OPT_FIRST }; /* commands number their own long options from OPT_FIRST on */
+#define LONG_COMMON {"help", no_argument, NULL, OPT_HELP}
+
+/* The next option as getopt_long gives it, -1 at the end. Answers --help itself, and ends the program on an unknown option or a missing
+ * value. `shorts` begins with "+:" (stop at the first argument) or ":". */
+int opts_next(const Command *cmd, int argc, char **argv, const char *shorts, const struct option *longs);
+/* One line that names what is wrong, and the usage; exit 125. */
+_Noreturn void usage_error(const Command *cmd, const char *fmt, ...) PRINTF_LIKE(2, 3);
+void print_help(const Command *cmd);
+/* "90", "1.5s", "500ms", "2m", "1h": milliseconds; a usage error otherwise. */
+int parse_duration(const Command *cmd, const char *option, const char *text);
+/* "TERM", "SIGTERM", "15"; a usage error otherwise. */
+int parse_signal(const Command *cmd, const char *text);
+/* The one optional sandbox name that is left, NULL for the newest; more arguments are a usage error. */
+const char *optional_name(const Command *cmd, int argc, char **argv);
+
+/* ---- failing and memory ---- */
+
+/* "bvisor: MESSAGE" on stderr; returns 125, so that `return cli_fail(...)` is one step. */
+int cli_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
+/* The same with the message of a library error, which is freed. */
+int cli_fail_error(BvError *err);
+/* malloc and friends that end the program with 125 when memory is out. */
+void *xrealloc(void *p, size_t size);
+char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+/* A growing NULL-terminated list of strings that belong to somebody else. */
+typedef struct List {
+	const char **items; /* NULL while empty */
+	size_t count;
+} List;
+void list_add(List *list, const char *item);
+
+/* ---- a command with a terminal or without (session.c, tty.c) ---- */
+
+typedef struct SessionOptions {
+	const char *const *argv;
+	const char *const *env; /* NULL: ours */
+	const char *cwd;	/* NULL: ours */
+	int trace_fd;		/* -1 */
+	int timeout_ms;		/* -1: none */
+	bool tty;
+	bool detach;
+	bool owns_sandbox; /* the second signal and the timeout kill everything in it, not just this command */
+} SessionOptions;
+
+/* Starts the command, forwards signals and (tty) the terminal, waits. Returns the exit code of bvisor. *started says whether the command
+ * began to run. */
+int session_run(BvSandbox *sb, const SessionOptions *o, bool *started);
+/* -i/-t as given, or both when stdin and stdout are a terminal and neither is given. */
+bool session_wants_tty(bool interactive, bool tty);
+
+typedef struct Tty Tty;
+/* A pty of our own with the size of the user's terminal, which becomes raw (when stdin is one). NULL with errno. */
+Tty *tty_open(int *slave);
+void tty_resize(Tty *tty);
+int tty_master(const Tty *tty);
+/* Moves what is there from stdin to the command, or from the command to stdout; false at the end of that direction. */
+bool tty_input(Tty *tty);
+bool tty_output(Tty *tty);
+/* Restores the user's terminal. NULL is allowed. */
+void tty_close(Tty *tty);
+
+/* ---- printing ---- */
+
+/* `text` as in git: unchanged, or in double quotes with C escapes when it holds control characters, quotes, backslashes or bytes
+ * that are no UTF-8. */
+void print_quoted(FILE *out, const char *text);
+char *quoted(const char *text); /* malloc'ed */
+/* Length of the UTF-8 sequence at p (1-4), 0 if it is none. */
+size_t utf8_length(const unsigned char *p);
+
+/* JSON, written as it goes (json.c). Commas are inserted by the writer. */
+typedef struct Json {
+	FILE *out;
+	bool comma;
+} Json;
+void json_open(Json *j, const char *key, char bracket); /* key NULL inside an array; bracket '{' or '[' */
+void json_close(Json *j, char bracket);
+void json_string(Json *j, const char *key, const char *value); /* NULL: null. Bytes that are no UTF-8 become U+FFFD */
+/* A path: like json_string, and KEY_hex with the exact bytes when they are no UTF-8. */
+void json_path(Json *j, const char *key, const char *value);
+void json_int(Json *j, const char *key, int64_t value);
+void json_bool(Json *j, const char *key, bool value);
+void json_raw(Json *j, const char *key, const char *json);
+
+#endif

@@ -1,0 +1,225 @@
+/* cli/cmd_run.c - `bvisor run` and `bvisor exec`: a command in a new sandbox, or in one that is there. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM };
+
+typedef struct Parsed {
+	BvCreateOptions create;
+	SessionOptions session;
+	List rw, hide, show, env_changes;
+	bool clear_env, interactive, tty, rm;
+	const char *trace;
+} Parsed;
+
+#define LONG_COMMAND \
+	{"cwd", required_argument, NULL, OPT_CWD}, {"env", required_argument, NULL, OPT_ENV}, {"clear-env", no_argument, NULL, OPT_CLEAR_ENV}, \
+		{"timeout", required_argument, NULL, OPT_TIMEOUT}, {"trace", required_argument, NULL, OPT_TRACE}, {"interactive", no_argument, NULL, 'i'}, \
+		{"tty", no_argument, NULL, 't'}, {"detach", no_argument, NULL, 'd'}, LONG_COMMON
+
+static const struct option run_options[] = {
+	{"name", required_argument, NULL, OPT_NAME}, {"backend", required_argument, NULL, OPT_BACKEND}, {"rw", required_argument, NULL, OPT_RW},
+	{"hide", required_argument, NULL, OPT_HIDE}, {"show", required_argument, NULL, OPT_SHOW},	{"ro", no_argument, NULL, OPT_RO},
+	{"rm", no_argument, NULL, OPT_RM},	     LONG_COMMAND,						{0},
+};
+static const struct option exec_options[] = {LONG_COMMAND, {0}};
+
+static void take_option(const Command *cmd, Parsed *p, int c)
+{
+	switch (c) {
+	case OPT_NAME: p->create.name = optarg; break;
+	case OPT_BACKEND: p->create.backend = optarg; break;
+	case OPT_CWD: p->session.cwd = optarg; break;
+	case OPT_ENV:
+		if (optarg[0] == '\0' || optarg[0] == '=')
+			usage_error(cmd, "--env: '%s' names no variable", optarg);
+		list_add(&p->env_changes, optarg);
+		break;
+	case OPT_CLEAR_ENV: p->clear_env = true; break;
+	case OPT_RW: list_add(&p->rw, optarg); break;
+	case OPT_HIDE: list_add(&p->hide, optarg); break;
+	case OPT_SHOW: list_add(&p->show, optarg); break;
+	case OPT_RO: p->create.flags |= BV_CREATE_READ_ONLY; break;
+	case OPT_TIMEOUT: p->session.timeout_ms = parse_duration(cmd, "--timeout", optarg); break;
+	case OPT_TRACE: p->trace = optarg; break;
+	case OPT_RM: p->rm = true; break;
+	case 'i': p->interactive = true; break;
+	case 't': p->tty = true; break;
+	case 'd': p->session.detach = true; break;
+	default: usage_error(cmd, "unknown option");
+	}
+}
+
+static Parsed parse(const Command *cmd, int argc, char **argv, const struct option *longs)
+{
+	Parsed p = {.create = BV_CREATE_OPTIONS_INIT, .session = {.trace_fd = -1, .timeout_ms = -1}};
+	int c;
+
+	while ((c = opts_next(cmd, argc, argv, "+:itd", longs)) != -1)
+		take_option(cmd, &p, c);
+	if (p.session.detach && (p.rm || p.tty || p.session.timeout_ms >= 0))
+		usage_error(cmd, "--detach goes with none of --rm, --tty and --timeout");
+	return p;
+}
+
+/* ---- environment ---- */
+
+static void put_variable(List *env, const char *entry, size_t name_len)
+{
+	for (size_t i = 0; i < env->count; i++) {
+		if (strncmp(env->items[i], entry, name_len) == 0 && env->items[i][name_len] == '=') {
+			env->items[i] = entry;
+			return;
+		}
+	}
+	list_add(env, entry);
+}
+
+/* NAME=value sets; NAME alone takes the caller's value, which matters after --clear-env. */
+static List make_environment(const Parsed *p)
+{
+	List env = {0};
+
+	for (char **e = environ; !p->clear_env && *e; e++)
+		list_add(&env, *e);
+	for (size_t i = 0; i < p->env_changes.count; i++) {
+		const char *change = p->env_changes.items[i];
+		size_t len = strcspn(change, "=");
+		const char *value = change[len] == '=' ? NULL : getenv(change);
+		if (change[len] == '=')
+			put_variable(&env, change, len);
+		else if (value)
+			put_variable(&env, xasprintf("%s=%s", change, value), len);
+	}
+	if (!env.items) { /* an empty list is not the same as none */
+		list_add(&env, "");
+		env.items[0] = NULL;
+	}
+	return env;
+}
+
+static int prepare(Parsed *p, char **command)
+{
+	p->session.argv = (const char *const *)command;
+	p->session.tty = !p->session.detach && session_wants_tty(p->interactive, p->tty);
+	if (p->clear_env || p->env_changes.count > 0)
+		p->session.env = make_environment(p).items;
+	if (!p->trace)
+		return 0;
+	p->session.trace_fd = open(p->trace, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	return p->session.trace_fd < 0 ? cli_fail("cannot write the trace %s: %s", p->trace, strerror(errno)) : 0;
+}
+
+/* ---- run ---- */
+
+static int count_change(void *ctx, const BvChange *change)
+{
+	(void)change;
+	++*(size_t *)ctx;
+	return 0;
+}
+
+/* The one line at the end, for people only. */
+static void print_summary(BvSandbox *sb)
+{
+	const char *name = bv_sandbox_name(sb);
+	size_t count = 0;
+
+	if (!isatty(STDERR_FILENO))
+		return;
+	if (bv_sandbox_diff(sb, NULL, count_change, &count, NULL) < 0)
+		return;
+	if (count == 0)
+		fprintf(stderr, "bvisor: no changes in sandbox %s\n", name);
+	else
+		fprintf(stderr, "bvisor: %zu change%s in sandbox %s; see them: bvisor diff %s; make them on the host: bvisor apply %s\n", count,
+			count == 1 ? "" : "s", name, name, name);
+}
+
+static int finish_run(BvSandbox *sb, const Parsed *p, bool started, int code)
+{
+	BvError *err = NULL;
+
+	if (p->rm || !started) { /* a command that never ran left nothing to look at */
+		if (bv_sandbox_remove(sb, 1, &err) < 0 && started)
+			code = cli_fail_error(err);
+		else
+			bv_error_free(err);
+	} else if (p->session.detach) {
+		printf("%s\n", bv_sandbox_name(sb));
+	} else {
+		print_summary(sb);
+	}
+	bv_sandbox_close(sb);
+	return code;
+}
+
+int cmd_run(const Command *cmd, int argc, char **argv)
+{
+	Parsed p = parse(cmd, argc, argv, run_options);
+	BvSandbox *sb = NULL;
+	BvError *err = NULL;
+	bool started;
+	int code;
+
+	if (optind >= argc)
+		usage_error(cmd, "no command given");
+	code = prepare(&p, argv + optind);
+	if (code != 0)
+		return code;
+	char *cwd = getcwd(NULL, 0);
+	p.create.rw = p.rw.items;
+	p.create.hide = p.hide.items;
+	p.create.show = p.show.items;
+	p.create.command = p.session.argv;
+	p.create.cwd = p.session.cwd ? p.session.cwd : cwd;
+	p.session.owns_sandbox = true;
+	code = bv_sandbox_create(&p.create, &sb, &err) < 0 ? cli_fail_error(err) : 0;
+	free(cwd);
+	if (code != 0)
+		return code;
+	code = session_run(sb, &p.session, &started);
+	return finish_run(sb, &p, started, code);
+}
+
+/* ---- exec ---- */
+
+/* `exec NAME -- CMD...` or `exec -- CMD...` (the newest one): the "--" tells them apart, so it is required. */
+static char **split_exec(const Command *cmd, int argc, char **argv, const char **name)
+{
+	bool dashes_before = optind > 1 && strcmp(argv[optind - 1], "--") == 0;
+	int command = optind;
+
+	*name = NULL;
+	if (!dashes_before && optind < argc) {
+		*name = argv[optind];
+		if (optind + 1 >= argc || strcmp(argv[optind + 1], "--") != 0)
+			usage_error(cmd, "'--' is missing before the command");
+		command = optind + 2;
+	}
+	if (command >= argc)
+		usage_error(cmd, "no command given");
+	return argv + command;
+}
+
+int cmd_exec(const Command *cmd, int argc, char **argv)
+{
+	Parsed p = parse(cmd, argc, argv, exec_options);
+	BvSandbox *sb = NULL;
+	BvError *err = NULL;
+	const char *name;
+	char **command = split_exec(cmd, argc, argv, &name);
+	bool started;
+	int code = prepare(&p, command);
+
+	if (code != 0)
+		return code;
+	if (bv_sandbox_open(NULL, name, &sb, &err) < 0)
+		return cli_fail_error(err);
+	code = session_run(sb, &p.session, &started);
+	bv_sandbox_close(sb);
+	return code;
+}

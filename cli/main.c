@@ -1,0 +1,94 @@
+/* cli/main.c - the table of commands. */
+#include "cli/cli.h"
+
+#include <errno.h>
+
+#define COMMAND_OPTIONS \
+	"  --cwd DIR          start the command in DIR of the view (default: here)\n" \
+	"  --env NAME=VALUE   set a variable; --env NAME takes its present value\n" \
+	"  --clear-env        start from an empty environment\n" \
+	"  --timeout DURATION send TERM after it, KILL 2 s later; exit code 124\n" \
+	"  --trace FILE       write every intercepted system call to FILE\n" \
+	"  -i, --interactive  keep the three descriptors as they are, even on a terminal\n" \
+	"  -t, --tty          give the command a terminal of its own (the default on a terminal)\n" \
+	"  -d, --detach       do not wait: the command goes on in the background\n"
+#define HELP_OPTION "  --help             show this\n"
+#define JSON_OPTION "  --json             print JSON\n"
+
+static const Command commands[] = {
+	{"run", "[OPTION...] [--] COMMAND [ARGUMENT...]", "Run a command on a copy-on-write view of the host; the sandbox stays for diff, apply and exec",
+	 "  --name NAME        name of the new sandbox (default: one is made up; the newest ten of these are kept)\n"
+	 "  --backend B        where its data go: dir (in the store), dir:PATH, or tmpfs (memory)\n"
+	 "  --rw PATH          changes below PATH go straight to the host (repeatable)\n"
+	 "  --hide PATH        the command does not see PATH (repeatable)\n"
+	 "  --show PATH        take PATH off the default hidden list: ~/.ssh ~/.aws ~/.gnupg ~/.config/gcloud ~/.docker/config.json\n"
+	 "                     ~/.kube ~/.netrc and homes that you cannot read (repeatable)\n"
+	 "  --ro               every change that the command tries fails with EROFS\n"
+	 "  --rm               discard the sandbox when the command ends\n" COMMAND_OPTIONS HELP_OPTION
+	 "\nExit code: that of the command; 124 timeout, 125 error of bvisor, 126 not executable, 127 not found, 128+N ended by signal N.\n",
+	 cmd_run},
+	{"exec", "[OPTION...] [NAME] -- COMMAND [ARGUMENT...]", "Run one more command in a sandbox, running or stopped (default: the newest)",
+	 COMMAND_OPTIONS HELP_OPTION, cmd_exec},
+	{"ls", "[--json]", "List the sandboxes, newest first", JSON_OPTION HELP_OPTION, cmd_ls},
+	{"ps", "[--json] [NAME]", "List the processes of a running sandbox", JSON_OPTION HELP_OPTION, cmd_ps},
+	{"kill", "[-s SIGNAL] [NAME]", "Send a signal to every process of a sandbox",
+	 "  -s, --signal SIGNAL  name or number (default: KILL)\n" HELP_OPTION, cmd_kill},
+	{"rm", "[-f] [--all | NAME...]", "Delete sandboxes and everything in them (default: the newest)",
+	 "  -f, --force        also when a command is running in it, which is killed\n"
+	 "  --all              every stopped sandbox (with --force: every one)\n" HELP_OPTION,
+	 cmd_rm},
+	{"stats", "[--json] [NAME]", "Show counters of a running sandbox (JSON): unsupported calls, features, objects",
+	 JSON_OPTION HELP_OPTION, cmd_stats},
+};
+
+static const Command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+static void print_overview(FILE *out)
+{
+	fputs("usage: bvisor COMMAND [ARGUMENT...]\n\n"
+	      "Runs commands on a copy-on-write view of the host, shows what they changed, and makes those changes on request.\n\n",
+	      out);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+	fputs("\n`bvisor COMMAND --help` shows its options. Sandboxes are kept in $BVISOR_HOME, else $XDG_DATA_HOME/bvisor, else\n"
+	      "~/.local/share/bvisor.\n",
+	      out);
+}
+
+/* Output that did not arrive (a full disk) is an error; a pager or head(1) that left early is not. */
+static int finish(int code)
+{
+	if (fflush(stdout) != 0 && errno != EPIPE)
+		return cli_fail("cannot write the output: %s", strerror(errno));
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	const Command *cmd;
+
+	if (argc < 2)
+		usage_error(NULL, "no command given");
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+		cmd = argc > 2 ? find_command(argv[2]) : NULL;
+		if (cmd)
+			print_help(cmd);
+		else
+			print_overview(stdout);
+		return finish(0);
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("bvisor %s\n", bv_version());
+		return finish(0);
+	}
+	cmd = find_command(argv[1]);
+	if (!cmd)
+		usage_error(NULL, "unknown %s '%s'", argv[1][0] == '-' ? "option" : "command", argv[1]);
+	return finish(cmd->run(cmd, argc - 1, argv + 1));
+}

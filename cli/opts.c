@@ -1,0 +1,138 @@
+/* cli/opts.c - the command line: GNU style options, and one line for whatever is wrong with them. */
+#include "cli/cli.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+
+void print_help(const Command *cmd)
+{
+	printf("usage: bvisor %s %s\n%s.\n\n%s", cmd->name, cmd->args, cmd->summary, cmd->options);
+}
+
+void usage_error(const Command *cmd, const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "bvisor%s%s: ", cmd ? " " : "", cmd ? cmd->name : "");
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	if (cmd)
+		fprintf(stderr, "; usage: bvisor %s %s (see bvisor %s --help)\n", cmd->name, cmd->args, cmd->name);
+	else
+		fprintf(stderr, "; usage: bvisor COMMAND [ARGUMENT...] (see bvisor --help)\n");
+	exit(EXIT_BVISOR);
+}
+
+int opts_next(const Command *cmd, int argc, char **argv, const char *shorts, const struct option *longs)
+{
+	int before = optind;
+	int c = getopt_long(argc, argv, shorts, longs, NULL);
+	const char *at = argv[before < argc ? before : argc - 1];
+
+	if (c == OPT_HELP) {
+		print_help(cmd);
+		exit(fflush(stdout) == 0 ? 0 : EXIT_BVISOR);
+	}
+	if (c != '?' && c != ':')
+		return c;
+	if (optind > before && strncmp(argv[optind - 1], "--", 2) == 0)
+		at = argv[optind - 1];
+	if (c == ':' && strncmp(at, "--", 2) == 0)
+		usage_error(cmd, "option '%s' needs a value", at);
+	if (c == ':')
+		usage_error(cmd, "option '-%c' needs a value", optopt);
+	if (strncmp(at, "--", 2) == 0)
+		usage_error(cmd, "unknown, ambiguous or misused option '%s'", at);
+	usage_error(cmd, "unknown option '-%c'", optopt);
+}
+
+int parse_duration(const Command *cmd, const char *option, const char *text)
+{
+	static const struct {
+		const char *suffix;
+		double ms;
+	} units[] = {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60e3}, {"h", 3600e3}, {"d", 86400e3}};
+	char *end = NULL;
+	double value = isdigit((unsigned char)text[0]) || text[0] == '.' ? strtod(text, &end) : -1;
+
+	for (size_t i = 0; end && end != text && i < ARRAY_LEN(units); i++) {
+		double ms = value * units[i].ms;
+		if (strcmp(end, units[i].suffix) == 0 && ms > 0 && ms <= 2147483000.0)
+			return ms < 1 ? 1 : (int)ms;
+	}
+	usage_error(cmd, "%s: '%s' is no duration (such as 500ms, 30, 90s, 5m, 1h; at most 24 days)", option, text);
+}
+
+int parse_signal(const Command *cmd, const char *text)
+{
+	const char *name = strncmp(text, "SIG", 3) == 0 ? text + 3 : text;
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	if (isdigit((unsigned char)text[0]) && *end == '\0' && n > 0 && n <= SIGRTMAX)
+		return (int)n;
+	for (int s = 1; s < 32; s++) {
+		const char *abbreviation = sigabbrev_np(s);
+		if (abbreviation && strcmp(abbreviation, name) == 0)
+			return s;
+	}
+	usage_error(cmd, "'%s' is no signal", text);
+}
+
+const char *optional_name(const Command *cmd, int argc, char **argv)
+{
+	if (argc - optind > 1)
+		usage_error(cmd, "unexpected argument '%s'", argv[optind + 1]);
+	return optind < argc ? argv[optind] : NULL;
+}
+
+int cli_fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("bvisor: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	return EXIT_BVISOR;
+}
+
+int cli_fail_error(BvError *err)
+{
+	int r = cli_fail("%s", err ? bv_error_message(err) : "out of memory");
+
+	bv_error_free(err);
+	return r;
+}
+
+void *xrealloc(void *p, size_t size)
+{
+	void *bigger = realloc(p, size);
+
+	if (!bigger)
+		exit(cli_fail("out of memory"));
+	return bigger;
+}
+
+char *xasprintf(const char *fmt, ...)
+{
+	va_list ap;
+	char *text = NULL;
+
+	va_start(ap, fmt);
+	if (vasprintf(&text, fmt, ap) < 0)
+		exit(cli_fail("out of memory"));
+	va_end(ap);
+	return text;
+}
+
+void list_add(List *list, const char *item)
+{
+	list->items = xrealloc(list->items, (list->count + 2) * sizeof(*list->items));
+	list->items[list->count++] = item;
+	list->items[list->count] = NULL;
+}

@@ -1,0 +1,268 @@
+/* bvisor.h - the C interface of libbvisor: commands on a copy-on-write view of the host.
+ *
+ *	BvError *err = NULL;
+ *	BvSandbox *sb = NULL;
+ *	BvCreateOptions create = BV_CREATE_OPTIONS_INIT;
+ *	BvSpawnOptions spawn = BV_SPAWN_OPTIONS_INIT;
+ *	BvOutput out;
+ *	spawn.argv = (const char *const[]){"make", "-j2", NULL};
+ *	if (bv_sandbox_create(&create, &sb, &err) < 0 || bv_sandbox_exec(sb, &spawn, NULL, 0, -1, &out, &err) < 0)
+ *		fprintf(stderr, "%s\n", bv_error_message(err));
+ *
+ * Results. Functions return 0 or a count, or a negative errno. Every function with a `BvError **err` stores a message object
+ * there on failure (err may be NULL; *err must be NULL or an object, which is replaced); the caller frees it. Other outputs are
+ * untouched on failure. Errnos are listed in the order they are tested.
+ *
+ * Threads. Every function may be called from any thread, also on the same sandbox or process at the same time; only the close
+ * functions need that nobody else uses the object. The library installs no signal handler, keeps no global state and starts
+ * no thread in the caller's process. Each sandbox is served by one child process (`bvisor-supervisor`), which is started when it is first
+ * needed and ends by itself.
+ *
+ * ABI. Option structs begin with `size`, set by their _INIT macro: a program compiled with an older header keeps working. Structs that
+ * the library fills may grow at their end only. Strings are bytes without encoding; paths are absolute paths of the sandbox's view unless
+ * said otherwise. Times are seconds and nanoseconds since 1970 (UTC). */
+#ifndef BVISOR_BVISOR_H
+#define BVISOR_BVISOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#pragma GCC visibility push(default)
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct BvError BvError;
+typedef struct BvSandbox BvSandbox;
+typedef struct BvProcess BvProcess;
+
+/* "MAJOR.MINOR.PATCH" of the library that is loaded. Static. */
+const char *bv_version(void);
+
+/* ---- errors ---- */
+
+/* The message, one line without a final newline; "" for NULL. Valid until the object is freed. */
+const char *bv_error_message(const BvError *err);
+/* The negative errno that the failing function returned; 0 for NULL. */
+int bv_error_code(const BvError *err);
+/* What failed where that matters: "exec" (the command itself could not be executed), "cwd" (its directory), else "". */
+const char *bv_error_stage(const BvError *err);
+void bv_error_free(BvError *err); /* NULL is allowed */
+
+/* Frees memory that the library handed over with "caller frees". NULL is allowed. */
+void bv_free(void *memory);
+
+/* ---- sandboxes ---- */
+
+enum {
+	BV_CREATE_READ_ONLY = 1, /* every change that a guest tries is answered EROFS */
+};
+
+typedef struct BvCreateOptions {
+	size_t size;
+	unsigned flags;		    /* BV_CREATE_* */
+	const char *store;	    /* directory of the store; NULL: $BVISOR_HOME, $XDG_DATA_HOME/bvisor, ~/.local/share/bvisor */
+	const char *name;	    /* [A-Za-z0-9][A-Za-z0-9._-]{0,63}; NULL: one is made up, and only the newest ten such are kept */
+	const char *backend;	    /* "dir" (in the store), "dir:PATH", "tmpfs"; NULL: "dir" */
+	const char *const *rw;	    /* host paths below which changes go straight to the host; NULL-terminated; NULL: none */
+	const char *const *hide;    /* host paths that guests shall not see, beside the default ones */
+	const char *const *show;    /* host paths to take off the default hidden list */
+	const char *const *command; /* for listings only: what the sandbox was made for */
+	const char *cwd;	    /* for listings only */
+} BvCreateOptions;
+#define BV_CREATE_OPTIONS_INIT {sizeof(BvCreateOptions), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+
+/* Makes a new sandbox in the store. *out is the caller's to close; the sandbox itself stays until bv_sandbox_remove.
+ * -EINVAL (name, backend, path or size of the options), -EEXIST (name), -EACCES, -EROFS, -ENOSPC (store or backend), -ENOMEM. */
+int bv_sandbox_create(const BvCreateOptions *options, BvSandbox **out, BvError **err);
+/* Opens an existing sandbox; name NULL means the newest one, store NULL the default store.
+ * -EINVAL (name), -ENOENT (no such sandbox; its memory backend is gone after a reboot), -EPROTO (written by a newer version), -EUCLEAN
+ * (damaged), -EACCES, -ENOMEM. */
+int bv_sandbox_open(const char *store, const char *name, BvSandbox **out, BvError **err);
+/* Gives up the handle; commands that were not started with BV_SPAWN_DETACH are killed. Processes of the sandbox must be closed first.
+ * NULL is allowed. */
+void bv_sandbox_close(BvSandbox *sandbox);
+
+const char *bv_sandbox_name(const BvSandbox *sandbox); /* valid until close */
+const char *bv_sandbox_dir(const BvSandbox *sandbox);  /* its directory in the store; valid until close */
+
+/* Deletes the sandbox with everything in it. Afterwards the handle can only be closed.
+ * -EBUSY (a command runs and `force` is 0, or another program has the sandbox open), -EACCES, -EIO. */
+int bv_sandbox_remove(BvSandbox *sandbox, int force, BvError **err);
+/* Kills every process of the sandbox, writes everything to disk and ends its supervisor. A stopped sandbox is success. */
+int bv_sandbox_stop(BvSandbox *sandbox, BvError **err);
+
+typedef struct BvSandboxInfo {
+	const char *name;
+	const char *dir;
+	const char *backend;	    /* as given at creation */
+	const char *cwd;	    /* may be NULL */
+	const char *const *command; /* NULL-terminated, may be NULL */
+	int64_t created_sec;
+	long created_nsec;
+	int running; /* 1: a supervisor serves it now */
+	int unnamed; /* 1: the name was made up; only the newest ten of these are kept */
+	const char *damage; /* NULL, or why it cannot be opened (then only name and dir are set) */
+} BvSandboxInfo;
+
+/* Calls `visit` for every sandbox of the store, newest first; the info is valid during the call. Non-zero from visit stops and is
+ * returned. An absent store is empty. -EACCES, -ENOMEM. */
+int bv_sandbox_list(const char *store, int (*visit)(void *ctx, const BvSandboxInfo *info), void *ctx, BvError **err);
+
+/* ---- commands ---- */
+
+enum {
+	BV_FD_INHERIT = -1, /* the caller's own descriptor 0, 1 or 2 */
+	BV_FD_NULL = -2,    /* /dev/null of the host */
+	BV_FD_PIPE = -3,    /* a pipe, whose other end bv_process_fd gives */
+};
+enum {
+	BV_SPAWN_TTY = 1,    /* stdin is a terminal that becomes the controlling terminal of the command */
+	BV_SPAWN_DETACH = 2, /* the command goes on after the sandbox handle is closed */
+};
+
+typedef struct BvSpawnOptions {
+	size_t size;
+	unsigned flags;		 /* BV_SPAWN_* */
+	const char *const *argv; /* NULL-terminated, at least one; without a slash it is searched in the PATH of env inside the sandbox */
+	const char *const *env;	 /* "NAME=value", NULL-terminated; NULL: the caller's environment */
+	const char *cwd;	 /* directory of the view; NULL: the caller's current directory */
+	int fds[3];		 /* stdin, stdout, stderr: a descriptor, which stays the caller's, or BV_FD_* */
+	int trace_fd;		 /* descriptor for a trace of system calls, or -1 */
+} BvSpawnOptions;
+#define BV_SPAWN_OPTIONS_INIT {sizeof(BvSpawnOptions), 0, NULL, NULL, NULL, {BV_FD_INHERIT, BV_FD_INHERIT, BV_FD_INHERIT}, -1}
+
+typedef struct BvStatus {
+	int exit_code; /* 0..255, or -1 when a signal ended it */
+	int signal;    /* 0, or the signal */
+	int core_dumped;
+} BvStatus;
+
+/* Starts a command in the sandbox (also in one whose earlier commands have ended: it sees their files). *out is the caller's to close.
+ * -EINVAL (options), -E2BIG, -ENOENT/-EACCES/-ENOEXEC/-ENOTDIR/-ELOOP of the command ("stage" exec) or its directory (stage "cwd"),
+ * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
+int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProcess **out, BvError **err);
+/* Waits for the end of the command, at most timeout_ms milliseconds (-1: for ever). May be asked again and by several threads at once: the
+ * answer stays. -ETIMEDOUT, -ECONNRESET (the supervisor died, and with it the command). */
+int bv_process_wait(BvProcess *process, int timeout_ms, BvStatus *status, BvError **err);
+/* Sends a signal to the command's first process. -EINVAL (signal), -ESRCH (it has ended), -ECONNRESET. */
+int bv_process_kill(BvProcess *process, int signal, BvError **err);
+/* Sends a signal to every process of the sandbox. A stopped sandbox is success. -EINVAL, -ECONNRESET. */
+int bv_sandbox_kill(BvSandbox *sandbox, int signal, BvError **err);
+pid_t bv_process_pid(const BvProcess *process); /* the guest's pid, as the host sees it too */
+/* The library's end of stream 0, 1 or 2 when it was asked for with BV_FD_PIPE, else -1. It stays the library's; closing it early is done
+ * with bv_process_close_fd (end of file for the command's stdin). */
+int bv_process_fd(const BvProcess *process, int stream);
+void bv_process_close_fd(BvProcess *process, int stream);
+/* Forgets the process: closes the pipe ends. A command that still runs goes on until the sandbox is closed. NULL is allowed. */
+void bv_process_close(BvProcess *process);
+
+typedef struct BvOutput {
+	BvStatus status;
+	char *out; /* captured bytes and a final NUL; NULL when that stream was not a pipe; caller frees with bv_free */
+	size_t out_len;
+	char *err;
+	size_t err_len;
+	int timed_out; /* 1: it was killed because timeout_ms had passed */
+} BvOutput;
+
+/* Spawn, feed `input` (may be NULL: then stdin is as in the options) to stdin, capture stdout and stderr until everybody has closed them, wait. BV_FD_INHERIT of streams 1 and 2
+ * means "capture" here. After timeout_ms (-1: never) the command is killed. Errors of bv_sandbox_spawn and bv_process_wait. */
+int bv_sandbox_exec(BvSandbox *sandbox, const BvSpawnOptions *options, const void *input, size_t input_len, int timeout_ms, BvOutput *out, BvError **err);
+
+typedef struct BvProcessInfo {
+	pid_t pid, ppid;
+	uint64_t id;	  /* number of the command it belongs to, 0 when unknown */
+	char state;	  /* as in ps(1): R, S, D, T, Z ... */
+	const char *comm; /* name of its program */
+	const char *args; /* command line, arguments separated by blanks */
+	int64_t start;	  /* when it was started, in seconds since 1970 */
+} BvProcessInfo;
+
+/* Calls `visit` for every process of a running sandbox; none if it is stopped. Non-zero from visit stops and is returned.
+ * -ECONNRESET, -ENOMEM. */
+int bv_sandbox_ps(BvSandbox *sandbox, int (*visit)(void *ctx, const BvProcessInfo *info), void *ctx, BvError **err);
+/* Counters and features of a running sandbox as one JSON object; *json is the caller's to free with bv_free. -ESRCH (stopped), -ECONNRESET, -ENOMEM. */
+int bv_sandbox_stats(BvSandbox *sandbox, char **json, BvError **err);
+
+/* ---- what changed ---- */
+
+typedef enum BvChangeKind { BV_ADDED = 'A', BV_MODIFIED = 'M', BV_DELETED = 'D', BV_TYPE_CHANGED = 'T', BV_RENAMED = 'R' } BvChangeKind;
+enum { BV_DIFF_CONTENT = 1, BV_DIFF_MODE = 2, BV_DIFF_OWNER = 4, BV_DIFF_TIMES = 8, BV_DIFF_XATTR = 16, BV_DIFF_TARGET = 32 };
+
+typedef struct BvChange {
+	BvChangeKind kind;
+	unsigned diff;	      /* BV_DIFF_*: what differs, for BV_MODIFIED and BV_RENAMED */
+	const char *path;     /* in the sandbox */
+	const char *old_path; /* BV_RENAMED: on the host; else NULL */
+	const char *link_to;  /* another name of the file at this path, reported earlier; else NULL */
+	uint32_t mode;	      /* file type and permissions in the sandbox; 0 for BV_DELETED */
+	uint32_t old_mode;    /* the same on the host when the sandbox first used it; 0 when unknown or BV_ADDED */
+	uint32_t uid, gid;
+	uint64_t bytes; /* size in the sandbox */
+	int64_t mtime_sec;
+	long mtime_nsec;
+} BvChange;
+
+enum {
+	BV_DIFF_RAW = 1, /* also what was changed and changed back */
+};
+typedef struct BvDiffOptions {
+	size_t size;
+	unsigned flags;		  /* BV_DIFF_RAW */
+	const char *const *paths; /* only these paths and what is below them; NULL-terminated; NULL: everything */
+} BvDiffOptions;
+#define BV_DIFF_OPTIONS_INIT {sizeof(BvDiffOptions), 0, NULL}
+
+/* Calls `visit` for every difference between the sandbox's view and the host, sorted by path (parents before children; a deleted directory is one
+ * entry). Works on running and stopped sandboxes, without changing anything. options NULL: all defaults. The change is valid during the
+ * call. Non-zero from visit stops and is returned. -EINVAL, -ENOENT, -EUCLEAN (damaged), -EPROTO (newer), -ENOMEM. */
+int bv_sandbox_diff(BvSandbox *sandbox, const BvDiffOptions *options, int (*visit)(void *ctx, const BvChange *change), void *ctx, BvError **err);
+/* Opens a file of the view for reading; *fd (O_CLOEXEC) is the caller's. Symbolic links are followed. Errors as open(2), and of bv_sandbox_diff. */
+int bv_sandbox_open_file(BvSandbox *sandbox, const char *path, int *fd, BvError **err);
+/* Target of a symbolic link of the view, NUL-terminated and cut to size; returns its length. -EINVAL (no link), errors as readlink(2). */
+ssize_t bv_sandbox_readlink(BvSandbox *sandbox, const char *path, char *buf, size_t size, BvError **err);
+
+typedef enum BvApplyResult { BV_APPLIED = 0, BV_WOULD_APPLY, BV_CONFLICT, BV_APPLY_FAILED } BvApplyResult;
+typedef struct BvApplyItem {
+	BvChangeKind kind;
+	BvApplyResult result;
+	const char *path;
+	const char *old_path; /* BV_RENAMED */
+	const char *reason;   /* of a conflict or failure, or what could not be kept (owner); may be NULL */
+} BvApplyItem;
+enum {
+	BV_APPLY_DRY_RUN = 1, /* decide and report, change nothing */
+};
+typedef struct BvApplyOptions {
+	size_t size;
+	unsigned flags;		  /* BV_APPLY_* */
+	const char *const *paths; /* as in BvDiffOptions */
+} BvApplyOptions;
+#define BV_APPLY_OPTIONS_INIT {sizeof(BvApplyOptions), 0, NULL}
+
+/* Makes the sandbox's changes on the host, where the host is unchanged since the sandbox first used it; what the host changed
+ * meanwhile is reported as a conflict and left. First an apply that was interrupted is finished. Returns how many conflicts and failures
+ * were reported. -EINVAL, -EBUSY (another apply), -ENOENT, -EUCLEAN, -ENOSPC, -ENOMEM. */
+int bv_sandbox_apply(BvSandbox *sandbox, const BvApplyOptions *options, int (*visit)(void *ctx, const BvApplyItem *item), void *ctx, BvError **err);
+
+/* ---- this machine ---- */
+
+typedef struct BvFeature {
+	const char *name;
+	int works;
+	int required;		 /* 1: bvisor cannot run without it */
+	const char *reason;	 /* what was tried and what it said; never NULL */
+	const char *consequence; /* of its absence; never NULL */
+} BvFeature;
+/* Tries every kernel feature that bvisor can use, really, and calls `visit` for each. store NULL: the default one (FICLONE and writability are tried
+ * there). Returns 1 if bvisor can run here, 0 if not. -ENOMEM. */
+int bv_doctor(const char *store, int (*visit)(void *ctx, const BvFeature *feature), void *ctx, BvError **err);
+
+#ifdef __cplusplus
+}
+#endif
+#pragma GCC visibility pop
+
+#endif

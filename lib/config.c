@@ -1,0 +1,151 @@
+/* lib/config.c - sandbox.json: the description of a sandbox, written once when it is made.
+ *
+ * The file is written into a directory that is not published yet, so readers never see half of it. It is not synced here: the supervisor
+ * syncs it before the first durable commit, so that starting a command costs no disk flush. */
+#include "lib/internal.h"
+
+#include <fcntl.h>
+
+#define CONFIG_FILE "sandbox.json"
+#define CONFIG_MAX (8 * 1024 * 1024)
+
+void config_release(SandboxConfig *config)
+{
+	free(config->name);
+	free(config->backend);
+	free(config->data_dir);
+	free(config->cwd);
+	strv_free(config->command);
+	strv_free(config->rw);
+	strv_free(config->hide);
+	strv_free(config->show);
+	memset(config, 0, sizeof(*config));
+}
+
+static bool add_list(cJSON *json, const char *key, Strv list)
+{
+	cJSON *array = cJSON_AddArrayToObject(json, key);
+
+	if (!array)
+		return false;
+	for (size_t i = 0; list && list[i]; i++)
+		if (!cJSON_AddItemToArray(array, cJSON_CreateString(list[i])))
+			return false;
+	return true;
+}
+
+static bool fill_json(cJSON *json, const SandboxConfig *c)
+{
+	return json && cJSON_AddNumberToObject(json, "format", SANDBOX_FORMAT) && cJSON_AddStringToObject(json, "name", c->name) &&
+	       cJSON_AddNumberToObject(json, "created", (double)c->created_sec) &&
+	       cJSON_AddNumberToObject(json, "created_nsec", (double)c->created_nsec) && cJSON_AddStringToObject(json, "backend", c->backend) &&
+	       (!c->data_dir || cJSON_AddStringToObject(json, "data", c->data_dir)) && (!c->cwd || cJSON_AddStringToObject(json, "cwd", c->cwd)) &&
+	       add_list(json, "command", c->command) && add_list(json, "rw", c->rw) && add_list(json, "hide", c->hide) &&
+	       add_list(json, "show", c->show) && cJSON_AddBoolToObject(json, "ro", c->ro) && cJSON_AddBoolToObject(json, "unnamed", c->unnamed);
+}
+
+int config_write(int dirfd, const SandboxConfig *config, BvError **err)
+{
+	cJSON *json = cJSON_CreateObject();
+	CLEAN_FREE char *text = fill_json(json, config) ? cJSON_Print(json) : NULL;
+	CLEAN_FD int fd = -1;
+	int r;
+
+	cJSON_Delete(json);
+	if (!text)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	fd = openat(dirfd, CONFIG_FILE, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		r = bv_neg_errno();
+		return lib_fail(err, r, "cannot write %s: %s", CONFIG_FILE, strerror(-r));
+	}
+	r = bv_write_full(fd, text, strlen(text));
+	return r < 0 ? lib_fail(err, r, "cannot write %s: %s", CONFIG_FILE, strerror(-r)) : 0;
+}
+
+static int get_string(const cJSON *json, const char *key, bool needed, char **out)
+{
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(json, key));
+
+	if (!text)
+		return needed ? -EUCLEAN : 0;
+	*out = strdup(text);
+	return *out ? 0 : -ENOMEM;
+}
+
+static int get_list(const cJSON *json, const char *key, Strv *out)
+{
+	const cJSON *array = cJSON_GetObjectItemCaseSensitive(json, key);
+	const cJSON *item;
+
+	if (!cJSON_IsArray(array))
+		return -EUCLEAN;
+	cJSON_ArrayForEach(item, array)
+	{
+		int r = cJSON_IsString(item) ? strv_add(out, item->valuestring) : -EUCLEAN;
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int parse_config(const cJSON *json, SandboxConfig *c)
+{
+	const cJSON *created = cJSON_GetObjectItemCaseSensitive(json, "created");
+	const cJSON *nsec = cJSON_GetObjectItemCaseSensitive(json, "created_nsec");
+	int r;
+
+	if (!cJSON_IsNumber(created) || !cJSON_IsNumber(nsec))
+		return -EUCLEAN;
+	c->created_sec = (int64_t)created->valuedouble;
+	c->created_nsec = (long)nsec->valuedouble;
+	c->ro = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ro"));
+	c->unnamed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "unnamed"));
+	if ((r = get_string(json, "name", true, &c->name)) < 0 || (r = get_string(json, "backend", true, &c->backend)) < 0 ||
+	    (r = get_string(json, "data", false, &c->data_dir)) < 0 || (r = get_string(json, "cwd", false, &c->cwd)) < 0)
+		return r;
+	if (c->data_dir && c->data_dir[0] != '/')
+		return -EUCLEAN;
+	if ((r = get_list(json, "command", &c->command)) < 0 || (r = get_list(json, "rw", &c->rw)) < 0 ||
+	    (r = get_list(json, "hide", &c->hide)) < 0 || (r = get_list(json, "show", &c->show)) < 0)
+		return r;
+	return 0;
+}
+
+static int check_format(const cJSON *json, BvError **err)
+{
+	const cJSON *format = cJSON_GetObjectItemCaseSensitive(json, "format");
+
+	if (!cJSON_IsNumber(format) || format->valuedouble < 1)
+		return lib_fail(err, -EUCLEAN, "%s is damaged: it holds no format number", CONFIG_FILE);
+	if (format->valuedouble > SANDBOX_FORMAT)
+		return lib_fail(err, -EPROTO, "%s has format %.0f, written by a newer bvisor (this one knows up to %d): use that one", CONFIG_FILE,
+				format->valuedouble, SANDBOX_FORMAT);
+	return 0;
+}
+
+int config_read(int dirfd, SandboxConfig *out, BvError **err)
+{
+	SandboxConfig config = {0};
+	CLEAN_FREE char *text = NULL;
+	ssize_t len = bv_read_file_at(dirfd, CONFIG_FILE, CONFIG_MAX, &text);
+	cJSON *json;
+	int r;
+
+	if (len < 0)
+		return lib_fail(err, (int)len, "cannot read %s: %s", CONFIG_FILE, strerror((int)-len));
+	json = cJSON_ParseWithLength(text, (size_t)len);
+	r = check_format(json, err);
+	if (r == 0) {
+		r = parse_config(json, &config);
+		if (r < 0)
+			(void)lib_fail(err, r, "%s is damaged: %s", CONFIG_FILE, r == -ENOMEM ? "out of memory" : "a field is missing or of the wrong type");
+	}
+	cJSON_Delete(json);
+	if (r < 0) {
+		config_release(&config);
+		return r;
+	}
+	*out = config;
+	return 0;
+}

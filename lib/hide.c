@@ -1,0 +1,84 @@
+/* lib/hide.c - what guests do not see unless the user grants it: secrets of the home directory, bvisor's own files, homes of others. */
+#include "lib/store.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+
+static const char *const secrets[] = {".ssh", ".aws", ".gnupg", ".config/gcloud", ".docker/config.json", ".kube", ".netrc"};
+
+/* `show` of a path or anything above it uncovers it; `rw` only of the path itself: granting a home is not granting its keys. */
+static bool is_uncovered(const char *path, const SandboxConfig *config)
+{
+	for (size_t i = 0; config->show && config->show[i]; i++)
+		if (path_is_below(path, config->show[i]))
+			return true;
+	return strv_has((const char *const *)config->rw, path);
+}
+
+/* Adds the path as it is and as it resolves: a symlinked ~/.ssh leads to a place that must be hidden too. */
+static int add_path(Strv *out, const char *path)
+{
+	char real[PATH_MAX];
+	int r = strv_has((const char *const *)*out, path) ? 0 : strv_add(out, path);
+
+	if (r == 0 && realpath(path, real) && !strv_has((const char *const *)*out, real))
+		r = strv_add(out, real);
+	return r;
+}
+
+static int add_secrets(Strv *out, const char *home, const SandboxConfig *config)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(secrets) && r == 0; i++) {
+		CLEAN_FREE char *joined = bv_asprintf("%s/%s", home, secrets[i]);
+		CLEAN_FREE char *path = joined ? path_absolute(joined) : NULL;
+		if (!path)
+			return -ENOMEM;
+		if (!is_uncovered(path, config))
+			r = add_path(out, path);
+	}
+	return r;
+}
+
+static int add_other_homes(Strv *out, const SandboxConfig *config)
+{
+	DIR *d = opendir("/home");
+	struct dirent *e;
+	int r = 0;
+
+	while (d && r == 0 && (e = readdir(d))) {
+		CLEAN_FREE char *path = e->d_name[0] == '.' ? NULL : bv_asprintf("/home/%s", e->d_name);
+		if (path && faccessat(AT_FDCWD, path, R_OK | X_OK, AT_EACCESS) < 0 && errno == EACCES && !is_uncovered(path, config))
+			r = strv_add(out, path);
+	}
+	if (d)
+		closedir(d);
+	return r;
+}
+
+int hide_list(const char *store, const SandboxConfig *config, Strv *out)
+{
+	const char *home = getenv("HOME");
+	CLEAN_FREE char *memory = backend_memory_root();
+	CLEAN_STRV Strv list = NULL;
+	int r = 0;
+
+	if (home && home[0] == '/')
+		r = add_secrets(&list, home, config);
+	if (r == 0)
+		r = add_other_homes(&list, config);
+	for (size_t i = 0; r == 0 && config->hide && config->hide[i]; i++)
+		r = add_path(&list, config->hide[i]);
+	if (r == 0)
+		r = add_path(&list, store);
+	if (r == 0 && memory && access(memory, F_OK) == 0)
+		r = add_path(&list, memory);
+	if (r == 0 && config->data_dir)
+		r = add_path(&list, config->data_dir);
+	if (r < 0)
+		return r;
+	*out = TAKE_PTR(list);
+	return 0;
+}

@@ -1,0 +1,92 @@
+/* lib/internal.h - what the files of libbvisor share: errors, string lists, the description of a sandbox on disk, the handles.
+ *
+ * Lock order:
+ *   BvSandbox.mu        which connection the handle has (started once, replaced when the supervisor is gone)
+ *     Conn.mu           see conn.h; never held while a message for another object is handled */
+#ifndef LIB_INTERNAL_H
+#define LIB_INTERNAL_H
+
+#include "base/util.h"
+#include "include/bvisor/bvisor.h"
+
+#include <cjson/cJSON.h>
+#include <pthread.h>
+#include <stdio.h>
+
+/* ---- errors (error.c) ---- */
+
+struct BvError {
+	int code;
+	const char *stage; /* static */
+	char *message;	   /* never NULL in a finished object; "" is the last resort */
+};
+
+/* Replaces *err by a message object; err may be NULL. Returns code. */
+int lib_fail(BvError **err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same with a malloc'ed text of a lower layer, which is taken over; NULL falls back to `what`: strerror. */
+int lib_fail_text(BvError **err, int code, char *text, const char *what);
+void lib_error_stage(BvError **err, const char *stage);
+
+/* Copies a caller's versioned struct over the defaults: `own` bytes at most; -EINVAL when its size is not plausible. */
+int lib_take_options(void *dst, size_t own, const void *src) MUST_CHECK;
+
+/* ---- NULL-terminated string lists (strv.c) ---- */
+
+typedef char **Strv;
+void strv_free(Strv list);
+int strv_add(Strv *list, const char *text) MUST_CHECK;	 /* copies; -ENOMEM */
+int strv_copy(Strv *to, const char *const *from) MUST_CHECK; /* from NULL: empty list NULL */
+size_t strv_len(const char *const *list);
+bool strv_has(const char *const *list, const char *text);
+static inline void strv_cleanup(Strv *list)
+{
+	strv_free(*list);
+}
+#define CLEAN_STRV __attribute__((cleanup(strv_cleanup)))
+
+/* path == root, or below it. Both absolute and without trailing slash ("/" excepted). */
+bool path_is_below(const char *path, const char *root);
+/* Is `path` one of the selected ones or below one? NULL or empty list: yes. */
+bool path_is_selected(const char *path, const char *const *selection);
+/* Absolute, without "//", "/./" and trailing slashes; ".." is resolved as text. A relative path starts at the current directory. NULL: -ENOMEM or no cwd. */
+char *path_absolute(const char *path);
+
+/* ---- sandbox.json (config.c) ---- */
+
+#define SANDBOX_FORMAT 1
+
+typedef struct SandboxConfig {
+	char *name;
+	char *backend;	/* as given: "dir", "dir:PATH", "tmpfs" */
+	char *data_dir; /* where meta.db and blobs are; NULL: the sandbox's own directory */
+	char *cwd;	/* may be NULL */
+	Strv command, rw, hide, show;
+	bool ro, unnamed;
+	int64_t created_sec;
+	long created_nsec;
+} SandboxConfig;
+
+void config_release(SandboxConfig *config);
+/* Reads DIRFD/sandbox.json. -ENOENT, -EPROTO (newer format), -EUCLEAN (not what we write), -EACCES, -ENOMEM. */
+int config_read(int dirfd, SandboxConfig *out, BvError **err) MUST_CHECK;
+int config_write(int dirfd, const SandboxConfig *config, BvError **err) MUST_CHECK;
+#define CLEAN_CONFIG __attribute__((cleanup(config_release)))
+
+/* ---- handles ---- */
+
+struct BvSandbox {
+	char *store; /* absolute */
+	char *dir;   /* absolute: store/sandboxes/NAME */
+	int dirfd;   /* of dir */
+	int claim;   /* flock, shared: keeps others from removing the sandbox under us */
+	SandboxConfig config;
+	pthread_mutex_t mu;
+	struct Conn *conn; /* protected by mu; one reference; NULL until needed */
+};
+
+/* Where the data are: config.data_dir or dir. */
+const char *sandbox_data_dir(const BvSandbox *sb);
+/* The connection to the supervisor (referenced for the caller: conn_put). `start` also starts one; without it -ESRCH when none runs. */
+int sandbox_connect(BvSandbox *sb, bool start, struct Conn **out, BvError **err) MUST_CHECK;
+
+#endif

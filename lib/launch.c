@@ -1,0 +1,224 @@
+/* lib/launch.c - see launch.h.
+ *
+ * posix_spawn is used, not fork: the host program may have threads. The child gets descriptor 3 (its end of the socket pair), /dev/null
+ * as stdin and stdout, a log file of the sandbox as stderr, a session of its own, default signals, and nothing else. */
+#include "lib/launch.h"
+#include "lib/store.h"
+#include "supervisor/control.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#define SUPERVISOR_NAME "bvisor-supervisor"
+#ifndef BVISOR_LIBEXECDIR
+#define BVISOR_LIBEXECDIR "/usr/libexec/bvisor"
+#endif
+
+/* ---- where the program is ---- */
+
+static bool is_program(const char *path)
+{
+	return path && access(path, X_OK) == 0;
+}
+
+/* DIR(of)/rel, when it is a program; else NULL. */
+static char *program_beside(const char *of, const char *rel)
+{
+	const char *slash = strrchr(of, '/');
+	char *path = slash ? bv_asprintf("%.*s/%s", (int)(slash - of), of, rel) : NULL;
+
+	if (is_program(path))
+		return path;
+	free(path);
+	return NULL;
+}
+
+static char *find_supervisor(void)
+{
+	const char *given = getenv("BVISOR_SUPERVISOR");
+	char self[PATH_MAX];
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *path = NULL;
+	Dl_info info;
+
+	if (given && given[0])
+		return strdup(given);
+	if (n > 0) {
+		self[n] = '\0';
+		path = program_beside(self, SUPERVISOR_NAME);
+		if (!path)
+			path = program_beside(self, "../libexec/bvisor/" SUPERVISOR_NAME);
+	}
+	if (!path && dladdr(bv_version(), &info) && info.dli_fname && realpath(info.dli_fname, self)) {
+		path = program_beside(self, SUPERVISOR_NAME);
+		if (!path)
+			path = program_beside(self, "../libexec/bvisor/" SUPERVISOR_NAME);
+		if (!path)
+			path = program_beside(self, "../bin/" SUPERVISOR_NAME);
+	}
+	return path ? path : strdup(BVISOR_LIBEXECDIR "/" SUPERVISOR_NAME);
+}
+
+/* ---- connecting ---- */
+
+int launch_connect(int dirfd, Conn **out)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	CLEAN_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return bv_neg_errno();
+	/* The directory may be deeper than sun_path can say. */
+	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/control.sock", dirfd);
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return errno == ENOENT || errno == ECONNREFUSED ? -ESRCH : bv_neg_errno();
+	return conn_new(TAKE_FD(fd), out);
+}
+
+/* ---- starting ---- */
+
+typedef struct Spawn {
+	const char *program, *log;
+	int sock;
+	int result; /* 0 or a positive errno */
+} Spawn;
+
+static int spawn_prepared(const Spawn *s, posix_spawn_file_actions_t *fa, posix_spawnattr_t *attr)
+{
+	char *const argv[] = {(char *)(uintptr_t)SUPERVISOR_NAME, NULL};
+	sigset_t none, all;
+	pid_t pid;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawnattr_setsigmask(attr, &none);
+	posix_spawnattr_setsigdefault(attr, &all);
+	posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+	posix_spawn_file_actions_adddup2(fa, s->sock, CONTROL_FD);
+	posix_spawn_file_actions_addopen(fa, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_addopen(fa, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_addopen(fa, 2, s->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+	posix_spawn_file_actions_addclosefrom_np(fa, CONTROL_FD + 1);
+	return posix_spawn(&pid, s->program, fa, attr, argv, environ);
+}
+
+static int spawn_program(void *ctx)
+{
+	Spawn *s = ctx;
+	posix_spawn_file_actions_t fa;
+	posix_spawnattr_t attr;
+
+	posix_spawn_file_actions_init(&fa);
+	posix_spawnattr_init(&attr);
+	s->result = spawn_prepared(s, &fa, &attr);
+	posix_spawnattr_destroy(&attr);
+	posix_spawn_file_actions_destroy(&fa);
+	return 0;
+}
+
+/* The supervisor must not be our child: a host program that never waits would collect zombies, and one that waits for any child would see a
+ * stranger. So a process in between starts it and ends at once; it shares our memory (as vfork does) and sends no signal
+ * (exit signal 0), so only __WCLONE waits for it. Signals are blocked meanwhile: a handler of the host program must not run in it. */
+static int spawn_orphan(Spawn *s)
+{
+	const size_t size = 128 * 1024;
+	char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+	sigset_t all, before;
+	pid_t pid;
+	int r = 0;
+
+	if (stack == MAP_FAILED)
+		return -ENOMEM;
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	s->result = EAGAIN;
+	pid = clone(spawn_program, stack + size, CLONE_VM | CLONE_VFORK, s);
+	if (pid < 0)
+		r = bv_neg_errno();
+	while (pid > 0 && waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
+		;
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	munmap(stack, size);
+	return r < 0 ? r : -s->result;
+}
+
+/* ---- the first request ---- */
+
+static cJSON *start_request(BvSandbox *sb)
+{
+	const char *mask = getenv("BVISOR_MASK");
+	const char *data = sandbox_data_dir(sb);
+	bool memory = backend_is_memory(sb->config.backend);
+	CLEAN_FREE char *blobs = bv_asprintf("%s:%s/blobs", memory ? "tmpfs" : "dir", data);
+	CLEAN_FREE char *db = bv_asprintf("%s/meta.db", data);
+	CLEAN_STRV Strv hide = NULL;
+	cJSON *req = conn_request("start"), *rw = NULL, *hidden = NULL;
+
+	if (hide_list(sb->store, &sb->config, &hide) < 0 || !blobs || !db || !req)
+		goto fail;
+	rw = cJSON_CreateStringArray((const char *const *)sb->config.rw, (int)strv_len((const char *const *)sb->config.rw));
+	hidden = cJSON_CreateStringArray((const char *const *)hide, (int)strv_len((const char *const *)hide));
+	if ((sb->config.rw && !rw) || !hidden)
+		goto fail;
+	cJSON_AddItemToObject(req, "rw", rw ? TAKE_PTR(rw) : cJSON_CreateArray());
+	cJSON_AddItemToObject(req, "hide", TAKE_PTR(hidden));
+	if (!cJSON_AddStringToObject(req, "dir", sb->dir) || !cJSON_AddStringToObject(req, "blobs", blobs) ||
+	    !cJSON_AddStringToObject(req, "db", db) || !cJSON_AddBoolToObject(req, "durable", !memory) ||
+	    !cJSON_AddBoolToObject(req, "ro", sb->config.ro) || !cJSON_AddStringToObject(req, "mask", mask ? mask : ""))
+		goto fail;
+	return req;
+fail:
+	cJSON_Delete(rw);
+	cJSON_Delete(hidden);
+	cJSON_Delete(req);
+	return NULL;
+}
+
+static int handshake(BvSandbox *sb, Conn *conn, const char *program, BvError **err)
+{
+	BvError *why = NULL;
+	cJSON *req = start_request(sb);
+	int r = req ? conn_call(conn, req, NULL, 0, NULL, &why) : lib_fail(&why, -ENOMEM, "out of memory");
+
+	if (r == -ECONNRESET)
+		(void)lib_fail(err, r, "the supervisor %s ended while starting (see %s/supervisor.log)", program, sb->dir);
+	else if (r < 0)
+		(void)lib_fail(err, r, "%s", bv_error_message(why));
+	bv_error_free(why);
+	return r;
+}
+
+int launch_supervisor(BvSandbox *sb, Conn **out, BvError **err)
+{
+	CLEAN_FREE char *program = find_supervisor();
+	CLEAN_FREE char *log = bv_asprintf("%s/supervisor.log", sb->dir);
+	CLEAN_FD int theirs = -1;
+	Conn *conn = NULL;
+	int pair[2], r;
+
+	if (!program || !log)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return lib_fail(err, bv_neg_errno(), "cannot make a socket: %s", strerror(errno));
+	theirs = pair[1];
+	r = conn_new(pair[0], &conn);
+	if (r < 0)
+		return lib_fail(err, r, "out of memory");
+	r = spawn_orphan(&(Spawn){.program = program, .log = log, .sock = theirs});
+	bv_close_fd(&theirs); /* or the end of the supervisor would never be seen */
+	r = r < 0 ? lib_fail(err, r, "cannot start the supervisor %s: %s", program, strerror(-r)) : handshake(sb, conn, program, err);
+	if (r < 0) {
+		conn_put(conn);
+		return r;
+	}
+	*out = conn;
+	return 0;
+}

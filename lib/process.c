@@ -1,0 +1,341 @@
+/* lib/process.c - commands in a sandbox: start, wait, signal, list.
+ *
+ * The question "has it ended?" is asked once per process, at the first wait; its answer stays in p->wait until close, and
+ * several threads may look at it. */
+#include "lib/conn.h"
+
+#include <fcntl.h>
+#include <signal.h>
+
+struct BvProcess {
+	Conn *conn;
+	uint64_t id;
+	pid_t pid;
+	int pipes[3]; /* our ends; -1 */
+	pthread_mutex_t mu;
+	bool asked; /* protected by mu */
+	ConnCall wait;
+};
+
+/* ---- starting ---- */
+
+/* What the command gets as stream i. *close_after is set when the descriptor is only for sending. */
+static int choose_fd(int given, int i, int *theirs, int *ours, bool *close_after)
+{
+	int pair[2];
+
+	*close_after = given != BV_FD_INHERIT && given < 0;
+	if (given >= 0 || given == BV_FD_INHERIT) {
+		*theirs = given >= 0 ? given : i;
+		return fcntl(*theirs, F_GETFD) < 0 ? -EBADF : 0;
+	}
+	if (given == BV_FD_NULL) {
+		*theirs = open("/dev/null", (i == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
+		return *theirs < 0 ? bv_neg_errno() : 0;
+	}
+	if (given != BV_FD_PIPE)
+		return -EINVAL;
+	if (pipe2(pair, O_CLOEXEC) < 0)
+		return bv_neg_errno();
+	*theirs = pair[i == 0 ? 0 : 1];
+	*ours = pair[i == 0 ? 1 : 0];
+	return 0;
+}
+
+static bool add_strings(cJSON *req, const char *key, const char *const *list)
+{
+	cJSON *array = cJSON_AddArrayToObject(req, key);
+
+	if (!array)
+		return false;
+	for (size_t i = 0; list[i]; i++)
+		if (!cJSON_AddItemToArray(array, cJSON_CreateString(list[i])))
+			return false;
+	return true;
+}
+
+/* Not normalised: "a/.." may go through a link of the sandbox. A caller in a deleted directory starts in the root. */
+static char *command_cwd(const char *given)
+{
+	CLEAN_FREE char *here = given && given[0] == '/' ? NULL : getcwd(NULL, 0);
+
+	if (given && given[0] == '/')
+		return strdup(given);
+	return given ? bv_asprintf("%s/%s", here ? here : "", given) : strdup(here ? here : "/");
+}
+
+static cJSON *spawn_request(const BvSpawnOptions *o)
+{
+	CLEAN_FREE char *cwd = command_cwd(o->cwd);
+	const char *const *env = o->env ? o->env : (const char *const *)environ;
+	cJSON *req = conn_request("spawn");
+
+	if (req && cwd && add_strings(req, "argv", o->argv) && add_strings(req, "env", env) && cJSON_AddStringToObject(req, "cwd", cwd) &&
+	    cJSON_AddBoolToObject(req, "tty", o->flags & BV_SPAWN_TTY) && cJSON_AddBoolToObject(req, "tied", !(o->flags & BV_SPAWN_DETACH)))
+		return req;
+	cJSON_Delete(req);
+	return NULL;
+}
+
+static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size_t nfds, BvProcess *p, BvError **err)
+{
+	cJSON *answer = NULL;
+	cJSON *req = spawn_request(o);
+	const cJSON *id, *pid;
+	int r;
+
+	if (!req)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	r = sandbox_connect(sb, true, &p->conn, err);
+	if (r < 0) {
+		cJSON_Delete(req);
+		return r;
+	}
+	r = conn_call(p->conn, req, fds, nfds, &answer, err);
+	if (r < 0)
+		return r;
+	id = cJSON_GetObjectItemCaseSensitive(answer, "id");
+	pid = cJSON_GetObjectItemCaseSensitive(answer, "pid");
+	if (cJSON_IsNumber(id) && cJSON_IsNumber(pid)) {
+		p->id = (uint64_t)id->valuedouble;
+		p->pid = pid->valueint;
+	} else {
+		r = lib_fail(err, -EPROTO, "the supervisor's answer makes no sense");
+	}
+	cJSON_Delete(answer);
+	return r;
+}
+
+static int spawn_with_fds(BvSandbox *sb, const BvSpawnOptions *o, BvProcess *p, BvError **err)
+{
+	int fds[4] = {-1, -1, -1, o->trace_fd};
+	bool ours[3] = {false};
+	int r = 0;
+
+	for (int i = 0; i < 3 && r == 0; i++) {
+		r = choose_fd(o->fds[i], i, &fds[i], &p->pipes[i], &ours[i]);
+		if (r < 0)
+			(void)lib_fail(err, r, "cannot prepare descriptor %d for the command: %s", i, strerror(-r));
+	}
+	if (r == 0)
+		r = spawn_on(sb, o, fds, o->trace_fd >= 0 ? 4 : 3, p, err);
+	for (int i = 0; i < 3; i++)
+		if (ours[i] && fds[i] >= 0)
+			close(fds[i]);
+	return r;
+}
+
+int bv_sandbox_spawn(BvSandbox *sb, const BvSpawnOptions *options, BvProcess **out, BvError **err)
+{
+	BvSpawnOptions o = BV_SPAWN_OPTIONS_INIT;
+	BvProcess *p;
+	int r;
+
+	if (lib_take_options(&o, sizeof(o), options) < 0 || !o.argv || !o.argv[0])
+		return lib_fail(err, -EINVAL, "no command given, or options of a size that this library does not know");
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	p->pipes[0] = p->pipes[1] = p->pipes[2] = -1;
+	pthread_mutex_init(&p->mu, NULL);
+	r = spawn_with_fds(sb, &o, p, err);
+	if (r < 0) {
+		bv_process_close(p);
+		return r;
+	}
+	*out = p;
+	return 0;
+}
+
+pid_t bv_process_pid(const BvProcess *p)
+{
+	return p->pid;
+}
+
+int bv_process_fd(const BvProcess *p, int stream)
+{
+	return stream >= 0 && stream < 3 ? p->pipes[stream] : -1;
+}
+
+void bv_process_close_fd(BvProcess *p, int stream)
+{
+	if (stream >= 0 && stream < 3)
+		bv_close_fd(&p->pipes[stream]);
+}
+
+void bv_process_close(BvProcess *p)
+{
+	if (!p)
+		return;
+	if (p->asked)
+		conn_forget(p->conn, &p->wait);
+	for (int i = 0; i < 3; i++)
+		bv_close_fd(&p->pipes[i]);
+	conn_put(p->conn);
+	pthread_mutex_destroy(&p->mu);
+	free(p);
+}
+
+/* ---- waiting ---- */
+
+static int ask_once(BvProcess *p)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&p->mu);
+	if (!p->asked) {
+		cJSON *req = conn_request("wait");
+		if (req && cJSON_AddNumberToObject(req, "id", (double)p->id)) {
+			r = conn_begin(p->conn, &p->wait, req, NULL, 0);
+		} else {
+			cJSON_Delete(req);
+			r = -ENOMEM;
+		}
+		p->asked = r == 0;
+	}
+	pthread_mutex_unlock(&p->mu);
+	return r;
+}
+
+static int read_status(const cJSON *answer, BvStatus *status, BvError **err)
+{
+	const cJSON *code = cJSON_GetObjectItemCaseSensitive(answer, "exit");
+	const cJSON *signal = cJSON_GetObjectItemCaseSensitive(answer, "signal");
+	int r = conn_verdict(answer, err);
+
+	if (r < 0)
+		return r;
+	if (cJSON_IsNumber(code))
+		*status = (BvStatus){.exit_code = code->valueint};
+	else if (cJSON_IsNumber(signal))
+		*status = (BvStatus){.exit_code = -1,
+				     .signal = signal->valueint,
+				     .core_dumped = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(answer, "core"))};
+	else
+		return lib_fail(err, -EPROTO, "the supervisor's answer makes no sense");
+	return 0;
+}
+
+int bv_process_wait(BvProcess *p, int timeout_ms, BvStatus *status, BvError **err)
+{
+	int r = ask_once(p);
+
+	if (r == 0)
+		r = conn_wait(p->conn, &p->wait, timeout_ms);
+	if (r == 0)
+		return read_status(p->wait.answer, status, err);
+	if (r == -ETIMEDOUT)
+		return lib_fail(err, r, "the command did not end within %d ms", timeout_ms);
+	if (r == -ECONNRESET)
+		return lib_fail(err, r, "the sandbox's supervisor ended unexpectedly, and the command with it");
+	return lib_fail(err, r, "cannot wait for the command: %s", strerror(-r));
+}
+
+/* ---- signals ---- */
+
+static int send_signal(Conn *conn, uint64_t id, int signal, BvError **err)
+{
+	cJSON *req = conn_request("kill");
+
+	if (!req || !cJSON_AddNumberToObject(req, "id", (double)id) || !cJSON_AddNumberToObject(req, "signal", signal)) {
+		cJSON_Delete(req);
+		return lib_fail(err, -ENOMEM, "out of memory");
+	}
+	return conn_call(conn, req, NULL, 0, NULL, err);
+}
+
+static bool signal_is_valid(int signal)
+{
+	return signal >= 0 && signal <= SIGRTMAX;
+}
+
+int bv_process_kill(BvProcess *p, int signal, BvError **err)
+{
+	if (!signal_is_valid(signal))
+		return lib_fail(err, -EINVAL, "%d is no signal", signal);
+	return send_signal(p->conn, p->id, signal, err);
+}
+
+int bv_sandbox_kill(BvSandbox *sb, int signal, BvError **err)
+{
+	Conn *conn = NULL;
+	int r;
+
+	if (!signal_is_valid(signal))
+		return lib_fail(err, -EINVAL, "%d is no signal", signal);
+	r = sandbox_connect(sb, false, &conn, NULL);
+	if (r == -ESRCH)
+		return 0;
+	if (r == 0)
+		r = send_signal(conn, 0, signal, err);
+	else
+		(void)lib_fail(err, r, "cannot reach the supervisor: %s", strerror(-r));
+	conn_put(conn);
+	return r;
+}
+
+/* ---- listing ---- */
+
+static BvProcessInfo process_info(const cJSON *item)
+{
+	const cJSON *pid = cJSON_GetObjectItemCaseSensitive(item, "pid"), *ppid = cJSON_GetObjectItemCaseSensitive(item, "ppid");
+	const cJSON *id = cJSON_GetObjectItemCaseSensitive(item, "id"), *start = cJSON_GetObjectItemCaseSensitive(item, "start");
+	const char *state = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "state"));
+	const char *comm = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "comm"));
+	const char *args = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "args"));
+
+	return (BvProcessInfo){
+		.pid = cJSON_IsNumber(pid) ? pid->valueint : 0,
+		.ppid = cJSON_IsNumber(ppid) ? ppid->valueint : 0,
+		.id = cJSON_IsNumber(id) && id->valuedouble > 0 ? (uint64_t)id->valuedouble : 0,
+		.state = state && state[0] ? state[0] : '?',
+		.comm = comm ? comm : "",
+		.args = args ? args : "",
+		.start = cJSON_IsNumber(start) ? (int64_t)start->valuedouble : 0,
+	};
+}
+
+int bv_sandbox_ps(BvSandbox *sb, int (*visit)(void *, const BvProcessInfo *), void *ctx, BvError **err)
+{
+	Conn *conn = NULL;
+	cJSON *answer = NULL;
+	const cJSON *item;
+	int r = sandbox_connect(sb, false, &conn, NULL);
+
+	if (r == -ESRCH)
+		return 0;
+	r = r < 0 ? lib_fail(err, r, "cannot reach the supervisor: %s", strerror(-r)) : conn_call(conn, conn_request("ps"), NULL, 0, &answer, err);
+	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(answer, "processes"))
+	{
+		BvProcessInfo info = process_info(item);
+		r = visit(ctx, &info);
+		if (r != 0)
+			break;
+	}
+	cJSON_Delete(answer);
+	conn_put(conn);
+	return r;
+}
+
+int bv_sandbox_stats(BvSandbox *sb, char **json, BvError **err)
+{
+	Conn *conn = NULL;
+	cJSON *answer = NULL;
+	char *text = NULL;
+	int r = sandbox_connect(sb, false, &conn, err);
+
+	if (r == 0)
+		r = conn_call(conn, conn_request("stats"), NULL, 0, &answer, err);
+	if (r == 0) {
+		cJSON_DeleteItemFromObjectCaseSensitive(answer, "seq");
+		cJSON_DeleteItemFromObjectCaseSensitive(answer, "ok");
+		text = cJSON_PrintUnformatted(answer);
+		if (!text)
+			r = lib_fail(err, -ENOMEM, "out of memory");
+	}
+	cJSON_Delete(answer);
+	conn_put(conn);
+	if (r == 0)
+		*json = text;
+	return r;
+}

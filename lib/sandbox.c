@@ -1,0 +1,373 @@
+/* lib/sandbox.c - handles on sandboxes: making, opening, reaching the supervisor, removing. */
+#include "lib/launch.h"
+#include "lib/store.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define KEEP_UNNAMED 10
+#define NAME_ATTEMPTS 1000
+
+static void handle_free(BvSandbox *sb)
+{
+	if (!sb)
+		return;
+	conn_put(sb->conn);
+	config_release(&sb->config);
+	bv_close_fd(&sb->claim);
+	bv_close_fd(&sb->dirfd);
+	free(sb->dir);
+	free(sb->store);
+	pthread_mutex_destroy(&sb->mu);
+	free(sb);
+}
+
+static void handle_cleanup(BvSandbox **sb)
+{
+	handle_free(*sb);
+}
+#define CLEAN_HANDLE __attribute__((cleanup(handle_cleanup)))
+
+static BvSandbox *handle_new(const char *store, BvError **err)
+{
+	BvSandbox *sb = calloc(1, sizeof(*sb));
+
+	if (!sb) {
+		(void)lib_fail(err, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	sb->dirfd = sb->claim = -1;
+	pthread_mutex_init(&sb->mu, NULL);
+	sb->store = store_path(store, err);
+	if (!sb->store) {
+		handle_free(sb);
+		return NULL;
+	}
+	return sb;
+}
+
+const char *bv_sandbox_name(const BvSandbox *sb)
+{
+	return sb->config.name;
+}
+
+const char *bv_sandbox_dir(const BvSandbox *sb)
+{
+	return sb->dir;
+}
+
+const char *sandbox_data_dir(const BvSandbox *sb)
+{
+	return sb->config.data_dir ? sb->config.data_dir : sb->dir;
+}
+
+/* ---- making ---- */
+
+static int add_paths(Strv *out, const char *const *from, const char *what, bool must_exist, BvError **err)
+{
+	int r = 0;
+
+	for (size_t i = 0; from && from[i] && r == 0; i++) {
+		CLEAN_FREE char *path = from[i][0] ? path_absolute(from[i]) : NULL;
+		if (!from[i][0])
+			return lib_fail(err, -EINVAL, "%s: the path is empty", what);
+		if (!path)
+			return lib_fail(err, -ENOMEM, "out of memory");
+		if (must_exist && access(path, F_OK) < 0) {
+			r = bv_neg_errno();
+			return lib_fail(err, r, "%s %s: %s", what, path, strerror(-r));
+		}
+		r = strv_add(out, path);
+	}
+	return r < 0 ? lib_fail(err, r, "out of memory") : 0;
+}
+
+static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvError **err)
+{
+	struct timespec now;
+	int r;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	c->created_sec = now.tv_sec;
+	c->created_nsec = now.tv_nsec;
+	c->ro = o->flags & BV_CREATE_READ_ONLY;
+	c->unnamed = !o->name;
+	c->backend = strdup(o->backend ? o->backend : "dir");
+	c->cwd = o->cwd ? strdup(o->cwd) : NULL;
+	if (!c->backend || (o->cwd && !c->cwd) || strv_copy(&c->command, o->command) < 0)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	if ((r = add_paths(&c->rw, o->rw, "rw", true, err)) < 0 || (r = add_paths(&c->hide, o->hide, "hide", false, err)) < 0 ||
+	    (r = add_paths(&c->show, o->show, "show", false, err)) < 0)
+		return r;
+	return 0;
+}
+
+static int fail_errno(BvError **err, const char *verb, const char *path)
+{
+	int r = bv_neg_errno();
+	const char *hint = r == -EACCES || r == -EROFS || r == -ENOSPC ? " (the store can be put elsewhere with BVISOR_HOME)" : "";
+
+	return lib_fail(err, r, "cannot %s %s: %s%s", verb, path, strerror(-r), hint);
+}
+
+/* The whole directory under a name that no listing shows; *out is its path. */
+static int build_aside(BvSandbox *sb, char **out, BvError **err)
+{
+	CLEAN_FREE char *parent = bv_asprintf("%s/sandboxes", sb->store);
+	CLEAN_FREE char *path = bv_asprintf("%s/sandboxes/.new-XXXXXX", sb->store);
+	int r;
+
+	if (!parent || !path)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	r = bv_mkdir_all(parent);
+	if (r < 0) {
+		errno = -r;
+		return fail_errno(err, "make the store", parent);
+	}
+	if (!mkdtemp(path))
+		return fail_errno(err, "write to the store", parent);
+	*out = TAKE_PTR(path);
+	sb->dirfd = open(*out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (sb->dirfd < 0)
+		return fail_errno(err, "open", *out);
+	if (mkdirat(sb->dirfd, "run", 0700) < 0)
+		return fail_errno(err, "write to", *out);
+	sb->claim = store_claim(sb->dirfd, LOCK_SH);
+	return sb->claim < 0 ? lib_fail(err, sb->claim, "cannot lock %s: %s", *out, strerror(-sb->claim)) : 0;
+}
+
+static int publish(BvSandbox *sb, const char *aside, BvError **err)
+{
+	free(sb->dir);
+	sb->dir = bv_asprintf("%s/sandboxes/%s", sb->store, sb->config.name);
+	if (!sb->dir)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	if (renameat2(AT_FDCWD, aside, AT_FDCWD, sb->dir, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno == EEXIST)
+		return lib_fail(err, -EEXIST, "there is a sandbox named '%s' already (see `bvisor ls`; `bvisor rm %s` deletes it)", sb->config.name,
+				sb->config.name);
+	return fail_errno(err, "make", sb->dir);
+}
+
+/* The description names the data directory, so that is made first; then both appear with one rename. */
+static int fill_and_publish(BvSandbox *sb, const char *aside, BvError **err)
+{
+	SandboxConfig *c = &sb->config;
+	int r = backend_prepare(c->backend, c->name, &c->data_dir, err);
+
+	if (r == 0)
+		r = config_write(sb->dirfd, c, err);
+	if (r == 0)
+		r = publish(sb, aside, err);
+	if (r < 0 && c->data_dir) {
+		if (bv_remove_tree_at(AT_FDCWD, c->data_dir) == 0)
+			(void)unlinkat(sb->dirfd, "sandbox.json", 0);
+		free(TAKE_PTR(c->data_dir));
+	} else if (r < 0) {
+		(void)unlinkat(sb->dirfd, "sandbox.json", 0);
+	}
+	return r;
+}
+
+static bool name_is_taken(const BvSandbox *sb, const char *name)
+{
+	CLEAN_FREE char *path = bv_asprintf("%s/sandboxes/%s", sb->store, name);
+
+	return path && access(path, F_OK) == 0;
+}
+
+static int choose_and_publish(BvSandbox *sb, const char *given, const char *aside, BvError **err)
+{
+	char name[BV_NAME_MAX + 1];
+	int r = -EEXIST;
+
+	for (unsigned attempt = 0; r == -EEXIST && attempt < (given ? 1 : NAME_ATTEMPTS); attempt++) {
+		name_generate(attempt, name);
+		if (!given && name_is_taken(sb, name))
+			continue;
+		free(sb->config.name);
+		sb->config.name = strdup(given ? given : name);
+		if (!sb->config.name)
+			return lib_fail(err, -ENOMEM, "out of memory");
+		if (given && name_is_taken(sb, given)) /* said before a backend is touched */
+			return lib_fail(err, -EEXIST, "there is a sandbox named '%s' already (see `bvisor ls`; `bvisor rm %s` deletes it)", given, given);
+		r = fill_and_publish(sb, aside, err);
+	}
+	return r;
+}
+
+int bv_sandbox_create(const BvCreateOptions *options, BvSandbox **out, BvError **err)
+{
+	BvCreateOptions o = BV_CREATE_OPTIONS_INIT;
+	CLEAN_HANDLE BvSandbox *sb = NULL;
+	CLEAN_FREE char *aside = NULL;
+	int r;
+
+	if (lib_take_options(&o, sizeof(o), options) < 0)
+		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
+	if (o.name && !name_is_valid(o.name))
+		return lib_fail(err, -EINVAL, "'%s' is no name: use up to %d letters, digits, '.', '_' and '-', a letter or digit first", o.name, BV_NAME_MAX);
+	sb = handle_new(o.store, err);
+	if (!sb)
+		return err && *err ? bv_error_code(*err) : -ENOMEM;
+	r = config_from_options(&o, &sb->config, err);
+	if (r == 0)
+		r = build_aside(sb, &aside, err);
+	if (r == 0)
+		r = choose_and_publish(sb, o.name, aside, err);
+	if (r < 0) {
+		if (aside && bv_remove_tree_at(AT_FDCWD, aside) < 0)
+			return r; /* a leftover .new- directory is invisible */
+		return r;
+	}
+	if (!o.name)
+		store_prune(sb->store, KEEP_UNNAMED);
+	*out = TAKE_PTR(sb);
+	return 0;
+}
+
+/* ---- opening ---- */
+
+static int check_data(const BvSandbox *sb, BvError **err)
+{
+	const char *data = sb->config.data_dir;
+
+	if (!data || access(data, F_OK) == 0)
+		return 0;
+	if (backend_is_memory(sb->config.backend))
+		return lib_fail(err, -ENOENT, "sandbox '%s' was kept in memory (%s), which is gone, probably by a reboot; `bvisor rm %s` removes the rest",
+				sb->config.name, data, sb->config.name);
+	return lib_fail(err, -ENOENT, "sandbox '%s': its data directory %s is not there: %s", sb->config.name, data, strerror(errno));
+}
+
+static int open_named(BvSandbox *sb, const char *name, BvError **err)
+{
+	BvError *why = NULL;
+	int r;
+
+	sb->dir = bv_asprintf("%s/sandboxes/%s", sb->store, name);
+	if (!sb->dir)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	sb->dirfd = open(sb->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (sb->dirfd < 0 && errno == ENOENT)
+		return lib_fail(err, -ENOENT, "there is no sandbox named '%s'", name);
+	if (sb->dirfd < 0)
+		return fail_errno(err, "open", sb->dir);
+	sb->claim = store_claim(sb->dirfd, LOCK_SH);
+	if (sb->claim < 0)
+		return lib_fail(err, sb->claim, "sandbox '%s': %s", name, sb->claim == -EBUSY ? "it is being removed" : strerror(-sb->claim));
+	r = config_read(sb->dirfd, &sb->config, &why);
+	if (r < 0)
+		(void)lib_fail(err, r, "sandbox '%s' (%s): %s", name, sb->dir, bv_error_message(why));
+	bv_error_free(why);
+	if (r == 0 && strcmp(sb->config.name, name) != 0)
+		r = lib_fail(err, -EUCLEAN, "sandbox '%s' is damaged: its description names '%s'", name, sb->config.name);
+	return r;
+}
+
+int bv_sandbox_open(const char *store, const char *name, BvSandbox **out, BvError **err)
+{
+	CLEAN_HANDLE BvSandbox *sb = NULL;
+	char newest[BV_NAME_MAX + 1];
+	int r = 0;
+
+	if (name && !name_is_valid(name))
+		return lib_fail(err, -EINVAL, "'%s' is no name of a sandbox", name);
+	sb = handle_new(store, err);
+	if (!sb)
+		return err && *err ? bv_error_code(*err) : -ENOMEM;
+	if (!name)
+		r = store_newest(sb->store, newest, err);
+	if (r == 0)
+		r = open_named(sb, name ? name : newest, err);
+	if (r < 0)
+		return r;
+	*out = TAKE_PTR(sb);
+	return 0;
+}
+
+void bv_sandbox_close(BvSandbox *sb)
+{
+	handle_free(sb);
+}
+
+/* ---- the supervisor ---- */
+
+/* Two programs may start a supervisor for the same sandbox at once; the loser connects to the winner's, which may not listen yet. */
+static int connect_or_start(BvSandbox *sb, BvError **err)
+{
+	for (unsigned i = 0;; i++) {
+		int r = launch_connect(sb->dirfd, &sb->conn);
+		if (r == 0)
+			return 0;
+		if (r != -ESRCH)
+			return lib_fail(err, r, "cannot reach the supervisor of '%s': %s", sb->config.name, strerror(-r));
+		r = launch_supervisor(sb, &sb->conn, err);
+		if (r != -EAGAIN || i >= 200)
+			return r;
+		nanosleep(&(struct timespec){0, 10000000}, NULL);
+	}
+}
+
+int sandbox_connect(BvSandbox *sb, bool start, Conn **out, BvError **err)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&sb->mu);
+	if (sb->conn && conn_is_dead(sb->conn)) {
+		conn_put(sb->conn);
+		sb->conn = NULL;
+	}
+	if (!sb->conn && start) {
+		r = check_data(sb, err);
+		if (r == 0)
+			r = connect_or_start(sb, err);
+	} else if (!sb->conn) {
+		r = launch_connect(sb->dirfd, &sb->conn);
+		if (r < 0)
+			(void)lib_fail(err, r, "sandbox '%s' is not running", sb->config.name);
+	}
+	if (r == 0)
+		*out = conn_get(sb->conn);
+	pthread_mutex_unlock(&sb->mu);
+	return r;
+}
+
+int bv_sandbox_stop(BvSandbox *sb, BvError **err)
+{
+	Conn *conn = NULL;
+	int r = sandbox_connect(sb, false, &conn, NULL);
+
+	if (r == -ESRCH)
+		return 0;
+	if (r == 0)
+		r = conn_call(conn, conn_request("stop"), NULL, 0, NULL, err);
+	else
+		(void)lib_fail(err, r, "cannot reach the supervisor of '%s': %s", sb->config.name, strerror(-r));
+	conn_put(conn);
+	/* Its lock goes away with the process, a moment after the answer. */
+	for (unsigned i = 0; r == 0 && i < 1000 && store_is_running(sb->dirfd); i++)
+		nanosleep(&(struct timespec){0, 2000000}, NULL);
+	return r == -ECONNRESET ? 0 : r;
+}
+
+int bv_sandbox_remove(BvSandbox *sb, int force, BvError **err)
+{
+	int r = 0;
+
+	if (force)
+		r = bv_sandbox_stop(sb, err);
+	else if (store_is_running(sb->dirfd))
+		r = lib_fail(err, -EBUSY, "sandbox '%s' is running (`bvisor kill %s` ends it; `rm --force` does both)", sb->config.name, sb->config.name);
+	if (r < 0)
+		return r;
+	if (flock(sb->claim, LOCK_EX | LOCK_NB) < 0)
+		return lib_fail(err, -EBUSY, "sandbox '%s' is in use by another program", sb->config.name);
+	r = store_delete(sb->store, sb->dirfd, &sb->config);
+	if (r == -EBUSY)
+		return lib_fail(err, r, "sandbox '%s' is running", sb->config.name);
+	return r < 0 ? lib_fail(err, r, "cannot delete sandbox '%s': %s", sb->config.name, strerror(-r)) : 0;
+}

@@ -1,0 +1,89 @@
+/* supervisor/call.h - one system call of a guest under way, and what a handler may do with it.
+ *
+ * A handler is: decode (copy each argument in once, invariant 2), one call into cowfs, encode. It returns the value for the guest (>= 0),
+ * a negative errno, or one of the CALL_* answers. A handler that would wait returns CALL_SLOW or gets -EINPROGRESS from cowfs
+ * (req.may_block is false on the receiver thread): it must not have changed anything before; the dispatcher runs it again on a worker. */
+#ifndef SUPERVISOR_CALL_H
+#define SUPERVISOR_CALL_H
+
+#include "supervisor/supervisor.h"
+#include "supervisor/table.h"
+
+enum {
+	CALL_CONTINUE = INT32_MIN,	   /* let the kernel do it: only where no pointer argument mattered (design, invariant 2) */
+	CALL_REPLIED = INT32_MIN + 1,	   /* the handler has answered (ADDFD with SEND, a rewrite) */
+	CALL_SLOW = INT32_MIN + 2,	   /* run again on a worker thread */
+};
+
+typedef struct Call {
+	Supervisor *sup;
+	Listener *listener;
+	uint64_t id;
+	pid_t tid;
+	int nr;
+	uint64_t args[6];
+	const Syscall *row;
+	SupCaller caller;
+	CowReq req;
+	char detail[512]; /* for the trace: the decoded path; empty if none */
+} Call;
+
+/* Does the notification still wait for us? False once the guest was killed (or interrupted, on kernels without WAIT_KILLABLE_RECV). */
+bool call_valid(const Call *call);
+/* Hands `fd` to the guest as the call's result and answers, in one step. Returns CALL_REPLIED, or a negative errno to answer with. */
+int call_reply_fd(Call *call, int fd, bool cloexec);
+/* Makes the guest's descriptor `guest_fd` refer to our `fd` (dup2 in the guest). 0 or negative errno; the call is still unanswered. */
+int call_replace_fd(Call *call, int fd, int guest_fd, bool cloexec);
+/* Answers now; the return value says whether the guest was still there. */
+bool call_answer(Call *call, int64_t value);
+/* Notes a decoded path for the trace. */
+void call_note(Call *call, const char *path);
+
+/* ---- guest memory (mem.c): -EFAULT where the kernel would say so ---- */
+int mem_read(const Call *call, uint64_t addr, void *buf, size_t len) MUST_CHECK;
+int mem_write(const Call *call, uint64_t addr, const void *buf, size_t len) MUST_CHECK;
+/* A NUL-terminated string of at most size-1 bytes: its length, -EFAULT, or -ENAMETOOLONG. */
+ssize_t mem_read_string(const Call *call, uint64_t addr, char *buf, size_t size) MUST_CHECK;
+/* A path argument (PATH_MAX), noted for the trace. buf is PATH_MAX bytes. */
+int mem_read_path(Call *call, uint64_t addr, char *buf) MUST_CHECK;
+
+/* ---- what the guest's descriptors and cwd stand for (guestfd.c) ---- */
+/* The object behind a descriptor; AT_FDCWD is the cwd. -EBADF, -ENOENT (no longer in the view). For descriptors that are no files (sockets,
+ * pipes, memfds): -EXDEV. `raw` (may be NULL) gets the host's statx. */
+int guest_fd_loc(Call *call, int fd, CowLoc *out, struct statx *raw) MUST_CHECK;
+/* The start of a *at path: out stays COW_NONE for absolute paths (never looks at fd then), else a directory. -EBADF, -ENOTDIR. */
+int guest_at(Call *call, int fd, const char *path, bool empty_ok, CowLoc *out) MUST_CHECK;
+int guest_cwd_loc(Supervisor *sup, pid_t tid, CowLoc *out) MUST_CHECK;
+/* The host's statx of a guest descriptor. */
+int guest_fd_statx(Call *call, int fd, unsigned mask, struct statx *out) MUST_CHECK;
+/* Our own duplicate of the guest's descriptor (same open file description). -ENOSYS where the kernel does not let us. */
+int guest_fd_dup(Call *call, int fd) MUST_CHECK;
+/* pos and flags of /proc/PID/fdinfo/N. */
+int guest_fd_info(Call *call, int fd, uint64_t *pos, int *flags) MUST_CHECK;
+
+/* ---- rewriting a call in flight (ptrace.c) ---- */
+typedef struct Rewrite {
+	long nr;
+	uint64_t args[6];
+	unsigned arg_offsets; /* bit i: args[i] is an offset into data */
+	const void *data;     /* copied to the guest, 16-byte aligned */
+	size_t len;
+	const uint32_t *relocs; /* offsets of 64-bit words in data that are offsets into data */
+	size_t n_relocs;
+} Rewrite;
+/* Makes the guest issue another call instead (design section 5); when that comes in it is recognised and CONTINUEd. CALL_REPLIED or a
+ * negative errno to answer with. */
+int call_rewrite(Call *call, const Rewrite *rewrite);
+
+/* ---- tasks (task.c) ---- */
+int tasks_new(TaskTable **out);
+void tasks_free(TaskTable *tasks);
+pid_t task_tgid(Supervisor *sup, pid_t tid);
+/* The umask of the calling process. */
+mode_t task_umask(Call *call);
+void task_set_umask(Call *call, mode_t mask);
+void task_expect(Supervisor *sup, pid_t tid, long nr, uint64_t arg0, const char *unlink_later);
+bool task_take_expected(Supervisor *sup, pid_t tid, long nr, uint64_t arg0);
+void task_drop_links(Supervisor *sup, bool all);
+
+#endif

@@ -1,0 +1,59 @@
+#include "supervisor/features.h"
+#include "supervisor/kernel.h"
+
+#include "base/util.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+static bool masked(const char *mask, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const char *p = mask; p && *p; p = strchr(p, ',') ? strchr(p, ',') + 1 : NULL)
+		if (strncmp(p, word, len) == 0 && (p[len] == 0 || p[len] == ','))
+			return true;
+	return false;
+}
+
+static bool have_openat2(void)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC};
+	long fd = syscall(SYS_openat2, AT_FDCWD, "/", &how, sizeof how);
+
+	if (fd < 0)
+		return false;
+	close((int)fd);
+	return true;
+}
+
+static bool have_pidfd_getfd(void)
+{
+	CLEAN_FD int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	CLEAN_FD int fd = self < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, self, self, 0);
+
+	return fd >= 0;
+}
+
+/* An unknown flag is refused with EINVAL before the filter pointer is looked at (EFAULT). */
+static bool have_filter_flag(unsigned long flag)
+{
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flag, NULL) < 0 && errno == EFAULT;
+}
+
+void features_probe(Features *out, const char *mask)
+{
+	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+
+	*out = (Features){
+	    .sync_wakeup = !masked(mask, "sync"), /* tried on the listener itself */
+	    .killable = !masked(mask, "killable") &&
+			have_filter_flag(SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV),
+	    .pidfd_getfd = !masked(mask, "pidfd_getfd") && have_pidfd_getfd(),
+	    .openat2 = !masked(mask, "openat2") && have_openat2(),
+	    .ficlone = !masked(mask, "ficlone"),
+	    .landlock_abi = masked(mask, "landlock") || abi < 0 ? 0 : (int)abi,
+	};
+}

@@ -1,0 +1,19 @@
+/* supervisor/features.h - what the running kernel offers, found by trying, and what a test asked to act without. */
+#ifndef SUPERVISOR_FEATURES_H
+#define SUPERVISOR_FEATURES_H
+
+#include <stdbool.h>
+
+typedef struct Features {
+	bool sync_wakeup;  /* SECCOMP_IOCTL_NOTIF_SET_FLAGS, kernel 6.6 */
+	bool killable;	   /* SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, kernel 5.19 */
+	bool pidfd_getfd;  /* kernel 5.6; refused by Docker's default profile */
+	bool openat2;	   /* kernel 5.6 */
+	bool ficlone;	   /* decided per copy; false only when masked */
+	int landlock_abi;  /* 0: none */
+} Features;
+
+/* Fills *out by trying each; `mask` is a comma-separated list of sync, killable, pidfd_getfd, openat2, ficlone, landlock (NULL: none). */
+void features_probe(Features *out, const char *mask);
+
+#endif

@@ -1,0 +1,13 @@
+/* supervisor/filter.h - the seccomp filter, derived from the syscall table. */
+#ifndef SUPERVISOR_FILTER_H
+#define SUPERVISOR_FILTER_H
+
+#include "base/util.h"
+
+#include <linux/filter.h>
+
+/* A malloc'ed program: foreign architectures (32-bit, x32) are killed off with ENOSYS, native rows are allowed (under the row's argument
+ * conditions), everything else is notified. -ENOMEM or the error of libseccomp. */
+int filter_build(struct sock_filter **out, unsigned short *len) MUST_CHECK;
+
+#endif

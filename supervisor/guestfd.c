@@ -1,0 +1,122 @@
+/* guestfd.c - from a guest's descriptor or cwd to an object of the view. The kernel's open file is asked each time: there is no table of
+ * descriptors that could go stale. */
+#include "supervisor/call.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+
+static void fd_link(char *buf, size_t size, pid_t tid, int fd)
+{
+	if (fd == AT_FDCWD)
+		snprintf(buf, size, "%d/cwd", tid);
+	else
+		snprintf(buf, size, "%d/fd/%d", tid, fd);
+}
+
+static int raw_statx(Supervisor *sup, pid_t tid, int fd, unsigned mask, struct statx *out)
+{
+	char link[48];
+
+	if (fd < 0 && fd != AT_FDCWD)
+		return -EBADF;
+	fd_link(link, sizeof link, tid, fd);
+	if (statx(sup->proc_fd, link, 0, mask, out) == 0)
+		return 0;
+	return errno == ENOENT && fd != AT_FDCWD ? -EBADF : bv_neg_errno();
+}
+
+int guest_fd_statx(Call *call, int fd, unsigned mask, struct statx *out)
+{
+	return raw_statx(call->sup, call->tid, fd, mask, out);
+}
+
+static int loc_of(Supervisor *sup, pid_t tid, int fd, CowLoc *out, struct statx *raw)
+{
+	char link[48], host[PATH_MAX];
+	struct statx st;
+	CowReq req = {.cred = &sup->cred};
+	SupCaller caller = {.tid = tid, .sup = sup};
+	int r = raw_statx(sup, tid, fd, STATX_BASIC_STATS, &st);
+
+	if (r < 0)
+		return r;
+	if (raw)
+		*raw = st;
+	dev_t dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+	r = cowfs_by_identity(sup->fs, dev, st.stx_ino, out);
+	if (r != -ESTALE)
+		return r;
+	fd_link(link, sizeof link, tid, fd);
+	ssize_t n = readlinkat(sup->proc_fd, link, host, sizeof host - 1);
+	if (n < 0)
+		return bv_neg_errno();
+	host[n] = 0;
+	if (host[0] != '/' || strncmp(host, "/memfd:", 7) == 0)
+		return -EXDEV;
+	req.caller = &caller;
+	return cowfs_by_host_path(sup->fs, &req, host, dev, st.stx_ino, out);
+}
+
+int guest_fd_loc(Call *call, int fd, CowLoc *out, struct statx *raw)
+{
+	return loc_of(call->sup, call->tid, fd, out, raw);
+}
+
+int guest_cwd_loc(Supervisor *sup, pid_t tid, CowLoc *out)
+{
+	return loc_of(sup, tid, AT_FDCWD, out, NULL);
+}
+
+int guest_at(Call *call, int fd, const char *path, bool empty_ok, CowLoc *out)
+{
+	struct statx raw;
+
+	*out = (CowLoc){0};
+	if (path[0] == '/')
+		return 0;
+	int r = loc_of(call->sup, call->tid, fd, out, &raw);
+	if (r == -EXDEV)
+		return path[0] == 0 && empty_ok ? -EXDEV : -ENOTDIR;
+	if (r < 0)
+		return r;
+	if (path[0] != 0 && !S_ISDIR(raw.stx_mode)) {
+		cowloc_release(out);
+		*out = (CowLoc){0};
+		return -ENOTDIR;
+	}
+	return 0;
+}
+
+int guest_fd_dup(Call *call, int fd)
+{
+	if (!call->sup->features.pidfd_getfd)
+		return -ENOSYS;
+	pid_t tgid = caller_tgid(&call->caller);
+	CLEAN_FD int pidfd = (int)syscall(SYS_pidfd_open, tgid, 0);
+	if (pidfd < 0)
+		return -ENOSYS;
+	int dup = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
+	if (dup < 0)
+		return errno == EBADF ? -EBADF : -ENOSYS;
+	return dup;
+}
+
+int guest_fd_info(Call *call, int fd, uint64_t *pos, int *flags)
+{
+	char path[48];
+	CLEAN_FREE char *text = NULL;
+
+	snprintf(path, sizeof path, "%d/fdinfo/%d", call->tid, fd);
+	ssize_t n = bv_read_file_at(call->sup->proc_fd, path, 65536, &text);
+	if (n < 0)
+		return n == -ENOENT ? -EBADF : (int)n;
+	char *p = strstr(text, "pos:"), *f = strstr(text, "flags:");
+	if (!p || !f)
+		return -EIO;
+	*pos = strtoull(p + 4, NULL, 10);
+	*flags = (int)strtol(f + 6, NULL, 8);
+	return 0;
+}

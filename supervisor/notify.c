@@ -1,0 +1,204 @@
+/* notify.c - one receiver thread per listener takes a notification, answers the fast calls itself (one hot thread: each wake-up of another would cost
+ * a cold cache and a scheduler round), and hands on what may wait.
+ *
+ * Exactly one reply: a handler's return value is answered here and nowhere else, unless it says CALL_REPLIED. A guest that was
+ * killed meanwhile makes the answer fail with ENOENT, which is no error. */
+#include "supervisor/kernel.h"
+#include "supervisor/notify_internal.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <time.h>
+
+bool call_valid(const Call *call)
+{
+	return ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &call->id) == 0;
+}
+
+bool call_answer(Call *call, int64_t value)
+{
+	struct seccomp_notif_resp resp = {.id = call->id};
+
+	if (value == CALL_CONTINUE)
+		resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+	else if (value < 0)
+		resp.error = (int32_t)value;
+	else
+		resp.val = value;
+	return ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_SEND, &resp) == 0;
+}
+
+int call_reply_fd(Call *call, int fd, bool cloexec)
+{
+	struct seccomp_notif_addfd add = {
+	    .id = call->id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = (uint32_t)fd, .newfd_flags = cloexec ? O_CLOEXEC : 0};
+	int r = ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+
+	if (r >= 0 || errno == ENOENT)
+		return CALL_REPLIED;
+	return bv_neg_errno(); /* EMFILE: the guest's own limit */
+}
+
+int call_replace_fd(Call *call, int fd, int guest_fd, bool cloexec)
+{
+	struct seccomp_notif_addfd add = {.id = call->id,
+					  .flags = SECCOMP_ADDFD_FLAG_SETFD,
+					  .srcfd = (uint32_t)fd,
+					  .newfd = (uint32_t)guest_fd,
+					  .newfd_flags = cloexec ? O_CLOEXEC : 0};
+
+	return ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0 ? bv_neg_errno() : 0;
+}
+
+void call_note(Call *call, const char *path)
+{
+	if (!call->listener->trace)
+		return;
+	size_t used = strlen(call->detail);
+	snprintf(call->detail + used, sizeof call->detail - used, "%s\"%s\"", used ? ", " : "", path);
+}
+
+static void trace_line(const Call *call, int64_t value)
+{
+	FILE *out = call->listener->trace;
+	struct timespec t;
+	const char *name = call->row ? call->row->name : "?";
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	flockfile(out);
+	fprintf(out, "%lld.%06ld [%d] ", (long long)t.tv_sec, t.tv_nsec / 1000, call->tid);
+	if (call->row)
+		fprintf(out, "%s(%s%s%#llx, %#llx, %#llx, %#llx)", name, call->detail, call->detail[0] ? "; " : "", (unsigned long long)call->args[0],
+			(unsigned long long)call->args[1], (unsigned long long)call->args[2], (unsigned long long)call->args[3]);
+	else
+		fprintf(out, "syscall_%d()", call->nr);
+	if (value == CALL_CONTINUE)
+		fputs(" -> kernel", out);
+	else if (value == CALL_REPLIED)
+		fputs(" = done", out);
+	else if (value < 0)
+		fprintf(out, " = -%s", strerrorname_np((int)-value) ? strerrorname_np((int)-value) : "?");
+	else
+		fprintf(out, " = %lld", (long long)value);
+	if (call->row && call->row->policy == POLICY_REFUSE)
+		fprintf(out, " (refused: %s)", call->row->reason);
+	fputc('\n', out);
+	fflush(out);
+	funlockfile(out);
+}
+
+static int handle(Call *call)
+{
+	Supervisor *sup = call->sup;
+
+	call->detail[0] = 0;
+	if (!call->row) {
+		if (call->nr >= 0 && (size_t)call->nr < ARRAY_LEN(sup->unknown))
+			atomic_fetch_add(&sup->unknown[call->nr], 1);
+		return -ENOSYS;
+	}
+	if (call->row->policy == POLICY_REFUSE) {
+		atomic_fetch_add(&sup->counts[call->row - syscall_table], 1);
+		return -call->row->error;
+	}
+	return call->row->handler(call);
+}
+
+void call_run(Call *call)
+{
+	int value = handle(call);
+
+	if (!call->req.may_block && (value == CALL_SLOW || value == -EINPROGRESS)) {
+		int r = workers_submit(call->sup->workers, call);
+		if (r == 0)
+			return;
+		value = r;
+	}
+	if (value != CALL_REPLIED)
+		call_answer(call, value);
+	if (call->listener->trace)
+		trace_line(call, value);
+}
+
+static void receive_one(Listener *li, struct seccomp_notif *n)
+{
+	Call call;
+
+	memset(n, 0, sizeof *n); /* the kernel insists */
+	if (ioctl(li->fd, SECCOMP_IOCTL_NOTIF_RECV, n) < 0)
+		return; /* EINTR: told to stop; ENOENT: the guest was killed meanwhile */
+	call.sup = li->sup;
+	call.listener = li;
+	call.id = n->id;
+	call.tid = (pid_t)n->pid;
+	call.nr = n->data.nr;
+	memcpy(call.args, n->data.args, sizeof call.args);
+	call.row = syscall_find(call.nr);
+	call.caller = (SupCaller){.tid = call.tid, .sup = li->sup};
+	call.req = (CowReq){.cred = &li->sup->cred, .caller = &call.caller};
+	call_run(&call);
+}
+
+static void *receiver(void *arg)
+{
+	Listener *li = arg;
+	struct seccomp_notif n;
+
+	while (!atomic_load(&li->stop))
+		receive_one(li, &n);
+	return NULL;
+}
+
+int listener_start(Supervisor *sup, int fd, FILE *trace, Listener **out)
+{
+	Listener *li = calloc(1, sizeof *li);
+
+	if (!li) {
+		close(fd);
+		return -ENOMEM;
+	}
+	*li = (Listener){.sup = sup, .fd = fd, .trace = trace};
+	if (sup->features.sync_wakeup && ioctl(fd, SECCOMP_IOCTL_NOTIF_SET_FLAGS, SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP) < 0)
+		sup->features.sync_wakeup = false; /* before 6.6: slower, nothing else */
+	int r = pthread_create(&li->thread, NULL, receiver, li);
+	if (r) {
+		close(fd);
+		free(li);
+		return -r;
+	}
+	*out = li;
+	return 0;
+}
+
+int listener_fd(const Listener *li)
+{
+	return li->fd;
+}
+
+void listener_stop(Listener *li)
+{
+	if (!li)
+		return;
+	atomic_store(&li->stop, true);
+	/* A signal that arrives just before the ioctl is lost, so it is sent until the thread has ended. */
+	for (;;) {
+		struct timespec until;
+		pthread_kill(li->thread, SIGUSR1);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += 2000000;
+		if (until.tv_nsec >= 1000000000) {
+			until.tv_sec++;
+			until.tv_nsec -= 1000000000;
+		}
+		if (pthread_timedjoin_np(li->thread, NULL, &until) == 0)
+			break;
+	}
+	while (atomic_load(&li->in_flight)) {
+		workers_tick(li->sup->workers);
+		usleep(1000);
+	}
+	close(li->fd);
+	free(li);
+}

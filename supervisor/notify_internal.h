@@ -1,0 +1,22 @@
+/* supervisor/notify_internal.h - shared by notify.c and workers.c. */
+#ifndef SUPERVISOR_NOTIFY_INTERNAL_H
+#define SUPERVISOR_NOTIFY_INTERNAL_H
+
+#include "supervisor/call.h"
+#include "supervisor/notify.h"
+
+struct Listener {
+	Supervisor *sup;
+	int fd;
+	pthread_t thread;
+	atomic_bool stop;
+	atomic_uint in_flight; /* calls handed to workers; listener_stop waits for them */
+	FILE *trace;
+};
+
+/* Runs the handler and answers. May be called on a worker (call->req.may_block). */
+void call_run(Call *call);
+/* Queues a copy of the call. 0, or negative errno (then answer with that). */
+int workers_submit(WorkerPool *pool, const Call *call);
+
+#endif

@@ -1,0 +1,475 @@
+/* server.c - one thread, one poll loop. Requests are short; what takes long (a command's end) is answered when its event comes. */
+#include "supervisor/server.h"
+#include "supervisor/control.h"
+#include "supervisor/foreign.h"
+#include "supervisor/init.h"
+#include "supervisor/notify.h"
+#include "supervisor/packet.h"
+#include "supervisor/call.h"
+#include "supervisor/ps.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define MAX_CLIENTS 256
+#define TICK_BUSY_MS 20	 /* while calls wait on workers: how late a signal may interrupt them */
+#define TICK_IDLE_MS 1000
+
+typedef struct Server {
+	Supervisor *sup;
+	int listen_fd;
+	int clients[MAX_CLIENTS];
+	size_t n_clients;
+	bool stopping;
+	int stop_client; /* waits for the answer to "stop", -1 if none */
+	double stop_seq;
+	bool done;
+} Server;
+
+static int answer(int client, double seq, cJSON *body)
+{
+	cJSON_AddNumberToObject(body, "seq", seq);
+	cJSON_AddBoolToObject(body, "ok", true);
+	return packet_send(client, body);
+}
+
+static int refuse(int client, double seq, int err, const char *stage, const char *text)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddNumberToObject(o, "seq", seq);
+	cJSON_AddBoolToObject(o, "ok", false);
+	cJSON_AddNumberToObject(o, "errno", err < 0 ? -err : err);
+	if (stage)
+		cJSON_AddStringToObject(o, "stage", stage);
+	cJSON_AddStringToObject(o, "error", text ? text : strerror(err < 0 ? -err : err));
+	return packet_send(client, o);
+}
+
+/* ---- commands ---- */
+
+static Command *find_command(Supervisor *sup, unsigned id)
+{
+	for (Command *c = sup->commands; c; c = c->next)
+		if (c->id == id)
+			return c;
+	return NULL;
+}
+
+static void free_command(Supervisor *sup, Command *c)
+{
+	for (Command **at = &sup->commands; *at; at = &(*at)->next) {
+		if (*at == c) {
+			*at = c->next;
+			break;
+		}
+	}
+	listener_stop(c->listener);
+	if (c->trace)
+		fclose(c->trace);
+	free(c);
+}
+
+/* The listener outlives the command while its children run; the record goes when both are over and the end was told. */
+static void maybe_free(Supervisor *sup, Command *c)
+{
+	if (c->ended && !c->listener && !c->waiting && c->client < 0)
+		free_command(sup, c);
+}
+
+static void tell_end(Supervisor *sup, Command *c)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	if (WIFEXITED(c->status)) {
+		cJSON_AddNumberToObject(o, "exit", WEXITSTATUS(c->status));
+	} else {
+		cJSON_AddNumberToObject(o, "signal", WTERMSIG(c->status));
+		cJSON_AddBoolToObject(o, "core", WCOREDUMP(c->status));
+	}
+	c->waiting = false;
+	if (answer(c->waiter, c->wait_seq, o) < 0)
+		return; /* its end is seen by the loop */
+	c->client = -1;
+	maybe_free(sup, c);
+}
+
+static int open_cwd(Supervisor *sup, const char *path)
+{
+	CLEAN_LOC CowLoc dir = {0};
+	char place[PATH_MAX];
+	SupCaller caller = {.tid = getpid(), .tgid = getpid(), .sup = sup};
+	CowReq req = {.cred = &sup->cred, .caller = &caller, .may_block = true};
+	int fd = -1;
+	int r = cowfs_resolve(sup->fs, &req, NULL, path, COW_DIRECTORY, 0, &dir);
+
+	if (r == 0)
+		r = cowfs_access(sup->fs, &req, &dir, "", COW_EMPTY_PATH, X_OK);
+	if (r == 0)
+		r = cowfs_cwd_place(sup->fs, &req, &dir, &fd, place, sizeof place);
+	return r < 0 ? r : fd;
+}
+
+static void request_spawn(Server *s, int client, double seq, Packet *p)
+{
+	Supervisor *sup = s->sup;
+	CLEAN_FREE char **argv = json_strings(p->json, "argv");
+	CLEAN_FREE char **env = json_strings(p->json, "env");
+	bool tty = json_bool(p->json, "tty", false);
+	const char *cwd_path = json_string(p->json, "cwd", "/");
+
+	if (s->stopping || !argv || !env || !argv[0] || p->n_fds < 3) {
+		IGNORE_RESULT(refuse(client, seq, s->stopping ? ESHUTDOWN : EINVAL, NULL, NULL));
+		return;
+	}
+	CLEAN_FD int cwd = open_cwd(sup, cwd_path);
+	if (cwd < 0) {
+		IGNORE_RESULT(refuse(client, seq, cwd, "cwd", NULL));
+		return;
+	}
+	Command *c = calloc(1, sizeof *c);
+	if (!c) {
+		IGNORE_RESULT(refuse(client, seq, ENOMEM, NULL, NULL));
+		return;
+	}
+	*c = (Command){.id = ++sup->next_id, .tied = json_bool(p->json, "tied", false), .client = client, .waiter = client, .wait_seq = seq, .waiting = true};
+	if (p->n_fds > 3)
+		c->trace = fdopen(dup(p->fds[3]), "we");
+	for (int i = 0; i < 3; i++)
+		IGNORE_RESULT(foreign_add_terminal(sup->foreign, p->fds[i])); /* ENOTTY: no terminal, fine */
+	mode_t mask = (mode_t)json_number(p->json, "umask", 022) & 0777;
+	int fds[4] = {p->fds[0], p->fds[1], p->fds[2], cwd};
+	int r = init_spawn(sup->init, c->id, tty ? SPAWN_TTY : 0, mask, argv, env, fds);
+	if (r < 0) {
+		IGNORE_RESULT(refuse(client, seq, r, NULL, NULL));
+		if (c->trace)
+			fclose(c->trace);
+		free(c);
+		return;
+	}
+	c->next = sup->commands;
+	sup->commands = c;
+}
+
+static void request_wait(Server *s, int client, double seq, Packet *p)
+{
+	Command *c = find_command(s->sup, (unsigned)json_number(p->json, "id", 0));
+
+	if (!c || c->waiting) {
+		IGNORE_RESULT(refuse(client, seq, ECHILD, NULL, NULL));
+		return;
+	}
+	c->waiting = true;
+	c->waiter = client;
+	c->wait_seq = seq;
+	if (c->ended)
+		tell_end(s->sup, c);
+}
+
+typedef struct SignalAll {
+	ProcTree *tree;
+	int sig;
+} SignalAll;
+
+static int signal_one(void *ctx, pid_t pid)
+{
+	SignalAll *a = ctx;
+
+	IGNORE_RESULT(proctree_kill(a->tree, pid, a->sig));
+	return 0;
+}
+
+/* A command is a session of its own: the signal goes to its process group, as a terminal would send it. */
+static void request_kill(Server *s, int client, double seq, Packet *p)
+{
+	unsigned id = (unsigned)json_number(p->json, "id", 0);
+	int sig = (int)json_number(p->json, "signal", SIGTERM);
+	Command *c = id ? find_command(s->sup, id) : NULL;
+
+	if (sig < 0 || sig > SIGRTMAX) {
+		IGNORE_RESULT(refuse(client, seq, EINVAL, NULL, NULL));
+	} else if (id && (!c || c->ended || c->pid == 0)) {
+		IGNORE_RESULT(refuse(client, seq, ESRCH, NULL, NULL));
+	} else if (id) {
+		if (kill(-c->pid, sig) < 0 && kill(c->pid, sig) < 0)
+			IGNORE_RESULT(refuse(client, seq, errno, NULL, NULL));
+		else
+			IGNORE_RESULT(answer(client, seq, cJSON_CreateObject()));
+	} else {
+		SignalAll a = {s->sup->tree, sig};
+		IGNORE_RESULT(proctree_list(s->sup->tree, signal_one, &a));
+		IGNORE_RESULT(answer(client, seq, cJSON_CreateObject()));
+	}
+}
+
+static void request_commit(Server *s, int client, double seq, Packet *p)
+{
+	int r = cowfs_commit(s->sup->fs, json_bool(p->json, "durable", false));
+
+	if (r < 0)
+		IGNORE_RESULT(refuse(client, seq, r, NULL, NULL));
+	else
+		IGNORE_RESULT(answer(client, seq, cJSON_CreateObject()));
+}
+
+static void begin_stop(Server *s)
+{
+	s->stopping = true;
+	atomic_store(&s->sup->stopping, true);
+	if (init_kill_all(s->sup->init) < 0)
+		s->done = true;
+}
+
+static void request_stop(Server *s, int client, double seq)
+{
+	s->stop_client = client;
+	s->stop_seq = seq;
+	if (!s->stopping)
+		begin_stop(s);
+}
+
+static void serve_request(Server *s, int client, Packet *p)
+{
+	const char *op = json_string(p->json, "op", "");
+	double seq = json_number(p->json, "seq", 0);
+
+	if (strcmp(op, "spawn") == 0)
+		request_spawn(s, client, seq, p);
+	else if (strcmp(op, "wait") == 0)
+		request_wait(s, client, seq, p);
+	else if (strcmp(op, "kill") == 0)
+		request_kill(s, client, seq, p);
+	else if (strcmp(op, "ps") == 0)
+		IGNORE_RESULT(answer(client, seq, ps_json(s->sup)));
+	else if (strcmp(op, "commit") == 0)
+		request_commit(s, client, seq, p);
+	else if (strcmp(op, "stats") == 0)
+		IGNORE_RESULT(answer(client, seq, stats_json(s->sup)));
+	else if (strcmp(op, "stop") == 0)
+		request_stop(s, client, seq);
+	else
+		IGNORE_RESULT(refuse(client, seq, ENOSYS, NULL, "unknown request: library and supervisor are of different versions"));
+}
+
+/* ---- connections ---- */
+
+static void kill_tree_of(Supervisor *sup, Command *c)
+{
+	if (c->pid > 0 && !c->ended) {
+		kill(-c->pid, SIGKILL);
+		kill(c->pid, SIGKILL);
+	}
+	(void)sup;
+}
+
+static void drop_client(Server *s, size_t i)
+{
+	int fd = s->clients[i];
+
+	close(fd);
+	s->clients[i] = s->clients[--s->n_clients];
+	if (s->stop_client == fd)
+		s->stop_client = -1;
+	for (Command *c = s->sup->commands, *next; c; c = next) {
+		next = c->next;
+		if (c->waiting && c->waiter == fd)
+			c->waiting = false;
+		if (c->client != fd)
+			continue;
+		c->client = -1;
+		if (c->tied)
+			kill_tree_of(s->sup, c);
+		maybe_free(s->sup, c);
+	}
+}
+
+static void accept_client(Server *s)
+{
+	int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (s->n_clients == MAX_CLIENTS) {
+		close(fd);
+		return;
+	}
+	s->clients[s->n_clients++] = fd;
+}
+
+/* ---- events of init and of listeners ---- */
+
+static void on_started(Server *s, const InitEvent *e)
+{
+	Command *c = find_command(s->sup, e->id);
+
+	if (!c)
+		return;
+	c->waiting = false;
+	if (e->error) {
+		IGNORE_RESULT(refuse(c->waiter, c->wait_seq, e->error, "exec", NULL));
+		c->ended = true;
+		c->client = -1;
+		if (c->listener) {
+			listener_stop(c->listener);
+			c->listener = NULL;
+		}
+		maybe_free(s->sup, c);
+		return;
+	}
+	c->pid = e->pid;
+	cJSON *o = cJSON_CreateObject();
+	cJSON_AddNumberToObject(o, "id", c->id);
+	cJSON_AddNumberToObject(o, "pid", c->pid);
+	IGNORE_RESULT(answer(c->waiter, c->wait_seq, o));
+}
+
+static void on_exited(Server *s, const InitEvent *e)
+{
+	for (Command *c = s->sup->commands; c; c = c->next) {
+		if (c->pid != e->pid || c->ended)
+			continue;
+		c->ended = true;
+		c->status = e->status;
+		if (c->waiting)
+			tell_end(s->sup, c);
+		else
+			maybe_free(s->sup, c);
+		return;
+	}
+}
+
+static void on_init(Server *s)
+{
+	InitEvent e;
+	Command *c;
+
+	if (init_receive(s->sup->init, &e) < 0)
+		return;
+	switch (e.kind) {
+	case EVENT_LISTENER:
+		c = find_command(s->sup, e.id);
+		if (!c)
+			close(e.fd);
+		else if (listener_start(s->sup, e.fd, c->trace, &c->listener) < 0)
+			c->listener = NULL; /* closed: the exec fails with ENOSYS and says so */
+		break;
+	case EVENT_STARTED:
+		on_started(s, &e);
+		break;
+	case EVENT_EXITED:
+		on_exited(s, &e);
+		break;
+	case EVENT_ALL_DEAD:
+	case EVENT_GONE:
+		s->done = true;
+		break;
+	}
+}
+
+static void on_listener_end(Server *s, int fd)
+{
+	for (Command *c = s->sup->commands; c; c = c->next) {
+		if (!c->listener || listener_fd(c->listener) != fd)
+			continue;
+		listener_stop(c->listener);
+		c->listener = NULL;
+		maybe_free(s->sup, c);
+		return;
+	}
+}
+
+static bool anything_left(const Server *s)
+{
+	if (s->n_clients)
+		return true;
+	for (const Command *c = s->sup->commands; c; c = c->next)
+		if (!c->ended || c->listener)
+			return true;
+	return false;
+}
+
+/* ---- the loop ---- */
+
+static size_t fill_poll(const Server *s, struct pollfd *p, size_t room)
+{
+	size_t n = 0;
+
+	p[n++] = (struct pollfd){.fd = s->sup->init->sock, .events = POLLIN};
+	p[n++] = (struct pollfd){.fd = s->listen_fd, .events = POLLIN};
+	for (size_t i = 0; i < s->n_clients; i++)
+		p[n++] = (struct pollfd){.fd = s->clients[i], .events = POLLIN};
+	for (const Command *c = s->sup->commands; c && n < room; c = c->next)
+		if (c->listener)
+			p[n++] = (struct pollfd){.fd = listener_fd(c->listener), .events = 0}; /* POLLHUP only */
+	return n;
+}
+
+static void serve_clients(Server *s, const struct pollfd *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!p[i].revents)
+			continue;
+		Packet packet = {0};
+		size_t at = 0;
+		while (at < s->n_clients && s->clients[at] != p[i].fd)
+			at++;
+		if (at == s->n_clients)
+			continue;
+		int r = packet_receive(p[i].fd, &packet);
+		if (r < 0) {
+			drop_client(s, at);
+			continue;
+		}
+		serve_request(s, p[i].fd, &packet);
+		packet_release(&packet);
+	}
+}
+
+static void loop_once(Server *s, int *timeout)
+{
+	struct pollfd p[2 + MAX_CLIENTS + 1024];
+	size_t clients = s->n_clients;
+	size_t n = fill_poll(s, p, ARRAY_LEN(p));
+
+	if (poll(p, n, *timeout) < 0)
+		return;
+	if (p[0].revents)
+		on_init(s);
+	else /* events of init first: an exit is told before its command's client is looked at again */
+		serve_clients(s, p + 2, clients);
+	if (p[1].revents)
+		accept_client(s);
+	for (size_t i = 2 + clients; i < n; i++)
+		if (p[i].revents & (POLLHUP | POLLERR))
+			on_listener_end(s, p[i].fd);
+	*timeout = workers_tick(s->sup->workers) ? TICK_BUSY_MS : TICK_IDLE_MS;
+	task_drop_links(s->sup, false);
+}
+
+int server_run(Supervisor *sup, int first_fd, int listen_fd)
+{
+	Server s = {.sup = sup, .listen_fd = listen_fd, .clients = {first_fd}, .n_clients = 1, .stop_client = -1};
+	int timeout = TICK_IDLE_MS;
+
+	while (!s.done) {
+		loop_once(&s, &timeout);
+		if (!s.stopping && !anything_left(&s))
+			begin_stop(&s);
+	}
+	while (sup->commands)
+		free_command(sup, sup->commands);
+	task_drop_links(sup, true);
+	int r = cowfs_commit(sup->fs, true);
+	if (s.stop_client >= 0) {
+		if (r < 0)
+			IGNORE_RESULT(refuse(s.stop_client, s.stop_seq, r, NULL, NULL));
+		else
+			IGNORE_RESULT(answer(s.stop_client, s.stop_seq, cJSON_CreateObject()));
+	}
+	close(listen_fd);
+	return r;
+}

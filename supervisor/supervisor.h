@@ -1,0 +1,78 @@
+/* supervisor/supervisor.h - the supervisor of one sandbox: its parts and how they hold together.
+ *
+ *   control.c   requests of the library (start, spawn, kill ...)      one thread, poll loop
+ *   init.c      the sandbox's init process: forks guests, reaps, kills everything when its pipe closes
+ *   notify.c    one receiver thread per listener (one listener per spawned command) + helpers woken by need + workers
+ *   table.c     every system call: policy and handler in one row; filter.c derives the seccomp filter from it
+ *   sys_*.c     handlers: decode, one call into cowfs, encode
+ *   task.c      what little is remembered of a guest thread (umask, exec in flight)
+ *   mem.c       guest memory; ptrace.c rewriting of a call in flight; features.c what this kernel can do
+ *
+ * Locks (outermost first; none is held while a guest is waited for):
+ *   Supervisor.lock     list of commands and listeners
+ *   TaskTable.lock      task entries
+ *   (inside cowfs: its namespace lock) */
+#ifndef SUPERVISOR_SUPERVISOR_H
+#define SUPERVISOR_SUPERVISOR_H
+
+#include "base/util.h"
+#include "cowfs/cowfs.h"
+#include "supervisor/caller.h"
+#include "supervisor/features.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+typedef struct Supervisor Supervisor;
+typedef struct Listener Listener;
+typedef struct TaskTable TaskTable;
+typedef struct WorkerPool WorkerPool;
+typedef struct Foreign Foreign;
+typedef struct ProcTree ProcTree;
+typedef struct Init Init;
+
+struct Supervisor {
+	char dir[PATH_MAX];	 /* the sandbox's directory in the store */
+	char run_dir[PATH_MAX];	 /* markers, sockets and exec links of this run */
+	char mark_dir[PATH_MAX]; /* run_dir/m */
+	char exec_dir[PATH_MAX]; /* run_dir/x */
+	int proc_fd;		 /* O_PATH on /proc */
+	Features features;
+	Cowfs *fs;
+	CowCred cred;
+	TaskTable *tasks;
+	WorkerPool *workers;
+	Foreign *foreign;
+	ProcTree *tree;
+	Init *init;
+	struct sock_filter *filter;
+	unsigned short filter_len;
+	pthread_mutex_t lock;
+	struct Command *commands; /* protected by lock */
+	unsigned next_id;	  /* protected by lock */
+	atomic_uint_fast64_t *counts; /* per table row: refused or unknown calls answered */
+	atomic_uint_fast64_t unknown[1024]; /* calls without a row, by number */
+	atomic_bool umask_shared;	    /* some guest used CLONE_FS across processes: umask caching is off */
+	atomic_bool stopping;
+};
+
+/* One command spawned by the library. */
+typedef struct Command {
+	struct Command *next;
+	unsigned id;
+	pid_t pid;
+	int status;	/* wait status, valid once ended */
+	bool ended;
+	bool tied;
+	int client;	/* control connection that spawned it, -1 once that is gone */
+	int waiter;	/* connection that waits, -1 if none */
+	double wait_seq;
+	bool waiting;
+	Listener *listener;
+	FILE *trace;
+} Command;
+
+#endif

@@ -1,0 +1,127 @@
+/* sys_open.c - open, creat, openat, openat2, umask. Source: open(2), openat2(2), fs/open.c build_open_flags(). */
+#include "supervisor/handlers.h"
+#include "supervisor/sysargs.h"
+
+#include <linux/openat2.h>
+
+#define KNOWN_OPEN_FLAGS \
+	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
+	 O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE | O_ASYNC | 0100000)
+#define KNOWN_RESOLVE \
+	(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED)
+
+/* A file of a foreign file system or a pipe may be opened through /proc/self/fd; those come back as plain descriptors too. */
+static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
+{
+	CLEAN_PATH PathArg p = {0};
+	CowFile file = {.fd = -1};
+	int r = mem_read_path(call, path, p.path);
+
+	if (r < 0)
+		return r;
+	if (p.path[0] == 0)
+		return -ENOENT;
+	r = guest_at(call, dirfd, p.path, false, &p.at);
+	/* RESOLVE_BENEATH and IN_ROOT are relative to dirfd even for absolute paths. */
+	if (r == 0 && p.path[0] == '/' && (how->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)))
+		r = guest_at(call, dirfd, ".", false, &p.at);
+	if (r < 0)
+		return r;
+	if (how->flags & (O_CREAT | __O_TMPFILE))
+		how->mode &= ~(uint64_t)task_umask(call);
+	r = cowfs_openat(call->sup->fs, &call->req, patharg_at(&p), p.path, how, &file);
+	if (r < 0)
+		return r;
+	r = call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);
+	close(file.fd);
+	return r;
+}
+
+/* open(2) ignores flags it does not know, and drops what makes no sense with O_PATH. */
+static int legacy_open(Call *call, int dirfd, uint64_t path, int flags, mode_t mode)
+{
+	struct open_how how = {.flags = (uint64_t)(uint32_t)flags & KNOWN_OPEN_FLAGS, .mode = mode & 07777};
+
+	if (how.flags & O_PATH)
+		how.flags &= O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC;
+	if (!(how.flags & (O_CREAT | __O_TMPFILE)))
+		how.mode = 0;
+	if (how.flags & __O_TMPFILE) {
+		if ((how.flags & O_TMPFILE) != O_TMPFILE || (how.flags & O_ACCMODE) == O_RDONLY)
+			return -EINVAL;
+	}
+	if ((how.flags & O_CREAT) && (how.flags & O_DIRECTORY))
+		return -EINVAL; /* since 6.4 */
+	return do_open(call, dirfd, path, &how);
+}
+
+int sys_open(Call *call)
+{
+	return legacy_open(call, AT_FDCWD, call->args[0], ARG_INT(call, 1), ARG_MODE(call, 2));
+}
+
+int sys_creat(Call *call)
+{
+	return legacy_open(call, AT_FDCWD, call->args[0], O_CREAT | O_WRONLY | O_TRUNC, ARG_MODE(call, 1));
+}
+
+int sys_openat(Call *call)
+{
+	return legacy_open(call, ARG_FD(call, 0), call->args[1], ARG_INT(call, 2), ARG_MODE(call, 3));
+}
+
+/* copy_struct_from_user: a longer struct of a newer program is fine while the rest is zero. */
+static int read_open_how(Call *call, struct open_how *how)
+{
+	unsigned char raw[4096];
+	uint64_t size = call->args[3];
+
+	if (size < sizeof *how)
+		return -EINVAL;
+	if (size > sizeof raw)
+		return -E2BIG;
+	int r = mem_read(call, call->args[2], raw, (size_t)size);
+	if (r < 0)
+		return r;
+	for (size_t i = sizeof *how; i < size; i++)
+		if (raw[i])
+			return -E2BIG;
+	memcpy(how, raw, sizeof *how);
+	return 0;
+}
+
+int sys_openat2(Call *call)
+{
+	struct open_how how;
+	int r = read_open_how(call, &how);
+
+	if (r < 0)
+		return r;
+	if ((how.flags & ~(uint64_t)KNOWN_OPEN_FLAGS) || (how.resolve & ~(uint64_t)KNOWN_RESOLVE))
+		return -EINVAL;
+	if ((how.resolve & RESOLVE_BENEATH) && (how.resolve & RESOLVE_IN_ROOT))
+		return -EINVAL;
+	bool creates = how.flags & (O_CREAT | __O_TMPFILE);
+	if (creates ? (how.mode & ~07777ULL) : how.mode != 0)
+		return -EINVAL;
+	if ((how.flags & O_PATH) && (how.flags & ~(uint64_t)(O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC)))
+		return -EINVAL;
+	if (how.flags & __O_TMPFILE) {
+		if ((how.flags & O_TMPFILE) != O_TMPFILE || (how.flags & O_ACCMODE) == O_RDONLY)
+			return -EINVAL;
+	}
+	if ((how.flags & O_CREAT) && (how.flags & O_DIRECTORY))
+		return -EINVAL;
+	if (how.resolve & RESOLVE_CACHED) {
+		if (how.flags & (O_TRUNC | O_CREAT | __O_TMPFILE))
+			return -EAGAIN;
+		how.resolve &= ~(uint64_t)RESOLVE_CACHED; /* a hint: everything we answer comes from memory or the host's cache */
+	}
+	return do_open(call, ARG_FD(call, 0), call->args[1], &how);
+}
+
+int sys_umask(Call *call)
+{
+	task_set_umask(call, (mode_t)call->args[0]);
+	return CALL_CONTINUE;
+}

@@ -1,0 +1,169 @@
+/* sys_proc.c - processes: who may be signalled, asked or changed; clone, prctl, seccomp, personality, unshare.
+ * A process outside the sandbox does not exist for a guest: ESRCH. Targets are values, so what was checked is CONTINUEd. */
+#include "supervisor/handlers.h"
+#include "supervisor/kernel.h"
+#include "supervisor/proctree.h"
+#include "supervisor/sysargs.h"
+
+#include <linux/prctl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <sys/personality.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#define NEW_NAMESPACES \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME)
+#define IOPRIO_WHO_USER 3
+
+static bool ours(Call *call, pid_t pid)
+{
+	return pid > 0 && proctree_is_guest(call->sup->tree, pid);
+}
+
+int sys_check_pid(Call *call)
+{
+	pid_t pid = (pid_t)call->args[0];
+
+	return pid < 0 || ours(call, pid) ? CALL_CONTINUE : -ESRCH;
+}
+
+int sys_tkill(Call *call)
+{
+	pid_t pid = (pid_t)call->args[0];
+
+	return pid <= 0 ? -EINVAL : ours(call, pid) ? CALL_CONTINUE : -ESRCH;
+}
+
+int sys_tgkill(Call *call)
+{
+	pid_t tgid = (pid_t)call->args[0], tid = (pid_t)call->args[1];
+
+	if (tgid <= 0 || tid <= 0)
+		return -EINVAL;
+	return ours(call, tgid) && ours(call, tid) ? CALL_CONTINUE : -ESRCH;
+}
+
+typedef struct KillAll {
+	pid_t self, pgid; /* pgid 0: everybody but self */
+	int sig;
+	int found, sent, error;
+} KillAll;
+
+static int kill_one(void *ctx, pid_t pid)
+{
+	KillAll *k = ctx;
+
+	if (k->pgid ? getpgid(pid) != k->pgid : pid == k->self)
+		return 0;
+	k->found++;
+	if (k->pgid)
+		return 1; /* only asked whether there is one */
+	if (kill(pid, k->sig) == 0)
+		k->sent++;
+	else
+		k->error = bv_neg_errno();
+	return 0;
+}
+
+/* kill(2): a group of guests holds guests only (their sessions are their own), so one member of ours is enough to CONTINUE. */
+int sys_kill(Call *call)
+{
+	pid_t pid = (pid_t)call->args[0];
+	KillAll k = {.sig = (int)call->args[1]};
+
+	if (pid > 0)
+		return ours(call, pid) ? CALL_CONTINUE : -ESRCH;
+	if (pid == 0)
+		return CALL_CONTINUE;
+	if (pid == -1) {
+		if (k.sig < 0 || k.sig > SIGRTMAX)
+			return -EINVAL;
+		k.self = caller_tgid(&call->caller);
+		IGNORE_RESULT(proctree_list(call->sup->tree, kill_one, &k));
+		return k.sent ? 0 : k.found ? k.error : -ESRCH;
+	}
+	if (pid == INT32_MIN)
+		return -ESRCH;
+	k.pgid = -pid;
+	IGNORE_RESULT(proctree_list(call->sup->tree, kill_one, &k));
+	return k.found ? CALL_CONTINUE : -ESRCH;
+}
+
+/* getpriority, setpriority, ioprio_get, ioprio_set: (which, who, ...). "All processes of a user" would reach the host's. */
+int sys_priority(Call *call)
+{
+	int which = ARG_INT(call, 0);
+	pid_t who = (pid_t)call->args[1];
+	bool io = call->nr == __NR_ioprio_get || call->nr == __NR_ioprio_set;
+	int user = io ? IOPRIO_WHO_USER : PRIO_USER;
+	int group = io ? 2 : PRIO_PGRP;
+	KillAll k = {.pgid = who};
+
+	if (which == user)
+		return -EPERM;
+	if (who == 0 || which < 0 || which > user)
+		return CALL_CONTINUE;
+	if (which == group) {
+		IGNORE_RESULT(proctree_list(call->sup->tree, kill_one, &k));
+		return k.found ? CALL_CONTINUE : -ESRCH;
+	}
+	return ours(call, who) ? CALL_CONTINUE : -ESRCH;
+}
+
+/* Trapped so that a fork bomb ends with its supervisor: without one it gets ENOSYS. */
+int sys_fork(Call *call)
+{
+	(void)call;
+	return CALL_CONTINUE;
+}
+
+int sys_clone(Call *call)
+{
+	uint64_t flags = call->args[0];
+
+	if (flags & NEW_NAMESPACES)
+		return -EPERM;
+	if (flags & CLONE_UNTRACED)
+		return -EPERM;
+	if ((flags & CLONE_FS) && !(flags & CLONE_THREAD))
+		atomic_store(&call->sup->umask_shared, true);
+	return CALL_CONTINUE;
+}
+
+int sys_unshare(Call *call)
+{
+	uint64_t flags = call->args[0];
+
+	return (flags & ~(uint64_t)(CLONE_FS | CLONE_FILES | CLONE_SYSVSEM)) ? -EPERM : CALL_CONTINUE;
+}
+
+/* A guest stays readable: "not dumpable" is remembered by nobody and granted to nobody. */
+int sys_prctl(Call *call)
+{
+	switch ((int)call->args[0]) {
+	case PR_SET_DUMPABLE:
+		return call->args[1] > 1 ? -EINVAL : 0;
+	case PR_SET_PTRACER:
+		return 0; /* ptrace is refused anyway */
+	case PR_SET_SECCOMP:
+		return CALL_CONTINUE; /* cannot ask for a listener */
+	case PR_CAPBSET_DROP:
+	case PR_SET_SECUREBITS:
+		return -EPERM;
+	default:
+		return -EINVAL;
+	}
+}
+
+int sys_seccomp(Call *call)
+{
+	if (call->args[0] == SECCOMP_SET_MODE_FILTER && (call->args[1] & SECCOMP_FILTER_FLAG_NEW_LISTENER))
+		return -EBUSY;
+	return CALL_CONTINUE;
+}
+
+int sys_personality(Call *call)
+{
+	return ((unsigned)call->args[0] & ~(unsigned)(ADDR_NO_RANDOMIZE | UNAME26)) ? -EPERM : CALL_CONTINUE;
+}

@@ -1,0 +1,41 @@
+/* supervisor/table.h - every system call of Linux, one row each: what happens to it and why. The seccomp filter, the dispatch, the names in
+ * the trace, the list in the docs and the test "every row has a guest test" derive from these rows. A call without a row is
+ * answered with ENOSYS and counted (invariant 7). */
+#ifndef SUPERVISOR_TABLE_H
+#define SUPERVISOR_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct Call;
+
+typedef enum CallPolicy {
+	POLICY_NATIVE,	/* the kernel does it, unseen: no path in it, nothing outside the guest changes */
+	POLICY_EMULATE, /* the handler answers (it may CONTINUE what it has checked by value) */
+	POLICY_REFUSE,	/* always `error`, counted */
+} CallPolicy;
+
+/* Of an emulated call, those with (argument & mask) equal to one of the values stay native: the filter itself decides, by value. */
+typedef struct ArgNative {
+	unsigned arg;
+	uint64_t mask;
+	unsigned count;
+	const uint64_t *values;
+} ArgNative;
+
+typedef struct Syscall {
+	int nr;
+	const char *name;
+	CallPolicy policy;
+	int error; /* POLICY_REFUSE */
+	int (*handler)(struct Call *call);
+	const ArgNative *native; /* NULL: every call is emulated */
+	const char *reason; /* one clause: for the docs, the trace and the reader */
+} Syscall;
+
+extern const Syscall syscall_table[];
+extern const size_t syscall_count;
+/* NULL if there is no row. O(1) after the first use. */
+const Syscall *syscall_find(int nr);
+
+#endif

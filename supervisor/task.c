@@ -1,0 +1,243 @@
+/* task.c - what is remembered of guest threads. Nothing here is trusted for long: the kernel object is the truth (design section 4).
+ *
+ * umask: the value of the last trapped umask() or of /proc/<pid>/status, kept per thread group for at most one second, which
+ *   is shorter than any process-id reuse; not kept at all once a guest shares its fs struct across processes (CLONE_FS).
+ * expected: a rewritten call that must come in again from the same thread with the same number and first argument. */
+#include "supervisor/call.h"
+
+#include "base/hmap.h"
+
+#include <fcntl.h>
+#include <sys/syscall.h>
+
+#define UMASK_TTL_NS 1000000000ULL
+#define LINK_TTL_NS 2000000000ULL
+#define MAX_TASKS 65536
+
+typedef struct Task {
+	HmapNode by_tid;
+	pid_t tid;
+	pid_t tgid;
+	mode_t umask;
+	uint64_t umask_until; /* 0: not known */
+	long expect_nr;	      /* -1: nothing expected */
+	uint64_t expect_arg0;
+} Task;
+
+typedef struct ExecLink {
+	struct ExecLink *next;
+	pid_t tid;
+	bool taken; /* the exec has come in again */
+	uint64_t born;
+	char path[];
+} ExecLink;
+
+struct TaskTable {
+	pthread_mutex_t lock;
+	Hmap tasks;	 /* protected by lock */
+	ExecLink *links; /* protected by lock */
+};
+
+int tasks_new(TaskTable **out)
+{
+	TaskTable *t = calloc(1, sizeof *t);
+
+	if (!t || hmap_init(&t->tasks) < 0) {
+		free(t);
+		return -ENOMEM;
+	}
+	pthread_mutex_init(&t->lock, NULL);
+	*out = t;
+	return 0;
+}
+
+static void forget_all_locked(TaskTable *t)
+{
+	HMAP_FOREACH_SAFE (&t->tasks, n, tmp)
+		free(CONTAINER_OF(n, Task, by_tid));
+	hmap_release(&t->tasks);
+}
+
+void tasks_free(TaskTable *t)
+{
+	if (!t)
+		return;
+	forget_all_locked(t);
+	while (t->links) {
+		ExecLink *l = t->links;
+		t->links = l->next;
+		free(l);
+	}
+	pthread_mutex_destroy(&t->lock);
+	free(t);
+}
+
+static Task *find_locked(TaskTable *t, pid_t tid, bool create)
+{
+	uint64_t hash = hash_u64((uint64_t)tid, 0);
+
+	for (HmapNode *n = hmap_first(&t->tasks, hash); n; n = hmap_next(n)) {
+		Task *task = CONTAINER_OF(n, Task, by_tid);
+		if (task->tid == tid)
+			return task;
+	}
+	if (!create)
+		return NULL;
+	if (t->tasks.count > MAX_TASKS) { /* a cache: start again, except what is in flight */
+		HMAP_FOREACH_SAFE (&t->tasks, n, tmp) {
+			Task *old = CONTAINER_OF(n, Task, by_tid);
+			if (old->expect_nr >= 0)
+				continue;
+			hmap_remove(&t->tasks, n);
+			free(old);
+		}
+	}
+	Task *task = calloc(1, sizeof *task);
+	if (!task)
+		return NULL;
+	*task = (Task){.tid = tid, .expect_nr = -1};
+	hmap_insert(&t->tasks, &task->by_tid, hash);
+	return task;
+}
+
+static int status_field(Supervisor *sup, pid_t tid, const char *field, int base, long *out)
+{
+	char path[32];
+	CLEAN_FREE char *text = NULL;
+
+	snprintf(path, sizeof path, "%d/status", tid);
+	ssize_t n = bv_read_file_at(sup->proc_fd, path, 65536, &text);
+	if (n < 0)
+		return (int)n;
+	char *at = strstr(text, field);
+	if (!at)
+		return -ENOENT;
+	*out = strtol(at + strlen(field), NULL, base);
+	return 0;
+}
+
+/* The cached answer is checked with tgkill(2), which needs both to belong together now. */
+pid_t task_tgid(Supervisor *sup, pid_t tid)
+{
+	TaskTable *t = sup->tasks;
+	pid_t tgid = tid;
+	long value;
+
+	pthread_mutex_lock(&t->lock);
+	Task *task = find_locked(t, tid, false);
+	if (task && task->tgid)
+		tgid = task->tgid;
+	pthread_mutex_unlock(&t->lock);
+	if (syscall(SYS_tgkill, tgid, tid, 0) == 0)
+		return tgid;
+	if (status_field(sup, tid, "\nTgid:", 10, &value) < 0)
+		return 0;
+	pthread_mutex_lock(&t->lock);
+	task = find_locked(t, tid, true);
+	if (task)
+		task->tgid = (pid_t)value;
+	pthread_mutex_unlock(&t->lock);
+	return (pid_t)value;
+}
+
+pid_t caller_tgid(SupCaller *caller)
+{
+	if (caller->tgid == 0)
+		caller->tgid = task_tgid(caller->sup, caller->tid);
+	return caller->tgid;
+}
+
+mode_t task_umask(Call *call)
+{
+	TaskTable *t = call->sup->tasks;
+	pid_t tgid = caller_tgid(&call->caller);
+	uint64_t now = bv_now_coarse_ns();
+	bool may_cache = !atomic_load(&call->sup->umask_shared);
+	long value = 022;
+
+	pthread_mutex_lock(&t->lock);
+	Task *task = find_locked(t, tgid, false);
+	bool known = may_cache && task && task->umask_until > now;
+	if (known)
+		value = (long)task->umask;
+	pthread_mutex_unlock(&t->lock);
+	if (known || status_field(call->sup, call->tid, "\nUmask:", 8, &value) < 0)
+		return (mode_t)value;
+	task_set_umask(call, (mode_t)value);
+	return (mode_t)value;
+}
+
+void task_set_umask(Call *call, mode_t mask)
+{
+	TaskTable *t = call->sup->tasks;
+	pid_t tgid = caller_tgid(&call->caller);
+
+	pthread_mutex_lock(&t->lock);
+	Task *task = find_locked(t, tgid, true);
+	if (task) {
+		task->umask = mask & 0777;
+		task->umask_until = bv_now_coarse_ns() + UMASK_TTL_NS;
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+void task_expect(Supervisor *sup, pid_t tid, long nr, uint64_t arg0, const char *unlink_later)
+{
+	TaskTable *t = sup->tasks;
+
+	pthread_mutex_lock(&t->lock);
+	Task *task = find_locked(t, tid, true);
+	if (task) {
+		task->expect_nr = nr;
+		task->expect_arg0 = arg0;
+	}
+	if (unlink_later) {
+		ExecLink *l = malloc(sizeof *l + strlen(unlink_later) + 1);
+		if (l) {
+			*l = (ExecLink){.next = t->links, .tid = tid, .born = bv_now_coarse_ns()};
+			strcpy(l->path, unlink_later);
+			t->links = l;
+		}
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+bool task_take_expected(Supervisor *sup, pid_t tid, long nr, uint64_t arg0)
+{
+	TaskTable *t = sup->tasks;
+	bool hit = false;
+
+	pthread_mutex_lock(&t->lock);
+	Task *task = find_locked(t, tid, false);
+	if (task && task->expect_nr >= 0) {
+		hit = task->expect_nr == nr && task->expect_arg0 == arg0;
+		task->expect_nr = -1;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return hit;
+}
+
+/* An exec link may go once the exec has certainly been done: two seconds later. */
+void task_drop_links(Supervisor *sup, bool all)
+{
+	TaskTable *t = sup->tasks;
+	uint64_t now = bv_now_coarse_ns();
+
+	pthread_mutex_lock(&t->lock);
+	for (ExecLink **at = &t->links; *at;) {
+		ExecLink *l = *at;
+		if (!all && now - l->born < LINK_TTL_NS) {
+			at = &l->next;
+			continue;
+		}
+		*at = l->next;
+		unlink(l->path);
+		char *slash = strrchr(l->path, '/');
+		if (slash) {
+			*slash = 0;
+			rmdir(l->path);
+		}
+		free(l);
+	}
+	pthread_mutex_unlock(&t->lock);
+}

@@ -1,0 +1,230 @@
+/* workers.c - threads for calls that may wait: opening a FIFO, connecting, large copy-ups, fsync. Grown by need, because each may wait for as long as
+ * the guest wants to; a thread that finds nothing to do for a while ends.
+ *
+ * A guest that waits in such a call stays interruptible: workers_tick() looks whether it was killed or has a deliverable signal, and
+ * interrupts the thread; the call is then answered with ERESTARTSYS, which the kernel turns into EINTR or a restart when it
+ * delivers the signal (SA_RESTART), just as for a call of its own. */
+#include "supervisor/kernel.h"
+#include "supervisor/notify_internal.h"
+
+#include <signal.h>
+#include <time.h>
+
+#define MAX_WORKERS 512
+#define IDLE_SECONDS 2
+
+typedef struct Job {
+	struct Job *next;
+	Call call;
+	pthread_t thread;
+	bool running;
+	bool interrupted; /* because of a signal of the guest */
+} Job;
+
+struct WorkerPool {
+	Supervisor *sup;
+	pthread_mutex_t lock;
+	pthread_cond_t wake, gone;
+	Job *queue, **queue_end; /* waiting */
+	Job *running;
+	size_t threads, idle, queued;
+	size_t busy; /* queued and running */
+	bool stop;
+};
+
+int workers_new(Supervisor *sup, WorkerPool **out)
+{
+	WorkerPool *p = calloc(1, sizeof *p);
+
+	if (!p)
+		return -ENOMEM;
+	p->sup = sup;
+	p->queue_end = &p->queue;
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_cond_init(&p->wake, NULL);
+	pthread_cond_init(&p->gone, NULL);
+	*out = p;
+	return 0;
+}
+
+static Job *take_locked(WorkerPool *p)
+{
+	struct timespec until;
+
+	while (!p->queue && !p->stop) {
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += IDLE_SECONDS;
+		p->idle++;
+		int r = pthread_cond_timedwait(&p->wake, &p->lock, &until);
+		p->idle--;
+		if (r == ETIMEDOUT && !p->queue)
+			return NULL;
+	}
+	Job *job = p->queue;
+	if (!job)
+		return NULL;
+	p->queue = job->next;
+	p->queued--;
+	if (!p->queue)
+		p->queue_end = &p->queue;
+	job->thread = pthread_self();
+	job->running = true;
+	job->next = p->running;
+	p->running = job;
+	return job;
+}
+
+static void drop_locked(WorkerPool *p, Job *job)
+{
+	for (Job **at = &p->running; *at; at = &(*at)->next) {
+		if (*at == job) {
+			*at = job->next;
+			break;
+		}
+	}
+	p->busy--;
+}
+
+/* A call that was interrupted for a signal comes back with EINTR; everything else is its own result. */
+static void run_job(WorkerPool *p, Job *job)
+{
+	Call *call = &job->call;
+	int value = call->row->handler(call);
+
+	if (value == -EINTR) {
+		pthread_mutex_lock(&p->lock);
+		if (job->interrupted)
+			value = -ERESTARTSYS;
+		pthread_mutex_unlock(&p->lock);
+	}
+	if (value != CALL_REPLIED)
+		call_answer(call, value);
+}
+
+static void *worker(void *arg)
+{
+	WorkerPool *p = arg;
+
+	pthread_mutex_lock(&p->lock);
+	for (;;) {
+		Job *job = take_locked(p);
+		if (!job)
+			break;
+		pthread_mutex_unlock(&p->lock);
+		run_job(p, job);
+		pthread_mutex_lock(&p->lock);
+		drop_locked(p, job);
+		atomic_fetch_sub(&job->call.listener->in_flight, 1);
+		free(job);
+	}
+	p->threads--;
+	pthread_cond_broadcast(&p->gone);
+	pthread_mutex_unlock(&p->lock);
+	return NULL;
+}
+
+static int add_thread_locked(WorkerPool *p)
+{
+	pthread_attr_t attr;
+	pthread_t t;
+
+	if (p->threads >= MAX_WORKERS)
+		return -EAGAIN;
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, 256 * 1024);
+	int r = pthread_create(&t, &attr, worker, p);
+	pthread_attr_destroy(&attr);
+	if (r == 0)
+		p->threads++;
+	return -r;
+}
+
+int workers_submit(WorkerPool *p, const Call *call)
+{
+	Job *job = calloc(1, sizeof *job);
+	int r = 0;
+
+	if (!job)
+		return -ENOMEM;
+	job->call = *call;
+	job->call.req.may_block = true;
+	job->call.req.caller = &job->call.caller;
+	job->call.req.cred = &job->call.sup->cred;
+	pthread_mutex_lock(&p->lock);
+	if (p->queued >= p->idle) /* each idle thread is spoken for */
+		r = add_thread_locked(p);
+	if (r < 0 && p->threads == 0) {
+		pthread_mutex_unlock(&p->lock);
+		free(job);
+		return r;
+	}
+	atomic_fetch_add(&job->call.listener->in_flight, 1);
+	*p->queue_end = job;
+	p->queue_end = &job->next;
+	p->queued++;
+	p->busy++;
+	pthread_cond_signal(&p->wake);
+	pthread_mutex_unlock(&p->lock);
+	return 0;
+}
+
+/* Has the thread a signal that would interrupt a system call: pending, not blocked, not ignored? */
+static bool signal_pending(Supervisor *sup, pid_t tid)
+{
+	char path[32];
+	CLEAN_FREE char *text = NULL;
+	unsigned long long pending = 0, blocked = 0, ignored = 0;
+
+	snprintf(path, sizeof path, "%d/status", tid);
+	if (bv_read_file_at(sup->proc_fd, path, 65536, &text) < 0)
+		return true; /* gone */
+	char *s = strstr(text, "\nSigPnd:");
+	char *d = strstr(text, "\nShdPnd:");
+	char *b = strstr(text, "\nSigBlk:");
+	char *i = strstr(text, "\nSigIgn:");
+	if (!s || !d || !b || !i)
+		return false;
+	pending = strtoull(s + 8, NULL, 16) | strtoull(d + 8, NULL, 16);
+	blocked = strtoull(b + 8, NULL, 16);
+	ignored = strtoull(i + 8, NULL, 16);
+	return pending & ~blocked & ~ignored;
+}
+
+size_t workers_tick(WorkerPool *p)
+{
+	pthread_mutex_lock(&p->lock);
+	for (Job *job = p->running; job; job = job->next) {
+		if (p->stop || atomic_load(&job->call.listener->stop) || !call_valid(&job->call)) {
+			pthread_kill(job->thread, SIGUSR1);
+		} else if (signal_pending(p->sup, job->call.tid)) {
+			job->interrupted = true;
+			pthread_kill(job->thread, SIGUSR1);
+		}
+	}
+	size_t busy = p->busy;
+	pthread_mutex_unlock(&p->lock);
+	return busy;
+}
+
+void workers_free(WorkerPool *p)
+{
+	if (!p)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->stop = true;
+	pthread_cond_broadcast(&p->wake);
+	while (p->threads) {
+		struct timespec until;
+		for (Job *job = p->running; job; job = job->next)
+			pthread_kill(job->thread, SIGUSR1);
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec += 1;
+		pthread_cond_timedwait(&p->gone, &p->lock, &until);
+	}
+	pthread_mutex_unlock(&p->lock);
+	pthread_mutex_destroy(&p->lock);
+	pthread_cond_destroy(&p->wake);
+	pthread_cond_destroy(&p->gone);
+	free(p);
+}

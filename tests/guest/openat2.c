@@ -1,0 +1,84 @@
+/* tests/guest/openat2.c - the RESOLVE flags and the argument checks of openat2.
+ * COVERS: openat2 */
+#include "guest.h"
+
+#include <linux/openat2.h>
+
+static long attempt(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve)
+{
+	struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
+	struct stat st;
+	long fd = syscall(__NR_openat2, dir, path, &how, sizeof(how));
+	int e = errno;
+
+	printf("openat2 %s flags %#llx resolve %#llx", path, (unsigned long long)flags, (unsigned long long)resolve);
+	if (fd < 0)
+		printf(" -> %s\n", errname(e));
+	else if (fstat((int)fd, &st) == 0)
+		printf(" -> %c%04o\n", type_letter(st.st_mode), st.st_mode & 07777);
+	close_quiet((int)fd);
+	return fd;
+}
+
+static void resolve_flags(int dir)
+{
+	const char *const paths[] = {"a", "sub/c", "../file", "sub/../a", "uplink", "sub/../../file", "/etc/passwd", "/", "..", ".", "/a", "absolute",
+		"sub/up", "sub/up/a", "magic/a", "/../a", "nothing", "inner", ""};
+	const uint64_t flags[] = {0, RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_XDEV,
+		RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, RESOLVE_BENEATH | RESOLVE_IN_ROOT, 0x40};
+	char target[64];
+
+	ERR(symlinkat("/etc/passwd", dir, "absolute"));
+	ERR(symlinkat("..", dir, "sub/up"));
+	ERR(symlinkat("b", dir, "inner"));
+	snprintf(target, sizeof(target), "/proc/self/fd/%d", dir);
+	ERR(symlinkat(target, dir, "magic"));
+	for (size_t f = 0; f < COUNT(flags); f++)
+		for (size_t i = 0; i < COUNT(paths); i++)
+			attempt(dir, paths[i], O_RDONLY, 0, flags[f]);
+	attempt(AT_FDCWD, "/proc/self/fd/0", O_PATH, 0, RESOLVE_NO_MAGICLINKS);
+	attempt(AT_FDCWD, "/proc/self/fd/0", O_PATH | O_NOFOLLOW, 0, RESOLVE_NO_MAGICLINKS);
+	attempt(AT_FDCWD, "/proc/self/status", O_RDONLY, 0, RESOLVE_NO_SYMLINKS);
+	attempt(AT_FDCWD, "/proc/self/exe", O_RDONLY, 0, 0);
+	attempt(AT_FDCWD, "/dev/null", O_RDONLY, 0, RESOLVE_BENEATH);
+}
+
+static void argument_checks(int dir)
+{
+	struct open_how how = {.flags = O_RDONLY};
+	char bigger[sizeof(how) + 16] = "";
+
+	attempt(dir, "a", O_RDONLY, 0644, 0);
+	attempt(dir, "made", O_CREAT | O_WRONLY, 0644, 0);
+	attempt(dir, "made", O_CREAT | O_WRONLY, 010644, 0);
+	attempt(dir, "made2", O_CREAT | O_WRONLY, 0644, RESOLVE_BENEATH);
+	attempt(dir, "../made3", O_CREAT | O_WRONLY, 0644, RESOLVE_BENEATH);
+	attempt(dir, "a", 1ULL << 40, 0, 0);
+	attempt(dir, "a", O_PATH | O_RDWR, 0, 0);
+	attempt(dir, "a", O_PATH | O_CREAT, 0, 0);
+	attempt(dir, "a", O_CREAT | O_DIRECTORY, 0600, 0);
+	attempt(dir, ".", O_TMPFILE | O_RDWR, 0600, 0);
+	attempt(dir, "a", O_RDONLY, 0, RESOLVE_CACHED | 0);
+	attempt(dir, "a", O_TRUNC | O_WRONLY, 0, RESOLVE_CACHED);
+	attempt(999, "a", O_RDONLY, 0, 0);
+	ERR(syscall(__NR_openat2, dir, "b", &how, 0));
+	ERR(syscall(__NR_openat2, dir, "b", &how, 8));
+	ERR(syscall(__NR_openat2, dir, "b", &how, sizeof(how) - 1));
+	ERR(syscall(__NR_openat2, dir, "b", &how, 5000));
+	ERR(syscall(__NR_openat2, dir, "b", NULL, sizeof(how)));
+	memcpy(bigger, &how, sizeof(how));
+	ERR(syscall(__NR_openat2, dir, "b", bigger, sizeof(bigger)));
+	bigger[sizeof(how) + 3] = 1;
+	ERR(syscall(__NR_openat2, dir, "b", bigger, sizeof(bigger)));
+}
+
+int main(void)
+{
+	int dir = FD(open("dir", O_RDONLY | O_DIRECTORY));
+
+	resolve_flags(dir);
+	argument_checks(dir);
+	list("dir");
+	list(".");
+	return 0;
+}

@@ -1,0 +1,156 @@
+/* tests/guest/rename.c - renaming every kind of object over every other, with every flag.
+ * COVERS: rename renameat renameat2 */
+#include "guest.h"
+
+#include <ftw.h>
+
+#ifndef RENAME_NOREPLACE
+#define RENAME_NOREPLACE 1
+#define RENAME_EXCHANGE 2
+#define RENAME_WHITEOUT 4
+#endif
+
+static const char *const kinds[] = {"f", "F", "e", "E", "d", "D", "l", "L", "none", "f/", "e/", "d/", "L/", "none/", "d/.", "d/..", ".", "", "f/x", "none/x", "d/in", "/"};
+
+static void must(bool good, const char *what)
+{
+	if (!good)
+		printf("setup of %s failed: %s\n", what, errname(errno));
+}
+
+/* In a new directory: f and F files, e and E empty directories, d and D filled ones, l a link to f, L a link to d. */
+static void furnish(const char *stage)
+{
+	must(mkdir(stage, 0755) == 0 && chdir(stage) == 0, stage);
+	must(put("f", "file f\n") && put("F", "file F\n"), "files");
+	must(mkdir("e", 0755) == 0 && mkdir("E", 0755) == 0 && mkdir("d", 0755) == 0 && mkdir("D", 0755) == 0, "directories");
+	must(put("d/in", "in d\n") && put("D/in", "in D\n"), "contents");
+	must(symlink("f", "l") == 0 && symlink("d", "L") == 0, "links");
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+	(void)st;
+	(void)type;
+	if (at->level > 0)
+		must(remove(path) == 0, path);
+	return 0;
+}
+
+static void clear_tree(void)
+{
+	nftw(".", remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static void every_pair(unsigned flags)
+{
+	for (size_t a = 0; a < COUNT(kinds); a++)
+		for (size_t b = 0; b < COUNT(kinds); b++) {
+			furnish("stage");
+			if (LABEL(syscall(__NR_renameat2, AT_FDCWD, kinds[a], AT_FDCWD, kinds[b], flags), "rename %s %s %u", kinds[a], kinds[b], flags) == 0)
+				list(".");
+			clear_tree();
+			must(chdir("..") == 0 && rmdir("stage") == 0, "clearing");
+		}
+}
+
+/* The same with objects of the host's tree: what leaves a name behind must hide the lower object. */
+static void lower_objects(void)
+{
+	ERR(rename("file", "moved"));
+	look("file");
+	show("moved");
+	ERR(rename("dir", "moved-dir"));
+	look("dir");
+	list("moved-dir");
+	show("moved-dir/sub/deep/d");
+	ERR(rename("moved-dir/sub", "sub-top"));
+	list("moved-dir");
+	list("sub-top");
+	ERR(rename("moved-dir", "sub-top/deep"));
+	ERR(rename("moved-dir", "sub-top/inner"));
+	ERR(rename("sub-top", "sub-top/inner/below"));
+	ERR(rename("sub-top/inner/a", "file"));
+	show("file");
+	ERR(mkdir("dir", 0755));
+	list("dir");
+	ERR(rename("sub-top/inner", "dir"));
+	list("dir");
+	ERR(rename("emptydir", "other"));
+	ERR(rename("dir", "emptydir"));
+	list("emptydir");
+	ERR(rename("hard1", "hard2"));
+	look("hard1");
+	ERR(rename("dangling", "dangling-moved"));
+	look("dangling-moved");
+	ERR(rename("fifo", "fifo-moved"));
+	look("fifo-moved");
+	ERR(rename("sock", "sock-moved"));
+	look("sock-moved");
+	ERR(rename("rodir/inside", "from-rodir"));
+	ERR(rename("file2", "rodir/new"));
+	ERR(rename("rodir", "rodir-moved"));
+	ERR(rename("closed", "closed-moved"));
+	ERR(rename("sticky/inside", "sticky/renamed"));
+	ERR(rename(".", "x"));
+	ERR(rename("names", "names2"));
+	list("names2");
+	list(".");
+}
+
+static void exchange_lower(void)
+{
+	ERR(syscall(__NR_renameat2, AT_FDCWD, "readonly", AT_FDCWD, "other", RENAME_EXCHANGE));
+	look("readonly");
+	look("other");
+	list("readonly");
+	show("other");
+	ERR(syscall(__NR_renameat2, AT_FDCWD, "readonly", AT_FDCWD, "other", RENAME_EXCHANGE));
+	list("other");
+	ERR(syscall(__NR_renameat2, AT_FDCWD, "readonly", AT_FDCWD, "other", RENAME_NOREPLACE));
+	ERR(syscall(__NR_renameat2, AT_FDCWD, "readonly", AT_FDCWD, "other/readonly", RENAME_NOREPLACE));
+	ERR(syscall(__NR_renameat2, AT_FDCWD, "other", AT_FDCWD, "other/readonly", RENAME_EXCHANGE));
+	ERR(syscall(__NR_renameat2, AT_FDCWD, "other", AT_FDCWD, "x", RENAME_EXCHANGE | RENAME_NOREPLACE));
+	ERR(syscall(__NR_renameat2, AT_FDCWD, "other", AT_FDCWD, "x", 8));
+	ERR(syscall(__NR_renameat2, AT_FDCWD, "other", AT_FDCWD, "x", RENAME_WHITEOUT | RENAME_EXCHANGE));
+}
+
+static void by_descriptor(void)
+{
+	int other = FD(open("other", O_RDONLY)), names = FD(open("names2", O_PATH)), file = FD(open("file", O_RDWR));
+
+	ERR(renameat(other, "x", names, "x-moved"));
+	list("names2");
+	ERR(renameat(names, "x-moved", AT_FDCWD, "x-top"));
+	ERR(renameat(file, "a", names, "b"));
+	ERR(renameat(other, "a", file, "b"));
+	ERR(renameat(999, "a", names, "b"));
+	ERR(renameat(other, "nothing", names, "b"));
+	ERR(renameat(file, "a", names, ""));
+	ERR(write(file, "A", 1));
+	ERR(rename("file", "x-top"));
+	ERR(write(file, "B", 1));
+	show("x-top");
+	ERR(rename("x-top", "x-top"));
+	ERR(rename("x-top", "./x-top"));
+	show("x-top");
+}
+
+int main(void)
+{
+	every_pair(0);
+	every_pair(RENAME_NOREPLACE);
+	every_pair(RENAME_EXCHANGE);
+	lower_objects();
+	exchange_lower();
+	by_descriptor();
+#ifdef __NR_rename
+	ERR(syscall(__NR_rename, "x-top", "legacy"));
+	look("legacy");
+#endif
+#ifdef __NR_renameat
+	ERR(syscall(__NR_renameat, AT_FDCWD, "legacy", AT_FDCWD, "legacy2"));
+	look("legacy2");
+#endif
+	return 0;
+}
