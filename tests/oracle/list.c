@@ -44,9 +44,10 @@ static bool take_records(Names *names, const unsigned char *buf, size_t len)
 
 	while (at < len) {
 		const Dirent *rec = (const void *)(buf + at);
-		if (len - at < sizeof *rec + 1 || rec->d_reclen % 8 || rec->d_reclen > len - at || rec->d_reclen < sizeof *rec)
+		size_t left = len - at, head = offsetof(Dirent, d_name);
+		if (left < head + 2 || rec->d_reclen % 8 || rec->d_reclen > left || rec->d_reclen < head + 2)
 			return false;
-		if (strnlen(rec->d_name, rec->d_reclen - offsetof(Dirent, d_name)) >= rec->d_reclen - offsetof(Dirent, d_name))
+		if (strnlen(rec->d_name, rec->d_reclen - head) >= rec->d_reclen - head)
 			return false;
 		if (strcmp(rec->d_name, ".") != 0 && strcmp(rec->d_name, "..") != 0)
 			names_add(names, rec);
