@@ -64,7 +64,7 @@ static int collect_node(CowBatch *batch, CowNode *node)
 
 static int collect_dentry(CowBatch *batch, CowDentry *d)
 {
-	CowRow row = {.kind = d->flags & D_GONE ? ROW_DENTRY_GONE : ROW_DENTRY, .dir = d->dir_id, .id = d->node ? d->node->id : 0, .flags = d->flags & D_OVER};
+	CowRow row = {.kind = d->flags & D_GONE ? ROW_DENTRY_GONE : ROW_DENTRY, .dir = d->dir_id, .id = d->node ? d->node->id : 0, .flags = d->flags & (D_OVER | D_HIDE)};
 
 	if ((d->flags & D_GONE) && !(d->flags & D_STORED))
 		return 0;
@@ -297,6 +297,11 @@ int commit_stop(Cowfs *fs)
 	pthread_mutex_unlock(&fs->commit_lock);
 	pthread_join(fs->writer, NULL);
 	fs->writer_runs = false;
+	HMAP_FOREACH_SAFE (&fs->nodes, h, tmp) { /* what is in a pinned directory ends with the run */
+		CowNode *node = CONTAINER_OF(h, CowNode, by_id);
+		if ((node->flags & N_PRIVATE) && node->blob && !(node->flags & N_ORPHAN))
+			dead_blob_add(fs, node->blob);
+	}
 	return write_once(fs, false, true, true);
 }
 

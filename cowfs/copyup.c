@@ -134,6 +134,8 @@ static int copy_publish(Cowfs *fs, CowNode *node, Copy *copy, bool truncated)
 	struct timespec times[2] = {shown(node, OV_ATIME, node->atime, &st->stx_atime), shown(node, OV_MTIME, node->mtime, &st->stx_mtime)};
 	int rc = node_set_base(node, st);
 
+	if (rc == 0)
+		rc = xattr_import(node, node->origin);
 	if (rc < 0)
 		return rc;
 	if (!(node->have & OV_MODE))

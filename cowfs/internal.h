@@ -16,6 +16,8 @@
  *     fs->commit_lock     mutex: what the writer thread was asked and has done
  * The writer thread takes fs->lock only to collect a batch and to drop orphans, and holds nothing while SQLite works.
  *
+ * What is in a pinned directory (N_PRIVATE) is not stored; its device number is its own, so that nothing is renamed or linked out of it.
+ *
  * Ownership: the index holds one reference to a node, each CowLoc one more. A dentry belongs to its directory. Pointers found during a
  * walk are borrowed until fs->lock is released; a walk releases it only while it calls a foreign file system, when it holds none. */
 #ifndef COWFS_INTERNAL_H
@@ -103,7 +105,7 @@ enum { /* CowNode.flags */
 	N_DEVICE = 256,	 /* opened straight on the host */
 	N_ORPHAN = 512,	 /* on the orphan list */
 	N_MARKER = 1024, /* has an object in mark_dir */
-	N_PRIVATE = 2048, /* inside a pinned directory: never listed by cowfs_changes */
+	N_PRIVATE = 2048, /* inside a pinned directory: not stored, never listed by cowfs_changes */
 };
 
 struct CowNode {
@@ -137,6 +139,7 @@ enum { /* CowDentry.flags */
 	D_STORED = 2,
 	D_GONE = 4,
 	D_OVER = 8, /* the host has (had) this name too: removing leaves a whiteout */
+	D_HIDE = 32, /* the host's object of this name is hidden by a pin, whatever the guest makes in its place */
 	D_PIN = 16, /* not stored; as a whiteout: hidden, not deleted */
 };
 
@@ -184,7 +187,7 @@ struct Cowfs {
 	LowerCache *lower;
 	pthread_mutex_t list_lock;
 	CowList *lists[COW_LISTS];
-	unsigned list_clock;
+	unsigned list_clock, pinned_dirs;
 
 	CowNode *dirty_nodes, **dirty_nodes_end;
 	CowDentry *dirty_dentries, **dirty_dentries_end;
@@ -380,6 +383,7 @@ uint64_t dent_pos(const char *name, size_t len);
 const CowXattr *xattr_find(const CowNode *node, const char *name);
 int xattr_set_row(CowNode *node, const char *name, const void *value, size_t size, bool deleted) MUST_CHECK;
 void xattrs_free(CowNode *node);
+int xattr_import(CowNode *node, const char *host) MUST_CHECK;
 static inline const char *xattr_value(const CowXattr *x)
 {
 	return x->name + x->nlen + 1;

@@ -131,8 +131,9 @@ static int check_version(CowMeta *meta, const char *path, char **err)
 	return 0;
 }
 
-static int integrity(CowMeta *meta, const char *path, char **err)
+int meta_integrity(CowMeta *meta, char **err)
 {
+	const char *path = meta->path;
 	sqlite3_stmt *stmt = NULL;
 	int rc = sqlite3_prepare_v2(meta->db, "PRAGMA integrity_check(1)", -1, &stmt, NULL);
 
@@ -159,7 +160,7 @@ static int open_existing(CowMeta *meta, char **err)
 		return rc;
 	meta->unclean = !clean;
 	if (meta->unclean)
-		rc = integrity(meta, meta->path, err);
+		rc = meta_integrity(meta, err);
 	return rc;
 }
 

@@ -39,7 +39,7 @@ int meta_load(CowMeta *meta, Cowfs *fs, char **err) MUST_CHECK;
 int meta_write(CowMeta *meta, const CowBatch *batch, bool durable) MUST_CHECK;
 /* NULL is allowed. clean: everything was written. */
 void meta_close(CowMeta *meta, bool clean);
-/* PRAGMA integrity_check and rows against the index (which has been committed). */
-int meta_check(CowMeta *meta, Cowfs *fs, char **err) MUST_CHECK;
+/* PRAGMA integrity_check, and rows that lead nowhere. On a connection of its own: the writer goes on. */
+int meta_check(CowMeta *meta, char **err) MUST_CHECK;
 
 #endif

@@ -20,6 +20,8 @@ struct CowMeta {
 int meta_errno(int sqlite_code);
 int meta_step(CowMeta *meta, sqlite3_stmt *stmt);
 int meta_exec(CowMeta *meta, const char *text) MUST_CHECK;
+/* PRAGMA integrity_check: -EUCLEAN with a message. */
+int meta_integrity(CowMeta *meta, char **err) MUST_CHECK;
 int meta_number(CowMeta *meta, const char *text, int64_t *out) MUST_CHECK;
 void row_to_values(const CowRow *row, int64_t v[META_VALUES]);
 

@@ -141,7 +141,7 @@ static int load_dentry(Loader *l, sqlite3_stmt *stmt)
 		return damaged(l, "bad name in directory", dir_id);
 	if (node && S_ISDIR(node->mode) && node->names)
 		return damaged(l, "directory with two names", id);
-	int rc = dentry_set(l->fs, dir, name, (size_t)len, node, (unsigned)sqlite3_column_int(stmt, 3) & D_OVER);
+	int rc = dentry_set(l->fs, dir, name, (size_t)len, node, (unsigned)sqlite3_column_int(stmt, 3) & (D_OVER | D_HIDE));
 	if (rc == 0) {
 		CowDentry *d = dentry_find(l->fs, dir, name, (size_t)len);
 		d->flags = (uint8_t)((d->flags & ~D_DIRTY) | D_STORED);
@@ -317,5 +317,27 @@ int meta_load(CowMeta *meta, Cowfs *fs, char **err)
 	if (rc == 0 && meta->unclean)
 		rc = drop_unreferenced(&l);
 	atomic_store(&fs->next_id, MAX((uint64_t)next, l.max_id + 1));
+	return rc;
+}
+
+/* ---- check ---- */
+
+int meta_check(CowMeta *meta, char **err)
+{
+	CowMeta own = {.path = meta->path, .readonly = true};
+	int64_t lost = 0;
+	int rc = meta_errno(sqlite3_open_v2(meta->path, &own.db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL));
+
+	if (rc == 0)
+		rc = meta_integrity(&own, err);
+	else
+		bv_fail(err, rc, "cannot open the database %s to check it", meta->path);
+	if (rc == 0)
+		rc = meta_number(&own, "SELECT (SELECT count(*) FROM dentry WHERE inode IS NOT NULL AND inode NOT IN (SELECT id FROM inode))"
+				       " + (SELECT count(*) FROM dentry WHERE dir NOT IN (SELECT id FROM inode))"
+				       " + (SELECT count(*) FROM xattr WHERE inode NOT IN (SELECT id FROM inode))", &lost);
+	if (rc == 0 && lost)
+		rc = bv_fail(err, -EUCLEAN, "the database %s is damaged: %lld rows lead nowhere", meta->path, (long long)lost);
+	sqlite3_close(own.db);
 	return rc;
 }

@@ -88,7 +88,7 @@ CowNode *node_by_origin(Cowfs *fs, const char *path, size_t len)
 
 void node_dirty(Cowfs *fs, CowNode *node)
 {
-	if (node->flags & (N_DIRTY | N_PIN))
+	if (node->flags & (N_DIRTY | N_PIN | N_PRIVATE))
 		return;
 	node->flags |= N_DIRTY;
 	node_get(node);
@@ -185,7 +185,7 @@ CowDentry *dentry_find(Cowfs *fs, const CowNode *dir, const char *name, size_t l
 
 void dentry_dirty(Cowfs *fs, CowDentry *d)
 {
-	if (d->flags & (D_DIRTY | D_PIN))
+	if ((d->flags & (D_DIRTY | D_PIN)) || (d->dir && (d->dir->flags & (N_PIN | N_PRIVATE))))
 		return;
 	d->flags |= D_DIRTY;
 	d->dirty_next = NULL;

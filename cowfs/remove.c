@@ -27,6 +27,10 @@ static int entry_remove(CowWalk *w, CowNode *dir)
 {
 	CowDentry *d = dentry_find(w->fs, dir, w->last, w->nlast);
 
+	if (d && (d->flags & D_HIDE)) { /* the pin again, not a deletion */
+		dentry_drop(w->fs, d);
+		return dentry_set(w->fs, dir, w->last, w->nlast, NULL, D_OVER | D_HIDE | D_PIN);
+	}
 	if (d && !(d->flags & D_OVER)) {
 		dentry_drop(w->fs, d);
 		return 0;

@@ -580,9 +580,18 @@ int walk_cur_node(CowWalk *w, CowNode **out)
 {
 	struct statx st;
 
-	if (w->cur.kind == COW_NODE) {
+	if (w->cur.kind == COW_NODE && !w->cur.len) {
 		*out = w->cur.node;
 		return 0;
+	}
+	if (w->cur.kind == COW_NODE) { /* found by identity under a name that has no entry yet: give it one */
+		const char *base = strrchr(w->path, '/');
+		CowNode *in;
+		int rc = node_for_dir(w->fs, w->path, base == w->path ? 1 : (size_t)(base - w->path), &in);
+		if (rc == 0)
+			rc = dentry_set(w->fs, in, base + 1, strlen(base + 1), w->cur.node, D_OVER);
+		*out = w->cur.node;
+		return rc;
 	}
 	int rc = walk_stat(w, &st);
 	if (rc < 0)
