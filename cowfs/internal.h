@@ -237,7 +237,8 @@ void node_insert(Cowfs *fs, CowNode *node);		   /* gives that reference to the i
 CowNode *node_get(CowNode *node);
 void node_put(CowNode *node);
 CowNode *node_find(Cowfs *fs, uint64_t id);
-int node_set_origin(Cowfs *fs, CowNode *node, const char *origin) MUST_CHECK; /* NULL drops it */
+int node_set_origin(Cowfs *fs, CowNode *node, const char *origin) MUST_CHECK;
+void node_drop_origin(Cowfs *fs, CowNode *node);
 CowNode *node_by_origin(Cowfs *fs, const char *path, size_t len);
 void node_remove(Cowfs *fs, CowNode *node); /* out of the index and the database; its blob follows after the commit */
 void node_dirty(Cowfs *fs, CowNode *node);
