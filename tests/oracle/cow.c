@@ -171,7 +171,7 @@ static void set_attr_of(const Op *op, CowAttr *attr)
 		break;
 	case OP_CHOWN:
 	case OP_FCHOWN:
-		attr->set = (op->a != -1 ? COW_SET_UID : 0) | (op->b != -1 ? COW_SET_GID : 0);
+		attr->set = COW_SET_UID | COW_SET_GID;
 		attr->uid = (uid_t)op->a;
 		attr->gid = (gid_t)op->b;
 		break;
