@@ -43,8 +43,8 @@ int cow_open_world(World *w, bool create)
 	}
 	if (r < 0)
 		world_fail(w, "opening the view: %s (%s)", strerror(-r), err ? err : "no message");
-	else if (cowfs_check(w->fs, &err) < 0)
-		r = world_fail(w, "invariant violated after opening: %s", err ? err : "no message");
+	else if ((r = cowfs_check(w->fs, &err)) < 0)
+		world_fail(w, "%s after opening: %s", r == -EUCLEAN ? "invariant violated" : "cannot check", err ? err : strerror(-r));
 	free(err);
 	return r < 0 ? -1 : 0;
 }
