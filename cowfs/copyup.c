@@ -160,33 +160,23 @@ static int copy_publish(Cowfs *fs, CowNode *node, Copy *copy, bool truncated)
 
 static int copyup_fifo(Cowfs *fs, CowNode *node)
 {
-	struct statx from, st;
-	BlobId id = atomic_fetch_add(&fs->next_id, 1);
-	int rc = node_statx(fs, node, &from);
+	Copy copy = {.fd = -1};
+	int rc = lower_statx(fs, NULL, node->origin, &copy.from);
 
-	if (rc == 0 && node->origin)
-		rc = xattr_import(node, node->origin);
-	if (rc == 0)
-		rc = blob_make_node(fs->blobs, id, S_IFIFO | (from.stx_mode & 07777) | 0600);
 	if (rc < 0)
 		return rc;
-	struct timespec times[2] = {{from.stx_atime.tv_sec, from.stx_atime.tv_nsec}, {from.stx_mtime.tv_sec, from.stx_mtime.tv_nsec}};
-	(void)blob_utimens(fs->blobs, id, times); /* best effort, as the contract of blobs says */
-	rc = blob_statx(fs->blobs, id, COW_STATX_MASK, &st);
-	if (rc < 0) {
-		(void)blob_remove(fs->blobs, id); /* unreferenced: removed at the next start if not now */
+	if (!S_ISFIFO(copy.from.stx_mode))
+		return -ESTALE;
+	BlobId id = atomic_fetch_add(&fs->next_id, 1);
+	rc = blob_make_node(fs->blobs, id, S_IFIFO | (node->mode & 07777) | 0600);
+	if (rc < 0)
 		return rc;
-	}
-	node->mode = from.stx_mode;
-	node->uid = from.stx_uid;
-	node->gid = from.stx_gid;
-	node->nlink = (int32_t)from.stx_nlink;
-	node->have = (node->have | OV_MODE | OV_OWNER | OV_NLINK) & ~(unsigned)(OV_ATIME | OV_MTIME | OV_CTIME);
-	node->blob = id;
-	ident_set(fs, &node->own_id, node, statx_dev(&st), st.stx_ino);
-	node_drop_origin(fs, node);
-	node_dirty(fs, node);
-	return 0;
+	copy.id = id;
+	rc = blob_statx(fs->blobs, id, COW_STATX_MASK, &copy.to);
+	if (rc == 0)
+		rc = copy_publish(fs, node, &copy, false);
+	copy_discard(fs, &copy);
+	return rc;
 }
 
 /* Without the lock; it is held again on return. */

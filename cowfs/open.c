@@ -224,8 +224,6 @@ static int create_file(CowWalk *w, int flags, mode_t mode, int *fd)
 
 	if (w->slash)
 		return -EISDIR;
-	if (flags & O_DIRECTORY)
-		return -EINVAL;
 	int rc = create_check(w, false, &dir);
 	if (rc < 0)
 		return rc;
@@ -256,8 +254,6 @@ static int create_nameless(CowWalk *w, int flags, mode_t mode, int *fd)
 {
 	CowNode *dir;
 
-	if (!wants_write(flags))
-		return -EINVAL;
 	if (!S_ISDIR(walk_type(w)))
 		return -ENOTDIR;
 	if (w->cur.kind == COW_FOREIGN)
@@ -385,6 +381,10 @@ int cowfs_openat(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *pat
 {
 	int flags = (int)how->flags;
 
+	if ((flags & (O_CREAT | O_DIRECTORY | O_PATH)) == (O_CREAT | O_DIRECTORY))
+		return -EINVAL; /* as Linux since 6.4; before, it made a regular file */
+	if ((flags & O_TMPFILE) == O_TMPFILE && (flags & O_ACCMODE) == O_RDONLY && !(flags & O_PATH))
+		return -EINVAL;
 	if (flags & O_PATH) {
 		struct open_how plain = {.flags = (unsigned)flags & (O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC), .resolve = how->resolve};
 		return open_for_reading(fs, req, at, path, &plain, out);
