@@ -313,6 +313,7 @@ typedef struct CowWalk {
 	CowAt cur, dir;
 	const CowLoc *start;
 	bool found, slash, st_ok;
+	bool in_last; /* an error was met at the last component */
 	LastType last_type;
 	size_t nlast;
 	int open_flags, fd;

@@ -299,7 +299,9 @@ static int open_for_change(Cowfs *fs, const CowReq *req, const CowLoc *at, const
 	walk_init(&w, fs, req, (no_follow ? COW_NOFOLLOW : 0) | (nameless ? 0 : W_PARENT) | W_WRITE, how->resolve);
 	fs_wrlock(fs);
 	int rc = walk_run(&w, at, path);
-	if (rc == 0 && nameless)
+	if (rc == 0 && (flags & O_CREAT) && w.slash)
+		rc = -EISDIR; /* whatever is there */
+	else if (rc == 0 && nameless)
 		rc = create_nameless(&w, flags, (mode_t)how->mode, &fd);
 	else if (rc == 0 && !w.found && !(flags & O_CREAT))
 		rc = -ENOENT;

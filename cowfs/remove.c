@@ -287,6 +287,8 @@ int cowfs_rename(Cowfs *fs, const CowReq *req, const CowLoc *old_at, const char 
 		kept[1] = node_get(from.cur.node);
 	if (rc == 0)
 		rc = walk_run(&to, new_at, new_path);
+	if (rc == -ENAMETOOLONG && to.in_last && !from.found)
+		rc = -ENOENT; /* Linux looks at the old name first */
 	if (rc == 0 && kept[1] && (kept[1]->flags & N_DEAD))
 		rc = -ENOENT;
 	if (rc == 0)

@@ -470,6 +470,7 @@ static int walk_component(CowWalk *w, size_t n, bool last, const char *after)
 		return step_up(w);
 	}
 	name_last(w, name, n);
+	w->in_last = last;
 	int rc = step_name(w, name, n);
 	if (rc < 0)
 		return rc == -ENOENT && last && (w->flags & W_PARENT) ? 1 : rc;
@@ -576,6 +577,29 @@ int walk_dir_node(CowWalk *w, CowNode **out)
 	return node_for_dir(w->fs, w->path, w->dir.len, out);
 }
 
+/* Record of the host file at w->path; made unless a change that came meanwhile (the first half of a rename, say) made it. */
+static int host_file_node(CowWalk *w, const struct statx *st, CowNode **out)
+{
+	const char *slash = strrchr(w->path, '/'), *name = slash + 1;
+	CowNode *dir, *known;
+	int rc = node_for_dir(w->fs, w->path, slash == w->path ? 1 : (size_t)(slash - w->path), &dir);
+
+	if (rc < 0)
+		return rc;
+	CowDentry *d = dentry_find(w->fs, dir, name, strlen(name));
+	if (d && d->node) {
+		*out = d->node;
+		return 0;
+	}
+	known = w->cur.kind == COW_NODE ? w->cur.node : ident_find(w->fs, statx_dev(st), st->stx_ino);
+	if (!known || S_ISDIR(known->mode) || (known->flags & N_DEAD))
+		return node_for_file(w->fs, dir, name, strlen(name), w->path, st, out);
+	rc = dentry_set(w->fs, dir, name, strlen(name), known, D_OVER);
+	if (rc == 0)
+		*out = known;
+	return rc;
+}
+
 int walk_cur_node(CowWalk *w, CowNode **out)
 {
 	struct statx st;
@@ -584,22 +608,12 @@ int walk_cur_node(CowWalk *w, CowNode **out)
 		*out = w->cur.node;
 		return 0;
 	}
-	if (w->cur.kind == COW_NODE) { /* found by identity under a name that has no entry yet: give it one */
-		const char *base = strrchr(w->path, '/');
-		CowNode *in;
-		int rc = node_for_dir(w->fs, w->path, base == w->path ? 1 : (size_t)(base - w->path), &in);
-		if (rc == 0)
-			rc = dentry_set(w->fs, in, base + 1, strlen(base + 1), w->cur.node, D_OVER);
-		*out = w->cur.node;
-		return rc;
-	}
+	if (w->cur.kind == COW_NODE) /* found by identity under a name that has no entry yet */
+		return host_file_node(w, NULL, out);
 	int rc = walk_stat(w, &st);
 	if (rc < 0)
 		return rc;
 	if (S_ISDIR(st.stx_mode))
 		return node_for_dir(w->fs, w->path, w->cur.len, out);
-	const char *slash = strrchr(w->path, '/');
-	CowNode *dir;
-	rc = node_for_dir(w->fs, w->path, slash == w->path ? 1 : (size_t)(slash - w->path), &dir);
-	return rc < 0 ? rc : node_for_file(w->fs, dir, slash + 1, strlen(slash + 1), w->path, &st, out);
+	return host_file_node(w, &st, out);
 }
