@@ -11,11 +11,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static World *world;
 static char *valid;
 static ssize_t valid_size;
+static BlobId bodies[16]; /* what the valid database refers to: a damaged one may have them removed */
+static size_t nbodies;
 
 static void fail(const char *what)
 {
 	fprintf(stderr, "%s\n", what);
 	abort();
+}
+
+static int note_body(void *ctx, BlobId id)
+{
+	(void)ctx;
+	if (nbodies < ARRAY_LEN(bodies))
+		bodies[nbodies++] = id;
+	return 0;
+}
+
+static void restore_bodies(BlobStore *store)
+{
+	for (size_t i = 0; i < nbodies; i++) {
+		int fd;
+		if (blob_create(store, bodies[i], 0600, &fd) == 0)
+			close(fd);
+	}
 }
 
 /* A view with all kinds of records in it, closed cleanly. */
@@ -38,6 +57,11 @@ static void make_valid(void)
 	cowloc_release(&at);
 	if (cow_close_world(world) < 0)
 		fail(world->why);
+	snprintf(path, sizeof path, "%s/store", world->dir);
+	BlobStore *store;
+	if (blob_ops_find("dir")->open(path, 0, &store, NULL) < 0 || blob_iterate(store, note_body, NULL) < 0)
+		fail("cannot list the blobs");
+	blob_close(store);
 	snprintf(path, sizeof path, "%s/meta.db", world->dir);
 	valid_size = bv_read_file_at(AT_FDCWD, path, 1 << 24, &valid);
 	if (valid_size <= 0)
@@ -133,6 +157,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	snprintf(marks, sizeof marks, "%s/marks", world->dir);
 	if (bv_remove_tree_at(AT_FDCWD, marks) < 0 || mkdir(marks, 0700) < 0 || blob_ops_find("dir")->open(store, 0, &config.blobs, &err) < 0)
 		fail(err ? err : "cannot prepare");
+	restore_bodies(config.blobs);
 	int r = cowfs_open(&config, &fs, &err);
 	if (r < 0 && (!err || fs))
 		fail("refused without a message, or with a result");

@@ -75,7 +75,7 @@ static int look_at_paths(World *w, const Op *op)
 
 static int check_lower(World *w, const char *before, const char *root)
 {
-	CLEAN_FREE char *now = manifest_take(root);
+	CLEAN_FREE char *now = manifest_take(root, true);
 	const char *a = before, *b = now;
 
 	if (strcmp(before, now) == 0)
@@ -126,7 +126,7 @@ static int run(const Plan *plan, uint64_t seed, bool quiet)
 
 	lower = bv_asprintf("%s/lower", w->dir);
 	if (r == 0)
-		before = manifest_take(lower);
+		before = manifest_take(lower, true);
 	if (r == 0)
 		r = tree_compare(w);
 	if (r == 0)

@@ -168,7 +168,7 @@ void unexpand(const char *root, char *text, size_t len);
 /* tree.c: 0, or -1 with w->why */
 int tree_compare(World *w);
 void tree_forget(World *w);
-char *manifest_take(const char *root); /* every name, stat field (not atime), content hash of a host tree */
+char *manifest_take(const char *root, bool contents); /* every name, stat field (not atime) and, if asked, content hash of a host tree */
 uint64_t content_hash(int fd);
 void tree_make_removable(const char *root); /* gives the owner all rights on the directories */
 

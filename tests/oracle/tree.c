@@ -381,7 +381,7 @@ static int by_name(const FTSENT **a, const FTSENT **b)
 	return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
-static void print_object(FILE *out, const FTSENT *e)
+static void print_object(FILE *out, const FTSENT *e, bool contents)
 {
 	const struct stat *st = e->fts_statp;
 	char text[PATH_MAX] = "";
@@ -389,7 +389,7 @@ static void print_object(FILE *out, const FTSENT *e)
 	fprintf(out, "%s %d 0%o %u:%u %ju %ju %ju %jd.%09ld %jd.%09ld", e->fts_path, e->fts_info, st->st_mode, st->st_uid, st->st_gid,
 		(uintmax_t)st->st_nlink, (uintmax_t)st->st_ino, (uintmax_t)st->st_size, (intmax_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
 		(intmax_t)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
-	if (S_ISREG(st->st_mode)) {
+	if (contents && S_ISREG(st->st_mode)) {
 		CLEAN_FD int fd = open(e->fts_accpath, O_RDONLY | O_NOFOLLOW | O_NOATIME);
 		fprintf(out, " %jx", (uintmax_t)(fd < 0 ? 0 : content_hash(fd)));
 	} else if (S_ISLNK(st->st_mode) && readlink(e->fts_accpath, text, sizeof text - 1) > 0) {
@@ -398,7 +398,7 @@ static void print_object(FILE *out, const FTSENT *e)
 	fputc('\n', out);
 }
 
-char *manifest_take(const char *root)
+char *manifest_take(const char *root, bool contents)
 {
 	char *paths[] = {strdup(root), NULL}, *text = NULL;
 	size_t size = 0;
@@ -408,7 +408,7 @@ char *manifest_take(const char *root)
 
 	while (fts && (e = fts_read(fts)))
 		if (e->fts_info != FTS_DP)
-			print_object(out, e);
+			print_object(out, e, contents);
 	fts_close(fts);
 	fclose(out);
 	free(paths[0]);
