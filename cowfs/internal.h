@@ -292,6 +292,7 @@ static inline dev_t statx_dev(const struct statx *st)
 enum { /* more flags of a walk, beside COW_NOFOLLOW ... */
 	W_PARENT = 1 << 8,  /* the last component may be missing: w->found; w->dir is its directory */
 	W_WRITE = 1 << 9,   /* fs->lock is held for writing */
+	W_CREATE = 1 << 11, /* O_CREAT: a last component with a slash behind it is -EISDIR, whatever is there */
 	W_OPEN = 1 << 10,   /* open an untouched host file at once with w->open_flags */
 };
 typedef enum { LAST_NORM = 0, LAST_DOT, LAST_DOTDOT, LAST_ROOT, LAST_NONE } LastType;
@@ -317,6 +318,7 @@ typedef struct CowWalk {
 	LastType last_type;
 	size_t nlast;
 	int open_flags, fd;
+	dev_t dev; /* RESOLVE_NO_XDEV: where the walk has to stay */
 	const char *rest;
 	char *heap;
 	CowLoc hold; /* keeps the object that a magic link gave */

@@ -182,7 +182,11 @@ static int open_found(CowWalk *w, int flags, int *fd)
 	mode_t type = walk_type(w);
 	if (w->cur.kind == COW_LOWER && (S_ISCHR(type) || S_ISBLK(type) || S_ISSOCK(type)))
 		return S_ISSOCK(type) ? -ENXIO : -EACCES;
-	int rc = walk_cur_node(w, &node);
+	int rc = 0;
+	if (w->cur.kind == COW_NODE)
+		node = w->cur.node; /* nothing to record: the lock may be held for reading only */
+	else
+		rc = walk_cur_node(w, &node);
 	if (rc < 0)
 		return rc;
 	node_get(node); /* open_node may release the lock */
@@ -292,16 +296,16 @@ static int open_for_change(Cowfs *fs, const CowReq *req, const CowLoc *at, const
 {
 	int flags = (int)how->flags, fd = -1;
 	bool nameless = (flags & O_TMPFILE) == O_TMPFILE;
-	bool no_follow = (flags & O_NOFOLLOW) || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
+	size_t len = strlen(path);
+	bool slash = len && path[len - 1] == '/'; /* "link/" is followed, O_NOFOLLOW or not */
+	bool no_follow = ((flags & O_NOFOLLOW) && !slash) || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
 	bool created = false, foreign = false;
 	CowWalk w;
 
-	walk_init(&w, fs, req, (no_follow ? COW_NOFOLLOW : 0) | (nameless ? 0 : W_PARENT) | W_WRITE, how->resolve);
+	walk_init(&w, fs, req, (no_follow ? COW_NOFOLLOW : 0) | (nameless ? 0 : W_PARENT) | (flags & O_CREAT ? W_CREATE : 0) | W_WRITE, how->resolve);
 	fs_wrlock(fs);
 	int rc = walk_run(&w, at, path);
-	if (rc == 0 && (flags & O_CREAT) && w.slash)
-		rc = -EISDIR; /* whatever is there */
-	else if (rc == 0 && nameless)
+	if (rc == 0 && nameless)
 		rc = create_nameless(&w, flags, (mode_t)how->mode, &fd);
 	else if (rc == 0 && !w.found && !(flags & O_CREAT))
 		rc = -ENOENT;

@@ -148,7 +148,7 @@ static int step_host(CowWalk *w, const char *base, size_t blen, const char *name
 
 	if (len < 0)
 		return (int)len;
-	if (!grant && lower_peek(w->fs, w->path, (size_t)len, text, sizeof text) == LOWER_DIR) {
+	if (!grant && !w->resolve && lower_peek(w->fs, w->path, (size_t)len, text, sizeof text) == LOWER_DIR) {
 		w->cur = (CowAt){.kind = COW_LOWER, .len = (size_t)len};
 		w->st_ok = false;
 		return 0;
@@ -313,7 +313,7 @@ static int walk_host_rest(CowWalk *w)
 	CowAt from = w->cur;
 	size_t base = from.kind == COW_NODE ? strlen(from.node->origin) : from.len, parent;
 
-	if (w->resolve || base >= PATH_MAX)
+	if (w->resolve || base >= PATH_MAX || ((w->flags & W_CREATE) && w->rest[strlen(w->rest) - 1] == '/'))
 		return STEP_SLOW;
 	if (from.kind == COW_NODE)
 		memcpy(w->path, from.node->origin, base + 1);
@@ -430,6 +430,29 @@ mode_t walk_type(CowWalk *w)
 
 /* ---- the loop ---- */
 
+/* RESOLVE_NO_XDEV: is cur still on the file system where the walk began? */
+static int check_device(CowWalk *w, bool begin)
+{
+	dev_t dev;
+
+	if (!(w->resolve & RESOLVE_NO_XDEV))
+		return 0;
+	if (w->cur.kind == COW_FOREIGN) {
+		dev = (dev_t)(uintptr_t)w->cur.foreign;
+	} else if (w->cur.kind == COW_NODE) {
+		dev = w->cur.node->vdev;
+	} else {
+		struct statx st;
+		int rc = walk_stat(w, &st);
+		if (rc < 0)
+			return rc;
+		dev = statx_dev(&st);
+	}
+	if (begin)
+		w->dev = dev;
+	return dev == w->dev ? 0 : -EXDEV;
+}
+
 /* Does cur, found as the last component, have to be followed? */
 static bool follows_last(const CowWalk *w)
 {
@@ -467,17 +490,21 @@ static int walk_component(CowWalk *w, size_t n, bool last, const char *after)
 	if (n == 2 && name[0] == '.' && name[1] == '.') {
 		w->last_type = LAST_DOTDOT;
 		w->rest = after;
-		return step_up(w);
+		int rc = step_up(w);
+		return rc < 0 ? rc : check_device(w, false);
 	}
 	name_last(w, name, n);
 	w->in_last = last;
 	int rc = step_name(w, name, n);
 	if (rc < 0)
 		return rc == -ENOENT && last && (w->flags & W_PARENT) ? 1 : rc;
-	if (S_ISLNK(walk_type(w)) && (!last || follows_last(w)))
-		return follow_link(w, after);
+	rc = check_device(w, false);
+	if (rc == 0 && S_ISLNK(walk_type(w)) && (!last || follows_last(w))) {
+		rc = follow_link(w, after);
+		return rc < 0 ? rc : check_device(w, false);
+	}
 	w->rest = after;
-	return 0;
+	return rc;
 }
 
 static int walk_loop(CowWalk *w)
@@ -491,6 +518,10 @@ static int walk_loop(CowWalk *w)
 		bool last = !after[strspn(after, "/")];
 
 		w->slash = last && *after;
+		if (w->slash && (w->flags & W_CREATE)) {
+			int rc = check_search(w);
+			return rc < 0 ? rc : -EISDIR;
+		}
 		if (!(n <= 2 && w->rest[0] == '.') && can_leave_index(w, n)) {
 			int rc = walk_host_rest(w);
 			if (rc == -ENOENT && (w->flags & W_PARENT))
@@ -529,7 +560,14 @@ int walk_run(CowWalk *w, const CowLoc *at, const char *path)
 		return -ENAMETOOLONG;
 	if (*path == '/' && (w->resolve & RESOLVE_BENEATH))
 		return -EXDEV;
-	int rc = stand_on_loc(w, *path == '/' && !(w->resolve & RESOLVE_IN_ROOT) ? NULL : at);
+	int rc = stand_on_loc(w, at);
+	if (rc == 0)
+		rc = check_device(w, true);
+	if (rc == 0 && *path == '/' && !(w->resolve & RESOLVE_IN_ROOT)) {
+		rc = stand_on_loc(w, NULL);
+		if (rc == 0)
+			rc = check_device(w, false);
+	}
 	if (rc < 0)
 		return rc;
 	if (*path != '/' && w->cur.kind == COW_NODE && !S_ISDIR(w->cur.node->mode))
