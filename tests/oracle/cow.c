@@ -204,7 +204,11 @@ static long fd_object_do(World *w, const Op *op, int fd, Result *res)
 	CowAttr attr;
 	long r;
 
-	/* The kernel answers these itself for O_PATH. */
+	/* The kernel answers these itself for O_PATH; it looks at the arguments of fsetxattr first. */
+	if (op->kind == OP_FSETXATTR && op->p2[0] == 0)
+		return -ERANGE;
+	if (op->kind == OP_FSETXATTR && op->a > 65536)
+		return -E2BIG;
 	if ((fcntl(fd, F_GETFL) & O_PATH) && op->kind != OP_FLINK && op->kind != OP_REOPEN_FD)
 		return -EBADF;
 	r = cow_loc_of_fd(w, fd, &loc);

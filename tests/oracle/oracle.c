@@ -172,6 +172,19 @@ static int run_in_child(const Plan *plan, uint64_t seed, bool quiet, unsigned se
 	return status;
 }
 
+/* Most failures need only what came just before: tries the last 1, 4, 16 ... operations alone. Returns how many are left. */
+static size_t shrink_to_tail(size_t *kept, size_t count, uint64_t seed)
+{
+	for (size_t n = 1; n < count; n *= 4) {
+		Plan plan = {.replay = kept + count - n, .count = n, .per_check = 1};
+		if (run_in_child(&plan, seed, true, 60) == 0)
+			continue;
+		memmove(kept, kept + count - n, n * sizeof *kept);
+		return n;
+	}
+	return count;
+}
+
 /* Removes chunk after chunk of the history as long as it still fails. Returns the number of operations left in `kept`. */
 static size_t shrink(size_t *kept, size_t count, uint64_t seed)
 {
@@ -206,7 +219,7 @@ static void explain(uint64_t seed)
 	if (count)
 		fprintf(stderr, "failing operation %zu: %s\n", count - 1, op_text(&record->ops[count - 1], text, sizeof text));
 	if (options.shrink_seconds && count)
-		count = shrink(kept, count, seed);
+		count = shrink(kept, shrink_to_tail(kept, count, seed), seed);
 	fprintf(stderr, "history that fails (%zu operations):\n", count);
 	for (size_t i = count > 60 ? count - 60 : 0; i < count; i++)
 		fprintf(stderr, "  %zu: %s\n", kept[i], op_text(&record->ops[kept[i]], text, sizeof text));
