@@ -554,6 +554,9 @@ int walk_run(CowWalk *w, const CowLoc *at, const char *path)
 			return -ENOENT;
 		w->last_type = LAST_NONE;
 		int rc = stand_on_loc(w, at);
+		struct statx st;
+		if (rc == 0 && w->cur.kind == COW_LOWER)
+			rc = walk_stat(w, &st); /* a host object that the front end kept: its type is not known otherwise */
 		return rc < 0 ? rc : finish(w);
 	}
 	if (strnlen(path, PATH_MAX) >= PATH_MAX)
