@@ -196,8 +196,8 @@ static int step_name(CowWalk *w, const char *name, size_t n)
 	w->dir = w->cur;
 	if (rc < 0)
 		return rc;
-	if (n > NAME_MAX)
-		return -ENAMETOOLONG;
+	if (n > NAME_MAX) /* a removed directory is not even asked */
+		return w->cur.kind == COW_NODE && (w->cur.node->flags & N_DEAD) ? -ENOENT : -ENAMETOOLONG;
 	if (w->cur.kind == COW_FOREIGN)
 		return step_foreign(w, name, n);
 	if (w->cur.kind == COW_LOWER)
