@@ -337,13 +337,20 @@ static int compare_dir(Walk *walk, int depth)
 
 static void set_mark(World *w)
 {
-	struct timespec pause = {.tv_nsec = 8000000}, now;
+	struct timespec pause = {.tv_nsec = 2000000}, coarse;
 
-	nanosleep(&pause, NULL); /* longer than a tick: what came before is clearly older, what follows clearly newer */
-	clock_gettime(CLOCK_REALTIME, &now);
-	w->mark_sec = now.tv_sec;
-	w->mark_nsec = now.tv_nsec;
-	nanosleep(&pause, NULL);
+	/* Inode times come from the coarse clock: wait for its next tick, mark that instant, and wait for the tick after it, so that what
+	 * came before is older than the mark and what follows is newer. */
+	clock_gettime(CLOCK_REALTIME_COARSE, &coarse);
+	for (int tick = 0; tick < 2; tick++) {
+		struct timespec last = coarse;
+		w->mark_sec = last.tv_sec;
+		w->mark_nsec = last.tv_nsec;
+		while (coarse.tv_sec == last.tv_sec && coarse.tv_nsec == last.tv_nsec) {
+			nanosleep(&pause, NULL);
+			clock_gettime(CLOCK_REALTIME_COARSE, &coarse);
+		}
+	}
 }
 
 int tree_compare(World *w)
