@@ -337,7 +337,10 @@ int cowfs_fsync(Cowfs *fs, const CowReq *req, const CowLoc *loc)
 	if (loc && loc->kind == COW_NODE) {
 		fs_rdlock(fs);
 		blob = loc->node->blob;
+		bool syncs = S_ISREG(loc->node->mode) || S_ISDIR(loc->node->mode);
 		fs_unlock(fs);
+		if (!syncs)
+			return -EINVAL;
 	}
 	if (fs->durable && (!loc || blob))
 		rc = blob_sync(fs->blobs, blob);

@@ -311,6 +311,7 @@ static void name_last(CowWalk *w, const char *name, size_t n)
 static int walk_host_rest(CowWalk *w)
 {
 	CowAt from = w->cur;
+	w->in_last = false;
 	size_t base = from.kind == COW_NODE ? strlen(from.node->origin) : from.len, parent;
 
 	if (w->resolve || base >= PATH_MAX || ((w->flags & W_CREATE) && w->rest[strlen(w->rest) - 1] == '/'))
@@ -554,9 +555,11 @@ int walk_run(CowWalk *w, const CowLoc *at, const char *path)
 			return -ENOENT;
 		w->last_type = LAST_NONE;
 		int rc = stand_on_loc(w, at);
-		struct statx st;
-		if (rc == 0 && w->cur.kind == COW_LOWER)
-			rc = walk_stat(w, &st); /* a host object that the front end kept: its type is not known otherwise */
+		if (rc == 0 && w->cur.kind == COW_LOWER) { /* it may be no directory, and known under another name by now */
+			rc = lower_statx(w->fs, w->cur.grant, w->path, &w->st);
+			if (rc == 0)
+				stand_on_host(w, w->cur.len, w->cur.grant);
+		}
 		return rc < 0 ? rc : finish(w);
 	}
 	if (strnlen(path, PATH_MAX) >= PATH_MAX)

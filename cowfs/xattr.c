@@ -296,6 +296,8 @@ int cowfs_setxattr(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *p
 
 	if (xflags & ~(XATTR_CREATE | XATTR_REPLACE))
 		return -EINVAL;
+	if (name_length(name) < 0)
+		return -ERANGE;
 	if (size > XATTR_SIZE_MAX)
 		return -E2BIG;
 	return change_xattr(fs, req, at, path, flags, &c);
