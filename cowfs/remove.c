@@ -289,7 +289,9 @@ int cowfs_rename(Cowfs *fs, const CowReq *req, const CowLoc *old_at, const char 
 	bool name_too_long = rc == -ENAMETOOLONG && from.in_last;
 	if (rc == 0 || name_too_long)
 		rc = walk_run(&to, new_at, new_path);
-	if (rc == -ENAMETOOLONG && to.in_last && !from.found)
+	if ((rc == -ENAMETOOLONG && to.in_last && from.last_type != LAST_NORM) || (rc == 0 && name_too_long && to.last_type != LAST_NORM))
+		rc = -EBUSY;
+	else if (rc == -ENAMETOOLONG && to.in_last && !from.found)
 		rc = name_too_long ? -ENAMETOOLONG : -ENOENT;
 	else if (rc == 0 && name_too_long)
 		rc = -ENAMETOOLONG;
