@@ -407,7 +407,8 @@ static int follow_link(CowWalk *w, const char *after)
 			w->path[w->cur.len] = '\0';
 		return 0;
 	}
-	if (w->resolve & RESOLVE_BENEATH)
+	/* Linux knows the root's mount only if the path itself began there: else it answers for a link to "/" without looking. */
+	if ((w->resolve & RESOLVE_BENEATH) || ((w->resolve & RESOLVE_NO_XDEV) && !(w->resolve & RESOLVE_IN_ROOT) && !w->from_root))
 		return -EXDEV;
 	return stand_on_loc(w, w->resolve & RESOLVE_IN_ROOT ? w->start : NULL);
 }
@@ -548,6 +549,7 @@ static int walk_loop(CowWalk *w)
 int walk_run(CowWalk *w, const CowLoc *at, const char *path)
 {
 	w->start = at;
+	w->from_root = *path == '/';
 	w->rest = path;
 	w->last_type = LAST_ROOT;
 	if (!*path) {
