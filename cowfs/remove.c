@@ -183,14 +183,15 @@ static int rename_check(Rename *r)
 			return -ENOTDIR;
 		if (!dir && onto)
 			return -EISDIR;
-		if (onto && r->victim != r->node)
-			rc = dir_is_empty(r->to->fs, r->victim, NULL);
 	}
 	/* A directory that moves to another parent gets a new "..": it must be writable. */
 	if (rc == 0 && S_ISDIR(r->node->mode) && r->from_dir != r->to_dir)
 		rc = node_allows(r->from->req, r->node, W_OK);
 	if (rc == 0 && (r->flags & RENAME_EXCHANGE) && S_ISDIR(r->victim->mode) && r->from_dir != r->to_dir)
 		rc = node_allows(r->from->req, r->victim, W_OK);
+	/* The file system itself is the last to be asked. */
+	if (rc == 0 && r->victim && !(r->flags & RENAME_EXCHANGE) && S_ISDIR(r->victim->mode) && r->victim != r->node)
+		rc = dir_is_empty(r->to->fs, r->victim, NULL);
 	return rc;
 }
 
