@@ -3,6 +3,7 @@
 # VOLATILE: */.git/index (holds times and inode numbers)
 # VOLATILE: */.git/logs/* */.git/gc.log
 # VOLATILE: */.git/objects/info/* */.git/objects/pack/* (threads decide which deltas are found)
+# VOLATILE: origin/.git/objects/* (linked by the clone; gc touches some of them)
 # LOOSE: */.git/objects/pack/*
 prepare()
 {
