@@ -28,6 +28,13 @@ typedef struct Command {
 	int (*run)(const struct Command *cmd, int argc, char **argv);
 } Command;
 
+/* A growing NULL-terminated list of strings that belong to somebody else. */
+typedef struct List {
+	const char **items; /* NULL while empty */
+	size_t count;
+} List;
+void list_add(List *list, const char *item);
+
 int cmd_run(const Command *cmd, int argc, char **argv);
 int cmd_exec(const Command *cmd, int argc, char **argv);
 int cmd_ps(const Command *cmd, int argc, char **argv);
@@ -58,6 +65,10 @@ int parse_signal(const Command *cmd, const char *text);
 /* The one optional sandbox name that is left, NULL for the newest; more arguments are a usage error. */
 const char *optional_name(const Command *cmd, int argc, char **argv);
 
+/* [NAME] [--] [PATH...]: a first argument without a slash (and not "." or "..") is the name of a sandbox; after "--" all are paths. The paths
+ * are added absolute, as text. Returns the name or NULL. */
+const char *name_and_paths(int argc, char **argv, List *paths);
+
 /* ---- failing and memory ---- */
 
 /* "bvisor: MESSAGE" on stderr; returns 125, so that `return cli_fail(...)` is one step. */
@@ -67,13 +78,6 @@ int cli_fail_error(BvError *err);
 /* malloc and friends that end the program with 125 when memory is out. */
 void *xrealloc(void *p, size_t size);
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
-
-/* A growing NULL-terminated list of strings that belong to somebody else. */
-typedef struct List {
-	const char **items; /* NULL while empty */
-	size_t count;
-} List;
-void list_add(List *list, const char *item);
 
 /* ---- a command with a terminal or without (session.c, tty.c) ---- */
 

@@ -29,6 +29,17 @@ static const Command commands[] = {
 	 cmd_run},
 	{"exec", "[OPTION...] [NAME] -- COMMAND [ARGUMENT...]", "Run one more command in a sandbox, running or stopped (default: the newest)",
 	 COMMAND_OPTIONS HELP_OPTION, cmd_exec},
+	{"diff", "[OPTION...] [NAME] [--] [PATH...]", "Show what a sandbox changed: A added, M modified, D deleted, T other type, R renamed",
+	 "  -p, --patch        the changed lines, as a unified diff\n"
+	 "  --stat             how many lines changed in each file\n"
+	 "  --name-only        paths only\n"
+	 "  --json             one object with all changes\n"
+	 "  --raw              also what was changed and changed back\n"
+	 "  --color WHEN       always, never, auto (on a terminal)\n"
+	 "  --no-pager         do not use a pager on a terminal ($BVISOR_PAGER, $PAGER, less)\n" HELP_OPTION
+	 "\nA first argument without a slash is the name of a sandbox; the others are paths: only they and what is below them are shown.\n",
+	 cmd_diff},
+	{"cat", "[NAME] [--] PATH...", "Print files as the sandbox has them", HELP_OPTION, cmd_cat},
 	{"ls", "[--json]", "List the sandboxes, newest first", JSON_OPTION HELP_OPTION, cmd_ls},
 	{"ps", "[--json] [NAME]", "List the processes of a running sandbox", JSON_OPTION HELP_OPTION, cmd_ps},
 	{"kill", "[-s SIGNAL] [NAME]", "Send a signal to every process of a sandbox",
@@ -39,6 +50,7 @@ static const Command commands[] = {
 	 cmd_rm},
 	{"stats", "[--json] [NAME]", "Show counters of a running sandbox (JSON): unsupported calls, features, objects",
 	 JSON_OPTION HELP_OPTION, cmd_stats},
+	{"doctor", "[--json]", "Try, really, what bvisor needs of this machine; exit code 0 only if it can run here", JSON_OPTION HELP_OPTION, cmd_doctor},
 };
 
 static const Command *find_command(const char *name)

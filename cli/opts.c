@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 void print_help(const Command *cmd)
 {
@@ -87,6 +88,49 @@ const char *optional_name(const Command *cmd, int argc, char **argv)
 	if (argc - optind > 1)
 		usage_error(cmd, "unexpected argument '%s'", argv[optind + 1]);
 	return optind < argc ? argv[optind] : NULL;
+}
+
+/* "a//b/./c/.." -> "/cwd/a/b", as text. */
+static char *absolute_path(const char *path)
+{
+	char *cwd = path[0] == '/' ? xasprintf("%s", "") : getcwd(NULL, 0);
+	char *joined = xasprintf("%s/%s", cwd ? cwd : "", path);
+	char *out = xrealloc(NULL, strlen(joined) + 2);
+	size_t len = 0;
+
+	for (const char *p = joined; *p;) {
+		size_t n = strcspn(p, "/");
+		if (n == 2 && p[0] == '.' && p[1] == '.') {
+			while (len > 0 && out[--len] != '/')
+				;
+		} else if (n > 0 && !(n == 1 && p[0] == '.')) {
+			out[len++] = '/';
+			memcpy(out + len, p, n);
+			len += n;
+		}
+		p += n + (p[n] == '/');
+	}
+	if (len == 0)
+		out[len++] = '/';
+	out[len] = '\0';
+	free(cwd);
+	free(joined);
+	return out;
+}
+
+const char *name_and_paths(int argc, char **argv, List *paths)
+{
+	bool dashes = optind > 1 && strcmp(argv[optind - 1], "--") == 0;
+	const char *name = NULL;
+	int i = optind;
+
+	if (!dashes && i < argc && !strchr(argv[i], '/') && strcmp(argv[i], ".") != 0 && strcmp(argv[i], "..") != 0)
+		name = argv[i++];
+	if (name && i < argc && strcmp(argv[i], "--") == 0)
+		i++;
+	for (; i < argc; i++)
+		list_add(paths, absolute_path(argv[i]));
+	return name;
 }
 
 int cli_fail(const char *fmt, ...)

@@ -75,6 +75,8 @@ enum {
 	COWFS_CREATE = 1,   /* make the database if there is none */
 	COWFS_READONLY = 2, /* for looking: no write of any kind, works beside a running writer (sees its last commit) */
 	COWFS_RO_VIEW = 4,  /* --ro: every change of a guest is -EROFS */
+	COWFS_NO_OPENAT2 = 8,   /* act as if the kernel had no openat2 / FICLONE (tests) */
+	COWFS_NO_FICLONE = 16,
 };
 
 typedef struct CowfsConfig {

@@ -1,6 +1,7 @@
 /* lib/internal.h - what the files of libbvisor share: errors, string lists, the description of a sandbox on disk, the handles.
  *
  * Lock order:
+ *   BvSandbox.view_mu   the shared read-only view (view.c)
  *   BvSandbox.mu        which connection the handle has (started once, replaced when the supervisor is gone)
  *     Conn.mu           see conn.h; never held while a message for another object is handled */
 #ifndef LIB_INTERNAL_H
@@ -82,6 +83,9 @@ struct BvSandbox {
 	SandboxConfig config;
 	pthread_mutex_t mu;
 	struct Conn *conn; /* protected by mu; one reference; NULL until needed */
+	pthread_mutex_t view_mu;
+	struct Cowfs *view; /* protected by view_mu: opened by the first of view_users, closed by the last */
+	unsigned view_users;
 };
 
 /* Where the data are: config.data_dir or dir. */

@@ -20,6 +20,7 @@ static void handle_free(BvSandbox *sb)
 	bv_close_fd(&sb->dirfd);
 	free(sb->dir);
 	free(sb->store);
+	pthread_mutex_destroy(&sb->view_mu);
 	pthread_mutex_destroy(&sb->mu);
 	free(sb);
 }
@@ -40,6 +41,7 @@ static BvSandbox *handle_new(const char *store, BvError **err)
 	}
 	sb->dirfd = sb->claim = -1;
 	pthread_mutex_init(&sb->mu, NULL);
+	pthread_mutex_init(&sb->view_mu, NULL);
 	sb->store = store_path(store, err);
 	if (!sb->store) {
 		handle_free(sb);

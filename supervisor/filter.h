@@ -6,8 +6,8 @@
 
 #include <linux/filter.h>
 
-/* A malloc'ed program: foreign architectures (32-bit, x32) are killed off with ENOSYS, native rows are allowed (under the row's argument
- * conditions), everything else is notified. -ENOMEM or the error of libseccomp. */
+/* A malloc'ed program: foreign calling conventions (32-bit, x32) get ENOSYS, native rows are allowed (under the row's argument
+ * conditions), everything else is notified. -ENOMEM, -E2BIG. */
 int filter_build(struct sock_filter **out, unsigned short *len) MUST_CHECK;
 
 #endif

@@ -182,18 +182,32 @@ static void drop_capabilities(void)
 	syscall(SYS_capset, &h, none);
 }
 
-/* Handled: everything this ABI knows; granted: executing. Guests open nothing by themselves, so nothing else is needed. */
+typedef struct LandlockAttr {
+	uint64_t fs, net, scoped;
+} LandlockAttr;
+
+static int landlock_ruleset(int abi, const LandlockAttr *attr)
+{
+	return (int)syscall(SYS_landlock_create_ruleset, attr, abi >= 6 ? sizeof *attr : abi >= 4 ? 16 : 8, 0);
+}
+
+/* Signals and abstract unix sockets only inside (ABI 6): one domain for init and every command, so that they reach each other. */
+static void landlock_scope(int abi)
+{
+	const LandlockAttr attr = {.scoped = 1 | 2};
+	CLEAN_FD int rules = abi >= 6 ? landlock_ruleset(abi, &attr) : -1;
+
+	if (rules >= 0)
+		syscall(SYS_landlock_restrict_self, rules, 0);
+}
+
+/* For each command: handled is everything this ABI knows, granted is executing (which the kernel counts as
+ * reading too). Guests open nothing by themselves, so nothing else is needed. */
 static int landlock_floor(int abi)
 {
-	struct {
-		uint64_t fs, net, scoped;
-	} attr = {.fs = abi >= 5 ? 0xffff : abi >= 3 ? 0x7fff : abi == 2 ? 0x3fff : 0x1fff};
-	struct landlock_path_beneath_attr root = {.allowed_access = LANDLOCK_ACCESS_FS_EXECUTE};
-	/* ABI 6: abstract unix sockets (1) and signals (2) only inside. */
-	if (abi >= 6)
-		attr.scoped = 3;
-	size_t size = abi >= 6 ? sizeof attr : abi >= 4 ? 16 : 8;
-	CLEAN_FD int rules = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
+	const LandlockAttr attr = {.fs = abi >= 5 ? 0xffff : abi >= 3 ? 0x7fff : abi == 2 ? 0x3fff : 0x1fff};
+	struct landlock_path_beneath_attr root = {.allowed_access = LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE};
+	CLEAN_FD int rules = landlock_ruleset(abi, &attr);
 	CLEAN_FD int slash = open("/", O_PATH | O_CLOEXEC);
 
 	if (rules < 0 || slash < 0)
@@ -402,8 +416,10 @@ static _Noreturn void init_main(const InitConfig *config, int sock)
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	drop_capabilities();
-	if (config->landlock_abi > 0)
+	if (config->landlock_abi > 0) {
 		self.landlock = landlock_floor(config->landlock_abi);
+		landlock_scope(config->landlock_abi);
+	}
 	sigfillset(&mask);
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	sigemptyset(&mask);

@@ -34,11 +34,13 @@ typedef struct Foreign Foreign;
 typedef struct ProcTree ProcTree;
 typedef struct Init Init;
 
+#define STORE_PATH_MAX 3072 /* leaves room for names below it in a PATH_MAX */
+
 struct Supervisor {
-	char dir[PATH_MAX];	 /* the sandbox's directory in the store */
-	char run_dir[PATH_MAX];	 /* markers, sockets and exec links of this run */
-	char mark_dir[PATH_MAX]; /* run_dir/m */
-	char exec_dir[PATH_MAX]; /* run_dir/x */
+	char dir[STORE_PATH_MAX];	 /* the sandbox's directory in the store */
+	char run_dir[STORE_PATH_MAX];	 /* markers, sockets and exec links of this run */
+	char mark_dir[STORE_PATH_MAX]; /* run_dir/m */
+	char exec_dir[STORE_PATH_MAX]; /* run_dir/x */
 	int proc_fd;		 /* O_PATH on /proc */
 	Features features;
 	Cowfs *fs;

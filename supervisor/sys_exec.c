@@ -8,6 +8,7 @@
 #include "supervisor/sysargs.h"
 
 #include <elf.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #define BANG_MAX 256	/* BINPRM_BUF_SIZE */
@@ -62,43 +63,76 @@ static int parse_bang(const char *buf, size_t len, Bang *out)
 	return 1;
 }
 
-/* PT_INTERP of an ELF file into buf. 1: there is one, 0: none or no ELF. */
-static int elf_interp(int fd, const char *head, size_t len, char *buf, size_t size)
+/* PT_INTERP of an ELF file. 1: there is one (its header in *ph at *ph_at, its text in buf), 0: none or no ELF. */
+static int elf_interp(int fd, const char *head, size_t len, Elf64_Phdr *ph, uint64_t *ph_at, char *buf, size_t size)
 {
 	Elf64_Ehdr eh;
-	Elf64_Phdr ph[64];
 
 	if (len < sizeof eh || memcmp(head, ELFMAG, SELFMAG) != 0 || head[EI_CLASS] != ELFCLASS64)
 		return 0;
 	memcpy(&eh, head, sizeof eh);
-	size_t n = MIN(eh.e_phnum, ARRAY_LEN(ph));
-	ssize_t got = eh.e_phentsize == sizeof *ph ? pread(fd, ph, n * sizeof *ph, (off_t)eh.e_phoff) : -1;
-	if (got != (ssize_t)(n * sizeof *ph))
+	if (eh.e_phentsize != sizeof *ph)
 		return 0;
-	for (size_t i = 0; i < n; i++) {
-		if (ph[i].p_type != PT_INTERP || ph[i].p_filesz < 2 || ph[i].p_filesz > size)
-			continue;
-		if (pread(fd, buf, ph[i].p_filesz, (off_t)ph[i].p_offset) != (ssize_t)ph[i].p_filesz || buf[ph[i].p_filesz - 1] != 0)
+	for (unsigned i = 0; i < eh.e_phnum; i++) {
+		*ph_at = eh.e_phoff + i * sizeof *ph;
+		if (pread(fd, ph, sizeof *ph, (off_t)*ph_at) != sizeof *ph)
 			return 0;
-		return 1;
+		if (ph->p_type != PT_INTERP)
+			continue;
+		if (ph->p_filesz < 2 || ph->p_filesz > size || pread(fd, buf, ph->p_filesz, (off_t)ph->p_offset) != (ssize_t)ph->p_filesz)
+			return 0;
+		return buf[ph->p_filesz - 1] == 0;
 	}
 	return 0;
 }
 
-/* Is the program interpreter the same file for the kernel and in the view? */
+/* A copy of the program whose PT_INTERP names `interp`: for a program interpreter that only the sandbox has. The text is appended; the kernel
+ * finds it by file offset. */
+static int patched_copy(Call *call, ExecPlan *plan, const char *interp, Elf64_Phdr ph, uint64_t ph_at)
+{
+	static atomic_uint counter;
+	char path[PATH_MAX];
+	const char *slash = strrchr(plan->target.host_path, '/');
+	unsigned n = atomic_fetch_add(&counter, 1);
+	struct stat st;
+
+	if (fstat(plan->target.fd, &st) < 0)
+		return bv_neg_errno();
+	snprintf(path, sizeof path, "%s/i%u", call->sup->exec_dir, n);
+	if (mkdir(path, 0700) < 0)
+		return bv_neg_errno();
+	snprintf(path, sizeof path, "%s/i%u/%.255s", call->sup->exec_dir, n, slash ? slash + 1 : "a.out");
+	CLEAN_FD int out = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
+	off_t from = 0;
+	while (out >= 0 && from < st.st_size)
+		if (copy_file_range(plan->target.fd, &from, out, NULL, (size_t)(st.st_size - from), 0) <= 0)
+			return bv_neg_errno();
+	ph.p_offset = (uint64_t)st.st_size;
+	ph.p_filesz = ph.p_memsz = strlen(interp) + 1;
+	if (out < 0 || pwrite(out, interp, ph.p_filesz, st.st_size) != (ssize_t)ph.p_filesz || pwrite(out, &ph, sizeof ph, (off_t)ph_at) != sizeof ph)
+		return bv_neg_errno();
+	snprintf(plan->target.host_path, sizeof plan->target.host_path, "%s", path);
+	plan->native = false;
+	return 0;
+}
+
+/* Is the program interpreter the same file for the kernel and in the view? If not, the program is executed from a patched copy. */
 static int check_elf_interp(Call *call, ExecPlan *plan, const char *head, size_t len)
 {
 	char interp[PATH_MAX];
 	CowExec ld = {.fd = -1};
+	Elf64_Phdr ph;
+	uint64_t ph_at;
 
-	if (!elf_interp(plan->target.fd, head, len, interp, sizeof interp))
+	if (!elf_interp(plan->target.fd, head, len, &ph, &ph_at, interp, sizeof interp))
 		return 0;
 	int r = cowfs_exec_place(call->sup->fs, &call->req, NULL, interp, 0, call->sup->exec_dir, &ld);
 	if (r < 0)
 		return r;
-	bool same = ld.lower && same_file(ld.fd, interp);
+	if (!(ld.lower && same_file(ld.fd, interp)))
+		r = patched_copy(call, plan, ld.host_path, ph, ph_at);
 	close(ld.fd);
-	return same ? 0 : -ELIBBAD;
+	return r;
 }
 
 /* Follows "#!" lines from the target to the ELF file in the end. */

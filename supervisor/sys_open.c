@@ -7,6 +7,7 @@
 #define KNOWN_OPEN_FLAGS \
 	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
 	 O_NOFOLLOW | O_NOATIME | O_CLOEXEC | O_PATH | O_TMPFILE | O_ASYNC | 0100000)
+#define TMPFILE_BIT (O_TMPFILE & ~O_DIRECTORY)
 #define KNOWN_RESOLVE \
 	(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED)
 
@@ -27,7 +28,7 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 		r = guest_at(call, dirfd, ".", false, &p.at);
 	if (r < 0)
 		return r;
-	if (how->flags & (O_CREAT | __O_TMPFILE))
+	if (how->flags & (O_CREAT | TMPFILE_BIT))
 		how->mode &= ~(uint64_t)task_umask(call);
 	r = cowfs_openat(call->sup->fs, &call->req, patharg_at(&p), p.path, how, &file);
 	if (r < 0)
@@ -44,9 +45,9 @@ static int legacy_open(Call *call, int dirfd, uint64_t path, int flags, mode_t m
 
 	if (how.flags & O_PATH)
 		how.flags &= O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC;
-	if (!(how.flags & (O_CREAT | __O_TMPFILE)))
+	if (!(how.flags & (O_CREAT | TMPFILE_BIT)))
 		how.mode = 0;
-	if (how.flags & __O_TMPFILE) {
+	if (how.flags & TMPFILE_BIT) {
 		if ((how.flags & O_TMPFILE) != O_TMPFILE || (how.flags & O_ACCMODE) == O_RDONLY)
 			return -EINVAL;
 	}
@@ -101,19 +102,19 @@ int sys_openat2(Call *call)
 		return -EINVAL;
 	if ((how.resolve & RESOLVE_BENEATH) && (how.resolve & RESOLVE_IN_ROOT))
 		return -EINVAL;
-	bool creates = how.flags & (O_CREAT | __O_TMPFILE);
+	bool creates = how.flags & (O_CREAT | TMPFILE_BIT);
 	if (creates ? (how.mode & ~07777ULL) : how.mode != 0)
 		return -EINVAL;
 	if ((how.flags & O_PATH) && (how.flags & ~(uint64_t)(O_DIRECTORY | O_NOFOLLOW | O_PATH | O_CLOEXEC)))
 		return -EINVAL;
-	if (how.flags & __O_TMPFILE) {
+	if (how.flags & TMPFILE_BIT) {
 		if ((how.flags & O_TMPFILE) != O_TMPFILE || (how.flags & O_ACCMODE) == O_RDONLY)
 			return -EINVAL;
 	}
 	if ((how.flags & O_CREAT) && (how.flags & O_DIRECTORY))
 		return -EINVAL;
 	if (how.resolve & RESOLVE_CACHED) {
-		if (how.flags & (O_TRUNC | O_CREAT | __O_TMPFILE))
+		if (how.flags & (O_TRUNC | O_CREAT | TMPFILE_BIT))
 			return -EAGAIN;
 		how.resolve &= ~(uint64_t)RESOLVE_CACHED; /* a hint: everything we answer comes from memory or the host's cache */
 	}

@@ -2,6 +2,7 @@
  * duplicate of the guest's socket, so that nothing the guest writes afterwards matters (invariant 2). Unix socket paths go through
  * the view; other addresses are the host's for now. Sources: socket(2), connect(2), bind(2), send(2), unix(7). */
 #include "supervisor/handlers.h"
+#include "supervisor/init.h"
 #include "supervisor/sysargs.h"
 
 #include <linux/netlink.h>
@@ -50,6 +51,41 @@ static bool is_unix_path(const Addr *a)
 	return a->len > offsetof(struct sockaddr_un, sun_path) && a->ss.ss_family == AF_UNIX && ((const struct sockaddr_un *)&a->ss)->sun_path[0];
 }
 
+static bool is_unix_abstract(const Addr *a)
+{
+	return a->len > offsetof(struct sockaddr_un, sun_path) && a->ss.ss_family == AF_UNIX && !((const struct sockaddr_un *)&a->ss)->sun_path[0];
+}
+
+/* The abstract namespace is the host's, so each sandbox has a prefix of its own there: guests meet guests, nobody else. */
+static size_t abstract_prefix(const Supervisor *sup, char prefix[32])
+{
+	return (size_t)snprintf(prefix, 32, "bv%x:", (unsigned)sup->init->pid);
+}
+
+static int prefix_abstract(const Supervisor *sup, Addr *a)
+{
+	char prefix[32];
+	size_t n = abstract_prefix(sup, prefix), head = offsetof(struct sockaddr_un, sun_path) + 1;
+
+	if (a->len + n > sizeof(struct sockaddr_un))
+		return -EINVAL;
+	memmove((char *)&a->ss + head + n, (char *)&a->ss + head, a->len - head);
+	memcpy((char *)&a->ss + head, prefix, n);
+	a->len += (socklen_t)n;
+	return 0;
+}
+
+static void unprefix_abstract(const Supervisor *sup, Addr *a)
+{
+	char prefix[32];
+	size_t n = abstract_prefix(sup, prefix), head = offsetof(struct sockaddr_un, sun_path) + 1;
+
+	if (a->len < head + n || memcmp((char *)&a->ss + head, prefix, n) != 0)
+		return;
+	memmove((char *)&a->ss + head, (char *)&a->ss + head + n, a->len - head - n);
+	a->len -= (socklen_t)n;
+}
+
 /* The path in a unix address: up to its length, NUL-terminated by us. */
 static void unix_path(const Addr *a, char path[sizeof(struct sockaddr_un)])
 {
@@ -77,6 +113,8 @@ static int translate_addr(Call *call, Addr *a)
 	char path[sizeof(struct sockaddr_un) + 1], host[PATH_MAX];
 	CLEAN_LOC CowLoc at = {0};
 
+	if (is_unix_abstract(a))
+		return prefix_abstract(call->sup, a);
 	if (!is_unix_path(a))
 		return 0;
 	unix_path(a, path);
@@ -137,6 +175,10 @@ int sys_bind(Call *call)
 		return r;
 	if (is_unix_path(&a))
 		return bind_unix(call, sock, &a);
+	if (is_unix_abstract(&a))
+		r = prefix_abstract(call->sup, &a);
+	if (r < 0)
+		return r;
 	return bind(sock, (struct sockaddr *)&a.ss, a.len) < 0 ? bv_neg_errno() : 0;
 }
 
@@ -383,6 +425,8 @@ int sys_sockname(Call *call)
 	bool peer = call->nr == __NR_getpeername;
 	if ((peer ? getpeername : getsockname)(sock, (struct sockaddr *)&a.ss, &a.len) < 0)
 		return bv_neg_errno();
+	if (is_unix_abstract(&a))
+		unprefix_abstract(call->sup, &a);
 	if (is_unix_path(&a)) {
 		struct sockaddr_un un = {.sun_family = AF_UNIX};
 		unix_path(&a, path);

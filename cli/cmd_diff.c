@@ -1,0 +1,254 @@
+/* cli/cmd_diff.c - `bvisor diff`: what a sandbox changed, as git would show it; and `bvisor cat`. */
+#include "cli/cli.h"
+#include "cli/pager.h"
+#include "cli/patch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { OPT_STAT = OPT_FIRST, OPT_NAME_ONLY, OPT_COLOR, OPT_NO_PAGER, OPT_RAW };
+
+typedef enum DiffFormat { DIFF_STATUS, DIFF_NAMES, DIFF_STAT, DIFF_PATCH, DIFF_JSON } DiffFormat;
+
+typedef struct DiffOptions {
+	DiffFormat format;
+	bool color, pager, raw;
+	List paths;
+} DiffOptions;
+
+static const struct option diff_options[] = {
+	{"stat", no_argument, NULL, OPT_STAT},	       {"patch", no_argument, NULL, 'p'},    {"json", no_argument, NULL, OPT_JSON},
+	{"name-only", no_argument, NULL, OPT_NAME_ONLY}, {"color", required_argument, NULL, OPT_COLOR}, {"no-pager", no_argument, NULL, OPT_NO_PAGER},
+	{"raw", no_argument, NULL, OPT_RAW},	       LONG_COMMON,			     {0},
+};
+
+static bool parse_color(const Command *cmd, const char *when)
+{
+	if (strcmp(when, "always") == 0)
+		return true;
+	if (strcmp(when, "auto") == 0)
+		return isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+	if (strcmp(when, "never") != 0)
+		usage_error(cmd, "--color: '%s' is none of always, auto, never", when);
+	return false;
+}
+
+static DiffOptions parse(const Command *cmd, int argc, char **argv)
+{
+	DiffOptions o = {.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"), .pager = isatty(STDOUT_FILENO)};
+	int c;
+
+	while ((c = opts_next(cmd, argc, argv, "+:p", diff_options)) != -1) {
+		switch (c) {
+		case OPT_STAT: o.format = DIFF_STAT; break;
+		case 'p': o.format = DIFF_PATCH; break;
+		case OPT_JSON: o.format = DIFF_JSON; break;
+		case OPT_NAME_ONLY: o.format = DIFF_NAMES; break;
+		case OPT_COLOR: o.color = parse_color(cmd, optarg); break;
+		case OPT_NO_PAGER: o.pager = false; break;
+		case OPT_RAW: o.raw = true; break;
+		default: usage_error(cmd, "unknown option");
+		}
+	}
+	return o;
+}
+
+/* ---- formats ---- */
+
+static const char *kind_color(BvChangeKind kind)
+{
+	switch (kind) {
+	case BV_ADDED: return "\033[32m";
+	case BV_DELETED: return "\033[31m";
+	case BV_RENAMED: return "\033[36m";
+	case BV_MODIFIED:
+	case BV_TYPE_CHANGED: break;
+	}
+	return "\033[33m";
+}
+
+typedef struct Print {
+	const DiffOptions *o;
+	BvSandbox *sb;
+	Json json;
+	PatchTotals totals;
+} Print;
+
+static void print_status(const Print *p, const BvChange *c)
+{
+	fputs(p->o->color ? kind_color(c->kind) : "", stdout);
+	printf("%c\t", c->kind);
+	if (c->old_path) {
+		print_quoted(stdout, c->old_path);
+		putchar('\t');
+	}
+	print_quoted(stdout, c->path);
+	puts(p->o->color ? "\033[0m" : "");
+}
+
+static const char *type_name(uint32_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG: return "file";
+	case S_IFDIR: return "directory";
+	case S_IFLNK: return "symlink";
+	case S_IFIFO: return "fifo";
+	case S_IFSOCK: return "socket";
+	case S_IFCHR:
+	case S_IFBLK: return "device";
+	default: return NULL;
+	}
+}
+
+static void print_json(Json *j, const BvChange *c)
+{
+	static const struct {
+		unsigned bit;
+		const char *name;
+	} bits[] = {{BV_DIFF_CONTENT, "content"}, {BV_DIFF_MODE, "mode"},   {BV_DIFF_OWNER, "owner"},
+		    {BV_DIFF_TIMES, "times"},	  {BV_DIFF_XATTR, "xattr"}, {BV_DIFF_TARGET, "target"}};
+	char kind[2] = {(char)c->kind, 0};
+
+	json_open(j, NULL, '{');
+	json_string(j, "kind", kind);
+	json_path(j, "path", c->path);
+	if (c->old_path)
+		json_path(j, "old_path", c->old_path);
+	if (c->link_to)
+		json_path(j, "link_to", c->link_to);
+	json_open(j, "differs", '[');
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++)
+		if (c->diff & bits[i].bit)
+			json_string(j, NULL, bits[i].name);
+	json_close(j, ']');
+	if (c->mode) {
+		json_string(j, "type", type_name(c->mode));
+		json_int(j, "mode", c->mode & 07777);
+		json_int(j, "uid", c->uid);
+		json_int(j, "gid", c->gid);
+		json_int(j, "size", (int64_t)c->bytes);
+		json_int(j, "mtime", c->mtime_sec);
+		json_int(j, "mtime_nsec", c->mtime_nsec);
+	}
+	if (c->old_mode) {
+		json_string(j, "old_type", type_name(c->old_mode));
+		json_int(j, "old_mode", c->old_mode & 07777);
+	}
+	json_close(j, '}');
+}
+
+static int print_change(void *ctx, const BvChange *c)
+{
+	Print *p = ctx;
+
+	switch (p->o->format) {
+	case DIFF_STATUS: print_status(p, c); break;
+	case DIFF_NAMES:
+		print_quoted(stdout, c->path);
+		putchar('\n');
+		break;
+	case DIFF_STAT: patch_stat_line(p->sb, c, p->o->color, &p->totals); break;
+	case DIFF_PATCH: patch_print(p->sb, c, p->o->color); break;
+	case DIFF_JSON: print_json(&p->json, c); break;
+	}
+	return ferror(stdout) ? 1 : 0; /* the pager has gone */
+}
+
+static int print_diff(Print *p, BvError **err)
+{
+	BvDiffOptions options = BV_DIFF_OPTIONS_INIT;
+	bool json = p->o->format == DIFF_JSON;
+	int r;
+
+	options.flags = p->o->raw ? BV_DIFF_RAW : 0;
+	options.paths = p->o->paths.items;
+	if (json) {
+		json_open(&p->json, NULL, '{');
+		json_string(&p->json, "sandbox", bv_sandbox_name(p->sb));
+		json_open(&p->json, "changes", '[');
+	}
+	r = bv_sandbox_diff(p->sb, &options, print_change, p, err);
+	if (json && r == 0) {
+		json_close(&p->json, ']');
+		json_close(&p->json, '}');
+		putchar('\n');
+	}
+	if (r == 0 && p->o->format == DIFF_STAT)
+		patch_stat_total(&p->totals);
+	return r < 0 ? r : 0;
+}
+
+int cmd_diff(const Command *cmd, int argc, char **argv)
+{
+	DiffOptions o = parse(cmd, argc, argv);
+	const char *name = name_and_paths(argc, argv, &o.paths);
+	Print print = {.o = &o, .json = {.out = stdout}};
+	BvError *err = NULL;
+	Pager pager = {0};
+	int r;
+
+	if (bv_sandbox_open(NULL, name, &print.sb, &err) < 0)
+		return cli_fail_error(err);
+	if (o.pager && o.format != DIFF_JSON)
+		pager_start(&pager);
+	r = print_diff(&print, &err);
+	pager_finish(&pager);
+	bv_sandbox_close(print.sb);
+	return r < 0 ? cli_fail_error(err) : 0;
+}
+
+/* ---- cat ---- */
+
+static int copy_to_stdout(int fd, const char *path)
+{
+	char buf[65536];
+	ssize_t n;
+
+	while ((n = read(fd, buf, sizeof(buf))) != 0) {
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return cli_fail("%s: %s", path, strerror(errno));
+		if (fwrite(buf, 1, (size_t)n, stdout) != (size_t)n)
+			return cli_fail("cannot write the output: %s", strerror(errno));
+	}
+	return 0;
+}
+
+static int cat_one(BvSandbox *sb, const char *path)
+{
+	BvError *err = NULL;
+	int fd, r;
+
+	if (bv_sandbox_open_file(sb, path, &fd, &err) < 0)
+		return cli_fail_error(err);
+	r = copy_to_stdout(fd, path);
+	close(fd);
+	return r;
+}
+
+int cmd_cat(const Command *cmd, int argc, char **argv)
+{
+	static const struct option longs[] = {LONG_COMMON, {0}};
+	List paths = {0};
+	BvSandbox *sb = NULL;
+	BvError *err = NULL;
+	int code = 0;
+
+	while (opts_next(cmd, argc, argv, "+:", longs) != -1)
+		;
+	const char *name = name_and_paths(argc, argv, &paths);
+	if (paths.count == 0)
+		usage_error(cmd, "no path given (a path holds a slash, such as ./file)");
+	if (bv_sandbox_open(NULL, name, &sb, &err) < 0)
+		return cli_fail_error(err);
+	for (size_t i = 0; i < paths.count; i++) {
+		int r = cat_one(sb, paths.items[i]);
+		code = r ? r : code;
+	}
+	bv_sandbox_close(sb);
+	return code;
+}

@@ -1,0 +1,340 @@
+/* cowfs/commit.c - write-behind: changed records and names are collected into batches and given to the database by one writer thread.
+ *
+ * A batch holds everything that was dirty at one instant (fs->lock held for writing), so what is in the database is always a prefix of what
+ * the guests did. Tickets: a caller of cowfs_commit takes the next number; a batch that is collected afterwards covers it.
+ * Blobs whose rows went are removed after the batch with the removal was written (I6). The same thread drops orphans: a lease
+ * on the blob tells that no guest has it open. */
+#include "internal.h"
+#include "meta.h"
+
+#include <time.h>
+
+void commit_poke(Cowfs *fs)
+{
+	if (fs->pending || !fs->writer_runs)
+		return; /* written under fs->lock held for writing, as are all changes that poke */
+	fs->pending = true;
+	pthread_mutex_lock(&fs->commit_lock);
+	pthread_cond_signal(&fs->commit_wake);
+	pthread_mutex_unlock(&fs->commit_lock);
+}
+
+/* ---- collecting ---- */
+
+static int collect_node(CowBatch *batch, CowNode *node)
+{
+	CowRow row = {.id = node->id};
+
+	if (node->flags & (N_DEAD | N_GONE | N_TMPFILE)) {
+		row.kind = ROW_INODE_GONE;
+		bool stored = node->flags & N_STORED;
+		node->flags &= ~(unsigned)N_STORED;
+		return stored ? batch_add(batch, &row, NULL, 0, NULL, 0) : 0;
+	}
+	row.kind = ROW_INODE;
+	row.have = node->have;
+	row.flags = node->flags & (N_PRIVATE);
+	row.mode = node->mode;
+	row.uid = node->uid;
+	row.gid = node->gid;
+	row.nlink = node->nlink;
+	row.rdev = node->rdev;
+	row.vdev = node->vdev;
+	row.vino = node->vino;
+	row.blob = node->blob;
+	row.atime = node->atime;
+	row.mtime = node->mtime;
+	row.ctime = node->ctime;
+	row.btime = node->btime;
+	if (node->base)
+		row.base = *node->base;
+	int rc = batch_add(batch, &row, node->origin, node->origin ? strlen(node->origin) : 0, node->target, node->target ? strlen(node->target) : 0);
+	if (rc == 0 && (node->flags & N_XATTR)) {
+		CowRow gone = {.kind = ROW_XATTRS_GONE, .id = node->id};
+		rc = batch_add(batch, &gone, NULL, 0, NULL, 0);
+		for (CowXattr *x = node->xattrs; x && rc == 0; x = x->next) {
+			CowRow xrow = {.kind = ROW_XATTR, .id = node->id};
+			rc = batch_add(batch, &xrow, x->name, x->nlen, x->deleted ? NULL : xattr_value(x), x->size);
+		}
+	}
+	if (rc == 0)
+		node->flags = (node->flags & ~(unsigned)N_XATTR) | N_STORED;
+	return rc;
+}
+
+static int collect_dentry(CowBatch *batch, CowDentry *d)
+{
+	CowRow row = {.kind = d->flags & D_GONE ? ROW_DENTRY_GONE : ROW_DENTRY, .dir = d->dir_id, .id = d->node ? d->node->id : 0, .flags = d->flags & (D_OVER | D_HIDE)};
+
+	if ((d->flags & D_GONE) && !(d->flags & D_STORED))
+		return 0;
+	int rc = batch_add(batch, &row, d->name, d->len, NULL, 0);
+	if (rc == 0)
+		d->flags |= D_STORED;
+	return rc;
+}
+
+/* On -ENOMEM what is left stays dirty and goes with a later batch. */
+static int collect_locked(Cowfs *fs, CowBatch *batch)
+{
+	int rc = 0;
+
+	while (fs->dirty_nodes && rc == 0) {
+		CowNode *node = fs->dirty_nodes;
+		rc = collect_node(batch, node);
+		if (rc < 0)
+			break;
+		fs->dirty_nodes = node->dirty_next;
+		node->flags &= ~(unsigned)N_DIRTY;
+		node_put(node);
+	}
+	if (!fs->dirty_nodes)
+		fs->dirty_nodes_end = &fs->dirty_nodes;
+	while (fs->dirty_dentries && rc == 0) {
+		CowDentry *d = fs->dirty_dentries;
+		rc = collect_dentry(batch, d);
+		if (rc < 0)
+			break;
+		fs->dirty_dentries = d->dirty_next;
+		d->flags &= (uint8_t)~D_DIRTY;
+		if (d->flags & D_GONE)
+			free(d);
+	}
+	if (!fs->dirty_dentries)
+		fs->dirty_dentries_end = &fs->dirty_dentries;
+	fs->pending = false;
+	batch->next_id = atomic_load(&fs->next_id);
+	return rc;
+}
+
+/* ---- orphans ---- */
+
+void dead_blob_add(Cowfs *fs, BlobId id)
+{
+	if (fs->ndead == fs->dead_room) {
+		size_t room = MAX(64, fs->dead_room * 2);
+		BlobId *more = realloc(fs->dead_blobs, room * sizeof *more);
+		if (!more)
+			return; /* stays unreferenced until the next start after an unclean end, or gc */
+		fs->dead_blobs = more;
+		fs->dead_room = room;
+	}
+	fs->dead_blobs[fs->ndead++] = id;
+	commit_poke(fs);
+}
+
+void orphan_add(Cowfs *fs, CowNode *node)
+{
+	if (node->flags & N_ORPHAN)
+		return;
+	node->flags |= N_ORPHAN;
+	node->orphan_next = fs->orphans;
+	fs->orphans = node;
+	if (++fs->norphans == COW_ORPHAN_BATCH || fs->norphans == 1)
+		commit_poke(fs);
+}
+
+/* Nobody has the blob open: a write lease is granted only then. */
+static bool blob_is_unused(Cowfs *fs, BlobId id)
+{
+	CLEAN_FD int fd = -1;
+	int rc = blob_open(fs->blobs, id, O_RDONLY | O_NONBLOCK, &fd);
+
+	if (rc < 0)
+		return rc == -ENOENT;
+	return fcntl(fd, F_SETLEASE, F_WRLCK) == 0;
+}
+
+/* Under fs->lock for writing, at most `limit` orphans looked at, so that guests wait for milliseconds at worst. */
+static void reap_locked(Cowfs *fs, size_t limit, bool all)
+{
+	CowNode **link = &fs->orphans;
+
+	while (*link && limit--) {
+		CowNode *node = *link;
+		bool named = !node_is_orphan(node);
+		if (named || all || blob_is_unused(fs, node->blob)) {
+			*link = node->orphan_next;
+			node->flags &= ~(unsigned)N_ORPHAN;
+			fs->norphans--;
+			if (!named)
+				node_remove(fs, node);
+			continue;
+		}
+		link = &node->orphan_next;
+	}
+	if (*link && link != &fs->orphans) { /* the next pass begins where this one ended */
+		CowNode *rest = *link, **end = link;
+		*link = NULL;
+		for (end = &rest; *end; end = &(*end)->orphan_next)
+			;
+		*end = fs->orphans;
+		fs->orphans = rest;
+	}
+}
+
+/* ---- the writer thread ---- */
+
+/* The blobs that died go to the list of the batch in hand. */
+static int take_dead_locked(Cowfs *fs)
+{
+	BlobId *more = realloc(fs->dying, (fs->ndying + fs->ndead) * sizeof *more + 1);
+
+	if (!more)
+		return -ENOMEM;
+	fs->dying = more;
+	if (fs->ndead)
+		memcpy(more + fs->ndying, fs->dead_blobs, fs->ndead * sizeof *more);
+	fs->ndying += fs->ndead;
+	fs->ndead = 0;
+	return 0;
+}
+
+static int write_once(Cowfs *fs, bool durable, bool reap, bool all)
+{
+	fs_wrlock(fs);
+	if (reap)
+		reap_locked(fs, all ? SIZE_MAX : 4 * COW_ORPHAN_BATCH, all);
+	int rc = collect_locked(fs, fs->batch);
+	if (rc == 0)
+		rc = take_dead_locked(fs);
+	if (fs->batch->rows)
+		fs->stats.commits++;
+	fs_unlock(fs);
+	/* A batch that could not be collected whole is no consistent prefix yet: it waits for its rest. */
+	if (rc == 0 && (fs->batch->rows || durable))
+		rc = meta_write(fs->meta, fs->batch, durable && fs->durable);
+	if (rc < 0)
+		return rc; /* the batch is kept and goes with the next one */
+	for (size_t i = 0; i < fs->ndying; i++)
+		(void)blob_remove(fs->blobs, fs->dying[i]); /* one that stays is unreferenced: see dead_blob_add */
+	fs->ndying = 0;
+	batch_reset(fs->batch);
+	return 0;
+}
+
+static void deadline_in(struct timespec *ts, long ns)
+{
+	clock_gettime(CLOCK_MONOTONIC, ts);
+	ts->tv_nsec += ns % 1000000000L;
+	ts->tv_sec += ns / 1000000000L + ts->tv_nsec / 1000000000L;
+	ts->tv_nsec %= 1000000000L;
+}
+
+static bool asked_locked(const Cowfs *fs)
+{
+	return fs->stopping || fs->want > fs->done;
+}
+
+/* Sleeps until there is something to write; gathers for 50 ms unless somebody waits. Returns whether to look at orphans. */
+static bool wait_for_work_locked(Cowfs *fs, uint64_t *reaped_at)
+{
+	struct timespec until;
+
+	for (;;) {
+		bool orphans = fs->norphans > 0;
+		if (asked_locked(fs) || fs->pending)
+			break;
+		if (!orphans) {
+			pthread_cond_wait(&fs->commit_wake, &fs->commit_lock);
+			continue;
+		}
+		deadline_in(&until, COW_ORPHAN_SECONDS * 1000000000L);
+		if (pthread_cond_timedwait(&fs->commit_wake, &fs->commit_lock, &until) == ETIMEDOUT)
+			break;
+	}
+	deadline_in(&until, COW_COMMIT_NS);
+	while (!asked_locked(fs) && pthread_cond_timedwait(&fs->commit_wake, &fs->commit_lock, &until) != ETIMEDOUT)
+		;
+	uint64_t now = bv_now_coarse_ns();
+	if (fs->norphans < COW_ORPHAN_BATCH && now - *reaped_at < COW_ORPHAN_SECONDS * 1000000000ULL)
+		return false;
+	*reaped_at = now;
+	return true;
+}
+
+static void *writer_main(void *arg)
+{
+	Cowfs *fs = arg;
+	uint64_t reaped_at = 0;
+
+	pthread_mutex_lock(&fs->commit_lock);
+	while (!fs->stopping) {
+		bool reap = wait_for_work_locked(fs, &reaped_at);
+		uint64_t ticket = fs->want;
+		bool durable = fs->want_durable > fs->done;
+		pthread_mutex_unlock(&fs->commit_lock);
+		int rc = write_once(fs, durable, reap, false);
+		pthread_mutex_lock(&fs->commit_lock);
+		fs->commit_error = rc;
+		if (rc < 0)
+			fs->pending = true; /* tried again with the next batch, in 50 ms at the latest */
+		fs->done = ticket;
+		pthread_cond_broadcast(&fs->commit_done);
+	}
+	pthread_mutex_unlock(&fs->commit_lock);
+	return NULL;
+}
+
+int commit_start(Cowfs *fs)
+{
+	fs->batch = calloc(1, sizeof *fs->batch);
+	if (!fs->batch)
+		return -ENOMEM;
+	fs->writer_runs = true;
+	fs->pending = fs->dirty_nodes != NULL;
+	int rc = pthread_create(&fs->writer, NULL, writer_main, fs);
+	if (rc)
+		fs->writer_runs = false;
+	return -rc;
+}
+
+int commit_stop(Cowfs *fs)
+{
+	pthread_mutex_lock(&fs->commit_lock);
+	fs->stopping = true;
+	pthread_cond_signal(&fs->commit_wake);
+	pthread_mutex_unlock(&fs->commit_lock);
+	pthread_join(fs->writer, NULL);
+	fs->writer_runs = false;
+	HMAP_FOREACH_SAFE (&fs->nodes, h, tmp) { /* what is in a pinned directory ends with the run */
+		CowNode *node = CONTAINER_OF(h, CowNode, by_id);
+		if ((node->flags & N_PRIVATE) && node->blob && !(node->flags & N_ORPHAN))
+			dead_blob_add(fs, node->blob);
+	}
+	return write_once(fs, false, true, true);
+}
+
+int cowfs_commit(Cowfs *fs, bool durable)
+{
+	if (!fs->writer_runs)
+		return 0;
+	pthread_mutex_lock(&fs->commit_lock);
+	uint64_t ticket = ++fs->want;
+	if (durable)
+		fs->want_durable = ticket;
+	pthread_cond_signal(&fs->commit_wake);
+	while (fs->done < ticket)
+		pthread_cond_wait(&fs->commit_done, &fs->commit_lock);
+	int rc = fs->commit_error;
+	pthread_mutex_unlock(&fs->commit_lock);
+	return rc;
+}
+
+int cowfs_fsync(Cowfs *fs, const CowReq *req, const CowLoc *loc)
+{
+	BlobId blob = 0;
+	int rc = 0;
+
+	if (!req->may_block)
+		return -EINPROGRESS;
+	if (loc && loc->kind == COW_NODE) {
+		fs_rdlock(fs);
+		blob = loc->node->blob;
+		fs_unlock(fs);
+	}
+	if (fs->durable && (!loc || blob))
+		rc = blob_sync(fs->blobs, blob);
+	int committed = cowfs_commit(fs, true);
+	return rc < 0 ? rc : committed;
+}

@@ -1,0 +1,227 @@
+/* cowfs/copyup.c - giving a file a body of its own.
+ *
+ * The bytes are prepared aside (a blob that no row names) and published in one step under fs->lock, after the host's file was seen
+ * unchanged by the copy and the record still wanting it. Small files are copied while the lock is held; larger ones without it, so
+ * publishing checks again and starts over if somebody was faster or the host wrote. */
+#include "internal.h"
+
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+
+#define COPY_TRIES 4
+
+static int copy_range(int from, int to, off_t at, off_t end)
+{
+	char *buf = NULL;
+	int rc = 0;
+	bool kernel_copies = true;
+
+	while (at < end && rc == 0) {
+		off_t in = at, out = at;
+		ssize_t n = kernel_copies ? copy_file_range(from, &in, to, &out, (size_t)(end - at), 0) : -1;
+		if (n == 0)
+			break; /* the file became shorter: the identity check will tell */
+		if (n < 0) {
+			kernel_copies = false;
+			if (!buf && !(buf = malloc(1 << 17)))
+				return -ENOMEM;
+			n = pread(from, buf, (size_t)MIN(end - at, 1 << 17), at);
+			if (n <= 0) {
+				rc = n < 0 ? bv_neg_errno() : 0;
+				break;
+			}
+			ssize_t wrote = pwrite(to, buf, (size_t)n, at);
+			if (wrote < 0)
+				rc = bv_neg_errno();
+			n = wrote;
+		}
+		at += n;
+	}
+	free(buf);
+	return rc;
+}
+
+int copy_bytes(Cowfs *fs, int from, int to, uint64_t size)
+{
+	off_t at = 0, end = (off_t)size;
+	int rc = cow_fault("copy");
+
+	if (rc < 0)
+		return rc;
+	if (!(fs->flags & COWFS_NO_FICLONE) && size > 0 && ioctl(to, FICLONE, from) == 0)
+		return 0;
+	while (at < end && rc == 0) {
+		off_t data = lseek(from, at, SEEK_DATA);
+		if (data < 0 && errno == ENXIO)
+			break; /* a hole to the end */
+		off_t hole = data < 0 ? end : lseek(from, data, SEEK_HOLE);
+		if (data < 0)
+			data = at;
+		if (hole < 0 || hole > end)
+			hole = end;
+		rc = data < end ? copy_range(from, to, data, hole) : 0;
+		at = hole;
+	}
+	if (rc == 0 && ftruncate(to, end) < 0)
+		rc = bv_neg_errno();
+	return rc;
+}
+
+static bool same_version(const struct statx *a, const struct statx *b)
+{
+	return a->stx_ino == b->stx_ino && a->stx_dev_major == b->stx_dev_major && a->stx_dev_minor == b->stx_dev_minor &&
+	       a->stx_size == b->stx_size && a->stx_mtime.tv_sec == b->stx_mtime.tv_sec && a->stx_mtime.tv_nsec == b->stx_mtime.tv_nsec &&
+	       a->stx_ctime.tv_sec == b->stx_ctime.tv_sec && a->stx_ctime.tv_nsec == b->stx_ctime.tv_nsec;
+}
+
+typedef struct Copy {
+	BlobId id;
+	int fd;		       /* the blob */
+	struct statx from, to; /* the host's file as copied; the blob */
+} Copy;
+
+static void copy_discard(Cowfs *fs, Copy *copy)
+{
+	bv_close_fd(&copy->fd);
+	if (copy->id)
+		(void)blob_remove(fs->blobs, copy->id); /* unreferenced: removed at the next start if not now */
+	copy->id = 0;
+}
+
+/* Makes the blob. Needs no lock: node->origin is copied by the caller. */
+static int copy_make(Cowfs *fs, const char *origin, mode_t mode, bool truncated, Copy *copy)
+{
+	struct statx after;
+
+	*copy = (Copy){.fd = -1};
+	CLEAN_FD int from = lower_open(fs, origin, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	if (from < 0)
+		return from;
+	int rc = statx_of_fd(from, &copy->from);
+	if (rc == 0 && !S_ISREG(copy->from.stx_mode))
+		rc = -ESTALE;
+	if (rc == 0)
+		rc = cow_fault("blob create");
+	if (rc < 0)
+		return rc;
+	BlobId id = atomic_fetch_add(&fs->next_id, 1);
+	rc = blob_create(fs->blobs, id, mode & 07777, &copy->fd);
+	if (rc < 0)
+		return rc;
+	copy->id = id;
+	if (!truncated)
+		rc = copy_bytes(fs, from, copy->fd, copy->from.stx_size);
+	if (rc == 0)
+		rc = statx_of_fd(from, &after);
+	if (rc == 0 && !truncated && !same_version(&copy->from, &after))
+		rc = -EAGAIN;
+	if (rc == 0)
+		rc = statx_of_fd(copy->fd, &copy->to);
+	if (rc < 0)
+		copy_discard(fs, copy);
+	return rc;
+}
+
+static struct timespec shown(const CowNode *node, unsigned bit, struct timespec own, const struct statx_timestamp *host)
+{
+	return node->have & bit ? own : (struct timespec){host->tv_sec, host->tv_nsec};
+}
+
+/* The record takes the blob over. */
+static int copy_publish(Cowfs *fs, CowNode *node, Copy *copy, bool truncated)
+{
+	const struct statx *st = &copy->from;
+	struct timespec times[2] = {shown(node, OV_ATIME, node->atime, &st->stx_atime), shown(node, OV_MTIME, node->mtime, &st->stx_mtime)};
+	int rc = node_set_base(node, st);
+
+	if (rc == 0)
+		rc = xattr_import(node, node->origin);
+	if (rc < 0)
+		return rc;
+	if (!(node->have & OV_MODE))
+		node->mode = st->stx_mode;
+	if (!(node->have & OV_UID))
+		node->uid = st->stx_uid;
+	if (!(node->have & OV_GID))
+		node->gid = st->stx_gid;
+	if (!(node->have & OV_NLINK))
+		node->nlink = (int32_t)st->stx_nlink;
+	if (!truncated)
+		(void)blob_utimens(fs->blobs, copy->id, times); /* best effort, as the contract of blobs says */
+	node->have = (node->have | OV_MODE | OV_OWNER | OV_NLINK) & ~(unsigned)(OV_ATIME | OV_MTIME | OV_CTIME);
+	node->blob = copy->id;
+	copy->id = 0;
+	ident_set(fs, &node->own_id, node, statx_dev(&copy->to), copy->to.stx_ino);
+	(void)node_set_origin(fs, node, NULL); /* dropping cannot fail */
+	node_dirty(fs, node);
+	fs->stats.copy_ups++;
+	return 0;
+}
+
+static int copyup_fifo(Cowfs *fs, CowNode *node)
+{
+	struct statx st;
+	BlobId id = atomic_fetch_add(&fs->next_id, 1);
+	int rc = blob_make_node(fs->blobs, id, S_IFIFO | (node->mode & 07777) | 0600);
+
+	if (rc == 0)
+		rc = blob_statx(fs->blobs, id, COW_STATX_MASK, &st);
+	if (rc < 0)
+		return rc;
+	node->have |= OV_MODE | OV_OWNER | OV_NLINK;
+	node->blob = id;
+	ident_set(fs, &node->own_id, node, statx_dev(&st), st.stx_ino);
+	(void)node_set_origin(fs, node, NULL); /* dropping cannot fail */
+	node_dirty(fs, node);
+	return 0;
+}
+
+/* Without the lock; it is held again on return. */
+static int copy_aside(Cowfs *fs, CowNode *node, bool truncated, Copy *copy)
+{
+	mode_t mode = node->mode;
+	CLEAN_FREE char *origin = strdup(node->origin);
+
+	if (!origin)
+		return -ENOMEM;
+	fs_unlock(fs);
+	int rc = copy_make(fs, origin, mode, truncated, copy);
+	fs_wrlock(fs);
+	if (rc < 0)
+		return rc;
+	if (!node->blob && !(node->flags & N_GONE) && node->origin && strcmp(node->origin, origin) == 0)
+		return 0;
+	copy_discard(fs, copy);
+	return node->blob ? 0 : -ENOENT; /* somebody was faster, or it is gone */
+}
+
+int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated)
+{
+	struct statx st;
+	Copy copy = {.fd = -1};
+	int rc = -EAGAIN;
+
+	if (S_ISFIFO(node->mode) && !node->blob)
+		return copyup_fifo(fs, node);
+	for (int i = 0; i < COPY_TRIES && rc == -EAGAIN; i++) {
+		if (node->blob)
+			return 0;
+		if (!node->origin)
+			return -ENOENT;
+		rc = lower_statx(fs, NULL, node->origin, &st);
+		if (rc < 0)
+			return rc;
+		if (truncated || st.stx_size <= COWFS_INLINE_COPY)
+			rc = copy_make(fs, node->origin, node->mode, truncated, &copy);
+		else if (!req->may_block)
+			return -EINPROGRESS;
+		else
+			rc = copy_aside(fs, node, truncated, &copy);
+	}
+	if (rc < 0)
+		return rc == -EAGAIN ? -EBUSY : rc; /* the host writes it faster than it can be copied */
+	if (copy.id)
+		rc = copy_publish(fs, node, &copy, truncated);
+	copy_discard(fs, &copy);
+	return rc;
+}

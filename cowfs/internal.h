@@ -1,0 +1,399 @@
+/* cowfs/internal.h - the index of a view, and what its files share.
+ *
+ * Invariants (cowfs_check verifies those marked *):
+ *  I1* every dentry's directory is in the index and is a directory; (directory, name) is unique;
+ *  I2* a directory has at most one name, and following names upwards ends at the root (id 1): no cycle;
+ *  I3* a dentry without node is a whiteout; a directory without origin shows nothing of the host (opaque);
+ *  I4* below a host path for which (directory, name) has no dentry there is no dentry at all;
+ *  I5* a node that is in the index has a name, or links left on the host (nlink > 0), or is an orphan (dead, maybe open);
+ *  I6* no two nodes share a blob; a row is written after its blob exists, a blob is removed after its row's removal is committed;
+ *  I7  an object of the host without record is shown as the host has it now.
+ *
+ * Lock order (outer first):
+ *   fs->lock              rwlock: nodes, dentries, all tables; never held over anything that may wait
+ *     fs->list_lock       mutex: the cache of sorted directory lists
+ *     fs->lower.lock      mutex: the cache of verified host prefixes
+ *     fs->commit_lock     mutex: what the writer thread was asked and has done
+ * The writer thread takes fs->lock only to collect a batch and to drop orphans, and holds nothing while SQLite works.
+ *
+ * What is in a pinned directory (N_PRIVATE) is not stored; its device number is its own, so that nothing is renamed or linked out of it.
+ *
+ * Ownership: the index holds one reference to a node, each CowLoc one more. A dentry belongs to its directory. Pointers found during a
+ * walk are borrowed until fs->lock is released; a walk releases it only while it calls a foreign file system, when it holds none. */
+#ifndef COWFS_INTERNAL_H
+#define COWFS_INTERNAL_H
+
+#include "base/hmap.h"
+#include "cowfs/cowfs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/sysmacros.h>
+
+#define COW_ROOT_ID 1
+#define COW_INO_BASE (1ULL << 51)
+#define COW_MAX_LINKS 40
+#define COW_LOWER_TTL_NS (50 * 1000 * 1000ULL)
+#define COW_LOWER_SLOTS 128
+#define COW_COMMIT_NS (50 * 1000 * 1000L)
+#define COW_GRAVES 4096	     /* removed objects remembered for descriptors that guests may still hold */
+#define COW_ORPHAN_BATCH 64  /* so many removed blobs wake the reaper at once */
+#define COW_ORPHAN_SECONDS 2 /* else it looks this often */
+#define COW_STATX_MASK (STATX_BASIC_STATS | STATX_BTIME)
+
+typedef struct CowMeta CowMeta;
+typedef struct CowDentry CowDentry;
+
+typedef struct CowXattr {
+	struct CowXattr *next;
+	uint32_t size;
+	bool deleted;
+	uint8_t nlen;
+	char name[]; /* NUL-terminated, then `size` bytes of value */
+} CowXattr;
+
+/* (dev, ino) of a host object that stands for a node. */
+typedef struct CowIdent {
+	HmapNode hash;
+	dev_t dev;
+	ino_t ino;
+	CowNode *node;
+	bool listed;
+} CowIdent;
+
+typedef struct CowGrant {
+	struct CowGrant *next;
+	bool writable;
+	size_t len;
+	char path[];
+} CowGrant;
+
+struct CowForeign {
+	const CowForeignOps *ops;
+	void *ctx;
+	CowNode *node; /* the pin, alive as long as the view */
+	CowForeign *next;
+};
+
+/* What only directories have. */
+typedef struct CowDir {
+	CowDentry *kids;
+	size_t nkids;
+	uint64_t gen; /* moves with every change of the entries */
+	const CowGrant *grant;
+	const CowForeign *foreign;
+} CowDir;
+
+enum { /* CowNode.have: which fields override the host object's or the blob's */
+	OV_MODE = 1, OV_UID = 2, OV_GID = 4, OV_ATIME = 8, OV_MTIME = 16, OV_CTIME = 32, OV_NLINK = 64, OV_BTIME = 128,
+	OV_OWNER = OV_UID | OV_GID,
+	OV_ALL = 255,
+};
+
+enum { /* CowNode.flags */
+	N_DIRTY = 1,	 /* on the dirty list */
+	N_STORED = 2,	 /* the database has (or will have, once the batch in hand is written) a row */
+	N_DEAD = 4,	 /* no name left: only descriptors know it */
+	N_GONE = 8,	 /* out of the index: its row goes with the next batch */
+	N_XATTR = 16,	 /* xattrs changed since the last batch */
+	N_TMPFILE = 64,	 /* made by O_TMPFILE and not linked yet */
+	N_PIN = 128,	 /* laid over by the front end: not stored, cannot be removed or renamed (EBUSY) */
+	N_DEVICE = 256,	 /* opened straight on the host */
+	N_ORPHAN = 512,	 /* on the orphan list */
+	N_MARKER = 1024, /* has an object in mark_dir */
+	N_PRIVATE = 2048, /* inside a pinned directory: not stored, never listed by cowfs_changes */
+};
+
+struct CowNode {
+	HmapNode by_id;
+	HmapNode by_origin; /* listed when origin is set */
+	uint64_t id;
+	_Atomic uint32_t refs;
+	uint32_t flags, have;
+	mode_t mode; /* type and permissions; always valid, the overriding value when OV_MODE */
+	uid_t uid;
+	gid_t gid;
+	dev_t rdev;
+	int32_t nlink; /* directories: subdirectories more (or less) than the origin has; without origin 2 + subdirectories */
+	dev_t vdev;
+	ino_t vino;
+	struct timespec atime, mtime, ctime, btime;
+	char *origin; /* canonical host path whose content (and not overridden metadata) it still uses */
+	char *target; /* symlinks */
+	BlobId blob;
+	CowIdentity *base;
+	CowXattr *xattrs;
+	CowIdent lower_id; /* the host object it came from */
+	CowIdent own_id;   /* its blob or marker */
+	CowDentry *names;
+	CowDir *dir;
+	CowNode *dirty_next, *orphan_next;
+};
+
+enum { /* CowDentry.flags */
+	D_DIRTY = 1,
+	D_STORED = 2,
+	D_GONE = 4,
+	D_OVER = 8, /* the host has (had) this name too: removing leaves a whiteout */
+	D_HIDE = 32, /* the host's object of this name is hidden by a pin, whatever the guest makes in its place */
+	D_PIN = 16, /* not stored; as a whiteout: hidden, not deleted */
+};
+
+struct CowDentry {
+	HmapNode hash;
+	CowNode *dir, *node;
+	uint64_t dir_id;
+	CowDentry *next, **pprev; /* dir->dir->kids */
+	CowDentry *alias;	  /* node->names */
+	CowDentry *dirty_next;
+	uint8_t flags, len;
+	char name[];
+};
+
+typedef struct LowerSlot {
+	uint64_t hash, time;
+	uint16_t len;
+	uint8_t kind; /* LOWER_* */
+	uint8_t tlen;
+	char text[216]; /* path, then the symlink's text */
+} LowerSlot;
+
+typedef struct LowerCache {
+	pthread_mutex_t lock;
+	LowerSlot slots[COW_LOWER_SLOTS];
+} LowerCache;
+
+typedef struct CowList CowList; /* dents.c */
+#define COW_LISTS 8
+
+struct Cowfs {
+	pthread_rwlock_t lock;
+	unsigned flags;
+	bool durable, broken_openat2;
+	BlobStore *blobs;
+	CowMeta *meta;
+	int mark_fd;
+	char *mark_dir;
+	Hmap nodes, dentries, idents, origins;
+	_Atomic size_t lower_idents; /* how many non-directories of the host have a record */
+	CowNode *root;
+	CowGrant *grants;
+	CowForeign *foreigns;
+	_Atomic uint64_t next_id;
+	LowerCache *lower;
+	pthread_mutex_t list_lock;
+	CowList *lists[COW_LISTS];
+	unsigned list_clock, pinned_dirs;
+
+	CowNode *dirty_nodes, **dirty_nodes_end;
+	CowDentry *dirty_dentries, **dirty_dentries_end;
+	CowNode *orphans;
+	_Atomic size_t norphans;
+	CowNode *graves[COW_GRAVES];
+	size_t grave_at;
+	BlobId *dead_blobs; /* to be removed after the batch that holds their rows' removal */
+	size_t ndead, dead_room;
+	struct CowBatch *batch; /* the writer's: what is not in the database yet (more than one collection after a failed write) */
+	BlobId *dying;		/* the writer's: dead_blobs of that batch */
+	size_t ndying;
+
+	pthread_mutex_t commit_lock;
+	pthread_cond_t commit_wake, commit_done;
+	pthread_t writer;
+	_Atomic bool writer_runs, pending;
+	bool stopping;
+	uint64_t want, want_durable, done; /* commit tickets */
+	int commit_error;
+	CowfsStats stats; /* protected by lock */
+};
+
+/* ---- fs.c ---- */
+/* For tests: asked before each host, blob and database step; a non-zero answer is that step's error. NULL in production. */
+extern int (*cowfs_fault_hook)(const char *step);
+static inline int cow_fault(const char *step)
+{
+	return cowfs_fault_hook ? cowfs_fault_hook(step) : 0;
+}
+static inline void fs_rdlock(Cowfs *fs)
+{
+	pthread_rwlock_rdlock(&fs->lock);
+}
+static inline void fs_wrlock(Cowfs *fs)
+{
+	pthread_rwlock_wrlock(&fs->lock);
+}
+static inline void fs_unlock(Cowfs *fs)
+{
+	pthread_rwlock_unlock(&fs->lock);
+}
+
+/* ---- node.c: all _locked for writing unless it only finds ---- */
+CowNode *node_new(Cowfs *fs, uint64_t id, mode_t mode); /* not in the index yet; one reference; NULL: no memory */
+void node_insert(Cowfs *fs, CowNode *node);		   /* gives that reference to the index */
+CowNode *node_get(CowNode *node);
+void node_put(CowNode *node);
+CowNode *node_find(Cowfs *fs, uint64_t id);
+int node_set_origin(Cowfs *fs, CowNode *node, const char *origin) MUST_CHECK; /* NULL drops it */
+CowNode *node_by_origin(Cowfs *fs, const char *path, size_t len);
+void node_remove(Cowfs *fs, CowNode *node); /* out of the index and the database; its blob follows after the commit */
+void node_dirty(Cowfs *fs, CowNode *node);
+void node_from_statx(CowNode *node, const struct statx *st); /* copies metadata and the identity it will show */
+int node_set_base(CowNode *node, const struct statx *st) MUST_CHECK;
+bool node_is_orphan(const CowNode *node);
+CowNode *node_parent(const CowNode *node); /* of a directory; NULL for the root and the removed */
+bool node_is_ancestor(const CowNode *maybe, const CowNode *node); /* or the same */
+
+CowDentry *dentry_find(Cowfs *fs, const CowNode *dir, const char *name, size_t len);
+/* Sets (dir, name) to node (NULL: whiteout), replacing what is there. -ENOMEM (then nothing changed). */
+int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node, unsigned flags) MUST_CHECK;
+void dentry_drop(Cowfs *fs, CowDentry *d); /* out of the index and the database */
+void dentry_dirty(Cowfs *fs, CowDentry *d);
+
+void ident_set(Cowfs *fs, CowIdent *ident, CowNode *node, dev_t dev, ino_t ino);
+void ident_clear(Cowfs *fs, CowIdent *ident);
+CowNode *ident_find(Cowfs *fs, dev_t dev, ino_t ino);
+
+/* The record of the directory at canonical host path `path`, made with its ancestors if it has none. */
+int node_for_dir(Cowfs *fs, const char *path, size_t len, CowNode **out) MUST_CHECK;
+/* The record of a host object that is no directory and has none: entry `name` of dir. */
+int node_for_file(Cowfs *fs, CowNode *dir, const char *name, size_t len, const char *path, const struct statx *st, CowNode **out) MUST_CHECK;
+/* Takes a name off and lets the object die with its last one. */
+void node_unlinked(Cowfs *fs, CowNode *node);
+void node_bury(Cowfs *fs, CowNode *node); /* dead and without blob: kept for a while */
+void fs_free_index(Cowfs *fs);
+
+/* ---- lower.c ---- */
+enum { LOWER_UNKNOWN = 0, LOWER_DIR, LOWER_LINK, LOWER_MIXED };
+int lower_statx(Cowfs *fs, const CowGrant *grant, const char *path, struct statx *out) MUST_CHECK;
+/* openat2 with RESOLVE_NO_SYMLINKS; flags as open(2). Returns a descriptor. */
+int lower_open(Cowfs *fs, const char *path, int flags, mode_t mode) MUST_CHECK;
+/* Descriptor of the directory that holds `path`; *name points at the last component inside path. */
+int lower_open_parent(Cowfs *fs, const char *path, const char **name) MUST_CHECK;
+/* 0: path[0..len) is a directory reached without any symlink. -ELOOP or -ENOTDIR: look component by component. */
+int lower_prefix(Cowfs *fs, const CowGrant *grant, char *path, size_t len) MUST_CHECK;
+/* Text of the symlink; NUL-terminated, returns its length. */
+ssize_t lower_readlink(Cowfs *fs, const CowGrant *grant, const char *path, char *buf, size_t size) MUST_CHECK;
+/* A component is known to be a directory / a symlink with this text (returns LOWER_*). */
+int lower_peek(Cowfs *fs, const char *path, size_t len, char *text, size_t size);
+void lower_note(Cowfs *fs, const char *path, size_t len, int kind, const char *text);
+/* Joins dir and name into out[PATH_MAX]; returns the length or -ENAMETOOLONG. out may be dir. */
+ssize_t path_join(char *out, const char *dir, size_t dlen, const char *name, size_t nlen);
+static inline dev_t statx_dev(const struct statx *st)
+{
+	return makedev(st->stx_dev_major, st->stx_dev_minor);
+}
+
+/* ---- walk.c ---- */
+enum { /* more flags of a walk, beside COW_NOFOLLOW ... */
+	W_PARENT = 1 << 8,  /* the last component may be missing: w->found; w->dir is its directory */
+	W_WRITE = 1 << 9,   /* fs->lock is held for writing */
+	W_OPEN = 1 << 10,   /* open an untouched host file at once with w->open_flags */
+};
+typedef enum { LAST_NORM = 0, LAST_DOT, LAST_DOTDOT, LAST_ROOT, LAST_NONE } LastType;
+
+typedef struct CowAt {
+	CowKind kind;
+	CowForeignKind fkind;
+	CowNode *node;
+	const CowForeign *foreign;
+	const CowGrant *grant;
+	size_t len; /* of w->path: COW_LOWER host path, COW_FOREIGN path inside; a COW_NODE that was found by identity: its host path, else 0 */
+} CowAt;
+
+typedef struct CowWalk {
+	Cowfs *fs;
+	const CowReq *req;
+	unsigned flags, links;
+	uint64_t resolve;
+	CowAt cur, dir;
+	const CowLoc *start;
+	bool found, slash, st_ok;
+	LastType last_type;
+	size_t nlast;
+	int open_flags, fd;
+	const char *rest;
+	char *heap;
+	CowLoc hold; /* keeps the object that a magic link gave */
+	struct statx st; /* of cur, when COW_LOWER and st_ok */
+	char last[NAME_MAX + 1];
+	char path[PATH_MAX];
+} CowWalk;
+
+void walk_init(CowWalk *w, Cowfs *fs, const CowReq *req, unsigned flags, uint64_t resolve);
+/* Called with fs->lock held (W_WRITE says how). */
+int walk_run(CowWalk *w, const CowLoc *at, const char *path) MUST_CHECK;
+void walk_end(CowWalk *w);
+int walk_loc(const CowWalk *w, CowLoc *out) MUST_CHECK;
+/* Type of what was found. -errno when the host cannot say. */
+int walk_stat(CowWalk *w, struct statx *st) MUST_CHECK;
+mode_t walk_type(CowWalk *w); /* S_IFMT bits of cur, 0 if unknown */
+/* The record of w->dir / w->cur, made if there is none (fs->lock held for writing; not for foreign objects or under a grant). */
+int walk_dir_node(CowWalk *w, CowNode **out) MUST_CHECK;
+int walk_cur_node(CowWalk *w, CowNode **out) MUST_CHECK;
+/* Host path of cur below a grant. */
+const char *walk_host_path(const CowWalk *w, const CowAt *at, char buf[PATH_MAX]);
+const CowGrant *grant_for(Cowfs *fs, const char *path, size_t len);
+
+/* ---- attr.c ---- */
+int node_statx(Cowfs *fs, const CowNode *node, struct statx *out) MUST_CHECK;
+void node_override(const CowNode *node, struct statx *st);
+int cred_allows(const CowCred *cred, mode_t mode, uid_t uid, gid_t gid, int want); /* 0 or -EACCES */
+int node_allows(const CowReq *req, const CowNode *node, int want);
+bool cred_in_group(const CowCred *cred, gid_t gid);
+bool cred_owns(const CowCred *cred, uid_t uid);
+struct timespec cow_now(void);
+void dir_touch(Cowfs *fs, CowNode *dir); /* its entries changed: times, generation */
+void node_changed(Cowfs *fs, CowNode *node); /* ctime, dirty */
+int statx_of_fd(int fd, struct statx *st) MUST_CHECK;
+/* Answers for an object under a grant or a read-only view before it is changed: 0 change the record, 1 change the host, -EROFS. */
+int change_place(Cowfs *fs, const CowAt *at);
+
+/* ---- copyup.c ---- */
+/* Gives a regular file or FIFO a blob of its own. Called with fs->lock held for writing and a reference; may release and take it again. */
+int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated) MUST_CHECK;
+int copy_bytes(Cowfs *fs, int from, int to, uint64_t size) MUST_CHECK;
+
+/* ---- open.c ---- */
+int open_node(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd) MUST_CHECK; /* lock held; may release it and take it again */
+
+/* ---- names.c ---- */
+/* A new object's record with owner and group as the directory rules; not linked yet. */
+CowNode *node_make(Cowfs *fs, const CowReq *req, const CowNode *dir, mode_t mode);
+int node_publish(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node) MUST_CHECK;
+/* The directory of a new name: checks in Linux's order. 1: it lies below a writable grant. */
+int create_check(CowWalk *w, bool is_dir, CowNode **dir) MUST_CHECK;
+
+/* ---- marker.c ---- */
+/* A real object in mark_dir that stands for a directory, a symlink or a socket; its name. */
+int marker_make(Cowfs *fs, CowNode *node, char name[40]) MUST_CHECK;
+void marker_name(const CowNode *node, char name[40]);
+void marker_remove(Cowfs *fs, CowNode *node);
+
+/* ---- dents.c ---- */
+/* Is there any entry in the merged directory? 0: empty, -ENOTEMPTY. */
+int dir_is_empty(Cowfs *fs, const CowNode *node, const char *host_path);
+void lists_free(Cowfs *fs);
+uint64_t dent_pos(const char *name, size_t len);
+
+/* ---- xattr.c ---- */
+const CowXattr *xattr_find(const CowNode *node, const char *name);
+int xattr_set_row(CowNode *node, const char *name, const void *value, size_t size, bool deleted) MUST_CHECK;
+void xattrs_free(CowNode *node);
+int xattr_import(CowNode *node, const char *host) MUST_CHECK;
+static inline const char *xattr_value(const CowXattr *x)
+{
+	return x->name + x->nlen + 1;
+}
+
+/* ---- commit.c ---- */
+int commit_start(Cowfs *fs) MUST_CHECK;
+int commit_stop(Cowfs *fs);
+void commit_poke(Cowfs *fs); /* something is dirty: the writer thread will look at it within 50 ms */
+void orphan_add(Cowfs *fs, CowNode *node);
+void dead_blob_add(Cowfs *fs, BlobId id);
+
+#endif

@@ -1,0 +1,40 @@
+/* cowfs/marker.c - real objects of the host that stand for a record in a descriptor or a cwd: an empty directory for a directory of the view,
+ * a symlink for a symlink, a socket for a socket. They live in mark_dir, which is this run's alone, and go with the record. */
+#include "internal.h"
+
+void marker_name(const CowNode *node, char name[40])
+{
+	char type = S_ISDIR(node->mode) ? 'd' : S_ISLNK(node->mode) ? 'l' : 's';
+
+	snprintf(name, 40, "%c%llx", type, (unsigned long long)node->id);
+}
+
+void marker_remove(Cowfs *fs, CowNode *node)
+{
+	char name[40];
+
+	marker_name(node, name);
+	(void)unlinkat(fs->mark_fd, name, S_ISDIR(node->mode) ? AT_REMOVEDIR : 0); /* what stays is emptied at the next start */
+	node->flags &= ~(unsigned)N_MARKER;
+}
+
+int marker_make(Cowfs *fs, CowNode *node, char name[40])
+{
+	struct stat st;
+
+	marker_name(node, name);
+	if (node->flags & N_MARKER)
+		return 0;
+	if (fs->mark_fd < 0)
+		return -EROFS;
+	if (node->flags & N_DEAD)
+		return -ENOENT;
+	int rc = S_ISDIR(node->mode) ? mkdirat(fs->mark_fd, name, 0700) : S_ISLNK(node->mode) ? symlinkat(node->target, fs->mark_fd, name) : 0;
+	if (rc < 0 && errno != EEXIST)
+		return bv_neg_errno();
+	if (fstatat(fs->mark_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return bv_neg_errno();
+	node->flags |= N_MARKER;
+	ident_set(fs, &node->own_id, node, st.st_dev, st.st_ino);
+	return 0;
+}

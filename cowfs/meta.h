@@ -1,0 +1,45 @@
+/* cowfs/meta.h - the log of the index: an SQLite database (WAL). Only meta*.c includes sqlite3.h.
+ *
+ * One writer: a flock on the database file for the life of the CowMeta. A batch (CowBatch) is a flat list of row changes that was collected
+ * under fs->lock and holds a consistent prefix of what the guests did; meta_write puts it into one transaction. */
+#ifndef COWFS_META_H
+#define COWFS_META_H
+
+#include "internal.h"
+
+typedef enum CowRowKind { ROW_INODE = 1, ROW_INODE_GONE, ROW_DENTRY, ROW_DENTRY_GONE, ROW_XATTR, ROW_XATTRS_GONE } CowRowKind;
+
+typedef struct CowRow { /* followed by its strings, each NUL-terminated, or `size` bytes */
+	uint32_t kind, total; /* total: with what follows, a multiple of 8 */
+	uint64_t id, dir;     /* inode; for dentries dir is the directory */
+	uint32_t flags, have;
+	uint32_t mode, uid, gid;
+	int32_t nlink;
+	uint64_t rdev, vdev, vino, blob;
+	struct timespec atime, mtime, ctime, btime;
+	CowIdentity base;
+	uint32_t name_len, target_len; /* name: origin, dentry or xattr name; UINT32_MAX: NULL */
+} CowRow;
+
+typedef struct CowBatch {
+	char *data;
+	size_t len, room;
+	size_t rows;
+	uint64_t next_id;
+} CowBatch;
+
+/* Adds a row; name and target may be NULL. -ENOMEM. */
+int batch_add(CowBatch *batch, CowRow *row, const char *name, size_t name_len, const char *target, size_t target_len) MUST_CHECK;
+void batch_reset(CowBatch *batch);
+
+int meta_open(const CowfsConfig *config, CowMeta **out, char **err) MUST_CHECK;
+/* Fills the (empty) index; removes unreferenced blobs after an unclean end. */
+int meta_load(CowMeta *meta, Cowfs *fs, char **err) MUST_CHECK;
+/* One transaction; durable: on the disk when it returns. */
+int meta_write(CowMeta *meta, const CowBatch *batch, bool durable) MUST_CHECK;
+/* NULL is allowed. clean: everything was written. */
+void meta_close(CowMeta *meta, bool clean);
+/* PRAGMA integrity_check, and rows that lead nowhere. On a connection of its own: the writer goes on. */
+int meta_check(CowMeta *meta, char **err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,28 @@
+/* cowfs/meta_db.h - what the meta*.c files share. */
+#ifndef COWFS_META_DB_H
+#define COWFS_META_DB_H
+
+#include "meta.h"
+
+#include <sqlite3.h>
+
+#define META_VERSION 1
+#define META_VALUES 29 /* the integer columns of an inode row */
+
+struct CowMeta {
+	sqlite3 *db;
+	int lock_fd;
+	bool readonly, fresh, unclean;
+	char *path;
+	sqlite3_stmt *stmts[ROW_XATTRS_GONE + 1];
+};
+
+int meta_errno(int sqlite_code);
+int meta_step(CowMeta *meta, sqlite3_stmt *stmt);
+int meta_exec(CowMeta *meta, const char *text) MUST_CHECK;
+/* PRAGMA integrity_check: -EUCLEAN with a message. */
+int meta_integrity(CowMeta *meta, char **err) MUST_CHECK;
+int meta_number(CowMeta *meta, const char *text, int64_t *out) MUST_CHECK;
+void row_to_values(const CowRow *row, int64_t v[META_VALUES]);
+
+#endif

@@ -1,0 +1,343 @@
+/* cowfs/meta_load.c - from the database to the index, trusting nothing: a row that cannot be true is named and refused (-EUCLEAN).
+ *
+ * All rows are read in one read transaction, so that a reader beside a running writer sees one commit. */
+#include "meta_db.h"
+
+typedef struct Loader {
+	CowMeta *meta;
+	Cowfs *fs;
+	char **err;
+	uint64_t max_id;
+} Loader;
+
+static int damaged(Loader *l, const char *what, uint64_t id)
+{
+	return bv_fail(l->err, -EUCLEAN, "the database %s is damaged: %s (%llu)", l->meta->path, what, (unsigned long long)id);
+}
+
+static int each_row(Loader *l, const char *text, int (*visit)(Loader *l, sqlite3_stmt *stmt))
+{
+	sqlite3_stmt *stmt = NULL;
+	int rc = sqlite3_prepare_v2(l->meta->db, text, -1, &stmt, NULL), bad = 0;
+
+	while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+		rc = meta_step(l->meta, stmt);
+		if (rc == SQLITE_ROW && (bad = visit(l, stmt)) < 0)
+			break;
+	}
+	if (!bad && rc != SQLITE_DONE)
+		bad = bv_fail(l->err, meta_errno(rc) == -ENOMEM ? -ENOMEM : -EUCLEAN, "the database %s is damaged: %s", l->meta->path, sqlite3_errmsg(l->meta->db));
+	sqlite3_finalize(stmt);
+	return bad;
+}
+
+static int take_text(sqlite3_stmt *stmt, int column, size_t max, char **out)
+{
+	const void *data = sqlite3_column_blob(stmt, column);
+	int len = sqlite3_column_bytes(stmt, column);
+
+	if (sqlite3_column_type(stmt, column) == SQLITE_NULL)
+		return 0;
+	if (len <= 0 || (size_t)len > max || memchr(data, 0, (size_t)len))
+		return -EUCLEAN;
+	*out = strndup(data, (size_t)len);
+	return *out ? 0 : -ENOMEM;
+}
+
+static struct timespec time_at(const int64_t *v)
+{
+	return (struct timespec){.tv_sec = v[0], .tv_nsec = v[1] >= 0 && v[1] < 1000000000 ? v[1] : 0};
+}
+
+static int take_base(CowNode *node, const int64_t *v)
+{
+	if (!v[0])
+		return 0;
+	node->base = malloc(sizeof *node->base);
+	if (!node->base)
+		return -ENOMEM;
+	*node->base = (CowIdentity){.known = true, .dev = (uint64_t)v[1], .ino = (uint64_t)v[2], .size = (uint64_t)v[3], .mtime = time_at(v + 4),
+				    .ctime = time_at(v + 6), .mode = (uint32_t)v[8], .uid = (uint32_t)v[9], .gid = (uint32_t)v[10]};
+	return 0;
+}
+
+static void take_values(CowNode *node, const int64_t v[META_VALUES])
+{
+	node->flags = ((uint32_t)v[0] & N_PRIVATE) | N_STORED;
+	node->have = (uint32_t)v[1] & OV_ALL;
+	node->uid = (uid_t)v[3];
+	node->gid = (gid_t)v[4];
+	node->nlink = (int32_t)v[5];
+	node->rdev = (dev_t)v[6];
+	node->vdev = (dev_t)v[7];
+	node->vino = (ino_t)v[8];
+	node->blob = (BlobId)v[9];
+	node->atime = time_at(v + 10);
+	node->mtime = time_at(v + 12);
+	node->ctime = time_at(v + 14);
+	node->btime = time_at(v + 16);
+}
+
+static int check_node(Loader *l, const CowNode *node)
+{
+	if (!node->id || !S_ISDIR(node->mode) == (node->id == COW_ROOT_ID) || node_find(l->fs, node->id))
+		return damaged(l, "bad record number", node->id);
+	if (S_ISLNK(node->mode) ? !node->target : node->target != NULL)
+		return damaged(l, "record without the target of its symlink, or with one and no symlink", node->id);
+	if (node->origin && (node->origin[0] != '/' || node->blob))
+		return damaged(l, "record with a bad origin", node->id);
+	if (S_ISREG(node->mode) && !node->blob && !node->origin)
+		return damaged(l, "file without content", node->id);
+	if (node->blob && !S_ISREG(node->mode) && !S_ISFIFO(node->mode))
+		return damaged(l, "content of what is no file", node->id);
+	return 0;
+}
+
+static int load_inode(Loader *l, sqlite3_stmt *stmt)
+{
+	CLEAN_FREE char *origin = NULL;
+	int64_t v[META_VALUES];
+	uint64_t id = (uint64_t)sqlite3_column_int64(stmt, 0);
+
+	for (int i = 0; i < META_VALUES; i++)
+		v[i] = sqlite3_column_int64(stmt, 3 + i);
+	CowNode *node = node_new(l->fs, id, (mode_t)v[2]);
+	if (!node)
+		return -ENOMEM;
+	take_values(node, v);
+	int rc = take_text(stmt, 1, PATH_MAX - 1, &origin);
+	if (rc == 0)
+		rc = take_text(stmt, 2, PATH_MAX - 1, &node->target);
+	if (rc == -EUCLEAN)
+		rc = damaged(l, "record with a bad path", id);
+	if (rc == 0)
+		rc = take_base(node, v + 18);
+	if (rc == 0 && origin)
+		rc = node_set_origin(l->fs, node, origin);
+	if (rc == 0)
+		rc = check_node(l, node);
+	if (rc < 0) {
+		(void)node_set_origin(l->fs, node, NULL); /* dropping cannot fail */
+		node_put(node);
+		return rc;
+	}
+	l->max_id = MAX(l->max_id, MAX(id, node->blob));
+	node_insert(l->fs, node);
+	return 0;
+}
+
+static int load_dentry(Loader *l, sqlite3_stmt *stmt)
+{
+	uint64_t dir_id = (uint64_t)sqlite3_column_int64(stmt, 0), id = (uint64_t)sqlite3_column_int64(stmt, 2);
+	const char *name = sqlite3_column_blob(stmt, 1);
+	int len = sqlite3_column_bytes(stmt, 1);
+	CowNode *dir = node_find(l->fs, dir_id), *node = id ? node_find(l->fs, id) : NULL;
+
+	if (!dir || !S_ISDIR(dir->mode))
+		return damaged(l, "name in a directory that is not there", dir_id);
+	if (id && (!node || node->id == COW_ROOT_ID))
+		return damaged(l, "name of a record that is not there", id);
+	if (len < 1 || len > NAME_MAX || memchr(name, '/', (size_t)len) || memchr(name, 0, (size_t)len) || (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.'))))
+		return damaged(l, "bad name in directory", dir_id);
+	if (node && S_ISDIR(node->mode) && node->names)
+		return damaged(l, "directory with two names", id);
+	int rc = dentry_set(l->fs, dir, name, (size_t)len, node, (unsigned)sqlite3_column_int(stmt, 3) & (D_OVER | D_HIDE));
+	if (rc == 0) {
+		CowDentry *d = dentry_find(l->fs, dir, name, (size_t)len);
+		d->flags = (uint8_t)((d->flags & ~D_DIRTY) | D_STORED);
+		l->fs->dirty_dentries = NULL;
+		l->fs->dirty_dentries_end = &l->fs->dirty_dentries;
+	}
+	return rc;
+}
+
+static int load_xattr(Loader *l, sqlite3_stmt *stmt)
+{
+	uint64_t id = (uint64_t)sqlite3_column_int64(stmt, 0);
+	CowNode *node = node_find(l->fs, id);
+	CLEAN_FREE char *name = NULL;
+	int rc = take_text(stmt, 1, 255, &name);
+
+	if (rc == -ENOMEM)
+		return rc;
+	if (!node || rc < 0 || !name)
+		return damaged(l, "bad extended attribute of record", id);
+	bool deleted = sqlite3_column_type(stmt, 2) == SQLITE_NULL;
+	return xattr_set_row(node, name, sqlite3_column_blob(stmt, 2), (size_t)sqlite3_column_bytes(stmt, 2), deleted);
+}
+
+/* ---- after the rows ---- */
+
+/* A device number may differ after a reboot or on another kernel: ask the host once per device. */
+static int refresh_devices(Loader *l)
+{
+	dev_t was[16], now[16];
+	size_t known = 0;
+
+	HMAP_FOREACH_SAFE (&l->fs->nodes, h, tmp) {
+		CowNode *node = CONTAINER_OF(h, CowNode, by_id);
+		struct statx st;
+		size_t i = 0;
+		while (i < known && was[i] != node->vdev)
+			i++;
+		if (i < known || known == ARRAY_LEN(was) || !node->origin || !S_ISDIR(node->mode))
+			continue;
+		if (lower_statx(l->fs, NULL, node->origin, &st) < 0 || st.stx_ino != node->vino)
+			continue;
+		was[known] = node->vdev;
+		now[known++] = statx_dev(&st);
+	}
+	HMAP_FOREACH_SAFE (&l->fs->nodes, h2, tmp2) {
+		CowNode *node = CONTAINER_OF(h2, CowNode, by_id);
+		for (size_t i = 0; i < known; i++)
+			if (node->vdev == was[i]) {
+				node->vdev = now[i];
+				break;
+			}
+	}
+	return 0;
+}
+
+static int identify(Loader *l)
+{
+	HMAP_FOREACH_SAFE (&l->fs->nodes, h, tmp) {
+		CowNode *node = CONTAINER_OF(h, CowNode, by_id);
+		struct statx st;
+		if (node->base && node->base->known)
+			ident_set(l->fs, &node->lower_id, node, node->vdev, node->vino);
+		if (!node->blob)
+			continue;
+		int rc = blob_statx(l->fs->blobs, node->blob, STATX_INO, &st);
+		if (rc == -ENOENT)
+			return bv_fail(l->err, -EUCLEAN, "the sandbox of %s is damaged: the content (blob %llu) of record %llu is missing", l->meta->path,
+				       (unsigned long long)node->blob, (unsigned long long)node->id);
+		if (rc < 0)
+			return bv_fail(l->err, rc, "cannot read the blob store: %s", strerror(-rc));
+		ident_set(l->fs, &node->own_id, node, statx_dev(&st), st.stx_ino);
+	}
+	return 0;
+}
+
+/* I1, I2: all names lead to the root. */
+static int check_tree(Loader *l)
+{
+	size_t limit = l->fs->nodes.count + 1;
+
+	HMAP_FOREACH_SAFE (&l->fs->nodes, h, tmp) {
+		CowNode *node = CONTAINER_OF(h, CowNode, by_id), *up = node;
+		size_t steps = 0;
+		if (!S_ISDIR(node->mode))
+			continue;
+		while (up->names && steps++ < limit)
+			up = up->names->dir;
+		if (up->id != COW_ROOT_ID)
+			return damaged(l, "directory that does not hang on the root", node->id);
+	}
+	return 0;
+}
+
+typedef struct BlobSet {
+	uint64_t *ids;
+	size_t count, room;
+	const Cowfs *fs;
+	uint64_t max;
+} BlobSet;
+
+static int note_blob(void *ctx, BlobId id)
+{
+	BlobSet *set = ctx;
+
+	set->max = MAX(set->max, id);
+	if (set->count == set->room) {
+		size_t room = MAX(256, set->room * 2);
+		uint64_t *more = realloc(set->ids, room * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		set->ids = more;
+		set->room = room;
+	}
+	set->ids[set->count++] = id;
+	return 0;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+	return x < y ? -1 : x > y;
+}
+
+static int drop_unreferenced(Loader *l)
+{
+	BlobSet all = {0};
+	uint64_t *used = calloc(l->fs->nodes.count + 1, sizeof *used);
+	size_t n = 0;
+	int rc = used ? blob_iterate(l->fs->blobs, note_blob, &all) : -ENOMEM;
+
+	HMAP_FOREACH_SAFE (&l->fs->nodes, h, tmp) {
+		const CowNode *node = CONTAINER_OF(h, CowNode, by_id);
+		if (rc == 0 && node->blob)
+			used[n++] = node->blob;
+	}
+	if (rc == 0)
+		qsort(used, n, sizeof *used, compare_ids);
+	for (size_t i = 0; i < all.count && rc == 0; i++)
+		if (!bsearch(&all.ids[i], used, n, sizeof *used, compare_ids))
+			rc = blob_remove(l->fs->blobs, all.ids[i]);
+	l->max_id = MAX(l->max_id, all.max);
+	free(used);
+	free(all.ids);
+	return rc;
+}
+
+int meta_load(CowMeta *meta, Cowfs *fs, char **err)
+{
+	Loader l = {.meta = meta, .fs = fs, .err = err};
+	int64_t next = 0;
+
+	if (meta->fresh)
+		return 0;
+	int rc = meta_exec(meta, meta->readonly ? "BEGIN" : "PRAGMA synchronous=OFF; UPDATE state SET value=0 WHERE key='clean'; BEGIN");
+	if (rc < 0)
+		return bv_fail(err, rc, "cannot read the database %s: %s", meta->path, sqlite3_errmsg(meta->db));
+	rc = each_row(&l, "SELECT * FROM inode", load_inode);
+	if (rc == 0)
+		rc = each_row(&l, "SELECT dir, name, inode, flags FROM dentry", load_dentry);
+	if (rc == 0)
+		rc = each_row(&l, "SELECT inode, name, value FROM xattr", load_xattr);
+	if (rc == 0)
+		rc = meta_number(meta, "SELECT value FROM state WHERE key='next_id'", &next);
+	if (meta_exec(meta, "COMMIT") < 0 && rc == 0)
+		rc = -EIO;
+	if (rc == 0)
+		rc = check_tree(&l);
+	if (rc == 0)
+		rc = refresh_devices(&l);
+	if (rc == 0)
+		rc = identify(&l);
+	if (rc == 0 && meta->unclean)
+		rc = drop_unreferenced(&l);
+	atomic_store(&fs->next_id, MAX((uint64_t)next, l.max_id + 1));
+	return rc;
+}
+
+/* ---- check ---- */
+
+int meta_check(CowMeta *meta, char **err)
+{
+	CowMeta own = {.path = meta->path, .readonly = true};
+	int64_t lost = 0;
+	int rc = meta_errno(sqlite3_open_v2(meta->path, &own.db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL));
+
+	if (rc == 0)
+		rc = meta_integrity(&own, err);
+	else
+		bv_fail(err, rc, "cannot open the database %s to check it", meta->path);
+	if (rc == 0)
+		rc = meta_number(&own, "SELECT (SELECT count(*) FROM dentry WHERE inode IS NOT NULL AND inode NOT IN (SELECT id FROM inode))"
+				       " + (SELECT count(*) FROM dentry WHERE dir NOT IN (SELECT id FROM inode))"
+				       " + (SELECT count(*) FROM xattr WHERE inode NOT IN (SELECT id FROM inode))", &lost);
+	if (rc == 0 && lost)
+		rc = bv_fail(err, -EUCLEAN, "the database %s is damaged: %lld rows lead nowhere", meta->path, (long long)lost);
+	sqlite3_close(own.db);
+	return rc;
+}

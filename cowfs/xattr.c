@@ -1,0 +1,302 @@
+/* cowfs/xattr.c - extended attributes: rows over what the host's object has. user.* of host files shows through; trusted.* and security.* of the
+ * host do not (they mean something to the host's kernel only), the sandbox's own exist as rows for uid 0. ACLs are refused. */
+#include "grant.h"
+#include "internal.h"
+
+#include <sys/xattr.h>
+
+const CowXattr *xattr_find(const CowNode *node, const char *name)
+{
+	const CowXattr *x = node->xattrs;
+
+	while (x && strcmp(x->name, name) != 0)
+		x = x->next;
+	return x;
+}
+
+int xattr_set_row(CowNode *node, const char *name, const void *value, size_t size, bool deleted)
+{
+	size_t nlen = strlen(name);
+	CowXattr *x = calloc(1, sizeof *x + nlen + 1 + size);
+
+	if (!x)
+		return -ENOMEM;
+	x->size = (uint32_t)size;
+	x->deleted = deleted;
+	x->nlen = (uint8_t)nlen;
+	memcpy(x->name, name, nlen);
+	if (size)
+		memcpy(x->name + nlen + 1, value, size);
+	for (CowXattr **link = &node->xattrs; *link; link = &(*link)->next)
+		if (strcmp((*link)->name, name) == 0) {
+			CowXattr *old = *link;
+			*link = old->next;
+			free(old);
+			break;
+		}
+	x->next = node->xattrs;
+	node->xattrs = x;
+	return 0;
+}
+
+void xattrs_free(CowNode *node)
+{
+	while (node->xattrs) {
+		CowXattr *next = node->xattrs->next;
+		free(node->xattrs);
+		node->xattrs = next;
+	}
+}
+
+/* ---- names ---- */
+
+/* 0: allowed and stored as a row; else what Linux answers. */
+static int name_check(const CowReq *req, const char *name, mode_t mode, bool reading)
+{
+	size_t len = strlen(name);
+
+	if (len == 0 || len > 255)
+		return -ERANGE;
+	if (strncmp(name, "user.", 5) == 0) {
+		if (!S_ISREG(mode) && !S_ISDIR(mode))
+			return reading ? -ENODATA : -EPERM;
+		return name[5] ? 0 : -EINVAL;
+	}
+	if (strncmp(name, "trusted.", 8) == 0)
+		return req->cred->uid == 0 ? 0 : reading ? -ENODATA : -EPERM;
+	if (strncmp(name, "security.", 9) == 0)
+		return req->cred->uid == 0 || reading ? 0 : -EPERM;
+	return -EOPNOTSUPP; /* system.posix_acl_* and unknown name spaces */
+}
+
+static bool shows_through(const char *name)
+{
+	return strncmp(name, "user.", 5) == 0;
+}
+
+/* A path of the host whose attributes show through: the origin, or the host object itself. NULL: none. */
+static const char *host_of(const CowWalk *w, char buf[PATH_MAX])
+{
+	if (w->cur.kind == COW_NODE && !w->cur.node->origin)
+		return NULL;
+	return walk_host_path(w, &w->cur, buf);
+}
+
+/* ---- reading ---- */
+
+static ssize_t cut(const void *data, size_t len, void *out, size_t size)
+{
+	if (size == 0)
+		return (ssize_t)len;
+	if (len > size)
+		return -ERANGE;
+	if (len)
+		memcpy(out, data, len);
+	return (ssize_t)len;
+}
+
+static ssize_t get_locked(CowWalk *w, const char *name, void *value, size_t size)
+{
+	char buf[PATH_MAX];
+	int rc = w->cur.kind == COW_FOREIGN ? -EOPNOTSUPP : name_check(w->req, name, walk_type(w), true);
+
+	if (rc < 0)
+		return rc;
+	if (w->cur.kind == COW_NODE && !w->cur.grant) {
+		rc = node_allows(w->req, w->cur.node, R_OK);
+		const CowXattr *x = xattr_find(w->cur.node, name);
+		if (rc == 0 && x)
+			return x->deleted ? -ENODATA : cut(xattr_value(x), x->size, value, size);
+	}
+	const char *host = host_of(w, buf);
+	if (rc < 0 || !host || !shows_through(name))
+		return rc < 0 ? rc : -ENODATA;
+	ssize_t n = lgetxattr(host, name, value, size);
+	return n < 0 ? (errno == EOPNOTSUPP ? -ENODATA : bv_neg_errno()) : n;
+}
+
+ssize_t cowfs_getxattr(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, const char *name, void *value, size_t size)
+{
+	CowWalk w;
+
+	walk_init(&w, fs, req, flags, 0);
+	fs_rdlock(fs);
+	ssize_t rc = walk_run(&w, at, path);
+	if (rc == 0)
+		rc = get_locked(&w, name, value, size);
+	fs_unlock(fs);
+	walk_end(&w);
+	return rc;
+}
+
+typedef struct NameList {
+	char *out;
+	size_t size, len;
+} NameList;
+
+static int add_name(NameList *list, const char *name)
+{
+	size_t n = strlen(name) + 1;
+
+	if (list->size) {
+		if (list->len + n > list->size)
+			return -ERANGE;
+		memcpy(list->out + list->len, name, n);
+	}
+	list->len += n;
+	return 0;
+}
+
+static int list_host_names(const CowWalk *w, const char *host, NameList *list)
+{
+	CLEAN_FREE char *names = malloc(65536);
+	int rc = 0;
+
+	if (!names)
+		return -ENOMEM;
+	ssize_t n = llistxattr(host, names, 65536);
+	for (ssize_t at = 0; at < n && rc == 0; at += (ssize_t)strlen(names + at) + 1)
+		if (shows_through(names + at) && !(w->cur.kind == COW_NODE && xattr_find(w->cur.node, names + at)))
+			rc = add_name(list, names + at);
+	return rc;
+}
+
+ssize_t cowfs_listxattr(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, char *out, size_t size)
+{
+	NameList list = {out, size, 0};
+	char buf[PATH_MAX];
+	CowWalk w;
+
+	walk_init(&w, fs, req, flags, 0);
+	fs_rdlock(fs);
+	int rc = walk_run(&w, at, path);
+	bool foreign = rc == 0 && w.cur.kind == COW_FOREIGN;
+	for (const CowXattr *x = rc == 0 && w.cur.kind == COW_NODE ? w.cur.node->xattrs : NULL; x && rc == 0; x = x->next)
+		if (!x->deleted && (req->cred->uid == 0 || strncmp(x->name, "trusted.", 8) != 0))
+			rc = add_name(&list, x->name);
+	const char *host = rc == 0 && !foreign ? host_of(&w, buf) : NULL;
+	if (host)
+		rc = list_host_names(&w, host, &list);
+	fs_unlock(fs);
+	walk_end(&w);
+	return rc < 0 ? rc : (ssize_t)list.len;
+}
+
+/* The host's attributes become rows: the host's object is no longer asked after a copy-up. */
+int xattr_import(CowNode *node, const char *host)
+{
+	char names[4096], value[4096];
+	ssize_t n = llistxattr(host, names, sizeof names);
+	int rc = 0;
+
+	for (ssize_t at = 0; at < n && rc == 0; at += (ssize_t)strlen(names + at) + 1) {
+		if (!shows_through(names + at) || xattr_find(node, names + at))
+			continue;
+		ssize_t len = lgetxattr(host, names + at, value, sizeof value);
+		if (len < 0)
+			return errno == ENODATA ? 0 : bv_neg_errno();
+		rc = xattr_set_row(node, names + at, value, (size_t)len, false);
+		node->flags |= N_XATTR;
+	}
+	return rc;
+}
+
+/* ---- changing ---- */
+
+static int may_change(CowWalk *w, const char *name)
+{
+	struct statx st;
+	int rc = name_check(w->req, name, walk_type(w), false);
+
+	if (rc == 0)
+		rc = walk_stat(w, &st);
+	if (rc < 0)
+		return rc;
+	if (!shows_through(name))
+		return 0;
+	if (S_ISDIR(st.stx_mode) && (st.stx_mode & S_ISVTX) && !cred_owns(w->req->cred, st.stx_uid))
+		return -EPERM;
+	return cred_allows(w->req->cred, st.stx_mode, st.stx_uid, st.stx_gid, W_OK);
+}
+
+typedef struct XattrChange {
+	const char *name;
+	const void *value; /* NULL: remove */
+	size_t size;
+	int xflags;
+} XattrChange;
+
+static int change_on_host(CowWalk *w, const XattrChange *c)
+{
+	CLEAN_FD int fd = -1;
+	char path[64];
+
+	if (!shows_through(c->name))
+		return -EPERM;
+	int rc = grant_proc_path(w, &fd, path);
+	if (rc < 0)
+		return rc;
+	rc = c->value ? setxattr(path, c->name, c->value, c->size, c->xflags) : removexattr(path, c->name);
+	return rc < 0 ? bv_neg_errno() : 0;
+}
+
+static int change_locked(CowWalk *w, const XattrChange *c)
+{
+	CowNode *node;
+
+	if (w->cur.kind == COW_FOREIGN)
+		return -EPERM;
+	int place = change_place(w->fs, &w->cur);
+	int rc = place < 0 ? place : may_change(w, c->name);
+	if (rc < 0)
+		return rc;
+	if (place == 1)
+		return change_on_host(w, c);
+	ssize_t old = get_locked(w, c->name, NULL, 0);
+	if (old < 0 && old != -ENODATA && old != -EACCES)
+		return (int)old;
+	if (old == -ENODATA && (!c->value || (c->xflags & XATTR_REPLACE)))
+		return -ENODATA;
+	if (old >= 0 && c->value && (c->xflags & XATTR_CREATE))
+		return -EEXIST;
+	rc = walk_cur_node(w, &node);
+	if (rc == 0)
+		rc = xattr_set_row(node, c->name, c->value, c->value ? c->size : 0, !c->value);
+	if (rc < 0)
+		return rc;
+	node->flags |= N_XATTR;
+	node_changed(w->fs, node);
+	return 0;
+}
+
+static int change_xattr(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, const XattrChange *c)
+{
+	CowWalk w;
+
+	walk_init(&w, fs, req, flags | W_WRITE, 0);
+	fs_wrlock(fs);
+	int rc = walk_run(&w, at, path);
+	if (rc == 0)
+		rc = change_locked(&w, c);
+	fs_unlock(fs);
+	walk_end(&w);
+	return rc;
+}
+
+int cowfs_setxattr(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, const char *name, const void *value, size_t size, int xflags)
+{
+	const XattrChange c = {name, size ? value : "", size, xflags};
+
+	if (xflags & ~(XATTR_CREATE | XATTR_REPLACE))
+		return -EINVAL;
+	if (size > XATTR_SIZE_MAX)
+		return -E2BIG;
+	return change_xattr(fs, req, at, path, flags, &c);
+}
+
+int cowfs_removexattr(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, const char *name)
+{
+	const XattrChange c = {name, NULL, 0, 0};
+
+	return change_xattr(fs, req, at, path, flags, &c);
+}

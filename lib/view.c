@@ -1,0 +1,293 @@
+/* lib/view.c - see view.h; and the parts of the public interface that only look: diff, open_file, readlink. */
+#include "lib/view.h"
+#include "lib/conn.h"
+#include "lib/store.h"
+
+#include <fcntl.h>
+
+static int commit_running(BvSandbox *sb, BvError **err)
+{
+	struct Conn *conn = NULL;
+	cJSON *req;
+	int r = sandbox_connect(sb, false, &conn, NULL);
+
+	if (r == -ESRCH)
+		return 0;
+	if (r < 0)
+		return lib_fail(err, r, "cannot reach the supervisor of '%s': %s", sb->config.name, strerror(-r));
+	req = conn_request("commit");
+	if (req && !cJSON_AddBoolToObject(req, "durable", false))
+		r = -ENOMEM;
+	r = conn_call(conn, req, NULL, 0, NULL, err);
+	conn_put(conn);
+	return r == -ECONNRESET ? 0 : r; /* it has just ended, and committed before */
+}
+
+static void close_cowfs(Cowfs *fs)
+{
+	if (cowfs_close(fs) < 0)
+		return; /* nothing was written, so nothing can be lost */
+}
+
+static int add_pins(BvSandbox *sb, Cowfs *fs)
+{
+	CLEAN_STRV Strv hide = NULL;
+	int r = hide_list(sb->store, &sb->config, &hide);
+
+	for (size_t i = 0; r == 0 && hide && hide[i]; i++)
+		r = cowfs_pin_hide(fs, hide[i]);
+	for (size_t i = 0; r == 0 && sb->config.rw && sb->config.rw[i]; i++) {
+		r = cowfs_pin_grant(fs, sb->config.rw[i], true);
+		if (r == -ENOENT || r == -ENOTDIR)
+			r = 0; /* removed from the host since */
+	}
+	return r;
+}
+
+static int open_blobs(BvSandbox *sb, BlobStore **out, BvError **err)
+{
+	const BlobOps *ops = blob_ops_find(backend_is_memory(sb->config.backend) ? "tmpfs" : "dir");
+	CLEAN_FREE char *path = bv_asprintf("%s/blobs", sandbox_data_dir(sb));
+	char *why = NULL;
+	int r;
+
+	if (!ops || !path)
+		return lib_fail(err, ops ? -ENOMEM : -EINVAL, "cannot use the backend '%s'", sb->config.backend);
+	r = ops->open(path, BLOB_OPEN_READONLY, out, &why);
+	return r < 0 ? lib_fail_text(err, r, why, path) : 0;
+}
+
+static int open_cowfs(BvSandbox *sb, const char *db, Cowfs **out, BvError **err)
+{
+	CowfsConfig config = {.db_path = db, .flags = COWFS_READONLY, .durable = !backend_is_memory(sb->config.backend)};
+	Cowfs *fs = NULL;
+	char *why = NULL;
+	int r = open_blobs(sb, &config.blobs, err);
+
+	if (r < 0)
+		return r;
+	r = cowfs_open(&config, &fs, &why);
+	if (r < 0)
+		return lib_fail_text(err, r, why, db);
+	r = add_pins(sb, fs);
+	if (r < 0) {
+		close_cowfs(fs);
+		return lib_fail(err, r, "cannot lay the hidden paths over the view: %s", strerror(-r));
+	}
+	*out = fs;
+	return 0;
+}
+
+static int open_now(BvSandbox *sb, Cowfs **out, BvError **err)
+{
+	CLEAN_FREE char *db = bv_asprintf("%s/meta.db", sandbox_data_dir(sb));
+	const char *data = sb->config.data_dir;
+
+	if (!db)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	if (data && access(data, F_OK) < 0)
+		return lib_fail(err, -ENOENT, "sandbox '%s': its data directory %s is gone%s", sb->config.name, data,
+				backend_is_memory(sb->config.backend) ? " (it was in memory; a reboot empties that)" : "");
+	*out = NULL;
+	return access(db, F_OK) == 0 ? open_cowfs(sb, db, out, err) : 0;
+}
+
+int view_get(BvSandbox *sb, Cowfs **out, BvError **err)
+{
+	int r = commit_running(sb, err);
+
+	if (r < 0)
+		return r;
+	pthread_mutex_lock(&sb->view_mu);
+	if (sb->view_users == 0)
+		r = open_now(sb, &sb->view, err);
+	if (r == 0) {
+		sb->view_users++;
+		*out = sb->view;
+	}
+	pthread_mutex_unlock(&sb->view_mu);
+	return r;
+}
+
+void view_put(BvSandbox *sb)
+{
+	pthread_mutex_lock(&sb->view_mu);
+	if (--sb->view_users == 0)
+		close_cowfs(TAKE_PTR(sb->view));
+	pthread_mutex_unlock(&sb->view_mu);
+}
+
+void view_request_init(ViewRequest *request)
+{
+	*request = (ViewRequest){.cred = {.uid = geteuid(), .gid = getegid()}, .req = {.may_block = true}};
+	request->req.cred = &request->cred;
+}
+
+bool view_is_synthetic(const char *path)
+{
+	return path_is_below(path, "/proc") || path_is_below(path, "/dev") || path_is_below(path, "/sys");
+}
+
+/* ---- diff ---- */
+
+BvChangeKind change_public_kind(CowChangeKind kind)
+{
+	switch (kind) {
+	case COW_ADDED: return BV_ADDED;
+	case COW_DELETED: return BV_DELETED;
+	case COW_TYPE_CHANGED: return BV_TYPE_CHANGED;
+	case COW_RENAMED: return BV_RENAMED;
+	case COW_MODIFIED: break;
+	}
+	return BV_MODIFIED;
+}
+
+void changes_release(ChangeList *list)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		free(list->items[i].path);
+		free(list->items[i].old_path);
+		free(list->items[i].link_to);
+	}
+	free(list->items);
+	memset(list, 0, sizeof(*list));
+}
+
+typedef struct Collect {
+	ChangeList *list;
+	const char *const *paths;
+} Collect;
+
+static int collect_change(void *ctx, const CowChange *c)
+{
+	const Collect *collect = ctx;
+	ChangeList *l = collect->list;
+	Change *item;
+
+	if (view_is_synthetic(c->path))
+		return 0;
+	if (!path_is_selected(c->path, collect->paths) && !(c->kind == COW_RENAMED && path_is_selected(c->old_path, collect->paths)))
+		return 0;
+	if (l->count == l->room) {
+		size_t room = l->room ? l->room * 2 : 64;
+		Change *bigger = realloc(l->items, room * sizeof(*bigger));
+		if (!bigger)
+			return -ENOMEM;
+		l->items = bigger;
+		l->room = room;
+	}
+	item = &l->items[l->count++];
+	*item = (Change){.kind = c->kind, .diff = c->diff, .now = c->now, .base = c->base, .path = strdup(c->path)};
+	if (c->kind == COW_RENAMED)
+		item->old_path = strdup(c->old_path);
+	if (c->link_to)
+		item->link_to = strdup(c->link_to);
+	return item->path && (!c->link_to || item->link_to) && (c->kind != COW_RENAMED || item->old_path) ? 0 : -ENOMEM;
+}
+
+int changes_collect(Cowfs *fs, bool raw, const char *const *paths, ChangeList *out)
+{
+	ChangeList list = {0};
+	Collect collect = {&list, paths};
+	int r = fs ? cowfs_changes(fs, raw, collect_change, &collect) : 0;
+
+	if (r < 0) {
+		changes_release(&list);
+		return r;
+	}
+	*out = list;
+	return 0;
+}
+
+static BvChange public_change(const Change *c)
+{
+	bool gone = c->kind == COW_DELETED;
+
+	_Static_assert(BV_DIFF_CONTENT == (int)COW_DIFF_CONTENT && BV_DIFF_MODE == (int)COW_DIFF_MODE && BV_DIFF_OWNER == (int)COW_DIFF_OWNER &&
+			       BV_DIFF_TIMES == (int)COW_DIFF_TIMES && BV_DIFF_XATTR == (int)COW_DIFF_XATTR && BV_DIFF_TARGET == (int)COW_DIFF_TARGET,
+		       "the public bits are cowfs's");
+	return (BvChange){
+		.kind = change_public_kind(c->kind),
+		.diff = c->diff,
+		.path = c->path,
+		.old_path = c->old_path,
+		.link_to = c->link_to,
+		.mode = gone ? 0 : c->now.stx_mode,
+		.old_mode = c->base.known && c->kind != COW_ADDED ? c->base.mode : 0,
+		.uid = gone ? 0 : c->now.stx_uid,
+		.gid = gone ? 0 : c->now.stx_gid,
+		.bytes = gone ? 0 : c->now.stx_size,
+		.mtime_sec = gone ? 0 : c->now.stx_mtime.tv_sec,
+		.mtime_nsec = gone ? 0 : (long)c->now.stx_mtime.tv_nsec,
+	};
+}
+
+int bv_sandbox_diff(BvSandbox *sb, const BvDiffOptions *options, int (*visit)(void *, const BvChange *), void *ctx, BvError **err)
+{
+	BvDiffOptions o = BV_DIFF_OPTIONS_INIT;
+	ChangeList list = {0};
+	Cowfs *fs;
+	int r;
+
+	if (lib_take_options(&o, sizeof(o), options) < 0)
+		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
+	r = view_get(sb, &fs, err);
+	if (r < 0)
+		return r;
+	r = changes_collect(fs, o.flags & BV_DIFF_RAW, o.paths, &list);
+	if (r < 0)
+		(void)lib_fail(err, r, "cannot compare sandbox '%s' with the host: %s", sb->config.name, strerror(-r));
+	for (size_t i = 0; r == 0 && i < list.count; i++) {
+		BvChange change = public_change(&list.items[i]);
+		r = visit(ctx, &change);
+	}
+	changes_release(&list);
+	view_put(sb);
+	return r;
+}
+
+/* ---- one file ---- */
+
+/* The view for a question about one path; *err names the path. */
+static int view_for_path(BvSandbox *sb, const char *path, Cowfs **fs, BvError **err)
+{
+	int r;
+
+	if (path[0] != '/')
+		return lib_fail(err, -EINVAL, "%s: not an absolute path", path);
+	r = view_get(sb, fs, err);
+	if (r < 0 || *fs)
+		return r;
+	view_put(sb);
+	return lib_fail(err, -ENOENT, "no command has run in sandbox '%s' yet", sb->config.name);
+}
+
+int bv_sandbox_open_file(BvSandbox *sb, const char *path, int *fd, BvError **err)
+{
+	Cowfs *fs;
+	int r = view_for_path(sb, path, &fs, err);
+
+	if (r < 0)
+		return r;
+	r = cowfs_open_virtual(fs, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, fd);
+	view_put(sb);
+	return r < 0 ? lib_fail(err, r, "%s: %s", path, strerror(-r)) : 0;
+}
+
+ssize_t bv_sandbox_readlink(BvSandbox *sb, const char *path, char *buf, size_t size, BvError **err)
+{
+	ViewRequest request;
+	Cowfs *fs;
+	ssize_t n;
+	int r = size > 0 ? view_for_path(sb, path, &fs, err) : lib_fail(err, -EINVAL, "no room for the answer");
+
+	if (r < 0)
+		return r;
+	view_request_init(&request);
+	n = cowfs_readlink(fs, &request.req, NULL, path, COW_NOFOLLOW, buf, size - 1);
+	view_put(sb);
+	if (n < 0)
+		return lib_fail(err, (int)n, "%s: %s", path, strerror((int)-n));
+	buf[n] = '\0';
+	return n;
+}

@@ -1,0 +1,41 @@
+/* lib/view.h - looking at a sandbox from outside, running or not: its cowfs opened read-only in this process. */
+#ifndef LIB_VIEW_H
+#define LIB_VIEW_H
+
+#include <limits.h>
+
+#include "cowfs/cowfs.h"
+#include "lib/internal.h"
+
+/* Everything that a running supervisor has done so far is seen. All calls on one handle that overlap share one view, so what bv_sandbox_diff's
+ * visitor opens belongs to the difference that it was told of. *out is NULL if the sandbox never held anything. view_put gives it back. */
+int view_get(BvSandbox *sb, Cowfs **out, BvError **err) MUST_CHECK;
+void view_put(BvSandbox *sb);
+
+/* The differences, copied, so that no lock of cowfs is held while somebody looks at them. */
+typedef struct Change {
+	CowChangeKind kind;
+	unsigned diff;
+	char *path, *old_path, *link_to;
+	struct statx now;
+	CowIdentity base;
+} Change;
+typedef struct ChangeList {
+	Change *items;
+	size_t count, room;
+} ChangeList;
+/* Those that are selected (view_is_selected) and not synthetic. */
+int changes_collect(Cowfs *fs, bool raw, const char *const *paths, ChangeList *out) MUST_CHECK;
+void changes_release(ChangeList *list);
+BvChangeKind change_public_kind(CowChangeKind kind);
+
+/* Requests of the user who looks: the owner of the sandbox. */
+typedef struct ViewRequest {
+	CowCred cred;
+	CowReq req;
+} ViewRequest;
+void view_request_init(ViewRequest *request);
+/* /proc, /dev and /sys are of bvisor's own making: nothing there is a change. */
+bool view_is_synthetic(const char *path);
+
+#endif

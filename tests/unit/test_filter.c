@@ -1,0 +1,156 @@
+/* The filter that is written out by hand and the one that libseccomp builds from the same table give the same verdict. */
+#include "supervisor/filter.h"
+#include "supervisor/table.h"
+
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <sys/mman.h>
+
+/* Classic BPF as far as seccomp programs use it. */
+static uint32_t verdict(const struct sock_filter *prog, const struct seccomp_data *d)
+{
+	uint32_t acc = 0;
+
+	for (unsigned pc = 0;; pc++) {
+		const struct sock_filter *i = &prog[pc];
+		switch (i->code) {
+		case BPF_LD | BPF_W | BPF_ABS:
+			memcpy(&acc, (const char *)d + i->k, 4);
+			break;
+		case BPF_ALU | BPF_AND | BPF_K:
+			acc &= i->k;
+			break;
+		case BPF_JMP | BPF_JA:
+			pc += i->k;
+			break;
+		case BPF_JMP | BPF_JEQ | BPF_K:
+			pc += acc == i->k ? i->jt : i->jf;
+			break;
+		case BPF_JMP | BPF_JGT | BPF_K:
+			pc += acc > i->k ? i->jt : i->jf;
+			break;
+		case BPF_JMP | BPF_JGE | BPF_K:
+			pc += acc >= i->k ? i->jt : i->jf;
+			break;
+		case BPF_RET | BPF_K:
+			return i->k;
+		default:
+			fail_msg("instruction %#x", i->code);
+		}
+	}
+}
+
+static struct sock_filter *libseccomp_program(void)
+{
+	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_NOTIFY);
+
+	assert_non_null(ctx);
+	assert_int_equal(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)), 0);
+	for (size_t i = 0; i < syscall_count; i++) {
+		const Syscall *row = &syscall_table[i];
+		if (row->policy == POLICY_NATIVE)
+			assert_int_equal(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, row->nr, 0), 0);
+		if (row->policy != POLICY_EMULATE || !row->native)
+			continue;
+		for (unsigned v = 0; v < row->native->count; v++) {
+			int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, row->nr, 1,
+						 SCMP_CMP(row->native->arg, SCMP_CMP_MASKED_EQ, row->native->mask, row->native->values[v]));
+			assert_true(r == 0 || r == -EEXIST);
+		}
+	}
+	int fd = memfd_create("filter", MFD_CLOEXEC);
+	assert_int_equal(seccomp_export_bpf(ctx, fd), 0);
+	seccomp_release(ctx);
+	off_t size = lseek(fd, 0, SEEK_END);
+	struct sock_filter *prog = malloc((size_t)size);
+	assert_int_equal(pread(fd, prog, (size_t)size, 0), size);
+	close(fd);
+	return prog;
+}
+
+static void compare(const struct sock_filter *ours, const struct sock_filter *theirs, const struct seccomp_data *d)
+{
+	uint32_t a = verdict(ours, d), b = verdict(theirs, d);
+
+	if (a != b)
+		fail_msg("call %d arch %#x args %#llx %#llx: %#x, libseccomp %#x", d->nr, d->arch, (unsigned long long)d->args[0],
+			 (unsigned long long)d->args[1], a, b);
+}
+
+static uint32_t our_arch(void)
+{
+#if defined(__x86_64__)
+	return AUDIT_ARCH_X86_64;
+#else
+	return AUDIT_ARCH_AARCH64;
+#endif
+}
+
+static void every_call_gets_the_verdict_that_libseccomp_gives(void **state)
+{
+	struct sock_filter *ours, *theirs = libseccomp_program();
+	unsigned short len;
+
+	(void)state;
+	assert_int_equal(filter_build(&ours, &len), 0);
+	for (int nr = 0; nr < 1200; nr++) {
+		const Syscall *row = syscall_find(nr);
+		struct seccomp_data d = {.nr = nr, .arch = our_arch()};
+		compare(ours, theirs, &d);
+		if (!row || !row->native)
+			continue;
+		for (unsigned v = 0; v < row->native->count; v++) {
+			uint64_t value = row->native->values[v];
+			const uint64_t tries[] = {value, value + 1, value - 1, value | 1ULL << 32, value | 1ULL << 63, ~value, value ^ 4};
+			for (size_t t = 0; t < ARRAY_LEN(tries); t++) {
+				d.args[row->native->arg] = tries[t];
+				compare(ours, theirs, &d);
+			}
+		}
+	}
+	free(ours);
+	free(theirs);
+}
+
+static void foreign_calling_conventions_get_enosys(void **state)
+{
+	struct sock_filter *ours;
+	unsigned short len;
+
+	(void)state;
+	assert_int_equal(filter_build(&ours, &len), 0);
+	for (int nr = 0; nr < 600; nr++) {
+		struct seccomp_data i386 = {.nr = nr, .arch = AUDIT_ARCH_I386};
+		struct seccomp_data x32 = {.nr = nr | 0x40000000, .arch = our_arch()};
+		assert_int_equal(verdict(ours, &i386), SECCOMP_RET_ERRNO | ENOSYS);
+		assert_int_equal(verdict(ours, &x32), SECCOMP_RET_ERRNO | ENOSYS);
+	}
+	free(ours);
+}
+
+static void a_row_is_found_by_its_number_and_no_number_has_two(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < syscall_count; i++) {
+		const Syscall *row = &syscall_table[i];
+		assert_ptr_equal(syscall_find(row->nr), row);
+		assert_non_null(row->reason);
+		assert_true(row->policy != POLICY_EMULATE || row->handler);
+		assert_true(row->policy != POLICY_REFUSE || row->error > 0);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(every_call_gets_the_verdict_that_libseccomp_gives),
+	    cmocka_unit_test(foreign_calling_conventions_get_enosys),
+	    cmocka_unit_test(a_row_is_found_by_its_number_and_no_number_has_two),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
