@@ -80,7 +80,7 @@ static void take_values(CowNode *node, const int64_t v[META_VALUES])
 
 static int check_node(Loader *l, const CowNode *node)
 {
-	if (!node->id || !S_ISDIR(node->mode) == (node->id == COW_ROOT_ID) || node_find(l->fs, node->id))
+	if (!node->id || (node->id == COW_ROOT_ID && !S_ISDIR(node->mode)) || node_find(l->fs, node->id))
 		return damaged(l, "bad record number", node->id);
 	if (S_ISLNK(node->mode) ? !node->target : node->target != NULL)
 		return damaged(l, "record without the target of its symlink, or with one and no symlink", node->id);
