@@ -152,7 +152,7 @@ static int copy_publish(Cowfs *fs, CowNode *node, Copy *copy, bool truncated)
 	node->blob = copy->id;
 	copy->id = 0;
 	ident_set(fs, &node->own_id, node, statx_dev(&copy->to), copy->to.stx_ino);
-	(void)node_set_origin(fs, node, NULL); /* dropping cannot fail */
+	IGNORE_RESULT(node_set_origin(fs, node, NULL)); /* dropping cannot fail */
 	node_dirty(fs, node);
 	fs->stats.copy_ups++;
 	return 0;
@@ -171,7 +171,7 @@ static int copyup_fifo(Cowfs *fs, CowNode *node)
 	node->have |= OV_MODE | OV_OWNER | OV_NLINK;
 	node->blob = id;
 	ident_set(fs, &node->own_id, node, statx_dev(&st), st.stx_ino);
-	(void)node_set_origin(fs, node, NULL); /* dropping cannot fail */
+	IGNORE_RESULT(node_set_origin(fs, node, NULL)); /* dropping cannot fail */
 	node_dirty(fs, node);
 	return 0;
 }

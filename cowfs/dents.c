@@ -186,7 +186,8 @@ static int merge_entries(Cowfs *fs, const CowNode *dir, CowList *list)
 static int add_foreign(void *ectx, const char *name, uint64_t ino, unsigned char type)
 {
 	size_t len = strlen(name);
-	return len > NAME_MAX ? 0 : list_add(ectx, dent_pos(name, len), name, len, ino, type);
+	/* procfs and sysfs seek to 2^31 - 1 at most */
+	return len > NAME_MAX ? 0 : list_add(ectx, MAX(hash_stable(name, len) >> 34, 3), name, len, ino, type);
 }
 
 static ssize_t fill(const CowList *list, uint64_t *pos, void *buf, size_t size)

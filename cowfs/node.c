@@ -428,7 +428,7 @@ int node_for_file(Cowfs *fs, CowNode *dir, const char *name, size_t len, const c
 		ssize_t n = lower_readlink(fs, NULL, path, text, sizeof text);
 		node->target = n >= 0 ? strdup(text) : NULL;
 		if (!node->target) {
-			(void)node_set_origin(fs, node, NULL); /* dropping cannot fail */
+			IGNORE_RESULT(node_set_origin(fs, node, NULL)); /* dropping cannot fail */
 			node_put(node);
 			return n < 0 ? (int)n : -ENOMEM;
 		}

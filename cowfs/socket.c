@@ -65,7 +65,7 @@ void cowfs_socket_done(Cowfs *fs, const CowLoc *socket, int bind_result)
 		CowNode *dir = node->names->dir;
 		CowDentry *d = node->names;
 		if (d->flags & D_OVER)
-			(void)dentry_set(fs, dir, d->name, d->len, NULL, D_OVER); /* the entry is there: nothing to allocate */
+			IGNORE_RESULT(dentry_set(fs, dir, d->name, d->len, NULL, D_OVER)); /* the entry is there: nothing to allocate */
 		else
 			dentry_drop(fs, d);
 		node_unlinked(fs, node);

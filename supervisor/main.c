@@ -111,7 +111,8 @@ static int make_control_socket(Start *st)
 	snprintf(un.sun_path, sizeof un.sun_path, "/proc/self/fd/%d/control.sock", dir); /* the store's path may be too long for an address */
 	if (dir < 0 || fd < 0 || bind(fd, (struct sockaddr *)&un, sizeof un) < 0 || listen(fd, 16) < 0)
 		return bv_fail(&st->error, bv_neg_errno(), "cannot make the control socket in %s: %s", st->dir, strerror(errno));
-	fchmodat(dir, "control.sock", 0600, 0);
+	if (fchmodat(dir, "control.sock", 0600, 0) < 0)
+		return bv_fail(&st->error, bv_neg_errno(), "cannot protect the control socket in %s: %s", st->dir, strerror(errno));
 	st->listen_fd = TAKE_FD(fd);
 	return 0;
 }
