@@ -74,8 +74,20 @@ typedef struct Print {
 	const DiffOptions *o;
 	BvSandbox *sb;
 	Json json;
+	bool json_begun;
 	PatchTotals totals;
 } Print;
+
+/* Not before there is something to say: an error must not leave half an object. */
+static void begin_json(Print *p)
+{
+	if (p->json_begun)
+		return;
+	p->json_begun = true;
+	json_open(&p->json, NULL, '{');
+	json_string(&p->json, "sandbox", bv_sandbox_name(p->sb));
+	json_open(&p->json, "changes", '[');
+}
 
 static void print_status(const Print *p, const BvChange *c)
 {
@@ -152,7 +164,10 @@ static int print_change(void *ctx, const BvChange *c)
 		break;
 	case DIFF_STAT: patch_stat_line(p->sb, c, p->o->color, &p->totals); break;
 	case DIFF_PATCH: patch_print(p->sb, c, p->o->color); break;
-	case DIFF_JSON: print_json(&p->json, c); break;
+	case DIFF_JSON:
+		begin_json(p);
+		print_json(&p->json, c);
+		break;
 	}
 	return ferror(stdout) ? 1 : 0; /* the pager has gone */
 }
@@ -165,13 +180,9 @@ static int print_diff(Print *p, BvError **err)
 
 	options.flags = p->o->raw ? BV_DIFF_RAW : 0;
 	options.paths = p->o->paths.items;
-	if (json) {
-		json_open(&p->json, NULL, '{');
-		json_string(&p->json, "sandbox", bv_sandbox_name(p->sb));
-		json_open(&p->json, "changes", '[');
-	}
 	r = bv_sandbox_diff(p->sb, &options, print_change, p, err);
 	if (json && r == 0) {
+		begin_json(p);
 		json_close(&p->json, ']');
 		json_close(&p->json, '}');
 		putchar('\n');

@@ -112,7 +112,10 @@ static int ps_json(void *ctx, const BvProcessInfo *info)
 	json_int(j, "command", (int64_t)info->id);
 	json_string(j, "state", state);
 	json_string(j, "comm", info->comm);
-	json_string(j, "args", info->args);
+	json_open(j, "args", '[');
+	for (size_t i = 0; info->args[i]; i++)
+		json_string(j, NULL, info->args[i]);
+	json_close(j, ']');
 	json_int(j, "start", info->start);
 	json_close(j, '}');
 	return 0;
@@ -126,7 +129,11 @@ static int ps_line(void *ctx, const BvProcessInfo *info)
 		printf("%8s %8s %s %s\n", "PID", "PPID", "S", "COMMAND");
 	*header = true;
 	printf("%8d %8d %c ", (int)info->pid, (int)info->ppid, info->state);
-	print_quoted(stdout, info->args[0] ? info->args : info->comm);
+	print_quoted(stdout, info->args[0] ? info->args[0] : info->comm);
+	for (size_t i = 1; info->args[0] && info->args[i]; i++) {
+		putchar(' ');
+		print_quoted(stdout, info->args[i]);
+	}
 	putchar('\n');
 	return 0;
 }

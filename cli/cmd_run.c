@@ -177,7 +177,10 @@ int cmd_run(const Command *cmd, int argc, char **argv)
 	p.create.command = p.session.argv;
 	p.create.cwd = p.session.cwd ? p.session.cwd : cwd;
 	p.session.owns_sandbox = true;
-	code = bv_sandbox_create(&p.create, &sb, &err) < 0 ? cli_fail_error(err) : 0;
+	code = bv_sandbox_create(&p.create, &sb, &err);
+	if (code == -EINVAL)
+		usage_error(cmd, "%s", bv_error_message(err));
+	code = code < 0 ? cli_fail_error(err) : 0;
 	free(cwd);
 	if (code != 0)
 		return code;

@@ -39,6 +39,11 @@ static const Command commands[] = {
 	 "  --no-pager         do not use a pager on a terminal ($BVISOR_PAGER, $PAGER, less)\n" HELP_OPTION
 	 "\nA first argument without a slash is the name of a sandbox; the others are paths: only they and what is below them are shown.\n",
 	 cmd_diff},
+	{"apply", "[OPTION...] [NAME] [--] [PATH...]", "Make a sandbox's changes on the host, where the host is unchanged since; what it changed itself is left",
+	 "  --dry-run          say what would be done, change nothing\n" JSON_OPTION HELP_OPTION
+	 "\nWith paths, only they and what is below them. Exit code 1 when there were conflicts or failures. An apply that was interrupted is\n"
+	 "finished by the next one.\n",
+	 cmd_apply},
 	{"cat", "[NAME] [--] PATH...", "Print files as the sandbox has them", HELP_OPTION, cmd_cat},
 	{"ls", "[--json]", "List the sandboxes, newest first", JSON_OPTION HELP_OPTION, cmd_ls},
 	{"ps", "[--json] [NAME]", "List the processes of a running sandbox", JSON_OPTION HELP_OPTION, cmd_ps},

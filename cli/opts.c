@@ -46,7 +46,7 @@ int opts_next(const Command *cmd, int argc, char **argv, const char *shorts, con
 	if (c == ':')
 		usage_error(cmd, "option '-%c' needs a value", optopt);
 	if (strncmp(at, "--", 2) == 0)
-		usage_error(cmd, "unknown, ambiguous or misused option '%s'", at);
+		usage_error(cmd, optopt ? "option '%s' takes no value" : "unknown option '%s'", at);
 	usage_error(cmd, "unknown option '-%c'", optopt);
 }
 

@@ -159,13 +159,18 @@ static int supervise(Session *s, const sigset_t *set)
 	return exit_code(s);
 }
 
-static int spawn_failed(BvError *err, const char *command)
+static int spawn_failed(BvError *err, const SessionOptions *o)
 {
 	int code = bv_error_code(err);
 
+	if (strcmp(bv_error_stage(err), "cwd") == 0) {
+		cli_fail("cannot start in %s: %s", o->cwd ? o->cwd : "the current directory", bv_error_message(err));
+		bv_error_free(err);
+		return EXIT_BVISOR;
+	}
 	if (strcmp(bv_error_stage(err), "exec") != 0)
 		return cli_fail_error(err);
-	cli_fail("%s: %s", command, bv_error_message(err));
+	cli_fail("%s: %s", o->argv[0], bv_error_message(err));
 	bv_error_free(err);
 	return code == -ENOENT || code == -ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
@@ -205,7 +210,7 @@ int session_run(BvSandbox *sb, const SessionOptions *o, bool *started)
 		close(slave);
 	if (r < 0) {
 		tty_close(s.tty);
-		return spawn_failed(err, o->argv[0]);
+		return spawn_failed(err, o);
 	}
 	*started = true;
 	r = o->detach ? 0 : supervise(&s, &set);

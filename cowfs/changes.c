@@ -56,11 +56,10 @@ static void changes_free(Changes *all)
 	free(all->items);
 }
 
-static CowIdentity identity_of(const struct statx *st)
+/* Only what was recorded: the host's object of today is no evidence of what the sandbox rested on. */
+static CowIdentity recorded_base(const CowNode *node)
 {
-	return (CowIdentity){.known = true, .dev = statx_dev(st), .ino = st->stx_ino, .size = st->stx_size,
-			     .mtime = {st->stx_mtime.tv_sec, st->stx_mtime.tv_nsec}, .ctime = {st->stx_ctime.tv_sec, st->stx_ctime.tv_nsec},
-			     .mode = st->stx_mode, .uid = st->stx_uid, .gid = st->stx_gid};
+	return node->base && node->base->known ? *node->base : (CowIdentity){0};
 }
 
 /* ---- one object against the host's ---- */
@@ -113,14 +112,14 @@ static int report_modified(Changes *all, const CowNode *node, CowChangeKind kind
 		return rc;
 	item->c.diff = diff;
 	item->c.now = *now;
-	item->c.base = node->base && node->base->known ? *node->base : identity_of(was);
+	item->c.base = recorded_base(node);
 	item->blob = node->blob;
 	if (compare)
 		item->compare = strdup(host);
 	return compare && !item->compare ? -ENOMEM : 0;
 }
 
-static int report(Changes *all, CowChangeKind kind, const char *path, const struct statx *now, const struct statx *was)
+static int report(Changes *all, CowChangeKind kind, const char *path, const struct statx *now, const CowNode *node)
 {
 	Item *item;
 	int rc = item_add(all, kind, path, NULL, &item);
@@ -129,8 +128,8 @@ static int report(Changes *all, CowChangeKind kind, const char *path, const stru
 		return rc;
 	if (now)
 		item->c.now = *now;
-	if (was)
-		item->c.base = identity_of(was);
+	if (node)
+		item->c.base = recorded_base(node);
 	return 0;
 }
 
@@ -190,9 +189,9 @@ static int collect_node(Changes *all, CowNode *node, const char *path, const cha
 		rc = report_modified(all, node, COW_RENAMED, path, node->origin, node->origin, &now, &at_origin);
 		below = node->origin;
 	} else if (!was) {
-		rc = report(all, COW_ADDED, path, &now, NULL);
+		rc = report(all, COW_ADDED, path, &now, node);
 	} else if ((was->stx_mode & S_IFMT) != (node->mode & S_IFMT)) {
-		rc = report(all, COW_TYPE_CHANGED, path, &now, was);
+		rc = report(all, COW_TYPE_CHANGED, path, &now, node);
 	} else {
 		rc = report_modified(all, node, COW_MODIFIED, path, NULL, host, &now, was);
 		below = host;
@@ -271,7 +270,7 @@ static int collect_name(Changes *all, const Name *n, const char *path, const cha
 	moved = node_by_origin(all->fs, host, strlen(host));
 	if (moved && moved->names && !has_name_at_origin(moved))
 		return 0; /* reported as renamed */
-	return report(all, COW_DELETED, virtual_path, NULL, &was);
+	return report(all, COW_DELETED, virtual_path, NULL, NULL);
 }
 
 static int collect_dir(Changes *all, const CowNode *dir, const char *path, const char *host)

@@ -16,15 +16,21 @@ static bool is_uncovered(const char *path, const SandboxConfig *config)
 	return strv_has((const char *const *)config->rw, path);
 }
 
+/* /dev, /proc and /sys of a sandbox are not the host's, so there is nothing of the host to hide in them. */
+static int add_one(Strv *out, const char *path)
+{
+	if (path_is_below(path, "/dev") || path_is_below(path, "/proc") || path_is_below(path, "/sys") || strv_has((const char *const *)*out, path))
+		return 0;
+	return strv_add(out, path);
+}
+
 /* Adds the path as it is and as it resolves: a symlinked ~/.ssh leads to a place that must be hidden too. */
 static int add_path(Strv *out, const char *path)
 {
 	char real[PATH_MAX];
-	int r = strv_has((const char *const *)*out, path) ? 0 : strv_add(out, path);
+	int r = add_one(out, path);
 
-	if (r == 0 && realpath(path, real) && !strv_has((const char *const *)*out, real))
-		r = strv_add(out, real);
-	return r;
+	return r == 0 && realpath(path, real) ? add_one(out, real) : r;
 }
 
 static int add_secrets(Strv *out, const char *home, const SandboxConfig *config)

@@ -69,8 +69,24 @@ static char *find_supervisor(void)
 
 /* ---- connecting ---- */
 
+/* A supervisor that was about to end may accept a connection and close it. Once it has answered, it stays as long as the client does. */
+static int check_alive(Conn *conn)
+{
+	cJSON *req = conn_request("commit");
+	int r;
+
+	if (!req || !cJSON_AddBoolToObject(req, "durable", false)) {
+		cJSON_Delete(req);
+		return -ENOMEM;
+	}
+	r = conn_call(conn, req, NULL, 0, NULL, NULL);
+	return r == -ECONNRESET ? -ESRCH : r == -ENOMEM ? r : 0; /* what it said does not matter here */
+}
+
 int launch_connect(int dirfd, Conn **out)
 {
+	Conn *conn = NULL;
+	int r;
 	struct sockaddr_un addr = {.sun_family = AF_UNIX};
 	CLEAN_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
@@ -80,7 +96,15 @@ int launch_connect(int dirfd, Conn **out)
 	snprintf(addr.sun_path, sizeof(addr.sun_path), "/proc/self/fd/%d/control.sock", dirfd);
 	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0)
 		return errno == ENOENT || errno == ECONNREFUSED ? -ESRCH : bv_neg_errno();
-	return conn_new(TAKE_FD(fd), out);
+	r = conn_new(TAKE_FD(fd), &conn);
+	if (r == 0)
+		r = check_alive(conn);
+	if (r < 0) {
+		conn_put(conn);
+		return r;
+	}
+	*out = conn;
+	return 0;
 }
 
 /* ---- starting ---- */

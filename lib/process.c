@@ -276,23 +276,44 @@ int bv_sandbox_kill(BvSandbox *sb, int signal, BvError **err)
 
 /* ---- listing ---- */
 
-static BvProcessInfo process_info(const cJSON *item)
+static double number(const cJSON *item, const char *key)
 {
-	const cJSON *pid = cJSON_GetObjectItemCaseSensitive(item, "pid"), *ppid = cJSON_GetObjectItemCaseSensitive(item, "ppid");
-	const cJSON *id = cJSON_GetObjectItemCaseSensitive(item, "id"), *start = cJSON_GetObjectItemCaseSensitive(item, "start");
+	const cJSON *value = cJSON_GetObjectItemCaseSensitive(item, key);
+
+	return cJSON_IsNumber(value) && value->valuedouble > 0 ? value->valuedouble : 0;
+}
+
+/* Pointers into the answer, NULL-terminated; the list itself is the caller's. */
+static const char **argument_list(const cJSON *item)
+{
+	const cJSON *array = cJSON_GetObjectItemCaseSensitive(item, "args"), *arg;
+	const char **list = calloc((size_t)cJSON_GetArraySize(array) + 1, sizeof(*list));
+	size_t n = 0;
+
+	cJSON_ArrayForEach(arg, array)
+		if (list && cJSON_IsString(arg))
+			list[n++] = arg->valuestring;
+	return list;
+}
+
+static int visit_process(const cJSON *item, int (*visit)(void *, const BvProcessInfo *), void *ctx)
+{
 	const char *state = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "state"));
 	const char *comm = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "comm"));
-	const char *args = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "args"));
-
-	return (BvProcessInfo){
-		.pid = cJSON_IsNumber(pid) ? pid->valueint : 0,
-		.ppid = cJSON_IsNumber(ppid) ? ppid->valueint : 0,
-		.id = cJSON_IsNumber(id) && id->valuedouble > 0 ? (uint64_t)id->valuedouble : 0,
+	const char **args = argument_list(item);
+	BvProcessInfo info = {
+		.pid = (pid_t)number(item, "pid"),
+		.ppid = (pid_t)number(item, "ppid"),
+		.id = (uint64_t)number(item, "id"),
 		.state = state && state[0] ? state[0] : '?',
 		.comm = comm ? comm : "",
-		.args = args ? args : "",
-		.start = cJSON_IsNumber(start) ? (int64_t)start->valuedouble : 0,
+		.args = args,
+		.start = (int64_t)number(item, "start"),
 	};
+	int r = args ? visit(ctx, &info) : -ENOMEM;
+
+	free(args);
+	return r;
 }
 
 int bv_sandbox_ps(BvSandbox *sb, int (*visit)(void *, const BvProcessInfo *), void *ctx, BvError **err)
@@ -307,8 +328,7 @@ int bv_sandbox_ps(BvSandbox *sb, int (*visit)(void *, const BvProcessInfo *), vo
 	r = r < 0 ? lib_fail(err, r, "cannot reach the supervisor: %s", strerror(-r)) : conn_call(conn, conn_request("ps"), NULL, 0, &answer, err);
 	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(answer, "processes"))
 	{
-		BvProcessInfo info = process_info(item);
-		r = visit(ctx, &info);
+		r = visit_process(item, visit, ctx);
 		if (r != 0)
 			break;
 	}

@@ -356,13 +356,38 @@ int bv_sandbox_stop(BvSandbox *sb, BvError **err)
 	return r == -ECONNRESET ? 0 : r;
 }
 
+static int count_process(void *ctx, const BvProcessInfo *info)
+{
+	(void)info;
+	++*(size_t *)ctx;
+	return 0;
+}
+
+/* A supervisor without commands is about to end, as soon as we leave it alone: wait for that. -EBUSY if commands run. */
+static int wait_until_stopped(BvSandbox *sb)
+{
+	size_t processes = 0;
+
+	for (unsigned i = 0; i < 1000 && store_is_running(sb->dirfd); i++) {
+		if (i % 100 == 0) {
+			if (bv_sandbox_ps(sb, count_process, &processes, NULL) == 0 && processes > 0)
+				return -EBUSY;
+			pthread_mutex_lock(&sb->mu);
+			conn_put(TAKE_PTR(sb->conn));
+			pthread_mutex_unlock(&sb->mu);
+		}
+		nanosleep(&(struct timespec){0, 5000000}, NULL);
+	}
+	return store_is_running(sb->dirfd) ? -EBUSY : 0;
+}
+
 int bv_sandbox_remove(BvSandbox *sb, int force, BvError **err)
 {
 	int r = 0;
 
 	if (force)
 		r = bv_sandbox_stop(sb, err);
-	else if (store_is_running(sb->dirfd))
+	else if (wait_until_stopped(sb) < 0)
 		r = lib_fail(err, -EBUSY, "sandbox '%s' is running (`bvisor kill %s` ends it; `rm --force` does both)", sb->config.name, sb->config.name);
 	if (r < 0)
 		return r;

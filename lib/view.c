@@ -4,6 +4,7 @@
 #include "lib/store.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 static int commit_running(BvSandbox *sb, BvError **err)
 {
@@ -199,6 +200,18 @@ int changes_collect(Cowfs *fs, bool raw, const char *const *paths, ChangeList *o
 	return 0;
 }
 
+/* As recorded, else as the host has it now; 0 if it has none. */
+static uint32_t old_mode(const Change *c)
+{
+	struct stat st;
+
+	if (c->kind == COW_ADDED)
+		return 0;
+	if (c->base.known)
+		return c->base.mode;
+	return lstat(c->old_path ? c->old_path : c->path, &st) == 0 ? st.st_mode : 0;
+}
+
 static BvChange public_change(const Change *c)
 {
 	bool gone = c->kind == COW_DELETED;
@@ -213,7 +226,7 @@ static BvChange public_change(const Change *c)
 		.old_path = c->old_path,
 		.link_to = c->link_to,
 		.mode = gone ? 0 : c->now.stx_mode,
-		.old_mode = c->base.known && c->kind != COW_ADDED ? c->base.mode : 0,
+		.old_mode = old_mode(c),
 		.uid = gone ? 0 : c->now.stx_uid,
 		.gid = gone ? 0 : c->now.stx_gid,
 		.bytes = gone ? 0 : c->now.stx_size,

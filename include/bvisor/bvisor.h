@@ -176,7 +176,7 @@ typedef struct BvProcessInfo {
 	uint64_t id;	  /* number of the command it belongs to, 0 when unknown */
 	char state;	  /* as in ps(1): R, S, D, T, Z ... */
 	const char *comm; /* name of its program */
-	const char *args; /* command line, arguments separated by blanks */
+	const char *const *args; /* command line, NULL-terminated; empty when it cannot be read */
 	int64_t start;	  /* when it was started, in seconds since 1970 */
 } BvProcessInfo;
 

@@ -1,0 +1,190 @@
+/* lib/apply.c - bv_sandbox_apply: see apply.h for the parts.
+ *
+ * Invariants:
+ *  - One apply of a sandbox at a time (flock of apply.lock).
+ *  - Nothing on the host changes before the journal is on the disk; the journal goes only after everything is. */
+#include "lib/apply.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+typedef struct Visitor {
+	int (*visit)(void *, const BvApplyItem *);
+	void *ctx;
+	int refused; /* conflicts and failures so far */
+} Visitor;
+
+int apply_make_steps(Apply *apply)
+{
+	apply->count = apply->changes.count;
+	apply->steps = calloc(apply->count + 1, sizeof(Step));
+	if (!apply->steps)
+		return -ENOMEM;
+	for (size_t i = 0; i < apply->count; i++) {
+		Step *s = &apply->steps[i];
+		s->change = &apply->changes.items[i];
+		if (s->change->kind == COW_RENAMED && !(s->from = strdup(s->change->old_path)))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static void apply_reset(Apply *apply)
+{
+	for (size_t i = 0; apply->steps && i < apply->count; i++) {
+		free(apply->steps[i].from);
+		free(apply->steps[i].reason);
+	}
+	free(TAKE_PTR(apply->steps));
+	apply->count = 0;
+	changes_release(&apply->changes);
+	host_sync_release(&apply->sync);
+	applied_release(&apply->applied);
+}
+
+static BvApplyResult public_result(StepState state, bool dry)
+{
+	if (state == STEP_CONFLICT)
+		return BV_CONFLICT;
+	if (state == STEP_FAILED)
+		return BV_APPLY_FAILED;
+	return dry ? BV_WOULD_APPLY : BV_APPLIED;
+}
+
+static int report(const Apply *apply, bool dry, Visitor *v)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < apply->count && r == 0; i++) {
+		const Step *s = &apply->steps[i];
+		BvApplyItem item = {
+			.kind = change_public_kind(s->change->kind),
+			.result = public_result(s->state, dry),
+			.path = s->change->path,
+			.old_path = s->change->old_path,
+			.reason = s->reason,
+		};
+		v->refused += item.result == BV_CONFLICT || item.result == BV_APPLY_FAILED;
+		r = v->visit ? v->visit(v->ctx, &item) : 0;
+	}
+	return r;
+}
+
+/* Takes down what is on the host now, before the journal goes: what it names was made by us. */
+static int remember(Apply *apply)
+{
+	AppliedItem *fresh = calloc(apply->count + 1, sizeof(*fresh));
+	size_t count = 0;
+	int r;
+
+	if (!fresh)
+		return -ENOMEM;
+	for (const Step *s = apply->steps; s < apply->steps + apply->count; s++) {
+		struct statx st = {0};
+		if (s->state != STEP_DONE)
+			continue;
+		bool there = s->change->kind != COW_DELETED && host_statx(s->change->path, &st) == 0;
+		fresh[count++] = (AppliedItem){
+			.path = s->change->path,
+			.is = {.known = there, .dev = host_dev(&st), .ino = st.stx_ino, .size = st.stx_size,
+			       .mtime = {st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec}, .ctime = {st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec},
+			       .mode = st.stx_mode, .uid = st.stx_uid, .gid = st.stx_gid},
+		};
+	}
+	r = applied_update(apply->sb->dirfd, &apply->applied, fresh, count);
+	free(fresh);
+	return r;
+}
+
+static int carry_out_synced(Apply *apply, BvError **err)
+{
+	int r;
+
+	apply_carry_out(apply);
+	r = host_sync(&apply->sync);
+	if (r == 0)
+		r = remember(apply);
+	if (r == 0)
+		r = journal_remove(apply);
+	return r < 0 ? lib_fail(err, r, "what was applied could not be synced to the disk: %s; apply again", strerror(-r)) : 0;
+}
+
+static int finish_interrupted(Apply *apply, Visitor *v, BvError **err)
+{
+	int r = changes_collect(apply->fs, false, NULL, &apply->changes);
+
+	if (r == 0)
+		r = applied_load(apply->sb->dirfd, &apply->applied);
+	if (r < 0)
+		return lib_fail(err, r, "cannot compare the sandbox with the host: %s", strerror(-r));
+	r = journal_load(apply, err);
+	if (r > 0)
+		r = carry_out_synced(apply, err);
+	if (r == 0)
+		r = report(apply, false, v);
+	return r;
+}
+
+static bool has_interrupted(const BvSandbox *sb)
+{
+	return faccessat(sb->dirfd, "apply.journal", F_OK, 0) == 0;
+}
+
+static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvError **err)
+{
+	bool dry = o->flags & BV_APPLY_DRY_RUN;
+	int r = changes_collect(apply->fs, false, o->paths, &apply->changes);
+
+	if (r == 0)
+		r = applied_load(apply->sb->dirfd, &apply->applied);
+	if (r == 0)
+		r = apply_make_steps(apply);
+	if (r < 0)
+		return lib_fail(err, r, "cannot compare the sandbox with the host: %s", strerror(-r));
+	apply_decide(apply);
+	if (!dry && apply->count > 0) {
+		r = journal_write(apply, err);
+		if (r == 0)
+			r = carry_out_synced(apply, err);
+	}
+	return r < 0 ? r : report(apply, dry, v);
+}
+
+static int apply_locked(BvSandbox *sb, const BvApplyOptions *o, Visitor *v, BvError **err)
+{
+	Apply apply = {.sb = sb};
+	int r = view_get(sb, &apply.fs, err);
+
+	if (r < 0)
+		return r;
+	view_request_init(&apply.request);
+	if (apply.fs && has_interrupted(sb) && (o->flags & BV_APPLY_DRY_RUN)) {
+		r = lib_fail(err, -EBUSY, "an apply of '%s' was interrupted: run `bvisor apply %s` to finish it first", sb->config.name, sb->config.name);
+	} else if (apply.fs) {
+		if (has_interrupted(sb))
+			r = finish_interrupted(&apply, v, err);
+		apply_reset(&apply);
+		if (r == 0)
+			r = apply_selected(&apply, o, v, err);
+		apply_reset(&apply);
+	}
+	view_put(sb);
+	return r;
+}
+
+int bv_sandbox_apply(BvSandbox *sb, const BvApplyOptions *options, int (*visit)(void *, const BvApplyItem *), void *ctx, BvError **err)
+{
+	BvApplyOptions o = BV_APPLY_OPTIONS_INIT;
+	CLEAN_FD int lock = openat(sb->dirfd, "apply.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	Visitor v = {visit, ctx, 0};
+	int r;
+
+	if (lib_take_options(&o, sizeof(o), options) < 0)
+		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
+	if (lock < 0)
+		return lib_fail(err, bv_neg_errno(), "cannot write to %s: %s", sb->dir, strerror(errno));
+	if (flock(lock, LOCK_EX | LOCK_NB) < 0)
+		return lib_fail(err, -EBUSY, "another apply of sandbox '%s' is at work", sb->config.name);
+	r = apply_locked(sb, &o, &v, err);
+	return r < 0 ? r : v.refused;
+}

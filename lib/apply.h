@@ -1,0 +1,71 @@
+/* lib/apply.h - making a sandbox's changes on the host: what the parts of apply share.
+ *
+ *  apply.c          the order of things: lock, finish an interrupted one, decide, journal, carry out, report
+ *  apply_decide.c   is the host unchanged since the sandbox first used it?
+ *  apply_order.c    directories and renames first, then deletions, files, metadata
+ *  apply_write.c    one object: written aside, then renamed into place
+ *  applied.c        what earlier applies put on the host
+ *  journal.c        what was decided, on disk before the first step
+ *
+ * Every step can be repeated: it looks at what is on the host and does what is missing. */
+#ifndef LIB_APPLY_H
+#define LIB_APPLY_H
+
+#include "lib/applied.h"
+#include "lib/view.h"
+
+typedef enum StepState { STEP_PENDING = 0, STEP_DONE, STEP_CONFLICT, STEP_FAILED } StepState;
+
+typedef struct Step {
+	const Change *change; /* of Apply.changes */
+	StepState state;
+	char *reason; /* of a conflict or failure, or a remark */
+	char *from;   /* COW_RENAMED: where the object is on the host now (other renames move it) */
+	uint64_t dev, ino; /* COW_RENAMED: which object; host_dev() form */
+	bool aside;	   /* its new object waits under the aside name */
+} Step;
+
+typedef struct Apply {
+	BvSandbox *sb;
+	Cowfs *fs;
+	ViewRequest request;
+	ChangeList changes;
+	Step *steps; /* one per change, same order (sorted by path) */
+	size_t count;
+	HostSync sync;
+	Applied applied; /* by earlier applies */
+} Apply;
+
+void step_conflict(Step *step, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* A step that could not be done: missing or replaced directories of the host are conflicts, the rest is a failure. */
+void step_failed(Step *step, int code, const char *doing);
+void step_remark(Step *step, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+static inline bool step_makes_directory(const Step *s)
+{
+	return (s->change->kind == COW_ADDED || s->change->kind == COW_TYPE_CHANGED) && (s->change->now.stx_mode & S_IFMT) == S_IFDIR;
+}
+/* Does this step write a new object (not a directory) in place of what is there? */
+bool step_writes(const Step *s);
+
+/* apply_decide.c: sets STEP_CONFLICT where the host is not what the sandbox's change rests on, and the source of each rename. */
+void apply_decide(Apply *apply);
+/* apply_order.c: carries out what is pending. */
+void apply_carry_out(Apply *apply);
+
+/* apply_write.c. The name is the same at every attempt, so a leftover of an interrupted one is found and replaced. */
+void apply_aside_name(const char *path, char out[40]);
+int write_aside(Apply *apply, Step *step, int dirfd) MUST_CHECK;
+int write_publish(Apply *apply, Step *step, int dirfd, const char *name) MUST_CHECK;
+/* Mode, owner, times, xattrs of an object that is there: those in `what` (COW_DIFF_*). What cannot be kept becomes a remark. */
+int write_metadata(Apply *apply, Step *step, int dirfd, const char *name, unsigned what) MUST_CHECK;
+
+/* journal.c */
+int journal_write(const Apply *apply, BvError **err) MUST_CHECK;
+/* Makes of what an interrupted apply left the steps to finish: returns 1, or 0 if there is none. */
+int journal_load(Apply *apply, BvError **err) MUST_CHECK;
+int journal_remove(const Apply *apply) MUST_CHECK;
+/* Steps for all of apply->changes. */
+int apply_make_steps(Apply *apply) MUST_CHECK;
+
+#endif

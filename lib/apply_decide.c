@@ -1,0 +1,270 @@
+/* lib/apply_decide.c - three ways: what the host was when the sandbox first used it (base), what it is now, what the sandbox has.
+ *
+ * Host unchanged since the base: the change may be made. Host equal to the sandbox: nothing is left to do. Otherwise: a conflict.
+ * All is decided before the first step, because steps change what later ones would look at (the ctime of a file with several names). */
+#include "lib/apply.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <sys/stat.h>
+
+static void set_reason(Step *step, const char *fmt, va_list ap)
+{
+	char *text = NULL;
+
+	if (vasprintf(&text, fmt, ap) < 0)
+		return;
+	free(step->reason);
+	step->reason = text;
+}
+
+void step_conflict(Step *step, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	set_reason(step, fmt, ap);
+	va_end(ap);
+	step->state = STEP_CONFLICT;
+}
+
+void step_remark(Step *step, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	set_reason(step, fmt, ap);
+	va_end(ap);
+}
+
+void step_failed(Step *step, int code, const char *doing)
+{
+	step_remark(step, "cannot %s: %s", doing, strerror(-code));
+	step->state = code == -ENOTDIR || code == -ELOOP ? STEP_CONFLICT : STEP_FAILED;
+}
+
+/* ---- comparing ---- */
+
+static bool same_time(struct statx_timestamp a, struct timespec b)
+{
+	return a.tv_sec == b.tv_sec && (long)a.tv_nsec == b.tv_nsec;
+}
+
+static bool is_base(const struct statx *host, const CowIdentity *base)
+{
+	if (!base->known || ((host->stx_mode ^ base->mode) & S_IFMT) || host->stx_ino != base->ino)
+		return false;
+	if (S_ISDIR(host->stx_mode)) /* its size and times follow its entries, which have steps of their own */
+		return host->stx_uid == base->uid && host->stx_gid == base->gid && host->stx_mode == base->mode;
+	return host->stx_size == base->size && same_time(host->stx_mtime, base->mtime) && same_time(host->stx_ctime, base->ctime);
+}
+
+static bool is_older(const struct statx *host, const Apply *apply)
+{
+	const SandboxConfig *c = &apply->sb->config;
+
+	return host->stx_ctime.tv_sec < c->created_sec || (host->stx_ctime.tv_sec == c->created_sec && (long)host->stx_ctime.tv_nsec <= c->created_nsec);
+}
+
+/* Is the host's object at `path` what the sandbox's change rests on? Without a recorded base it is if nobody touched it since the sandbox was
+ * made. */
+static bool is_unchanged(const Apply *apply, const char *path, const struct statx *host, const CowIdentity *base)
+{
+	return applied_matches(&apply->applied, path, host) || (base->known ? is_base(host, base) : is_older(host, apply));
+}
+
+static bool same_bytes(int a, int b)
+{
+	char x[65536], y[65536];
+
+	for (;;) {
+		ssize_t n = bv_read_full(a, x, sizeof(x)), m = bv_read_full(b, y, sizeof(y));
+		if (n < 0 || n != m || memcmp(x, y, (size_t)n) != 0)
+			return false;
+		if (n == 0)
+			return true;
+	}
+}
+
+/* Is the host's object what the sandbox has? Then the change is made already. */
+static bool is_equal(Apply *apply, const Change *c, const struct statx *host)
+{
+	CLEAN_FD int dirfd = -1, ours = -1, theirs = -1;
+	char a[PATH_MAX], b[PATH_MAX];
+	const char *name;
+
+	if (host->stx_mode != c->now.stx_mode || host_parent(c->path, &dirfd, &name) < 0)
+		return false;
+	if (S_ISLNK(host->stx_mode)) {
+		ssize_t n = readlinkat(dirfd, name, a, sizeof(a));
+		ssize_t m = cowfs_readlink(apply->fs, &apply->request.req, NULL, c->path, COW_NOFOLLOW, b, sizeof(b));
+		return n > 0 && n == m && memcmp(a, b, (size_t)n) == 0;
+	}
+	if (!S_ISREG(host->stx_mode))
+		return true;
+	if (host->stx_size != c->now.stx_size || host->stx_uid != c->now.stx_uid || host->stx_gid != c->now.stx_gid)
+		return false;
+	ours = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return ours >= 0 && cowfs_open_virtual(apply->fs, c->path, O_RDONLY, &theirs) == 0 && same_bytes(ours, theirs);
+}
+
+/* ---- directories that are deleted as a whole ---- */
+
+/* The first object below dirfd (whose path is `at`) that changed on the host after the sandbox was made, other than by an apply: 1 and its
+ * name, or 0, or a negative errno. */
+static int find_newer(const Apply *apply, int dirfd, const char *at, char *out, size_t size)
+{
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+	struct dirent *e;
+	int r = d ? 0 : bv_neg_errno();
+
+	if (!d && fd >= 0)
+		close(fd);
+	while (r == 0 && (e = readdir(d))) {
+		struct statx st;
+		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+			continue;
+		if (statx(fd, e->d_name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, &st) < 0) {
+			r = errno == ENOENT ? 0 : bv_neg_errno();
+			continue;
+		}
+		CLEAN_FREE char *path = bv_asprintf("%s/%s", at, e->d_name);
+		if (!path) {
+			r = -ENOMEM;
+		} else if (!is_older(&st, apply) && !applied_matches(&apply->applied, path, &st)) {
+			snprintf(out, size, "%s", e->d_name);
+			r = 1;
+		} else if (S_ISDIR(st.stx_mode)) {
+			CLEAN_FD int child = openat(fd, e->d_name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+			r = child < 0 ? bv_neg_errno() : find_newer(apply, child, path, out, size);
+		}
+	}
+	if (d)
+		closedir(d);
+	return r;
+}
+
+static void decide_delete_tree(const Apply *apply, Step *s)
+{
+	CLEAN_FD int dirfd = -1, dir = -1;
+	const char *name;
+	char newer[NAME_MAX + 1] = "";
+	int r = host_parent(s->change->path, &dirfd, &name);
+
+	if (r == 0 && (dir = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
+		r = bv_neg_errno();
+	if (r == 0)
+		r = find_newer(apply, dir, s->change->path, newer, sizeof(newer));
+	if (r < 0)
+		step_failed(s, r, "look through the directory");
+	else if (r > 0)
+		step_conflict(s, "'%s' in it was changed on the host after the sandbox was made", newer);
+}
+
+/* ---- deciding ---- */
+
+static bool is_rename_source(const Apply *apply, const char *path)
+{
+	for (size_t i = 0; i < apply->count; i++)
+		if (apply->steps[i].state == STEP_PENDING && apply->steps[i].from && strcmp(apply->steps[i].from, path) == 0)
+			return true;
+	return false;
+}
+
+static void decide_added(Apply *apply, Step *s, const struct statx *host)
+{
+	if (!host && s->change->base.known)
+		step_conflict(s, "the host has deleted it since");
+	if (!host || is_rename_source(apply, s->change->path))
+		return;
+	if (S_ISDIR(host->stx_mode) && S_ISDIR(s->change->now.stx_mode))
+		return;
+	if (is_equal(apply, s->change, host))
+		s->state = STEP_DONE;
+	else
+		step_conflict(s, "the host has made its own since");
+}
+
+static void decide_modified(Apply *apply, Step *s, const struct statx *host)
+{
+	if (!host)
+		step_conflict(s, "the host has deleted it since");
+	else if (is_rename_source(apply, s->change->path))
+		return;
+	else if (is_unchanged(apply, s->change->path, host, &s->change->base) && S_ISDIR(host->stx_mode) && s->change->kind == COW_TYPE_CHANGED)
+		decide_delete_tree(apply, s);
+	else if (is_unchanged(apply, s->change->path, host, &s->change->base))
+		return;
+	else if (!S_ISDIR(host->stx_mode) && is_equal(apply, s->change, host))
+		return; /* only metadata may be left to do */
+	else
+		step_conflict(s, "the host has changed it since");
+}
+
+static void decide_deleted(Apply *apply, Step *s, const struct statx *host)
+{
+	if (!host)
+		s->state = STEP_DONE;
+	else if (!S_ISDIR(host->stx_mode) && !is_unchanged(apply, s->change->path, host, &s->change->base))
+		step_conflict(s, "the host has changed it since");
+	else if (S_ISDIR(host->stx_mode))
+		decide_delete_tree(apply, s);
+}
+
+static void decide_renamed(Apply *apply, Step *s, const struct statx *target)
+{
+	struct statx source;
+	int r = host_statx(s->change->old_path, &source);
+
+	if (r == -ENOENT)
+		step_conflict(s, "the host has deleted or moved %s since", s->change->old_path);
+	else if (r < 0)
+		step_failed(s, r, "look at its old name");
+	else if (!is_unchanged(apply, s->change->old_path, &source, &s->change->base))
+		step_conflict(s, "the host has changed %s since", s->change->old_path);
+	else if (target && !is_rename_source(apply, s->change->path) && !is_older(target, apply))
+		step_conflict(s, "the host has made its own since");
+	else {
+		s->dev = host_dev(&source);
+		s->ino = source.stx_ino;
+	}
+}
+
+static void decide_one(Apply *apply, Step *s)
+{
+	struct statx st;
+	int r = host_statx(s->change->path, &st);
+	const struct statx *host = r == 0 ? &st : NULL;
+
+	if (r < 0 && r != -ENOENT && r != -ENOTDIR) {
+		step_failed(s, r, "look at it on the host");
+		return;
+	}
+	switch (s->change->kind) {
+	case COW_ADDED: decide_added(apply, s, host); break;
+	case COW_MODIFIED:
+	case COW_TYPE_CHANGED: decide_modified(apply, s, host); break;
+	case COW_DELETED: decide_deleted(apply, s, host); break;
+	case COW_RENAMED: decide_renamed(apply, s, host); break;
+	}
+}
+
+/* What lies in a directory that cannot be made cannot be made either. */
+static void refuse_below(Apply *apply, const Step *refused)
+{
+	for (Step *s = apply->steps; s < apply->steps + apply->count; s++)
+		if (s != refused && s->state == STEP_PENDING && path_is_below(s->change->path, refused->change->path))
+			step_conflict(s, "its directory %s is in conflict", refused->change->path);
+}
+
+void apply_decide(Apply *apply)
+{
+	for (Step *s = apply->steps; s < apply->steps + apply->count; s++) {
+		if (s->state == STEP_PENDING)
+			decide_one(apply, s);
+		if (s->state == STEP_CONFLICT || s->state == STEP_FAILED)
+			refuse_below(apply, s);
+	}
+}
