@@ -2,7 +2,12 @@
 #include "supervisor/handlers.h"
 #include "supervisor/sysargs.h"
 
+#include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 
 #define KNOWN_OPEN_FLAGS \
 	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
@@ -10,6 +15,32 @@
 #define TMPFILE_BIT (O_TMPFILE & ~O_DIRECTORY)
 #define KNOWN_RESOLVE \
 	(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED)
+
+/* ADDFD takes no O_PATH descriptor, so the guest is made to open the object's host name itself. What its other threads may do to that name
+ * meanwhile can at worst give them an O_PATH descriptor of something else, which reads nothing, and which every later call takes back
+ * to the view by its identity. */
+static int reply_path_fd(Call *call, int fd, uint64_t flags)
+{
+	char link[32], host[PATH_MAX];
+	struct stat ours, named;
+	int held = fcntl(fd, F_GETFL);
+
+	if (held >= 0 && !(held & O_PATH))
+		return call_reply_fd(call, fd, flags & O_CLOEXEC); /* made for this open: a memfd */
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, host, sizeof host - 1);
+	if (n < 0)
+		return bv_neg_errno();
+	host[n] = 0;
+	if (fstat(fd, &ours) < 0 || lstat(host, &named) < 0 || ours.st_dev != named.st_dev || ours.st_ino != named.st_ino)
+		return -ENOENT; /* removed meanwhile */
+	const Rewrite rw = {.nr = SYS_openat,
+			    .args = {(uint64_t)(int64_t)AT_FDCWD, 0, flags & (O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC)},
+			    .arg_offsets = 2,
+			    .data = host,
+			    .len = (size_t)n + 1};
+	return call_rewrite(call, &rw);
+}
 
 /* A file of a foreign file system or a pipe may be opened through /proc/self/fd; those come back as plain descriptors too. */
 static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
@@ -33,7 +64,7 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 	r = cowfs_openat(call->sup->fs, &call->req, patharg_at(&p), p.path, how, &file);
 	if (r < 0)
 		return r;
-	r = call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);
+	r = how->flags & O_PATH ? reply_path_fd(call, file.fd, how->flags) : call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);
 	close(file.fd);
 	return r;
 }
@@ -68,6 +99,9 @@ int sys_creat(Call *call)
 
 int sys_openat(Call *call)
 {
+	/* Registers are the guest's again on the way here (a signal handler may change them): with O_PATH they open nothing. */
+	if ((call->args[2] & O_PATH) && task_take_expected(call->sup, call->tid, call->nr, call->args[0]))
+		return CALL_CONTINUE;
 	return legacy_open(call, ARG_FD(call, 0), call->args[1], ARG_INT(call, 2), ARG_MODE(call, 3));
 }
 
