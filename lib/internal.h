@@ -83,6 +83,7 @@ struct BvSandbox {
 	SandboxConfig config;
 	pthread_mutex_t mu;
 	struct Conn *conn; /* protected by mu; one reference; NULL until needed */
+	bool joined; /* protected by mu: conn leads to a supervisor that somebody else started, and nothing was spawned on it yet */
 	pthread_mutex_t view_mu;
 	struct Cowfs *view; /* protected by view_mu: opened by the first of view_users, closed by the last */
 	unsigned view_users;
@@ -92,5 +93,7 @@ struct BvSandbox {
 const char *sandbox_data_dir(const BvSandbox *sb);
 /* The connection to the supervisor (referenced for the caller: conn_put). `start` also starts one; without it -ESRCH when none runs. */
 int sandbox_connect(BvSandbox *sb, bool start, struct Conn **out, BvError **err) MUST_CHECK;
+/* Gives the reference back, and does not use that connection again. */
+bool sandbox_disconnect(BvSandbox *sb, struct Conn *conn);
 
 #endif

@@ -80,7 +80,7 @@ static int check_alive(Conn *conn)
 		return -ENOMEM;
 	}
 	r = conn_call(conn, req, NULL, 0, NULL, NULL);
-	return r == -ECONNRESET ? -ESRCH : r == -ENOMEM ? r : 0; /* what it said does not matter here */
+	return r == -ECONNRESET || r == -ESHUTDOWN ? -ESRCH : r == -ENOMEM ? r : 0; /* what it said does not matter here */
 }
 
 int launch_connect(int dirfd, Conn **out)

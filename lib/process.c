@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <time.h>
 
 struct BvProcess {
 	Conn *conn;
@@ -77,33 +78,48 @@ static cJSON *spawn_request(const BvSpawnOptions *o)
 	return NULL;
 }
 
-static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size_t nfds, BvProcess *p, BvError **err)
+static int read_spawned(const cJSON *answer, BvProcess *p, BvError **err)
 {
-	cJSON *answer = NULL;
-	cJSON *req = spawn_request(o);
-	const cJSON *id, *pid;
-	int r;
+	const cJSON *id = cJSON_GetObjectItemCaseSensitive(answer, "id"), *pid = cJSON_GetObjectItemCaseSensitive(answer, "pid");
 
-	if (!req)
-		return lib_fail(err, -ENOMEM, "out of memory");
-	r = sandbox_connect(sb, true, &p->conn, err);
-	if (r < 0) {
-		cJSON_Delete(req);
-		return r;
-	}
-	r = conn_call(p->conn, req, fds, nfds, &answer, err);
+	if (!cJSON_IsNumber(id) || !cJSON_IsNumber(pid))
+		return lib_fail(err, -EPROTO, "the supervisor's answer makes no sense");
+	p->id = (uint64_t)id->valuedouble;
+	p->pid = pid->valueint;
+	return 0;
+}
+
+static int try_spawn(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size_t nfds, BvProcess *p, BvError **err)
+{
+	cJSON *answer = NULL, *req;
+	int r = sandbox_connect(sb, true, &p->conn, err);
+
 	if (r < 0)
 		return r;
-	id = cJSON_GetObjectItemCaseSensitive(answer, "id");
-	pid = cJSON_GetObjectItemCaseSensitive(answer, "pid");
-	if (cJSON_IsNumber(id) && cJSON_IsNumber(pid)) {
-		p->id = (uint64_t)id->valuedouble;
-		p->pid = pid->valueint;
-	} else {
-		r = lib_fail(err, -EPROTO, "the supervisor's answer makes no sense");
-	}
+	req = spawn_request(o);
+	r = req ? conn_call(p->conn, req, fds, nfds, &answer, err) : lib_fail(err, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = read_spawned(answer, p, err);
 	cJSON_Delete(answer);
 	return r;
+}
+
+/* A supervisor of somebody else's may be about to end just now: it refuses new commands (ESHUTDOWN) or closes the connection. When it is gone, a
+ * new one is started. One that we started ourselves does not end while we are connected, so a lost connection is an error then. */
+static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size_t nfds, BvProcess *p, BvError **err)
+{
+	for (unsigned i = 0;; i++) {
+		int r = try_spawn(sb, o, fds, nfds, p, err);
+		if (r != -ESHUTDOWN && r != -ECONNRESET) {
+			pthread_mutex_lock(&sb->mu);
+			sb->joined = sb->joined && r < 0;
+			pthread_mutex_unlock(&sb->mu);
+			return r;
+		}
+		if (!sandbox_disconnect(sb, TAKE_PTR(p->conn)) || i >= 500)
+			return r;
+		nanosleep(&(struct timespec){0, 10000000}, NULL);
+	}
 }
 
 static int spawn_with_fds(BvSandbox *sb, const BvSpawnOptions *o, BvProcess *p, BvError **err)

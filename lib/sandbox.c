@@ -303,6 +303,7 @@ static int connect_or_start(BvSandbox *sb, BvError **err)
 {
 	for (unsigned i = 0;; i++) {
 		int r = launch_connect(sb->dirfd, &sb->conn);
+		sb->joined = r == 0;
 		if (r == 0)
 			return 0;
 		if (r != -ESRCH)
@@ -338,6 +339,19 @@ int sandbox_connect(BvSandbox *sb, bool start, Conn **out, BvError **err)
 	return r;
 }
 
+bool sandbox_disconnect(BvSandbox *sb, Conn *conn)
+{
+	bool joined;
+
+	pthread_mutex_lock(&sb->mu);
+	joined = sb->joined;
+	if (conn && sb->conn == conn)
+		conn_put(TAKE_PTR(sb->conn));
+	pthread_mutex_unlock(&sb->mu);
+	conn_put(conn);
+	return joined;
+}
+
 int bv_sandbox_stop(BvSandbox *sb, BvError **err)
 {
 	Conn *conn = NULL;
@@ -353,7 +367,7 @@ int bv_sandbox_stop(BvSandbox *sb, BvError **err)
 	/* Its lock goes away with the process, a moment after the answer. */
 	for (unsigned i = 0; r == 0 && i < 1000 && store_is_running(sb->dirfd); i++)
 		nanosleep(&(struct timespec){0, 2000000}, NULL);
-	return r == -ECONNRESET ? 0 : r;
+	return r == -ECONNRESET || r == -ESHUTDOWN ? 0 : r;
 }
 
 static int count_process(void *ctx, const BvProcessInfo *info)

@@ -21,7 +21,7 @@ static int commit_running(BvSandbox *sb, BvError **err)
 		r = -ENOMEM;
 	r = conn_call(conn, req, NULL, 0, NULL, err);
 	conn_put(conn);
-	return r == -ECONNRESET ? 0 : r; /* it has just ended, and committed before */
+	return r == -ECONNRESET || r == -ESHUTDOWN ? 0 : r; /* it has just ended, and committed before */
 }
 
 static void close_cowfs(Cowfs *fs)
