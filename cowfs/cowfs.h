@@ -114,7 +114,7 @@ int cowfs_pin_device(Cowfs *fs, const char *path) MUST_CHECK;
 typedef enum CowForeignKind { COW_F_NONE = 0, COW_F_DIR, COW_F_FILE, COW_F_SYMLINK, COW_F_MAGIC } CowForeignKind;
 typedef struct CowForeignOps {
 	/* Is there an object `path`? *kind says which. COW_F_MAGIC is a link that jumps (like /proc/self/fd/3, cwd, exe, root): follow()
-	 * gives the object. The root ("") may be a file too (/dev/tty). -ENOENT, -EACCES, -ESRCH. */
+	 * gives the object. -ENOENT, -EACCES, -ESRCH. */
 	int (*lookup)(void *ctx, const CowReq *req, const char *path, CowForeignKind *kind);
 	/* Where a magic link leads; the caller owns *out. -ENOENT when the object is no longer reachable by name. An object without a
 	 * place in the view (pipe, socket, terminal, memory file) is a COW_FOREIGN loc of this same file system whose path ends in a slash;

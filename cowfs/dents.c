@@ -183,11 +183,21 @@ static int merge_entries(Cowfs *fs, const CowNode *dir, CowList *list)
 	return rc;
 }
 
+/* The position is kept in the open file of a directory of procfs or sysfs, which take no offset beyond 31 bits. Numbers (processes,
+ * descriptors) come last and in order, as in Linux: ps(1) and pidof(1) print what they read in that order. */
+static uint64_t foreign_pos(const char *name, size_t len)
+{
+	const uint64_t numbers = UINT64_C(1) << 30;
+
+	if (len < 10 && strspn(name, "0123456789") == len)
+		return numbers + strtoul(name, NULL, 10);
+	return DOTDOT_POS + 1 + dent_pos(name, len) % (numbers / 2);
+}
+
 static int add_foreign(void *ectx, const char *name, uint64_t ino, unsigned char type)
 {
 	size_t len = strlen(name);
-	/* procfs and sysfs seek to 2^31 - 1 at most */
-	return len > NAME_MAX ? 0 : list_add(ectx, MAX(hash_stable(name, len) >> 34, 3), name, len, ino, type);
+	return len > NAME_MAX ? 0 : list_add(ectx, foreign_pos(name, len), name, len, ino, type);
 }
 
 static ssize_t fill(const CowList *list, uint64_t *pos, void *buf, size_t size)

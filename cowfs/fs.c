@@ -284,7 +284,9 @@ static ssize_t virtual_of_lower(Cowfs *fs, const char *host, char *buf, size_t s
 	if (head < 0 || n == len || (n == 0 && len == 1))
 		return head;
 	const char *name = host + n + 1;
-	if (!S_ISDIR(node->mode) || dentry_find(fs, node, name, strcspn(name, "/")))
+	const CowDentry *d = S_ISDIR(node->mode) ? dentry_find(fs, node, name, strcspn(name, "/")) : NULL;
+	bool foreign = d && d->node && d->node->dir && d->node->dir->foreign; /* shows the host's under its own names */
+	if (!S_ISDIR(node->mode) || (d && !foreign))
 		return -ENOENT; /* hidden or replaced */
 	if (head == 1)
 		head = 0;
@@ -299,7 +301,14 @@ static bool is_same_object(Cowfs *fs, CowWalk *w, dev_t dev, ino_t ino)
 {
 	struct statx st;
 
-	if (w->cur.kind == COW_NODE && w->cur.node->origin) {
+	if (w->cur.kind == COW_FOREIGN) {
+		const CowForeign *f = w->cur.foreign;
+		fs_unlock(fs); /* the walk stands on a path of its own, nothing can change below it */
+		int rc = f->ops->statx(f->ctx, w->req, w->path, STATX_INO, &st);
+		fs_rdlock(fs);
+		if (rc < 0)
+			return false;
+	} else if (w->cur.kind == COW_NODE && w->cur.node->origin) {
 		if (lower_statx(fs, NULL, w->cur.node->origin, &st) < 0)
 			return false;
 	} else if (w->cur.kind != COW_LOWER || walk_stat(w, &st) < 0) {

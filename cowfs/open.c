@@ -425,6 +425,26 @@ int cowfs_open_loc(Cowfs *fs, const CowReq *req, const CowLoc *loc, int flags, C
 	return rc;
 }
 
+/* A foreign directory is opened on the host; the descriptor's own name is the place. */
+static int foreign_cwd_place(const CowReq *req, const CowLoc *dir, int *fd, char *path, size_t size)
+{
+	CLEAN_FD int opened = -1;
+	char link[32];
+
+	int rc = dir->foreign->ops->open(dir->foreign->ctx, req, dir->path, O_PATH | O_DIRECTORY, &opened);
+	if (rc < 0)
+		return rc;
+	snprintf(link, sizeof link, "/proc/self/fd/%d", opened);
+	ssize_t n = readlink(link, path, size);
+	if (n < 0)
+		return bv_neg_errno();
+	if ((size_t)n >= size)
+		return -ERANGE;
+	path[n] = '\0';
+	*fd = TAKE_FD(opened);
+	return 0;
+}
+
 int cowfs_cwd_place(Cowfs *fs, const CowReq *req, const CowLoc *dir, int *fd, char *path, size_t size)
 {
 	CowWalk w;
@@ -432,7 +452,7 @@ int cowfs_cwd_place(Cowfs *fs, const CowReq *req, const CowLoc *dir, int *fd, ch
 	CLEAN_FD int opened = -1;
 
 	if (dir->kind == COW_FOREIGN)
-		return -EACCES; /* a foreign directory cannot be a kernel cwd */
+		return foreign_cwd_place(req, dir, fd, path, size);
 	walk_init(&w, fs, req, COW_EMPTY_PATH | W_WRITE, 0);
 	fs_wrlock(fs);
 	int rc = walk_run(&w, dir, "");

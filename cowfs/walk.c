@@ -362,18 +362,30 @@ static ssize_t link_text(CowWalk *w, char *text, size_t size)
 static int jump_magic(CowWalk *w)
 {
 	const CowForeign *foreign = w->cur.foreign;
+	CowForeignKind kind = COW_F_NONE;
 	CowLoc to = {0};
 
 	if (w->resolve & (RESOLVE_NO_MAGICLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT))
 		return w->resolve & RESOLVE_NO_MAGICLINKS ? -ELOOP : -EXDEV;
 	fs_unlock(w->fs);
 	int rc = foreign->ops->follow(foreign->ctx, w->req, w->path, &to);
+	if (rc == 0 && to.kind == COW_FOREIGN) /* mostly a file: what it is must be known before it is opened */
+		rc = to.foreign->ops->lookup(to.foreign->ctx, w->req, to.path, &kind);
 	relock(w);
-	if (rc < 0)
+	if (rc < 0) {
+		cowloc_release(&to);
 		return rc;
+	}
 	cowloc_release(&w->hold);
 	w->hold = to;
-	return stand_on_loc(w, &w->hold);
+	rc = stand_on_loc(w, &w->hold);
+	if (rc == 0 && w->cur.kind == COW_FOREIGN && to.kind == COW_FOREIGN)
+		w->cur.fkind = kind;
+	if (rc == 0 && w->cur.kind == COW_LOWER) { /* the type must be known: it need not be a directory */
+		rc = walk_stat(w, &w->st);
+		w->st_ok = rc == 0;
+	}
+	return rc;
 }
 
 /* cur is a symlink that is to be followed; `after` is what comes behind it in the path. */

@@ -25,6 +25,7 @@ typedef struct Call {
 	const Syscall *row;
 	SupCaller caller;
 	CowReq req;
+	struct Held *held; /* the thread is in a ptrace stop, its notification was answered: the value goes into its registers */
 	char detail[512]; /* for the trace: the decoded path; empty if none */
 } Call;
 
@@ -34,6 +35,8 @@ bool call_valid(const Call *call);
 int call_reply_fd(Call *call, int fd, bool cloexec);
 /* Makes the guest's descriptor `guest_fd` refer to our `fd` (dup2 in the guest). 0 or negative errno; the call is still unanswered. */
 int call_replace_fd(Call *call, int fd, int guest_fd, bool cloexec);
+/* Gives the guest a descriptor (close-on-exec) while its call is unanswered: its number there, or negative errno. */
+int call_give_fd(Call *call, int fd);
 /* Answers now; the return value says whether the guest was still there. */
 bool call_answer(Call *call, int64_t value);
 /* Notes a decoded path for the trace. */
@@ -56,8 +59,11 @@ int guest_at(Call *call, int fd, const char *path, bool empty_ok, CowLoc *out) M
 int guest_cwd_loc(Supervisor *sup, pid_t tid, CowLoc *out) MUST_CHECK;
 /* The host's statx of a guest descriptor. */
 int guest_fd_statx(Call *call, int fd, unsigned mask, struct statx *out) MUST_CHECK;
-/* Our own duplicate of the guest's descriptor (same open file description). -ENOSYS where the kernel does not let us. */
+/* Our own duplicate of the guest's descriptor (same open file description): by pidfd_getfd, or, where the kernel or an outer filter refuses
+ * that, by making the guest send it (call_take_fd; slow, on a worker only: CALL_SLOW). -EBADF. */
 int guest_fd_dup(Call *call, int fd) MUST_CHECK;
+/* The same by pidfd_getfd only: -ENOSYS without. */
+int guest_fd_dup_fast(Call *call, int fd) MUST_CHECK;
 /* pos and flags of /proc/PID/fdinfo/N. */
 int guest_fd_info(Call *call, int fd, uint64_t *pos, int *flags) MUST_CHECK;
 
@@ -75,6 +81,10 @@ typedef struct Rewrite {
  * negative errno to answer with. */
 int call_rewrite(Call *call, const Rewrite *rewrite);
 
+/* A duplicate of the guest's descriptor without pidfd_getfd. The calling thread of the guest is held from then on; the answer releases it. */
+int call_take_fd(Call *call, int guest_fd);
+void call_release_held(Call *call, int64_t value);
+
 /* ---- tasks (task.c) ---- */
 int tasks_new(TaskTable **out);
 void tasks_free(TaskTable *tasks);
@@ -82,8 +92,11 @@ pid_t task_tgid(Supervisor *sup, pid_t tid);
 /* The umask of the calling process. */
 mode_t task_umask(Call *call);
 void task_set_umask(Call *call, mode_t mask);
-void task_expect(Supervisor *sup, pid_t tid, long nr, uint64_t arg0, const char *unlink_later);
-bool task_take_expected(Supervisor *sup, pid_t tid, long nr, uint64_t arg0);
+/* A call that this thread will make next, argument by argument: it is CONTINUEd. */
+void task_expect(Call *call, long nr, const uint64_t args[6]);
+bool task_take_expected(Call *call);
+/* A link in exec_dir that may be removed when the exec is certainly over. */
+void task_link(Supervisor *sup, const char *path);
 void task_drop_links(Supervisor *sup, bool all);
 
 #endif

@@ -28,6 +28,7 @@ static int pin_links(Cowfs *fs)
 		{ "/dev/stdout", "/proc/self/fd/1" },
 		{ "/dev/stderr", "/proc/self/fd/2" },
 		{ "/dev/ptmx", "pts/ptmx" },
+		{ "/dev/tty", "pts/tty" },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(links); i++) {
@@ -51,7 +52,5 @@ int devfs_pin(Foreign *f)
 		r = cowfs_pin_dir(fs, "/dev/shm", 01777);
 	if (r == 0)
 		r = cowfs_pin_foreign(fs, "/dev/pts", &devpts_ops, f, &f->fs[FOREIGN_PTS]);
-	if (r == 0)
-		r = cowfs_pin_foreign(fs, "/dev/tty", &devtty_ops, f, &f->fs[FOREIGN_TTY]);
 	return r;
 }

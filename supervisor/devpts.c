@@ -1,4 +1,5 @@
-/* supervisor/devpts.c - /dev/pts and /dev/tty: the terminals that the sandbox may open (F6).
+/* supervisor/devpts.c - /dev/pts with the terminals that the sandbox may open (F6), and "ptmx" and "tty", to which /dev/ptmx and
+ * /dev/tty are links. "tty" is found by its name, but not listed.
  *
  * A known terminal is kept as an O_PATH descriptor of its device node. The kernel removes the node from devpts when the master closes,
  * so a link count of 0 says that the terminal is gone; its number may then belong to somebody else on the host, but the
@@ -217,7 +218,7 @@ static int open_node(Foreign *f, int node, int flags, int *fd)
 	return 0;
 }
 
-int devpts_open_controlling(Foreign *f, const CowReq *req, int flags, int *fd)
+static int open_controlling(Foreign *f, const CowReq *req, int flags, int *fd)
 {
 	ProcRef *ref = caller_ref(f, req);
 
@@ -241,7 +242,7 @@ static long pts_number(const char *path)
 {
 	size_t len = strspn(path, "0123456789");
 
-	return len > 0 && len <= 7 && path[len] == 0 && (path[0] != '0' || len == 1) ? atol(path) : -1;
+	return len > 0 && len <= 7 && path[len] == 0 && (path[0] != '0' || len == 1) ? strtol(path, NULL, 10) : -1;
 }
 
 static dev_t pts_rdev(long number)
@@ -262,13 +263,21 @@ static int node_of(Foreign *f, const CowReq *req, const char *path)
 	return find_terminal(f->terminals, pts_rdev(number));
 }
 
+/* The host's device behind the two names that are no terminals of their own. */
+static const char *device_of(const char *path)
+{
+	if (strcmp(path, "ptmx") == 0)
+		return "/dev/ptmx";
+	return strcmp(path, "tty") == 0 ? "/dev/tty" : NULL;
+}
+
 static int pts_lookup(void *ctx, const CowReq *req, const char *path, CowForeignKind *kind)
 {
 	if (*path == 0) {
 		*kind = COW_F_DIR;
 		return 0;
 	}
-	if (strcmp(path, "ptmx") != 0) {
+	if (!device_of(path)) {
 		CLEAN_FD int node = node_of(ctx, req, path);
 		if (node < 0)
 			return node;
@@ -281,8 +290,8 @@ static int pts_statx(void *ctx, const CowReq *req, const char *path, unsigned ma
 {
 	if (*path == 0)
 		return foreign_statx(AT_FDCWD, "/dev/pts", 0, mask, out);
-	if (strcmp(path, "ptmx") == 0)
-		return foreign_statx(AT_FDCWD, "/dev/ptmx", 0, mask, out);
+	if (device_of(path))
+		return foreign_statx(AT_FDCWD, device_of(path), 0, mask, out);
 	CLEAN_FD int node = node_of(ctx, req, path);
 	return node < 0 ? node : foreign_statx(node, "", 0, mask, out);
 }
@@ -297,10 +306,6 @@ static int open_ptmx(Foreign *f, int flags, int *fd)
 
 	if (master < 0)
 		return bv_neg_errno();
-	if (flags & O_PATH) {
-		*fd = TAKE_FD(master);
-		return 0;
-	}
 	if (ioctl(master, TIOCGPTN, &number) < 0)
 		return bv_neg_errno();
 	snprintf(path, sizeof(path), "/dev/pts/%u", number);
@@ -313,6 +318,20 @@ static int open_ptmx(Foreign *f, int flags, int *fd)
 	if (r == 0)
 		*fd = TAKE_FD(master);
 	return r;
+}
+
+static int open_device(Foreign *f, const CowReq *req, const char *device, int flags, int *fd)
+{
+	if (flags & O_DIRECTORY)
+		return -ENOTDIR;
+	if (flags & O_PATH) {
+		int node = open(device, O_PATH | O_CLOEXEC);
+		if (node < 0)
+			return bv_neg_errno();
+		*fd = node;
+		return 0;
+	}
+	return strcmp(device, "/dev/ptmx") == 0 ? open_ptmx(f, flags, fd) : open_controlling(f, req, flags, fd);
 }
 
 static int pts_open(void *ctx, const CowReq *req, const char *path, int flags, int *fd)
@@ -329,8 +348,8 @@ static int pts_open(void *ctx, const CowReq *req, const char *path, int flags, i
 		*fd = dir;
 		return 0;
 	}
-	if (strcmp(path, "ptmx") == 0)
-		return flags & O_DIRECTORY ? -ENOTDIR : open_ptmx(f, flags, fd);
+	if (device_of(path))
+		return open_device(f, req, device_of(path), flags, fd);
 	int node = node_of(f, req, path);
 	return node < 0 ? node : open_node(f, node, flags, fd);
 }
@@ -398,58 +417,4 @@ const CowForeignOps devpts_ops = {
 	.open = pts_open,
 	.list = pts_list,
 	.by_identity = pts_by_identity,
-};
-
-/* ---- /dev/tty: a foreign file system that is one file ---- */
-
-static int tty_lookup(void *ctx, const CowReq *req, const char *path, CowForeignKind *kind)
-{
-	(void)ctx, (void)req;
-	if (*path)
-		return -ENOTDIR;
-	*kind = COW_F_FILE;
-	return 0;
-}
-
-static int tty_statx(void *ctx, const CowReq *req, const char *path, unsigned mask, struct statx *out)
-{
-	(void)ctx, (void)req;
-	return *path ? -ENOTDIR : foreign_statx(AT_FDCWD, "/dev/tty", 0, mask, out);
-}
-
-static int tty_open(void *ctx, const CowReq *req, const char *path, int flags, int *fd)
-{
-	if (*path || (flags & O_DIRECTORY))
-		return -ENOTDIR;
-	if (flags & O_PATH) {
-		int node = open("/dev/tty", O_PATH | O_CLOEXEC);
-		if (node < 0)
-			return bv_neg_errno();
-		*fd = node;
-		return 0;
-	}
-	return devpts_open_controlling(ctx, req, flags, fd);
-}
-
-static int tty_list(void *ctx, const CowReq *req, const char *path,
-		    int (*emit)(void *ectx, const char *name, uint64_t ino, unsigned char d_type), void *ectx)
-{
-	(void)ctx, (void)req, (void)path, (void)emit, (void)ectx;
-	return -ENOTDIR;
-}
-
-static int tty_by_identity(void *ctx, dev_t dev, ino_t ino, char *path, size_t size)
-{
-	(void)ctx, (void)dev, (void)ino, (void)path, (void)size;
-	return -ENOENT; /* never a directory */
-}
-
-const CowForeignOps devtty_ops = {
-	.lookup = tty_lookup,
-	.follow = no_follow,
-	.readlink = no_link,
-	.statx = tty_statx,
-	.open = tty_open,
-	.list = tty_list,
-	.by_identity = tty_by_identity,
 };

@@ -2,6 +2,7 @@
 #include "supervisor/foreign_internal.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 
 static int copy_private_dirs(Foreign *f, const ForeignEnv *env)
 {
@@ -56,6 +57,12 @@ int foreign_init(const ForeignEnv *env, Foreign **out)
 
 	if (!f)
 		return -ENOMEM;
+	f->given_lock = malloc(sizeof(*f->given_lock));
+	if (!f->given_lock) {
+		free(f);
+		return -ENOMEM;
+	}
+	pthread_mutex_init(f->given_lock, NULL);
 	f->env = *env;
 	f->proc_fd = f->sys_fd = -1;
 	int r = make_parts(f, env);
@@ -86,10 +93,49 @@ void foreign_free(Foreign *f)
 	for (char **dir = f->private_dirs; dir && *dir; dir++)
 		free(*dir);
 	free(f->private_dirs);
+	pthread_mutex_destroy(f->given_lock);
+	free(f->given_lock);
 	free(f);
 }
 
 ProcTree *foreign_proctree(Foreign *f)
 {
 	return f->tree;
+}
+
+static bool is_known_given(const Foreign *f, dev_t dev, ino_t ino)
+{
+	bool found = false;
+
+	pthread_mutex_lock(f->given_lock);
+	for (size_t i = 0; i < GIVEN_MAX && !found; i++)
+		found = f->given[i].ino == ino && f->given[i].dev == dev && ino;
+	pthread_mutex_unlock(f->given_lock);
+	return found;
+}
+
+bool foreign_is_given(const Foreign *f, const struct stat *st)
+{
+	if (f->env.is_given)
+		return f->env.is_given(f->env.sup, st->st_dev, st->st_ino);
+	return is_known_given(f, st->st_dev, st->st_ino);
+}
+
+int foreign_add_given(Foreign *f, int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return bv_neg_errno();
+	if (S_ISCHR(st.st_mode)) { /* /dev/null is the same object for everybody */
+		int r = foreign_add_terminal(f, fd);
+		return r == -ENOTTY ? 0 : r;
+	}
+	if (S_ISDIR(st.st_mode) || is_known_given(f, st.st_dev, st.st_ino)) /* a directory is always the view's */
+		return 0;
+	pthread_mutex_lock(f->given_lock);
+	f->given[f->given_next] = (Given){ .dev = st.st_dev, .ino = st.st_ino };
+	f->given_next = (f->given_next + 1) % GIVEN_MAX;
+	pthread_mutex_unlock(f->given_lock);
+	return 0;
 }

@@ -31,8 +31,7 @@ typedef struct ForeignEnv {
 	int (*loc_of_cwd)(struct Supervisor *sup, pid_t tid, CowLoc *out);
 	/* Virtual path of the program that the process runs, NUL-terminated. 0 or negative errno. */
 	int (*exe_of)(struct Supervisor *sup, pid_t tgid, char *buf, size_t size);
-	/* Was this object given to the sandbox as a descriptor (stdin, stdout, stderr of a spawn)? Such an object is reopened as it
-	 * is and with no more access than the guest's descriptor has. NULL: everything that is not in the view counts as given. */
+	/* Was this object given to the sandbox from outside? NULL (the normal case): what foreign_add_given was told. */
 	bool (*is_given)(struct Supervisor *sup, dev_t dev, ino_t ino);
 	struct Supervisor *sup;
 	const char *scratch_dir;	 /* run directory; never named to a guest */
@@ -44,8 +43,12 @@ int foreign_init(const ForeignEnv *env, Foreign **out) MUST_CHECK;
 void foreign_free(Foreign *f); /* after the last call of cowfs; NULL is allowed */
 /* Who belongs to the sandbox; owned by `f`. */
 ProcTree *foreign_proctree(Foreign *f);
-/* A terminal given to the sandbox (spawn with a tty): it can be opened by name (/dev/pts/N) and as /dev/tty. `fd` stays the
- * caller's. -ENOTTY for what is no terminal, -ENOSPC, -ENOMEM. */
+/* A descriptor that the sandbox is given from outside (stdin, stdout, stderr of a spawn); `fd` stays the caller's. Through
+ * /proc/<pid>/fd/N such an object is reopened as it is (no copy-up: it is where output goes), and with no more access than the
+ * guest's descriptor has. A terminal gets a name in /dev/pts, too. Call before the guest starts. -ENOSPC, -ENOMEM: the object then
+ * is treated like any other. */
+int foreign_add_given(Foreign *f, int fd) MUST_CHECK;
+/* Only the terminal's part of it. -ENOTTY for what is no terminal, -ENOSPC, -ENOMEM. */
 int foreign_add_terminal(Foreign *f, int fd) MUST_CHECK;
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <sys/sysmacros.h>
 
-typedef enum ForeignFs { FOREIGN_PROC, FOREIGN_SYS, FOREIGN_PTS, FOREIGN_TTY, FOREIGN_FS_COUNT } ForeignFs;
+typedef enum ForeignFs { FOREIGN_PROC, FOREIGN_SYS, FOREIGN_PTS, FOREIGN_FS_COUNT } ForeignFs;
 
 /* ---- identities (foreign_ident.c): (dev, ino) of what was opened for guests -> path inside its file system ---- */
 
@@ -27,14 +27,18 @@ typedef struct Terminals Terminals;
 int terminals_new(Terminals **out) MUST_CHECK;
 void terminals_free(Terminals *t);
 extern const CowForeignOps devpts_ops;
-/* Opens the caller's controlling terminal. -ENXIO without. */
-int devpts_open_controlling(Foreign *f, const CowReq *req, int flags, int *fd) MUST_CHECK;
 
 /* ---- the others ---- */
 
+enum { GIVEN_MAX = 256 };
+typedef struct Given {
+	dev_t dev;
+	ino_t ino;
+} Given;
+bool foreign_is_given(const Foreign *f, const struct stat *st);
+
 extern const CowForeignOps procfs_ops;
 extern const CowForeignOps sysfs_ops;
-extern const CowForeignOps devtty_ops;
 int devfs_pin(Foreign *f) MUST_CHECK;
 /* The control group directories of the sandbox below /sys/fs/cgroup; read once. NULL-terminated, freed by sysfs_release. */
 int sysfs_init(Foreign *f) MUST_CHECK;
@@ -42,6 +46,9 @@ void sysfs_release(Foreign *f);
 
 struct Foreign {
 	ForeignEnv env;
+	pthread_mutex_t *given_lock; /* own allocation: ops get a const Foreign; protects the next two */
+	Given given[GIVEN_MAX];	     /* a ring: the newest replaces the oldest */
+	size_t given_next;
 	char **private_dirs; /* scratch_dir and env.private_dirs, copied; NULL-terminated */
 	ProcTree *tree;
 	IdentTable *ident;

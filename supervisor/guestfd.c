@@ -90,7 +90,7 @@ int guest_at(Call *call, int fd, const char *path, bool empty_ok, CowLoc *out)
 	return 0;
 }
 
-int guest_fd_dup(Call *call, int fd)
+int guest_fd_dup_fast(Call *call, int fd)
 {
 	if (!call->sup->features.pidfd_getfd)
 		return -ENOSYS;
@@ -102,6 +102,17 @@ int guest_fd_dup(Call *call, int fd)
 	if (dup < 0)
 		return errno == EBADF ? -EBADF : -ENOSYS;
 	return dup;
+}
+
+int guest_fd_dup(Call *call, int fd)
+{
+	int dup = guest_fd_dup_fast(call, fd);
+	struct statx st;
+
+	if (dup != -ENOSYS)
+		return dup;
+	int r = raw_statx(call->sup, call->tid, fd, STATX_TYPE, &st);
+	return r < 0 ? r : call_take_fd(call, fd);
 }
 
 int guest_fd_info(Call *call, int fd, uint64_t *pos, int *flags)

@@ -153,6 +153,10 @@ void kill_descendants(void)
 
 	for (;;) {
 		CLEAN_FREE PidPair *list = NULL;
+		while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
+			;
+		if (waitpid(-1, NULL, WNOHANG | __WALL) < 0 && errno == ECHILD)
+			return;
 		size_t n = all_pids(&list), killed = 0;
 		for (size_t i = 0; i < n; i++) {
 			if (list[i].parent == self || descends(list, n, list[i].pid, self)) {
@@ -160,12 +164,8 @@ void kill_descendants(void)
 				killed++;
 			}
 		}
-		while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
-			;
-		if (waitpid(-1, NULL, WNOHANG | __WALL) < 0 && errno == ECHILD)
-			return;
 		if (killed)
-			usleep(1000);
+			usleep(200); /* they need a moment to die */
 	}
 }
 

@@ -21,6 +21,10 @@ bool call_answer(Call *call, int64_t value)
 {
 	struct seccomp_notif_resp resp = {.id = call->id};
 
+	if (call->held) {
+		call_release_held(call, value);
+		return true;
+	}
 	if (value == CALL_CONTINUE)
 		resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
 	else if (value < 0)
@@ -39,6 +43,14 @@ int call_reply_fd(Call *call, int fd, bool cloexec)
 	if (r >= 0 || errno == ENOENT)
 		return CALL_REPLIED;
 	return bv_neg_errno(); /* EMFILE: the guest's own limit */
+}
+
+int call_give_fd(Call *call, int fd)
+{
+	struct seccomp_notif_addfd add = {.id = call->id, .srcfd = (uint32_t)fd, .newfd_flags = O_CLOEXEC};
+	int r = ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+
+	return r < 0 ? bv_neg_errno() : r;
 }
 
 int call_replace_fd(Call *call, int fd, int guest_fd, bool cloexec)
@@ -137,6 +149,7 @@ static void receive_one(Listener *li, struct seccomp_notif *n)
 	memcpy(call.args, n->data.args, sizeof call.args);
 	call.row = syscall_find(call.nr);
 	call.caller = (SupCaller){.tid = call.tid, .sup = li->sup};
+	call.held = NULL;
 	call.req = (CowReq){.cred = &li->sup->cred, .caller = &call.caller};
 	call_run(&call);
 }

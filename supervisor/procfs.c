@@ -19,7 +19,7 @@ static pid_t take_pid(const char **path)
 
 	if (len == 0 || len > 9 || (*path)[0] == '0' || (end && end != '/'))
 		return 0;
-	pid_t pid = (pid_t)atoi(*path);
+	pid_t pid = (pid_t)strtol(*path, NULL, 10);
 	*path += len + (end == '/');
 	return pid;
 }
@@ -77,7 +77,7 @@ int procfs_parse(Foreign *f, const CowReq *req, const char *path, ProcPath *out)
 		procfs_release_path(f, &at);
 		return -ENOENT;
 	}
-	strcpy(at.rel, rest);
+	memcpy(at.rel, rest, strlen(rest) + 1);
 	*out = at;
 	const char *slash = strrchr(out->rel, '/');
 	out->name = slash ? slash + 1 : out->rel;
@@ -307,10 +307,11 @@ static int procfs_by_identity(void *ctx, dev_t dev, ino_t ino, char *path, size_
 	if (r == 0 && at.row->kind != PROC_TEXT && (st.stx_ino != ino || makedev(st.stx_dev_major, st.stx_dev_minor) != dev))
 		r = -ENOENT;
 	procfs_release_path(f, &at);
-	if (r == 0 && strlen(found) >= size)
+	size_t len = strlen(found) + 1;
+	if (r == 0 && len > size)
 		r = -ERANGE;
 	if (r == 0)
-		strcpy(path, found);
+		memcpy(path, found, len);
 	return r;
 }
 

@@ -24,11 +24,6 @@ static int target_loc(const Foreign *f, const char *path, CowLoc *out)
 	return 0;
 }
 
-static bool is_given(const Foreign *f, const struct stat *st)
-{
-	return f->env.is_given && f->env.is_given(f->env.sup, st->st_dev, st->st_ino);
-}
-
 static int fd_number(const ProcPath *at)
 {
 	long n = strtol(at->name, NULL, 10);
@@ -38,7 +33,7 @@ static int fd_number(const ProcPath *at)
 
 static int fd_loc(const Foreign *f, const ProcPath *at, const struct stat *st, CowLoc *out)
 {
-	if (is_given(f, st))
+	if (foreign_is_given(f, st))
 		return -ENOENT;
 	return f->env.loc_of_fd(f->env.sup, at->tid, fd_number(at), out);
 }
@@ -103,7 +98,8 @@ int procfs_follow(void *ctx, const CowReq *req, const char *path, CowLoc *out)
 
 /* ---- reading ---- */
 
-/* The virtual path of the object, if it has one. */
+/* The virtual path of the object, if it has one. NAMELESS: it is the view's, but was unlinked. */
+#define NAMELESS (-ESTALE)
 static int virtual_path(const Foreign *f, const ProcPath *at, char *text, size_t size)
 {
 	CLEAN_LOC CowLoc loc = { .kind = COW_NONE };
@@ -124,10 +120,10 @@ static int virtual_path(const Foreign *f, const ProcPath *at, char *text, size_t
 		break;
 	}
 	if (r < 0)
-		return r;
+		return r == NAMELESS ? -ENOENT : r; /* no object of the view at all */
 	ssize_t n = cowfs_virtual_path(f->env.fs, &loc, text, size - 1);
 	if (n < 0)
-		return (int)n;
+		return n == -ENOENT ? NAMELESS : (int)n;
 	text[n] = 0;
 	return 0;
 }
@@ -142,7 +138,10 @@ static ssize_t read_jump(const Foreign *f, const ProcPath *at, char *buf, size_t
 	if (at->row->kind == PROC_ROOT)
 		return foreign_cut("/", buf, size);
 	/* A text without a slash ("pipe:[1]", "socket:[1]", "net:[1]") is no path and names no object of the view. */
-	if (host[0] != '/' || virtual_path(f, at, text, sizeof(text)) < 0)
+	int r = host[0] == '/' ? virtual_path(f, at, text, sizeof(text)) : -EINVAL;
+	if (r == NAMELESS)
+		snprintf(text, sizeof(text), "(unreachable) (deleted)");
+	else if (r < 0)
 		foreign_guest_text(f, host, text, sizeof(text));
 	return foreign_cut(text, buf, size);
 }
@@ -233,7 +232,7 @@ static int check_access(const Foreign *f, const ProcPath *at, int pin, int flags
 	if (fstat(pin, &st) < 0 || statx(pin, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &stx) < 0)
 		return bv_neg_errno();
 	/* Both ends of a guest's own pipe are the guest's. */
-	if (S_ISFIFO(st.st_mode) && f->env.is_given && !is_given(f, &st))
+	if (S_ISFIFO(st.st_mode) && !foreign_is_given(f, &st))
 		return 0;
 	int r = read_held(at, &held);
 	if (r < 0)

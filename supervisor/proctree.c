@@ -317,7 +317,7 @@ static int read_rows(Row **rows, size_t *count)
 		}
 		pid_t ppid = ppid_from_stat(dirfd(d), e->d_name);
 		if (ppid >= 0)
-			list[n++] = (Row){ .pid = (pid_t)atoi(e->d_name), .ppid = ppid, .member = -1 };
+			list[n++] = (Row){ .pid = (pid_t)strtol(e->d_name, NULL, 10), .ppid = ppid, .member = -1 };
 	}
 	closedir(d);
 	if (n)

@@ -19,6 +19,10 @@ static inline uint64_t regs_result(const Regs *r)
 {
 	return r->rax;
 }
+static inline void regs_set_result(Regs *r, int64_t value)
+{
+	r->rax = (unsigned long)value;
+}
 /* Makes the thread execute its system call instruction again with these arguments. */
 static inline void regs_set_call(Regs *r, long nr, const uint64_t a[6])
 {
@@ -42,6 +46,10 @@ static inline uint64_t regs_sp(const Regs *r)
 static inline uint64_t regs_result(const Regs *r)
 {
 	return r->regs[0];
+}
+static inline void regs_set_result(Regs *r, int64_t value)
+{
+	r->regs[0] = (uint64_t)value;
 }
 static inline void regs_set_call(Regs *r, long nr, const uint64_t a[6])
 {

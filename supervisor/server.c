@@ -140,7 +140,7 @@ static void request_spawn(Server *s, int client, double seq, Packet *p)
 	if (p->n_fds > 3)
 		c->trace = fdopen(dup(p->fds[3]), "we");
 	for (int i = 0; i < 3; i++)
-		IGNORE_RESULT(foreign_add_terminal(sup->foreign, p->fds[i])); /* ENOTTY: no terminal, fine */
+		IGNORE_RESULT(foreign_add_given(sup->foreign, p->fds[i])); /* full: it cannot be reopened by name */
 	mode_t mask = (mode_t)json_number(p->json, "umask", 022) & 0777;
 	int fds[4] = {p->fds[0], p->fds[1], p->fds[2], cwd};
 	int r = init_spawn(sup->init, c->id, tty ? SPAWN_TTY : 0, mask, argv, env, fds);

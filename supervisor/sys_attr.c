@@ -25,7 +25,7 @@ static int set_fd(Call *call, int fd, const CowAttr *attr, int (*native)(int fd,
 
 	if (r == -EXDEV) {
 		CLEAN_FD int dup = guest_fd_dup(call, fd);
-		return dup < 0 ? (dup == -EBADF ? -EBADF : -EPERM) : native(dup, attr) < 0 ? bv_neg_errno() : 0;
+		return dup < 0 ? dup : native(dup, attr) < 0 ? bv_neg_errno() : 0;
 	}
 	if (r < 0)
 		return r;

@@ -53,7 +53,7 @@ int sys_chdir(Call *call)
 {
 	CLEAN_PATH PathArg p = {0};
 
-	if (task_take_expected(call->sup, call->tid, call->nr, call->args[0]))
+	if (task_take_expected(call))
 		return CALL_CONTINUE;
 	int r = patharg_get(call, AT_FDCWD, call->args[0], false, &p);
 	return r < 0 ? r : do_chdir(call, patharg_at(&p), p.path, 0);
@@ -110,7 +110,7 @@ static int opendir_of(Call *call, int guest_fd, OpenDir *d)
 	int flags;
 
 	d->replace = false;
-	d->fd = guest_fd_dup(call, guest_fd);
+	d->fd = guest_fd_dup_fast(call, guest_fd);
 	if (d->fd >= 0) {
 		d->pos = (uint64_t)lseek(d->fd, 0, SEEK_CUR);
 		return 0;

@@ -261,7 +261,7 @@ static void note_link(Call *call, const ExecPlan *plan)
 	size_t n = strlen(call->sup->exec_dir);
 
 	if (strncmp(plan->target.host_path, call->sup->exec_dir, n) == 0)
-		task_expect(call->sup, call->tid, -1, 0, plan->target.host_path);
+		task_link(call->sup, plan->target.host_path);
 }
 
 static int do_exec(Call *call, int dirfd, uint64_t path, uint64_t argv, uint64_t envp, int flags)
@@ -305,7 +305,7 @@ static int do_exec(Call *call, int dirfd, uint64_t path, uint64_t argv, uint64_t
 
 int sys_execve(Call *call)
 {
-	if (task_take_expected(call->sup, call->tid, call->nr, call->args[0]))
+	if (task_take_expected(call))
 		return CALL_CONTINUE;
 	return do_exec(call, AT_FDCWD, call->args[0], call->args[1], call->args[2], 0);
 }

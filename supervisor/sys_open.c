@@ -2,10 +2,7 @@
 #include "supervisor/handlers.h"
 #include "supervisor/sysargs.h"
 
-#include <fcntl.h>
-#include <limits.h>
 #include <linux/openat2.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -16,28 +13,24 @@
 #define KNOWN_RESOLVE \
 	(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED)
 
-/* ADDFD takes no O_PATH descriptor, so the guest is made to open the object's host name itself. What its other threads may do to that name
- * meanwhile can at worst give them an O_PATH descriptor of something else, which reads nothing, and which every later call takes back
- * to the view by its identity. */
-static int reply_path_fd(Call *call, int fd, uint64_t flags)
+/* The kernel refuses to hand over O_PATH descriptors, so the guest is made to open the host's object itself. O_PATH gives no access: should the
+ * guest change the path meanwhile it gets a name for something, and every use of that comes back to us and is looked up in the view. */
+static int open_path_in_guest(Call *call, int fd, uint64_t flags)
 {
-	char link[32], host[PATH_MAX];
-	struct stat ours, named;
-	int held = fcntl(fd, F_GETFL);
+	char link[32], place[PATH_MAX];
+	struct stat want, got;
 
-	if (held >= 0 && !(held & O_PATH))
-		return call_reply_fd(call, fd, flags & O_CLOEXEC); /* made for this open: a memfd */
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	ssize_t n = readlink(link, host, sizeof host - 1);
+	ssize_t n = readlink(link, place, sizeof place - 1);
 	if (n < 0)
 		return bv_neg_errno();
-	host[n] = 0;
-	if (fstat(fd, &ours) < 0 || lstat(host, &named) < 0 || ours.st_dev != named.st_dev || ours.st_ino != named.st_ino)
-		return -ENOENT; /* removed meanwhile */
+	place[n] = 0;
+	if (fstat(fd, &want) < 0 || lstat(place, &got) < 0 || want.st_dev != got.st_dev || want.st_ino != got.st_ino)
+		return -ENOENT; /* moved on the host meanwhile */
 	const Rewrite rw = {.nr = SYS_openat,
-			    .args = {(uint64_t)(int64_t)AT_FDCWD, 0, flags & (O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC)},
+			    .args = {(uint64_t)(int64_t)AT_FDCWD, 0, O_PATH | O_NOFOLLOW | (flags & (O_CLOEXEC | O_DIRECTORY))},
 			    .arg_offsets = 2,
-			    .data = host,
+			    .data = place,
 			    .len = (size_t)n + 1};
 	return call_rewrite(call, &rw);
 }
@@ -64,7 +57,10 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 	r = cowfs_openat(call->sup->fs, &call->req, patharg_at(&p), p.path, how, &file);
 	if (r < 0)
 		return r;
-	r = how->flags & O_PATH ? reply_path_fd(call, file.fd, how->flags) : call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);
+	if (how->flags & O_PATH)
+		r = open_path_in_guest(call, file.fd, how->flags);
+	else
+		r = call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);
 	close(file.fd);
 	return r;
 }
@@ -99,8 +95,7 @@ int sys_creat(Call *call)
 
 int sys_openat(Call *call)
 {
-	/* Registers are the guest's again on the way here (a signal handler may change them): with O_PATH they open nothing. */
-	if ((call->args[2] & O_PATH) && task_take_expected(call->sup, call->tid, call->nr, call->args[0]))
+	if ((ARG_INT(call, 2) & O_PATH) && task_take_expected(call))
 		return CALL_CONTINUE;
 	return legacy_open(call, ARG_FD(call, 0), call->args[1], ARG_INT(call, 2), ARG_MODE(call, 3));
 }

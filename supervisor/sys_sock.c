@@ -127,19 +127,13 @@ static int translate_addr(Call *call, Addr *a)
 
 static int socket_fd(Call *call, int fd)
 {
-	struct statx st;
+	struct stat st;
 	int dup = fd < 0 ? -EBADF : guest_fd_dup(call, fd);
 
-	if (dup >= 0) {
-		struct stat s;
-		if (fstat(dup, &s) == 0 && !S_ISSOCK(s.st_mode)) {
-			close(dup);
-			return -ENOTSOCK;
-		}
-		return dup;
+	if (dup >= 0 && fstat(dup, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+		close(dup);
+		return -ENOTSOCK;
 	}
-	if (dup == -ENOSYS && guest_fd_statx(call, fd, STATX_TYPE, &st) < 0)
-		return -EBADF;
 	return dup;
 }
 
@@ -377,8 +371,10 @@ int sys_sendto(Call *call)
 int sys_sendmsg(Call *call)
 {
 	__attribute__((cleanup(message_release))) Message m = {0};
-	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
 
+	if (task_take_expected(call))
+		return CALL_CONTINUE; /* call_take_fd */
+	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
 	if (sock < 0)
 		return sock;
 	int r = read_message(call, call->args[1], &m);

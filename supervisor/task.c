@@ -21,13 +21,11 @@ typedef struct Task {
 	mode_t umask;
 	uint64_t umask_until; /* 0: not known */
 	long expect_nr;	      /* -1: nothing expected */
-	uint64_t expect_arg0;
+	uint64_t expect_args[6];
 } Task;
 
 typedef struct ExecLink {
 	struct ExecLink *next;
-	pid_t tid;
-	bool taken; /* the exec has come in again */
 	uint64_t born;
 	char path[];
 } ExecLink;
@@ -36,6 +34,7 @@ struct TaskTable {
 	pthread_mutex_t lock;
 	Hmap tasks;	 /* protected by lock */
 	ExecLink *links; /* protected by lock */
+	atomic_bool expecting; /* something was ever expected: a short way out for most sandboxes */
 };
 
 int tasks_new(TaskTable **out)
@@ -181,40 +180,51 @@ void task_set_umask(Call *call, mode_t mask)
 	pthread_mutex_unlock(&t->lock);
 }
 
-void task_expect(Supervisor *sup, pid_t tid, long nr, uint64_t arg0, const char *unlink_later)
+void task_expect(Call *call, long nr, const uint64_t args[6])
 {
-	TaskTable *t = sup->tasks;
+	TaskTable *t = call->sup->tasks;
 
+	atomic_store(&t->expecting, true);
 	pthread_mutex_lock(&t->lock);
-	Task *task = find_locked(t, tid, true);
+	Task *task = find_locked(t, call->tid, true);
 	if (task) {
 		task->expect_nr = nr;
-		task->expect_arg0 = arg0;
-	}
-	if (unlink_later) {
-		ExecLink *l = malloc(sizeof *l + strlen(unlink_later) + 1);
-		if (l) {
-			*l = (ExecLink){.next = t->links, .tid = tid, .born = bv_now_coarse_ns()};
-			strcpy(l->path, unlink_later);
-			t->links = l;
-		}
+		memcpy(task->expect_args, args, sizeof task->expect_args);
 	}
 	pthread_mutex_unlock(&t->lock);
 }
 
-bool task_take_expected(Supervisor *sup, pid_t tid, long nr, uint64_t arg0)
+/* Every argument must be the expected one: a signal handler may run first and make a call of its own. */
+bool task_take_expected(Call *call)
 {
-	TaskTable *t = sup->tasks;
+	TaskTable *t = call->sup->tasks;
 	bool hit = false;
 
+	if (!atomic_load(&t->expecting))
+		return false;
 	pthread_mutex_lock(&t->lock);
-	Task *task = find_locked(t, tid, false);
-	if (task && task->expect_nr >= 0) {
-		hit = task->expect_nr == nr && task->expect_arg0 == arg0;
+	Task *task = find_locked(t, call->tid, false);
+	if (task && task->expect_nr == call->nr && memcmp(task->expect_args, call->args, sizeof call->args) == 0) {
+		hit = true;
 		task->expect_nr = -1;
 	}
 	pthread_mutex_unlock(&t->lock);
 	return hit;
+}
+
+void task_link(Supervisor *sup, const char *path)
+{
+	TaskTable *t = sup->tasks;
+	ExecLink *l = malloc(sizeof *l + strlen(path) + 1);
+
+	if (!l)
+		return; /* the link stays until the run directory is emptied */
+	*l = (ExecLink){.born = bv_now_coarse_ns()};
+	memcpy(l->path, path, strlen(path) + 1);
+	pthread_mutex_lock(&t->lock);
+	l->next = t->links;
+	t->links = l;
+	pthread_mutex_unlock(&t->lock);
 }
 
 /* An exec link may go once the exec has certainly been done: two seconds later. */

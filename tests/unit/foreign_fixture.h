@@ -19,13 +19,15 @@ typedef struct Fixture {
 	Foreign *foreign;
 	dev_t given_dev; /* what is_given answers true for */
 	ino_t given_ino;
+	void (*on_given)(void *ctx); /* called in is_given */
+	void *on_given_ctx;
 } Fixture;
 
 typedef enum GuestKind {
 	GUEST_PLAIN = 'p',   /* sleeps; FIXTURE=guest in its environment; descriptor 7: the file read-only, 8: a pipe, 9: "/" */
 	GUEST_SECOND = 's',  /* its child of the same kind is what is returned */
 	GUEST_FORKED = 'f',  /* has not exec'ed: still a copy of the supervisor's program */
-	GUEST_SWAP = 'w',    /* like FORKED, and its descriptor 7 is in turn the file read-only and a file of its own read-write */
+	GUEST_SWAP = 'w',    /* like FORKED; descriptor 7: the read end of a pipe; on SIGUSR1 it becomes a memory file, read-write */
 	GUEST_TTY = 't',     /* leader of a session with a controlling terminal of its own, on descriptors 0-2 */
 } GuestKind;
 

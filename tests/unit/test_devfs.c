@@ -1,5 +1,6 @@
 /* tests/unit/test_devfs.c - /dev holds the allow-list and the sandbox's own terminals; /sys is small and read-only. */
 #include "tests/unit/foreign_fixture.h"
+#include "tests/unit/foreign_fixture_impl.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,7 +15,7 @@
 
 typedef struct Ctx {
 	Fixture *fx;
-	const CowForeignOps *pts, *tty, *sys;
+	const CowForeignOps *pts, *sys;
 	void *fs;
 	SupCaller caller;
 	CowReq req;
@@ -32,7 +33,6 @@ static int setup(void **state)
 
 	c->fx = fixture_new();
 	c->pts = fixture_pin("/dev/pts", &c->fs);
-	c->tty = fixture_pin("/dev/tty", &c->fs);
 	c->sys = fixture_pin("/sys", &c->fs);
 	be(c, fixture_guest(c->fx, GUEST_PLAIN));
 	*state = c;
@@ -90,6 +90,7 @@ static void dev_is_an_allow_list(void **state)
 	assert_string_equal(fixture_plain_pin("/dev/fd"), "link:/proc/self/fd");
 	assert_string_equal(fixture_plain_pin("/dev/stdout"), "link:/proc/self/fd/1");
 	assert_string_equal(fixture_plain_pin("/dev/ptmx"), "link:pts/ptmx");
+	assert_string_equal(fixture_plain_pin("/dev/tty"), "link:pts/tty");
 	assert_string_equal(fixture_plain_pin("/dev/shm"), "dir");
 	assert_null(fixture_plain_pin("/dev/console"));
 	assert_null(fixture_plain_pin("/dev/kmsg"));
@@ -172,7 +173,7 @@ static void dev_tty_is_the_callers_terminal(void **state)
 	/* The plain guest inherited the session of this test: only a terminal of its own descriptors could be opened. */
 	pid_t guest = fixture_guest(c->fx, GUEST_TTY);
 	be(c, guest);
-	assert_int_equal(open_as(c, c->tty, "", O_RDWR, &fd), 0);
+	assert_int_equal(open_as(c, c->pts, "tty", O_RDWR, &fd), 0);
 	assert_int_equal(isatty(fd), 1);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	ssize_t n = readlink(path, text, sizeof(text) - 1);
@@ -191,8 +192,7 @@ static void dev_tty_is_the_callers_terminal(void **state)
 	names_of(c, c->pts, "", all);
 	assert_non_null(strstr(all, name));
 	/* Asking did not give the supervisor a terminal: it has the one it had before. */
-	assert_int_equal(open_errno(c, c->tty, "", O_RDONLY | O_DIRECTORY), -ENOTDIR);
-	assert_int_equal(look(c, c->tty, "x"), -ENOTDIR);
+	assert_int_equal(open_errno(c, c->pts, "tty", O_RDONLY | O_DIRECTORY), -ENOTDIR);
 }
 
 static void dev_tty_without_a_terminal_is_enxio(void **state)
@@ -201,9 +201,9 @@ static void dev_tty_without_a_terminal_is_enxio(void **state)
 	CowReq nobody = { 0 };
 	int fd;
 
-	assert_int_equal(c->tty->open(c->fs, &nobody, "", O_RDWR, &fd), -ENXIO);
+	assert_int_equal(c->pts->open(c->fs, &nobody, "tty", O_RDWR, &fd), -ENXIO);
 	be(c, getpid()); /* an outsider, whatever terminal it has */
-	assert_int_equal(open_errno(c, c->tty, "", O_RDWR), -ENXIO);
+	assert_int_equal(open_errno(c, c->pts, "tty", O_RDWR), -ENXIO);
 }
 
 static void a_given_terminal_has_a_name(void **state)

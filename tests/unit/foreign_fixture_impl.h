@@ -1,4 +1,6 @@
-/* tests/unit/foreign_fixture.c - see the header. */
+/* tests/unit/foreign_fixture_impl.h - the functions of foreign_fixture.h, and those of cowfs.
+ *
+ * Included by exactly one file of each test program. It is no library: its cowfs would be taken by other tests. */
 #include "tests/unit/foreign_fixture.h"
 
 #include <fcntl.h>
@@ -29,14 +31,15 @@ static void arrange(const char *file)
 	fcntl(fds[1], F_DUPFD, 40); /* the pipe keeps a writer */
 }
 
-static void swap_for_ever(void)
+static void swap_on_signal(const sigset_t *signals)
 {
-	int own = memfd_create("own", 0), file = fcntl(7, F_DUPFD, 60);
+	int own = memfd_create("own", 0), sig;
 
-	for (;;) {
-		dup2(own, 7);
-		dup2(file, 7);
-	}
+	if (own < 0 || sigwait(signals, &sig) != 0)
+		_exit(1);
+	dup2(own, 7);
+	for (;;)
+		pause();
 }
 
 static void own_terminal(void)
@@ -57,8 +60,12 @@ static void own_terminal(void)
 static void become_guest(char kind, const char *file, int report)
 {
 	char *env[] = { (char *)"FIXTURE=guest", NULL };
+	sigset_t usr1;
 	pid_t self;
 
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &usr1, NULL);
 	if (kind == GUEST_TTY)
 		own_terminal();
 	else
@@ -70,12 +77,14 @@ static void become_guest(char kind, const char *file, int report)
 				pause();
 		}
 	}
+	if (kind == GUEST_SWAP)
+		dup2(8, 7);
 	self = getpid();
 	int keep = fcntl(report, F_DUPFD_CLOEXEC, 50);
 	if (write(keep, &self, sizeof(self)) != sizeof(self))
 		_exit(1);
 	if (kind == GUEST_SWAP)
-		swap_for_ever();
+		swap_on_signal(&usr1);
 	if (kind == GUEST_FORKED)
 		for (;;)
 			pause();
@@ -131,10 +140,18 @@ static int exe_of(struct Supervisor *sup, pid_t tgid, char *buf, size_t size)
 	return 0;
 }
 
+/* A point in the middle of an open, at which a test can act. */
 static bool is_given(struct Supervisor *sup, dev_t dev, ino_t ino)
 {
 	(void)sup;
+	if (current->on_given)
+		current->on_given(current->on_given_ctx);
 	return current->given_ino && dev == current->given_dev && ino == current->given_ino;
+}
+
+pid_t caller_tgid(SupCaller *caller)
+{
+	return caller->tgid;
 }
 
 /* ---- cowfs ---- */
