@@ -104,7 +104,7 @@ int cmd_apply(const Command *cmd, int argc, char **argv)
 	Report report = {.out = {.out = stdout}};
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;
-	List paths = {0};
+	static List paths; /* lives until exit */
 	int c, code;
 
 	while ((c = opts_next(cmd, argc, argv, "+:", longs)) != -1) {

@@ -194,13 +194,15 @@ static int print_diff(Print *p, BvError **err)
 
 int cmd_diff(const Command *cmd, int argc, char **argv)
 {
-	DiffOptions o = parse(cmd, argc, argv);
-	const char *name = name_and_paths(argc, argv, &o.paths);
+	static DiffOptions o; /* what options point to lives until exit */
 	Print print = {.o = &o, .json = {.out = stdout}};
 	BvError *err = NULL;
 	Pager pager = {0};
+	const char *name;
 	int r;
 
+	o = parse(cmd, argc, argv);
+	name = name_and_paths(argc, argv, &o.paths);
 	if (bv_sandbox_open(NULL, name, &print.sb, &err) < 0)
 		return cli_fail_error(err);
 	if (o.pager && o.format != DIFF_JSON)
@@ -244,7 +246,7 @@ static int cat_one(BvSandbox *sb, const char *path)
 int cmd_cat(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {LONG_COMMON, {0}};
-	List paths = {0};
+	static List paths; /* lives until exit */
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;
 	int code = 0;

@@ -159,12 +159,13 @@ static int finish_run(BvSandbox *sb, const Parsed *p, bool started, int code)
 
 int cmd_run(const Command *cmd, int argc, char **argv)
 {
-	Parsed p = parse(cmd, argc, argv, run_options);
+	static Parsed p; /* what options point to lives until exit */
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;
 	bool started;
 	int code;
 
+	p = parse(cmd, argc, argv, run_options);
 	if (optind >= argc)
 		usage_error(cmd, "no command given");
 	code = prepare(&p, argv + optind);
@@ -210,14 +211,15 @@ static char **split_exec(const Command *cmd, int argc, char **argv, const char *
 
 int cmd_exec(const Command *cmd, int argc, char **argv)
 {
-	Parsed p = parse(cmd, argc, argv, exec_options);
+	static Parsed p; /* what options point to lives until exit */
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;
 	const char *name;
-	char **command = split_exec(cmd, argc, argv, &name);
 	bool started;
-	int code = prepare(&p, command);
+	int code;
 
+	p = parse(cmd, argc, argv, exec_options);
+	code = prepare(&p, split_exec(cmd, argc, argv, &name));
 	if (code != 0)
 		return code;
 	if (bv_sandbox_open(NULL, name, &sb, &err) < 0)

@@ -235,7 +235,7 @@ ssize_t cowfs_readlink(Cowfs *fs, const CowReq *req, const CowLoc *at, const cha
 	if (rc == 0 && !S_ISLNK(walk_type(&w)))
 		rc = w.last_type == LAST_NONE ? -ENOENT : -EINVAL;
 	else if (rc == 0 && w.cur.kind == COW_NODE)
-		rc = (ssize_t)strlen(strcpy(text, w.cur.node->target)); /* a target is shorter than PATH_MAX */
+		rc = snprintf(text, PATH_MAX, "%s", w.cur.node->target); /* a target is shorter than PATH_MAX */
 	else if (rc == 0 && w.cur.kind == COW_LOWER)
 		rc = lower_readlink(fs, w.cur.grant, w.path, text, sizeof text);
 	fs_unlock(fs);
@@ -260,7 +260,7 @@ int cowfs_statfs(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *pat
 	if (rc == 0 && w.cur.kind == COW_LOWER)
 		memcpy(host, w.path, w.cur.len + 1);
 	else if (rc == 0 && w.cur.kind == COW_NODE && w.cur.node->origin)
-		strcpy(host, w.cur.node->origin); /* an origin is shorter than PATH_MAX */
+		snprintf(host, PATH_MAX, "%s", w.cur.node->origin); /* an origin is shorter than PATH_MAX */
 	fs_unlock(fs);
 	if (rc == 0) {
 		CLEAN_FD int fd = lower_open(fs, host, O_PATH | O_NOFOLLOW, 0);

@@ -27,9 +27,15 @@ static int collect_node(CowBatch *batch, CowNode *node)
 
 	if (node->flags & (N_DEAD | N_GONE | N_TMPFILE)) {
 		row.kind = ROW_INODE_GONE;
-		bool stored = node->flags & N_STORED;
-		node->flags &= ~(unsigned)N_STORED;
-		return stored ? batch_add(batch, &row, NULL, 0, NULL, 0) : 0;
+		if (!(node->flags & N_STORED))
+			return 0;
+		int rc = batch_add(batch, &row, NULL, 0, NULL, 0);
+		row.kind = ROW_XATTRS_GONE;
+		if (rc == 0 && node->xattrs)
+			rc = batch_add(batch, &row, NULL, 0, NULL, 0);
+		if (rc == 0)
+			node->flags &= ~(unsigned)N_STORED;
+		return rc;
 	}
 	row.kind = ROW_INODE;
 	row.have = node->have;
@@ -333,7 +339,10 @@ int cowfs_fsync(Cowfs *fs, const CowReq *req, const CowLoc *loc)
 	if (loc && loc->kind == COW_NODE) {
 		fs_rdlock(fs);
 		blob = loc->node->blob;
+		bool syncs = S_ISREG(loc->node->mode) || S_ISDIR(loc->node->mode);
 		fs_unlock(fs);
+		if (!syncs)
+			return -EINVAL;
 	}
 	if (fs->durable && (!loc || blob))
 		rc = blob_sync(fs->blobs, blob);

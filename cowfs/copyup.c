@@ -152,7 +152,7 @@ static int copy_publish(Cowfs *fs, CowNode *node, Copy *copy, bool truncated)
 	node->blob = copy->id;
 	copy->id = 0;
 	ident_set(fs, &node->own_id, node, statx_dev(&copy->to), copy->to.stx_ino);
-	IGNORE_RESULT(node_set_origin(fs, node, NULL)); /* dropping cannot fail */
+	node_drop_origin(fs, node);
 	node_dirty(fs, node);
 	fs->stats.copy_ups++;
 	return 0;
@@ -160,20 +160,23 @@ static int copy_publish(Cowfs *fs, CowNode *node, Copy *copy, bool truncated)
 
 static int copyup_fifo(Cowfs *fs, CowNode *node)
 {
-	struct statx st;
-	BlobId id = atomic_fetch_add(&fs->next_id, 1);
-	int rc = blob_make_node(fs->blobs, id, S_IFIFO | (node->mode & 07777) | 0600);
+	Copy copy = {.fd = -1};
+	int rc = lower_statx(fs, NULL, node->origin, &copy.from);
 
-	if (rc == 0)
-		rc = blob_statx(fs->blobs, id, COW_STATX_MASK, &st);
 	if (rc < 0)
 		return rc;
-	node->have |= OV_MODE | OV_OWNER | OV_NLINK;
-	node->blob = id;
-	ident_set(fs, &node->own_id, node, statx_dev(&st), st.stx_ino);
-	IGNORE_RESULT(node_set_origin(fs, node, NULL)); /* dropping cannot fail */
-	node_dirty(fs, node);
-	return 0;
+	if (!S_ISFIFO(copy.from.stx_mode))
+		return -ESTALE;
+	BlobId id = atomic_fetch_add(&fs->next_id, 1);
+	rc = blob_make_node(fs->blobs, id, S_IFIFO | (node->mode & 07777) | 0600);
+	if (rc < 0)
+		return rc;
+	copy.id = id;
+	rc = blob_statx(fs->blobs, id, COW_STATX_MASK, &copy.to);
+	if (rc == 0)
+		rc = copy_publish(fs, node, &copy, false);
+	copy_discard(fs, &copy);
+	return rc;
 }
 
 /* Without the lock; it is held again on return. */

@@ -89,7 +89,8 @@ static int by_pos(const void *a, const void *b)
 
 static void list_sort(CowList *list)
 {
-	qsort(list->entries, list->count, sizeof *list->entries, by_pos);
+	if (list->count)
+		qsort(list->entries, list->count, sizeof *list->entries, by_pos);
 	for (size_t i = 1; i < list->count; i++) /* two names with one hash: all but impossible, but never lose one */
 		if (list->entries[i].pos <= list->entries[i - 1].pos)
 			list->entries[i].pos = list->entries[i - 1].pos + 1;

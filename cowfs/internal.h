@@ -237,7 +237,8 @@ void node_insert(Cowfs *fs, CowNode *node);		   /* gives that reference to the i
 CowNode *node_get(CowNode *node);
 void node_put(CowNode *node);
 CowNode *node_find(Cowfs *fs, uint64_t id);
-int node_set_origin(Cowfs *fs, CowNode *node, const char *origin) MUST_CHECK; /* NULL drops it */
+int node_set_origin(Cowfs *fs, CowNode *node, const char *origin) MUST_CHECK;
+void node_drop_origin(Cowfs *fs, CowNode *node);
 CowNode *node_by_origin(Cowfs *fs, const char *path, size_t len);
 void node_remove(Cowfs *fs, CowNode *node); /* out of the index and the database; its blob follows after the commit */
 void node_dirty(Cowfs *fs, CowNode *node);
@@ -291,6 +292,7 @@ static inline dev_t statx_dev(const struct statx *st)
 enum { /* more flags of a walk, beside COW_NOFOLLOW ... */
 	W_PARENT = 1 << 8,  /* the last component may be missing: w->found; w->dir is its directory */
 	W_WRITE = 1 << 9,   /* fs->lock is held for writing */
+	W_CREATE = 1 << 11, /* O_CREAT: a last component with a slash behind it is -EISDIR, whatever is there */
 	W_OPEN = 1 << 10,   /* open an untouched host file at once with w->open_flags */
 };
 typedef enum { LAST_NORM = 0, LAST_DOT, LAST_DOTDOT, LAST_ROOT, LAST_NONE } LastType;
@@ -312,9 +314,11 @@ typedef struct CowWalk {
 	CowAt cur, dir;
 	const CowLoc *start;
 	bool found, slash, st_ok;
+	bool in_last; /* an error was met at the last component */
 	LastType last_type;
 	size_t nlast;
 	int open_flags, fd;
+	dev_t dev; /* RESOLVE_NO_XDEV: where the walk has to stay */
 	const char *rest;
 	char *heap;
 	CowLoc hold; /* keeps the object that a magic link gave */

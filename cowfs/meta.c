@@ -212,7 +212,7 @@ void meta_close(CowMeta *meta, bool clean)
 	if (!meta)
 		return;
 	if (clean && !meta->readonly && meta->db)
-		IGNORE_RESULT(meta_exec(meta, "UPDATE state SET value=1 WHERE key='clean'")); /* failing only costs a check at the next start */
+		(void)sqlite3_exec(meta->db, "UPDATE state SET value=1 WHERE key='clean'", NULL, NULL, NULL); /* failing only costs a check at the next start */
 	for (size_t i = 0; i < ARRAY_LEN(meta->stmts); i++)
 		sqlite3_finalize(meta->stmts[i]);
 	sqlite3_close(meta->db);

@@ -117,7 +117,7 @@ static int load_inode(Loader *l, sqlite3_stmt *stmt)
 	if (rc == 0)
 		rc = check_node(l, node);
 	if (rc < 0) {
-		IGNORE_RESULT(node_set_origin(l->fs, node, NULL)); /* dropping cannot fail */
+		node_drop_origin(l->fs, node);
 		node_put(node);
 		return rc;
 	}

@@ -60,19 +60,24 @@ CowNode *node_find(Cowfs *fs, uint64_t id)
 	return NULL;
 }
 
+void node_drop_origin(Cowfs *fs, CowNode *node)
+{
+	if (!node->origin)
+		return;
+	hmap_remove(&fs->origins, &node->by_origin);
+	free(node->origin);
+	node->origin = NULL;
+}
+
 int node_set_origin(Cowfs *fs, CowNode *node, const char *origin)
 {
-	char *copy = origin ? strdup(origin) : NULL;
+	char *copy = strdup(origin);
 
-	if (origin && !copy)
+	if (!copy)
 		return -ENOMEM;
-	if (node->origin) {
-		hmap_remove(&fs->origins, &node->by_origin);
-		free(node->origin);
-	}
+	node_drop_origin(fs, node);
 	node->origin = copy;
-	if (copy)
-		hmap_insert(&fs->origins, &node->by_origin, hash_bytes(copy, strlen(copy), 2));
+	hmap_insert(&fs->origins, &node->by_origin, hash_bytes(copy, strlen(copy), 2));
 	return 0;
 }
 
@@ -109,11 +114,7 @@ void node_remove(Cowfs *fs, CowNode *node)
 	ident_clear(fs, &node->own_id);
 	if (node->flags & N_MARKER)
 		marker_remove(fs, node);
-	if (node->origin) {
-		hmap_remove(&fs->origins, &node->by_origin);
-		free(node->origin);
-		node->origin = NULL;
-	}
+	node_drop_origin(fs, node);
 	hmap_remove(&fs->nodes, &node->by_id);
 	if (node->blob)
 		dead_blob_add(fs, node->blob);
@@ -428,7 +429,7 @@ int node_for_file(Cowfs *fs, CowNode *dir, const char *name, size_t len, const c
 		ssize_t n = lower_readlink(fs, NULL, path, text, sizeof text);
 		node->target = n >= 0 ? strdup(text) : NULL;
 		if (!node->target) {
-			IGNORE_RESULT(node_set_origin(fs, node, NULL)); /* dropping cannot fail */
+			node_drop_origin(fs, node);
 			node_put(node);
 			return n < 0 ? (int)n : -ENOMEM;
 		}

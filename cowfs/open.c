@@ -182,7 +182,11 @@ static int open_found(CowWalk *w, int flags, int *fd)
 	mode_t type = walk_type(w);
 	if (w->cur.kind == COW_LOWER && (S_ISCHR(type) || S_ISBLK(type) || S_ISSOCK(type)))
 		return S_ISSOCK(type) ? -ENXIO : -EACCES;
-	int rc = walk_cur_node(w, &node);
+	int rc = 0;
+	if (w->cur.kind == COW_NODE)
+		node = w->cur.node; /* nothing to record: the lock may be held for reading only */
+	else
+		rc = walk_cur_node(w, &node);
 	if (rc < 0)
 		return rc;
 	node_get(node); /* open_node may release the lock */
@@ -224,8 +228,6 @@ static int create_file(CowWalk *w, int flags, mode_t mode, int *fd)
 
 	if (w->slash)
 		return -EISDIR;
-	if (flags & O_DIRECTORY)
-		return -EINVAL;
 	int rc = create_check(w, false, &dir);
 	if (rc < 0)
 		return rc;
@@ -256,8 +258,6 @@ static int create_nameless(CowWalk *w, int flags, mode_t mode, int *fd)
 {
 	CowNode *dir;
 
-	if (!wants_write(flags))
-		return -EINVAL;
 	if (!S_ISDIR(walk_type(w)))
 		return -ENOTDIR;
 	if (w->cur.kind == COW_FOREIGN)
@@ -296,11 +296,13 @@ static int open_for_change(Cowfs *fs, const CowReq *req, const CowLoc *at, const
 {
 	int flags = (int)how->flags, fd = -1;
 	bool nameless = (flags & O_TMPFILE) == O_TMPFILE;
-	bool no_follow = (flags & O_NOFOLLOW) || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
+	size_t len = strlen(path);
+	bool slash = len && path[len - 1] == '/'; /* "link/" is followed, O_NOFOLLOW or not */
+	bool no_follow = ((flags & O_NOFOLLOW) && !slash) || (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL);
 	bool created = false, foreign = false;
 	CowWalk w;
 
-	walk_init(&w, fs, req, (no_follow ? COW_NOFOLLOW : 0) | (nameless ? 0 : W_PARENT) | W_WRITE, how->resolve);
+	walk_init(&w, fs, req, (no_follow ? COW_NOFOLLOW : 0) | (nameless ? 0 : W_PARENT) | (flags & O_CREAT ? W_CREATE : 0) | W_WRITE, how->resolve);
 	fs_wrlock(fs);
 	int rc = walk_run(&w, at, path);
 	if (rc == 0 && nameless)
@@ -385,6 +387,10 @@ int cowfs_openat(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *pat
 {
 	int flags = (int)how->flags;
 
+	if ((flags & (O_CREAT | O_DIRECTORY | O_PATH)) == (O_CREAT | O_DIRECTORY))
+		return -EINVAL; /* as Linux since 6.4; before, it made a regular file */
+	if ((flags & O_TMPFILE) == O_TMPFILE && (flags & O_ACCMODE) == O_RDONLY && !(flags & O_PATH))
+		return -EINVAL;
 	if (flags & O_PATH) {
 		struct open_how plain = {.flags = (unsigned)flags & (O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC), .resolve = how->resolve};
 		return open_for_reading(fs, req, at, path, &plain, out);

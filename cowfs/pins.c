@@ -152,7 +152,7 @@ int cowfs_pin_device(Cowfs *fs, const char *path)
 	if (rc == 0)
 		rc = lay(&w, node, 0);
 	if (rc < 0) {
-		IGNORE_RESULT(node_set_origin(fs, node, NULL)); /* dropping cannot fail */
+		node_drop_origin(fs, node);
 		node_put(node);
 		return leave(&w, rc);
 	}

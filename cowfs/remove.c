@@ -285,8 +285,14 @@ int cowfs_rename(Cowfs *fs, const CowReq *req, const CowLoc *old_at, const char 
 		kept[0] = node_get(from.dir.node);
 	if (rc == 0 && from.found && from.cur.kind == COW_NODE)
 		kept[1] = node_get(from.cur.node);
-	if (rc == 0)
+	/* Linux walks to both directories first, then looks at the old name, then at the new one. */
+	bool name_too_long = rc == -ENAMETOOLONG && from.in_last;
+	if (rc == 0 || name_too_long)
 		rc = walk_run(&to, new_at, new_path);
+	if (rc == -ENAMETOOLONG && to.in_last && !from.found)
+		rc = name_too_long ? -ENAMETOOLONG : -ENOENT;
+	else if (rc == 0 && name_too_long)
+		rc = -ENAMETOOLONG;
 	if (rc == 0 && kept[1] && (kept[1]->flags & N_DEAD))
 		rc = -ENOENT;
 	if (rc == 0)

@@ -154,9 +154,7 @@ int cowfs_truncate(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *p
 
 	if (size > INT64_MAX)
 		return -EINVAL;
-	walk_init(&w, fs, req, COW_EMPTY_PATH | W_WRITE, 0);
-	if (!*path && !at)
-		return -ENOENT;
+	walk_init(&w, fs, req, W_WRITE, 0);
 	fs_wrlock(fs);
 	int rc = walk_run(&w, at, path);
 	if (rc == 0)

@@ -64,10 +64,10 @@ void cowfs_socket_done(Cowfs *fs, const CowLoc *socket, int bind_result)
 	if (bind_result < 0 && !(node->flags & N_DEAD) && node->names) {
 		CowNode *dir = node->names->dir;
 		CowDentry *d = node->names;
-		if (d->flags & D_OVER)
-			IGNORE_RESULT(dentry_set(fs, dir, d->name, d->len, NULL, D_OVER)); /* the entry is there: nothing to allocate */
-		else
+		if (!(d->flags & D_OVER))
 			dentry_drop(fs, d);
+		else if (dentry_set(fs, dir, d->name, d->len, NULL, d->flags & (D_OVER | D_HIDE)) < 0)
+			bind_result = -ENOMEM; /* cannot be: the entry is there, nothing is allocated */
 		node_unlinked(fs, node);
 		dir_touch(fs, dir);
 	}

@@ -148,7 +148,7 @@ static int step_host(CowWalk *w, const char *base, size_t blen, const char *name
 
 	if (len < 0)
 		return (int)len;
-	if (!grant && lower_peek(w->fs, w->path, (size_t)len, text, sizeof text) == LOWER_DIR) {
+	if (!grant && !w->resolve && lower_peek(w->fs, w->path, (size_t)len, text, sizeof text) == LOWER_DIR) {
 		w->cur = (CowAt){.kind = COW_LOWER, .len = (size_t)len};
 		w->st_ok = false;
 		return 0;
@@ -311,9 +311,10 @@ static void name_last(CowWalk *w, const char *name, size_t n)
 static int walk_host_rest(CowWalk *w)
 {
 	CowAt from = w->cur;
+	w->in_last = false;
 	size_t base = from.kind == COW_NODE ? strlen(from.node->origin) : from.len, parent;
 
-	if (w->resolve || base >= PATH_MAX)
+	if (w->resolve || base >= PATH_MAX || ((w->flags & W_CREATE) && w->rest[strlen(w->rest) - 1] == '/'))
 		return STEP_SLOW;
 	if (from.kind == COW_NODE)
 		memcpy(w->path, from.node->origin, base + 1);
@@ -442,6 +443,29 @@ mode_t walk_type(CowWalk *w)
 
 /* ---- the loop ---- */
 
+/* RESOLVE_NO_XDEV: is cur still on the file system where the walk began? */
+static int check_device(CowWalk *w, bool begin)
+{
+	dev_t dev;
+
+	if (!(w->resolve & RESOLVE_NO_XDEV))
+		return 0;
+	if (w->cur.kind == COW_FOREIGN) {
+		dev = (dev_t)(uintptr_t)w->cur.foreign;
+	} else if (w->cur.kind == COW_NODE) {
+		dev = w->cur.node->vdev;
+	} else {
+		struct statx st;
+		int rc = walk_stat(w, &st);
+		if (rc < 0)
+			return rc;
+		dev = statx_dev(&st);
+	}
+	if (begin)
+		w->dev = dev;
+	return dev == w->dev ? 0 : -EXDEV;
+}
+
 /* Does cur, found as the last component, have to be followed? */
 static bool follows_last(const CowWalk *w)
 {
@@ -479,16 +503,21 @@ static int walk_component(CowWalk *w, size_t n, bool last, const char *after)
 	if (n == 2 && name[0] == '.' && name[1] == '.') {
 		w->last_type = LAST_DOTDOT;
 		w->rest = after;
-		return step_up(w);
+		int rc = step_up(w);
+		return rc < 0 ? rc : check_device(w, false);
 	}
 	name_last(w, name, n);
+	w->in_last = last;
 	int rc = step_name(w, name, n);
 	if (rc < 0)
 		return rc == -ENOENT && last && (w->flags & W_PARENT) ? 1 : rc;
-	if (S_ISLNK(walk_type(w)) && (!last || follows_last(w)))
-		return follow_link(w, after);
+	rc = check_device(w, false);
+	if (rc == 0 && S_ISLNK(walk_type(w)) && (!last || follows_last(w))) {
+		rc = follow_link(w, after);
+		return rc < 0 ? rc : check_device(w, false);
+	}
 	w->rest = after;
-	return 0;
+	return rc;
 }
 
 static int walk_loop(CowWalk *w)
@@ -502,6 +531,10 @@ static int walk_loop(CowWalk *w)
 		bool last = !after[strspn(after, "/")];
 
 		w->slash = last && *after;
+		if (w->slash && (w->flags & W_CREATE)) {
+			int rc = check_search(w);
+			return rc < 0 ? rc : -EISDIR;
+		}
 		if (!(n <= 2 && w->rest[0] == '.') && can_leave_index(w, n)) {
 			int rc = walk_host_rest(w);
 			if (rc == -ENOENT && (w->flags & W_PARENT))
@@ -534,13 +567,25 @@ int walk_run(CowWalk *w, const CowLoc *at, const char *path)
 			return -ENOENT;
 		w->last_type = LAST_NONE;
 		int rc = stand_on_loc(w, at);
+		if (rc == 0 && w->cur.kind == COW_LOWER) { /* it may be no directory, and known under another name by now */
+			rc = lower_statx(w->fs, w->cur.grant, w->path, &w->st);
+			if (rc == 0)
+				stand_on_host(w, w->cur.len, w->cur.grant);
+		}
 		return rc < 0 ? rc : finish(w);
 	}
 	if (strnlen(path, PATH_MAX) >= PATH_MAX)
 		return -ENAMETOOLONG;
 	if (*path == '/' && (w->resolve & RESOLVE_BENEATH))
 		return -EXDEV;
-	int rc = stand_on_loc(w, *path == '/' && !(w->resolve & RESOLVE_IN_ROOT) ? NULL : at);
+	int rc = stand_on_loc(w, at);
+	if (rc == 0)
+		rc = check_device(w, true);
+	if (rc == 0 && *path == '/' && !(w->resolve & RESOLVE_IN_ROOT)) {
+		rc = stand_on_loc(w, NULL);
+		if (rc == 0)
+			rc = check_device(w, false);
+	}
 	if (rc < 0)
 		return rc;
 	if (*path != '/' && w->cur.kind == COW_NODE && !S_ISDIR(w->cur.node->mode))
@@ -588,6 +633,29 @@ int walk_dir_node(CowWalk *w, CowNode **out)
 	return node_for_dir(w->fs, w->path, w->dir.len, out);
 }
 
+/* Record of the host file at w->path; made unless a change that came meanwhile (the first half of a rename, say) made it. */
+static int host_file_node(CowWalk *w, const struct statx *st, CowNode **out)
+{
+	const char *slash = strrchr(w->path, '/'), *name = slash + 1;
+	CowNode *dir, *known;
+	int rc = node_for_dir(w->fs, w->path, slash == w->path ? 1 : (size_t)(slash - w->path), &dir);
+
+	if (rc < 0)
+		return rc;
+	CowDentry *d = dentry_find(w->fs, dir, name, strlen(name));
+	if (d && d->node) {
+		*out = d->node;
+		return 0;
+	}
+	known = w->cur.kind == COW_NODE ? w->cur.node : ident_find(w->fs, statx_dev(st), st->stx_ino);
+	if (!known || S_ISDIR(known->mode) || (known->flags & N_DEAD))
+		return node_for_file(w->fs, dir, name, strlen(name), w->path, st, out);
+	rc = dentry_set(w->fs, dir, name, strlen(name), known, D_OVER);
+	if (rc == 0)
+		*out = known;
+	return rc;
+}
+
 int walk_cur_node(CowWalk *w, CowNode **out)
 {
 	struct statx st;
@@ -596,22 +664,12 @@ int walk_cur_node(CowWalk *w, CowNode **out)
 		*out = w->cur.node;
 		return 0;
 	}
-	if (w->cur.kind == COW_NODE) { /* found by identity under a name that has no entry yet: give it one */
-		const char *base = strrchr(w->path, '/');
-		CowNode *in;
-		int rc = node_for_dir(w->fs, w->path, base == w->path ? 1 : (size_t)(base - w->path), &in);
-		if (rc == 0)
-			rc = dentry_set(w->fs, in, base + 1, strlen(base + 1), w->cur.node, D_OVER);
-		*out = w->cur.node;
-		return rc;
-	}
+	if (w->cur.kind == COW_NODE) /* found by identity under a name that has no entry yet */
+		return host_file_node(w, NULL, out);
 	int rc = walk_stat(w, &st);
 	if (rc < 0)
 		return rc;
 	if (S_ISDIR(st.stx_mode))
 		return node_for_dir(w->fs, w->path, w->cur.len, out);
-	const char *slash = strrchr(w->path, '/');
-	CowNode *dir;
-	rc = node_for_dir(w->fs, w->path, slash == w->path ? 1 : (size_t)(slash - w->path), &dir);
-	return rc < 0 ? rc : node_for_file(w->fs, dir, slash + 1, strlen(slash + 1), w->path, &st, out);
+	return host_file_node(w, &st, out);
 }

@@ -50,13 +50,16 @@ void xattrs_free(CowNode *node)
 
 /* ---- names ---- */
 
+/* Linux copies the name in before it looks at the path. */
+static int name_length(const char *name)
+{
+	size_t len = strlen(name);
+	return len == 0 || len > 255 ? -ERANGE : 0;
+}
+
 /* 0: allowed and stored as a row; else what Linux answers. */
 static int name_check(const CowReq *req, const char *name, mode_t mode, bool reading)
 {
-	size_t len = strlen(name);
-
-	if (len == 0 || len > 255)
-		return -ERANGE;
 	if (strncmp(name, "user.", 5) == 0) {
 		if (!S_ISREG(mode) && !S_ISDIR(mode))
 			return reading ? -ENODATA : -EPERM;
@@ -119,6 +122,8 @@ ssize_t cowfs_getxattr(Cowfs *fs, const CowReq *req, const CowLoc *at, const cha
 {
 	CowWalk w;
 
+	if (name_length(name) < 0)
+		return -ERANGE;
 	walk_init(&w, fs, req, flags, 0);
 	fs_rdlock(fs);
 	ssize_t rc = walk_run(&w, at, path);
@@ -273,6 +278,8 @@ static int change_xattr(Cowfs *fs, const CowReq *req, const CowLoc *at, const ch
 {
 	CowWalk w;
 
+	if (name_length(c->name) < 0)
+		return -ERANGE;
 	walk_init(&w, fs, req, flags | W_WRITE, 0);
 	fs_wrlock(fs);
 	int rc = walk_run(&w, at, path);
@@ -289,6 +296,8 @@ int cowfs_setxattr(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *p
 
 	if (xflags & ~(XATTR_CREATE | XATTR_REPLACE))
 		return -EINVAL;
+	if (name_length(name) < 0)
+		return -ERANGE;
 	if (size > XATTR_SIZE_MAX)
 		return -E2BIG;
 	return change_xattr(fs, req, at, path, flags, &c);

@@ -104,7 +104,7 @@ static pid_t parent_of(const char *pid_name)
 		return 0;
 	buf[n] = 0;
 	char *end = strrchr(buf, ')');
-	return end ? (pid_t)atoi(end + 4) : 0;
+	return end ? (pid_t)strtol(end + 4, NULL, 10) : 0;
 }
 
 static size_t all_pids(PidPair **out)
@@ -124,7 +124,7 @@ static size_t all_pids(PidPair **out)
 				break;
 			list = bigger;
 		}
-		list[n++] = (PidPair){atoi(e->d_name), parent_of(e->d_name)};
+		list[n++] = (PidPair){(pid_t)strtol(e->d_name, NULL, 10), parent_of(e->d_name)};
 	}
 	if (d)
 		closedir(d);

@@ -212,6 +212,15 @@ static int read_argv(Call *call, uint64_t addr, uint64_t **out, size_t *count)
 	return 0;
 }
 
+/* Copies text with its NUL to data + at, which has room for it; returns the place behind. */
+static uint64_t put_string(char *data, uint64_t at, const char *text)
+{
+	size_t len = strlen(text) + 1;
+
+	memcpy(data + at, text, len);
+	return at + len;
+}
+
 /* Lays out: [argv pointers][path][words...]; pointers to our words are relocated, the guest's own stay. */
 static int rewrite_script(Call *call, const ExecPlan *plan, const char *script, uint64_t argv, uint64_t envp)
 {
@@ -233,11 +242,11 @@ static int rewrite_script(Call *call, const ExecPlan *plan, const char *script, 
 		return -ENOMEM;
 	uint64_t at = slots * 8;
 	uint64_t path_at = at;
-	at += (uint64_t)(stpcpy(data + at, plan->target.host_path) - (data + at)) + 1;
+	at = put_string(data, at, plan->target.host_path);
 	for (size_t i = 0; i < n_words; i++) {
 		memcpy(data + 8 * i, &at, 8);
 		relocs[i] = (uint32_t)(8 * i);
-		at += (uint64_t)(stpcpy(data + at, words[i]) - (data + at)) + 1;
+		at = put_string(data, at, words[i]);
 	}
 	if (rest)
 		memcpy(data + 8 * n_words, old + 1, 8 * rest);

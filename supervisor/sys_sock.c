@@ -101,7 +101,7 @@ static int set_unix_path(Addr *a, const char *host)
 
 	if (strlen(host) >= sizeof un.sun_path)
 		return -ENAMETOOLONG;
-	strcpy(un.sun_path, host);
+	snprintf(un.sun_path, sizeof un.sun_path, "%s", host);
 	memcpy(&a->ss, &un, sizeof un);
 	a->len = sizeof un;
 	return 0;
@@ -431,7 +431,7 @@ int sys_sockname(Call *call)
 		struct sockaddr_un un = {.sun_family = AF_UNIX};
 		unix_path(&a, path);
 		if (cowfs_virtual_of_host(call->sup->fs, path, virt, sizeof virt) >= 0 && strlen(virt) < sizeof un.sun_path) {
-			strcpy(un.sun_path, virt);
+			snprintf(un.sun_path, sizeof un.sun_path, "%s", virt);
 			memcpy(&a.ss, &un, sizeof un);
 			a.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(virt) + 1);
 		}

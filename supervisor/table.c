@@ -23,8 +23,12 @@ const Syscall syscall_table[] = {
 #ifdef __NR_creat
 	EMULATE(creat, sys_creat, NULL, "path"),
 #endif
+#ifdef __NR_stat
 	EMULATE(stat, sys_stat, NULL, "path"),
+#endif
+#ifdef __NR_lstat
 	EMULATE(lstat, sys_lstat, NULL, "path"),
+#endif
 	EMULATE(newfstatat, sys_newfstatat, NULL, "path"),
 	EMULATE(statx, sys_statx, NULL, "path"),
 	EMULATE(fstat, sys_fstat, NULL, "the record may know better than the backing file"),

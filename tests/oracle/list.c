@@ -44,7 +44,7 @@ static bool take_records(Names *names, const unsigned char *buf, size_t len)
 
 	while (at < len) {
 		const Record *rec = (const void *)(buf + at);
-		if (len - at < sizeof *rec + 1 || rec->d_reclen % 8 || rec->d_reclen > len - at || rec->d_reclen < sizeof *rec)
+		if (len - at < sizeof *rec || rec->d_reclen % 8 || rec->d_reclen > len - at || rec->d_reclen < sizeof *rec)
 			return false;
 		if (strnlen(rec->d_name, rec->d_reclen - offsetof(Record, d_name)) >= rec->d_reclen - offsetof(Record, d_name))
 			return false;

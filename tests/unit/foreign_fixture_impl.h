@@ -62,6 +62,7 @@ static void become_guest(char kind, const char *file, int report)
 	char *env[] = { (char *)"FIXTURE=guest", NULL };
 	sigset_t usr1;
 	pid_t self;
+	int keep = fcntl(report, F_DUPFD_CLOEXEC, 50); /* before arrange() takes the low numbers */
 
 	sigemptyset(&usr1);
 	sigaddset(&usr1, SIGUSR1);
@@ -80,7 +81,6 @@ static void become_guest(char kind, const char *file, int report)
 	if (kind == GUEST_SWAP)
 		dup2(8, 7);
 	self = getpid();
-	int keep = fcntl(report, F_DUPFD_CLOEXEC, 50);
 	if (write(keep, &self, sizeof(self)) != sizeof(self))
 		_exit(1);
 	if (kind == GUEST_SWAP)

@@ -1,0 +1,294 @@
+/* libbvisor as a program with threads uses it, with real supervisors: many sandboxes at once, one sandbox shared, captured output. */
+#include "include/bvisor/bvisor.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define THREADS 6
+
+static char store[] = "/tmp/bvisor-test-XXXXXX";
+
+static int set_up(void **state)
+{
+	(void)state;
+	return mkdtemp(store) ? 0 : -1;
+}
+
+static int remove_entry(void *ctx, const BvSandboxInfo *info)
+{
+	BvSandbox *sb = NULL;
+
+	(void)ctx;
+	if (bv_sandbox_open(store, info->name, &sb, NULL) == 0)
+		bv_sandbox_remove(sb, 1, NULL);
+	bv_sandbox_close(sb);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	char *sandboxes = NULL;
+
+	(void)state;
+	bv_sandbox_list(store, remove_entry, NULL, NULL);
+	if (asprintf(&sandboxes, "%s/sandboxes", store) < 0)
+		return -1;
+	rmdir(sandboxes);
+	free(sandboxes);
+	return rmdir(store); /* nothing is left in it */
+}
+
+static BvSandbox *create(const char *name)
+{
+	BvCreateOptions options = BV_CREATE_OPTIONS_INIT;
+	BvSandbox *sb = NULL;
+	BvError *err = NULL;
+
+	options.store = store;
+	options.name = name;
+	if (bv_sandbox_create(&options, &sb, &err) < 0)
+		print_error("%s\n", bv_error_message(err));
+	bv_error_free(err);
+	return sb;
+}
+
+static int run(BvSandbox *sb, const char *script, const char *input, int timeout_ms, BvOutput *out)
+{
+	const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+	BvSpawnOptions options = BV_SPAWN_OPTIONS_INIT;
+	BvError *err = NULL;
+	int r;
+
+	options.argv = argv;
+	options.cwd = "/tmp";
+	if (!input)
+		options.fds[0] = BV_FD_NULL;
+	r = bv_sandbox_exec(sb, &options, input, input ? strlen(input) : 0, timeout_ms, out, &err);
+	if (r < 0)
+		print_error("%s\n", bv_error_message(err));
+	bv_error_free(err);
+	return r;
+}
+
+static void free_output(BvOutput *out)
+{
+	bv_free(out->out);
+	bv_free(out->err);
+}
+
+static int count(void *ctx, const BvChange *change)
+{
+	(void)change;
+	++*(int *)ctx;
+	return 0;
+}
+
+/* A whole life: create, run twice, look, remove. Returns NULL, or what went wrong (static text). */
+static void *live(void *arg)
+{
+	char name[32], script[200], wanted[32];
+	BvOutput out = {0};
+	int number = *(int *)arg, changes = 0;
+	BvSandbox *sb;
+	const char *wrong = NULL;
+
+	snprintf(name, sizeof(name), "thread-%d", number);
+	snprintf(script, sizeof(script), "cat; echo err >&2; echo %d > bvisor-library-test; exit %d", number, number);
+	snprintf(wanted, sizeof(wanted), "%d\n", number);
+	sb = create(name);
+	if (!sb)
+		return (void *)(uintptr_t) "create";
+	if (run(sb, script, "in", -1, &out) < 0 || out.status.exit_code != number || strcmp(out.out, "in") != 0 || strcmp(out.err, "err\n") != 0)
+		wrong = "the first command";
+	free_output(&out);
+	out = (BvOutput){0};
+	if (!wrong && (run(sb, "cat bvisor-library-test", NULL, -1, &out) < 0 || strcmp(out.out, wanted) != 0))
+		wrong = "the second command";
+	free_output(&out);
+	if (!wrong && (bv_sandbox_diff(sb, NULL, count, &changes, NULL) < 0 || changes != 1))
+		wrong = "diff";
+	if (!wrong && bv_sandbox_remove(sb, 1, NULL) < 0)
+		wrong = "remove";
+	bv_sandbox_close(sb);
+	return (void *)(uintptr_t)wrong;
+}
+
+static void threads_have_sandboxes_of_their_own(void **state)
+{
+	pthread_t threads[THREADS];
+	int numbers[THREADS];
+
+	(void)state;
+	for (int i = 0; i < THREADS; i++) {
+		numbers[i] = i;
+		assert_int_equal(pthread_create(&threads[i], NULL, live, &numbers[i]), 0);
+	}
+	for (int i = 0; i < THREADS; i++) {
+		void *wrong;
+		pthread_join(threads[i], &wrong);
+		if (wrong)
+			fail_msg("thread %d: %s", i, (const char *)wrong);
+	}
+	assert_int_not_equal(access("/tmp/bvisor-library-test", F_OK), 0);
+}
+
+typedef struct Shared {
+	BvSandbox *sb;
+	int number;
+	int code;
+} Shared;
+
+static void *use_shared(void *arg)
+{
+	Shared *s = arg;
+	BvOutput out = {0};
+	char script[100];
+
+	snprintf(script, sizeof(script), "echo x > shared-%d; sleep 0.1; exit %d", s->number, s->number);
+	s->code = run(s->sb, script, NULL, -1, &out) < 0 ? -1 : out.status.exit_code;
+	free_output(&out);
+	return NULL;
+}
+
+static void threads_share_one_sandbox(void **state)
+{
+	BvSandbox *sb = create("shared");
+	pthread_t threads[THREADS];
+	Shared shared[THREADS];
+	int changes = 0;
+
+	(void)state;
+	assert_non_null(sb);
+	for (int i = 0; i < THREADS; i++) {
+		shared[i] = (Shared){sb, i, -1};
+		pthread_create(&threads[i], NULL, use_shared, &shared[i]);
+	}
+	for (int i = 0; i < THREADS; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(shared[i].code, i);
+	}
+	assert_int_equal(bv_sandbox_diff(sb, NULL, count, &changes, NULL), 0);
+	assert_int_equal(changes, THREADS);
+	bv_sandbox_close(sb);
+}
+
+static void a_timeout_kills_and_keeps_the_output(void **state)
+{
+	BvSandbox *sb = create(NULL);
+	BvOutput out = {0};
+
+	(void)state;
+	assert_int_equal(run(sb, "echo early; exec sleep 60", NULL, 500, &out), 0);
+	assert_true(out.timed_out);
+	assert_int_equal(out.status.signal, SIGKILL);
+	assert_string_equal(out.out, "early\n");
+	free_output(&out);
+	bv_sandbox_close(sb);
+}
+
+static void large_streams_do_not_block_each_other(void **state)
+{
+	BvSandbox *sb = create(NULL);
+	size_t size = 3 << 20;
+	char *input = malloc(size + 1);
+	BvOutput out = {0};
+
+	(void)state;
+	memset(input, 'i', size);
+	input[size] = '\0';
+	assert_int_equal(run(sb, "head -c 2000000 /dev/zero >&2; cat; head -c 1000000 /dev/zero >&2", input, -1, &out), 0);
+	assert_int_equal(out.out_len, size);
+	assert_int_equal(out.err_len, 3000000);
+	assert_memory_equal(out.out, input, size);
+	free_output(&out);
+	assert_int_equal(run(sb, "exit 4", input, -1, &out), 0); /* it never reads: no SIGPIPE for us */
+	assert_int_equal(out.status.exit_code, 4);
+	free_output(&out);
+	free(input);
+	bv_sandbox_close(sb);
+}
+
+static void a_wait_may_be_repeated_and_kill_ends_it(void **state)
+{
+	const char *const argv[] = {"/bin/sleep", "60", NULL};
+	BvSpawnOptions options = BV_SPAWN_OPTIONS_INIT;
+	BvSandbox *sb = create(NULL);
+	BvProcess *process = NULL;
+	BvStatus status;
+	BvError *err = NULL;
+
+	(void)state;
+	options.argv = argv;
+	assert_int_equal(bv_sandbox_spawn(sb, &options, &process, NULL), 0);
+	assert_true(bv_process_pid(process) > 0);
+	assert_int_equal(bv_process_wait(process, 50, &status, &err), -110 /* ETIMEDOUT */);
+	assert_int_equal(bv_process_kill(process, 1000, NULL), -22 /* EINVAL */);
+	assert_int_equal(bv_process_kill(process, SIGTERM, NULL), 0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(bv_process_wait(process, -1, &status, NULL), 0);
+		assert_int_equal(status.signal, SIGTERM);
+	}
+	bv_error_free(err);
+	bv_process_close(process);
+	bv_sandbox_close(sb);
+}
+
+static void no_child_of_the_library_is_left_to_wait_for(void **state)
+{
+	BvSandbox *sb = create(NULL);
+	BvOutput out = {0};
+
+	(void)state;
+	assert_int_equal(run(sb, ":", NULL, -1, &out), 0);
+	free_output(&out);
+	bv_sandbox_close(sb);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG | __WALL), -1); /* ECHILD */
+}
+
+static void errors_name_what_failed(void **state)
+{
+	const char *const argv[] = {"/no/such/program", NULL};
+	BvSpawnOptions options = BV_SPAWN_OPTIONS_INIT;
+	BvSandbox *sb = create(NULL), *other = NULL;
+	BvProcess *process = NULL;
+	BvError *err = NULL;
+
+	(void)state;
+	options.argv = argv;
+	assert_int_equal(bv_sandbox_spawn(sb, &options, &process, &err), -2 /* ENOENT */);
+	assert_string_equal(bv_error_stage(err), "exec");
+	options.cwd = "/no/such/directory";
+	assert_int_equal(bv_sandbox_spawn(sb, &options, &process, &err), -2);
+	assert_string_equal(bv_error_stage(err), "cwd");
+	options.argv = NULL;
+	assert_int_equal(bv_sandbox_spawn(sb, &options, &process, &err), -22);
+	assert_int_equal(bv_sandbox_open(store, "no-such-sandbox", &other, &err), -2);
+	assert_non_null(strstr(bv_error_message(err), "no-such-sandbox"));
+	assert_true(!process && !other);
+	bv_error_free(err);
+	bv_sandbox_close(sb);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(threads_have_sandboxes_of_their_own),
+		cmocka_unit_test(threads_share_one_sandbox),
+		cmocka_unit_test(a_timeout_kills_and_keeps_the_output),
+		cmocka_unit_test(large_streams_do_not_block_each_other),
+		cmocka_unit_test(a_wait_may_be_repeated_and_kill_ends_it),
+		cmocka_unit_test(no_child_of_the_library_is_left_to_wait_for),
+		cmocka_unit_test(errors_name_what_failed),
+	};
+
+	return cmocka_run_group_tests(tests, set_up, tear_down);
+}
