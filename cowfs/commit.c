@@ -31,7 +31,7 @@ static int collect_node(CowBatch *batch, CowNode *node)
 			return 0;
 		int rc = batch_add(batch, &row, NULL, 0, NULL, 0);
 		row.kind = ROW_XATTRS_GONE;
-		if (rc == 0 && node->xattrs)
+		if (rc == 0 && (node->xattrs || (node->flags & N_XATTR)))
 			rc = batch_add(batch, &row, NULL, 0, NULL, 0);
 		if (rc == 0)
 			node->flags &= ~(unsigned)N_STORED;
