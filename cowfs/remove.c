@@ -86,9 +86,9 @@ static int unlink_locked(CowWalk *w, bool want_dir)
 	if (place < 0)
 		return place;
 	if (!w->found)
-		return w->dir.kind == COW_FOREIGN ? -ENOENT : -ENOENT;
+		return -ENOENT;
 	if (w->dir.kind == COW_FOREIGN)
-		return -EPERM;
+		return want_dir && !S_ISDIR(walk_type(w)) ? -ENOTDIR : -EPERM;
 	if (is_pinned(w))
 		return -EBUSY;
 	if (place == 1)
@@ -131,6 +131,8 @@ static int rename_find(Rename *r)
 {
 	CowWalk *from = r->from, *to = r->to;
 
+	if (from->dir.kind != to->dir.kind && (from->dir.kind == COW_FOREIGN || to->dir.kind == COW_FOREIGN))
+		return -EXDEV;
 	if (from->last_type != LAST_NORM || to->last_type != LAST_NORM)
 		return (r->flags & RENAME_NOREPLACE) && to->last_type != LAST_NORM && from->last_type == LAST_NORM ? -EEXIST : -EBUSY;
 	if (!from->found)
@@ -139,8 +141,8 @@ static int rename_find(Rename *r)
 		return -EEXIST;
 	if ((r->flags & RENAME_EXCHANGE) && !to->found)
 		return -ENOENT;
-	if (from->dir.kind == COW_FOREIGN || to->dir.kind == COW_FOREIGN)
-		return from->dir.kind == to->dir.kind ? -EPERM : -EXDEV;
+	if (from->dir.kind == COW_FOREIGN)
+		return from->dir.foreign == to->dir.foreign ? -EPERM : -EXDEV;
 	bool from_is_dir = S_ISDIR(walk_type(from)), to_is_dir = to->found && S_ISDIR(walk_type(to));
 	if (!from_is_dir && (from->slash || (!(r->flags & RENAME_EXCHANGE) && to->slash)))
 		return -ENOTDIR;

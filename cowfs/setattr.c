@@ -69,13 +69,23 @@ static void set_times(Cowfs *fs, CowNode *node, const CowAttr *attr)
 	}
 }
 
+/* A link of procfs lives as long as it is looked at: what is set on it is as good as kept nowhere, and chmod knows no symlink. */
+static int setattr_foreign(CowWalk *w, const CowAttr *attr)
+{
+	if (!S_ISLNK(walk_type(w)))
+		return -EPERM;
+	if (attr->set & COW_SET_MODE)
+		return -EOPNOTSUPP;
+	return (attr->set & (COW_SET_UID | COW_SET_GID)) && w->req->cred->uid != 0 ? -EPERM : 0;
+}
+
 static int setattr_locked(CowWalk *w, const CowAttr *attr)
 {
 	struct statx st;
 	CowNode *node;
 
 	if (w->cur.kind == COW_FOREIGN)
-		return -EPERM;
+		return setattr_foreign(w, attr);
 	int place = change_place(w->fs, &w->cur);
 	int rc = place < 0 ? place : walk_stat(w, &st);
 	if (rc < 0)
@@ -89,7 +99,7 @@ static int setattr_locked(CowWalk *w, const CowAttr *attr)
 		rc = walk_cur_node(w, &node);
 	if (rc < 0)
 		return rc;
-	if (attr->set & (COW_SET_UID | COW_SET_GID))
+	if (attr->set & (COW_SET_UID | COW_SET_GID | COW_CHOWN))
 		set_owner(w->fs, node, &st, attr);
 	if (attr->set & COW_SET_MODE) {
 		gid_t gid = node->have & OV_GID ? node->gid : st.stx_gid;

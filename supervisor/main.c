@@ -276,9 +276,9 @@ static int start(Supervisor *sup, Start *st)
 	if (r == 0)
 		r = open_view(sup, st);
 	if (r == 0)
-		r = pin_grants(sup, st);
+		r = start_foreign(sup, st); /* first: what is hidden below /dev must not make records of the host's /dev */
 	if (r == 0)
-		r = start_foreign(sup, st);
+		r = pin_grants(sup, st);
 	return r < 0 ? r : make_control_socket(st);
 }
 

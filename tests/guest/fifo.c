@@ -109,6 +109,7 @@ static void killed(const char *path)
 	nap_ms(100);
 	ERR(kill(pid, SIGKILL));
 	reap(pid);
+	nap_ms(200); /* the supervisor's own wait in its place ends a little later */
 	ERR(open(path, O_WRONLY | O_NONBLOCK));
 	pid = child_opens(path, O_RDONLY, 0);
 	nap_ms(100);
