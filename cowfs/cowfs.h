@@ -229,7 +229,7 @@ enum { COW_SET_MODE = 1, COW_SET_UID = 2, COW_SET_GID = 4, COW_SET_ATIME = 8, CO
 typedef struct CowAttr {
 	unsigned set; /* COW_CHOWN: it is a chown, which clears set-id bits even when it sets neither owner nor group. COW_TIMES_NOW_OK: both times are "now" (write permission is enough, as for utimes(path, NULL)) */
 	mode_t mode;
-	uid_t uid;
+	uid_t uid; /* chown(2) sets COW_SET_UID | COW_SET_GID whatever its arguments: -1 leaves the id, but drops set-ID bits all the same */
 	gid_t gid;
 	struct timespec atime, mtime; /* tv_nsec may be UTIME_NOW */
 } CowAttr;

@@ -313,6 +313,7 @@ typedef struct CowWalk {
 	uint64_t resolve;
 	CowAt cur, dir;
 	const CowLoc *start;
+	bool from_root; /* the path began with a slash */
 	bool found, slash, st_ok;
 	bool in_last; /* an error was met at the last component */
 	LastType last_type;

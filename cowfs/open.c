@@ -397,6 +397,8 @@ int cowfs_openat(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *pat
 		struct open_how plain = {.flags = (unsigned)flags & (O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC), .resolve = how->resolve};
 		return open_for_reading(fs, req, at, path, &plain, out);
 	}
+	if ((flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY) || ((flags & O_TMPFILE) == O_TMPFILE && (flags & O_ACCMODE) == O_RDONLY))
+		return -EINVAL; /* before any look at the path, as in build_open_flags() */
 	if ((flags & O_CREAT) || wants_write(flags))
 		return open_for_change(fs, req, at, path, how, out);
 	return open_for_reading(fs, req, at, path, how, out);

@@ -185,14 +185,15 @@ static int rename_check(Rename *r)
 			return -ENOTDIR;
 		if (!dir && onto)
 			return -EISDIR;
-		if (onto && r->victim != r->node)
-			rc = dir_is_empty(r->to->fs, r->victim, NULL);
 	}
 	/* A directory that moves to another parent gets a new "..": it must be writable. */
 	if (rc == 0 && S_ISDIR(r->node->mode) && r->from_dir != r->to_dir)
 		rc = node_allows(r->from->req, r->node, W_OK);
 	if (rc == 0 && (r->flags & RENAME_EXCHANGE) && S_ISDIR(r->victim->mode) && r->from_dir != r->to_dir)
 		rc = node_allows(r->from->req, r->victim, W_OK);
+	/* The file system itself is the last to be asked. */
+	if (rc == 0 && r->victim && !(r->flags & RENAME_EXCHANGE) && S_ISDIR(r->victim->mode) && r->victim != r->node)
+		rc = dir_is_empty(r->to->fs, r->victim, NULL);
 	return rc;
 }
 
@@ -291,7 +292,9 @@ int cowfs_rename(Cowfs *fs, const CowReq *req, const CowLoc *old_at, const char 
 	bool name_too_long = rc == -ENAMETOOLONG && from.in_last;
 	if (rc == 0 || name_too_long)
 		rc = walk_run(&to, new_at, new_path);
-	if (rc == -ENAMETOOLONG && to.in_last && !from.found)
+	if ((rc == -ENAMETOOLONG && to.in_last && from.last_type != LAST_NORM) || (rc == 0 && name_too_long && to.last_type != LAST_NORM))
+		rc = -EBUSY;
+	else if (rc == -ENAMETOOLONG && to.in_last && !from.found)
 		rc = name_too_long ? -ENAMETOOLONG : -ENOENT;
 	else if (rc == 0 && name_too_long)
 		rc = -ENAMETOOLONG;

@@ -7,9 +7,10 @@ static int may_set(const CowReq *req, const struct statx *st, const CowAttr *att
 {
 	bool owner = cred_owns(req->cred, st->stx_uid);
 
-	if ((attr->set & COW_SET_UID) && req->cred->uid != 0 && (!owner || attr->uid != st->stx_uid))
+	if ((attr->set & COW_SET_UID) && attr->uid != (uid_t)-1 && req->cred->uid != 0 && (!owner || attr->uid != st->stx_uid))
 		return -EPERM;
-	if ((attr->set & COW_SET_GID) && req->cred->uid != 0 && (!owner || (attr->gid != st->stx_gid && !cred_in_group(req->cred, attr->gid))))
+	if ((attr->set & COW_SET_GID) && attr->gid != (gid_t)-1 && req->cred->uid != 0 &&
+	    (!owner || (attr->gid != st->stx_gid && !cred_in_group(req->cred, attr->gid))))
 		return -EPERM;
 	if ((attr->set & COW_SET_MODE) && !owner)
 		return -EPERM;
@@ -30,15 +31,15 @@ static void set_mode(Cowfs *fs, CowNode *node, mode_t mode)
 
 static void set_owner(Cowfs *fs, CowNode *node, const struct statx *st, const CowAttr *attr)
 {
-	if (attr->set & COW_SET_UID) {
+	if ((attr->set & COW_SET_UID) && attr->uid != (uid_t)-1) {
 		node->uid = attr->uid;
 		node->have |= OV_UID;
 	}
-	if (attr->set & COW_SET_GID) {
+	if ((attr->set & COW_SET_GID) && attr->gid != (gid_t)-1) {
 		node->gid = attr->gid;
 		node->have |= OV_GID;
 	}
-	mode_t kill = S_ISREG(node->mode) ? S_ISUID | (st->stx_mode & S_IXGRP ? S_ISGID : 0) : 0;
+	mode_t kill = S_ISDIR(node->mode) ? 0 : S_ISUID | (st->stx_mode & S_IXGRP ? S_ISGID : 0);
 	if (st->stx_mode & kill)
 		set_mode(fs, node, st->stx_mode & ~kill);
 }

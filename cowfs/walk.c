@@ -205,8 +205,8 @@ static int step_name(CowWalk *w, const char *name, size_t n)
 	w->dir = w->cur;
 	if (rc < 0)
 		return rc;
-	if (n > NAME_MAX)
-		return -ENAMETOOLONG;
+	if (n > NAME_MAX) /* a removed directory is not even asked */
+		return w->cur.kind == COW_NODE && (w->cur.node->flags & N_DEAD) ? -ENOENT : -ENAMETOOLONG;
 	if (w->cur.kind == COW_FOREIGN)
 		return step_foreign(w, name, n);
 	if (w->cur.kind == COW_LOWER)
@@ -428,7 +428,8 @@ static int follow_link(CowWalk *w, const char *after)
 			w->path[w->cur.len] = '\0';
 		return 0;
 	}
-	if (w->resolve & RESOLVE_BENEATH)
+	/* Linux knows the root's mount only if the path itself began there: else it answers for a link to "/" without looking. */
+	if ((w->resolve & RESOLVE_BENEATH) || ((w->resolve & RESOLVE_NO_XDEV) && !(w->resolve & RESOLVE_IN_ROOT) && !w->from_root))
 		return -EXDEV;
 	if ((w->resolve & (RESOLVE_NO_XDEV | RESOLVE_IN_ROOT)) == RESOLVE_NO_XDEV)
 		return -EXDEV; /* even to the same mount: the kernel compares with a root that it has not set yet */
@@ -571,6 +572,7 @@ static int walk_loop(CowWalk *w)
 int walk_run(CowWalk *w, const CowLoc *at, const char *path)
 {
 	w->start = at;
+	w->from_root = *path == '/';
 	w->rest = path;
 	w->last_type = LAST_ROOT;
 	if (!*path) {

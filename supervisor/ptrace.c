@@ -158,6 +158,8 @@ int call_rewrite(Call *call, const Rewrite *rw)
 struct Held {
 	Regs regs;
 	int pending_sig;
+	int channel;   /* the guest's end of a socket pair, its number there */
+	int our_end;
 };
 
 typedef struct RightsMessage {
@@ -169,7 +171,7 @@ typedef struct RightsMessage {
 
 /* The stopped thread sends its descriptor through `channel`, a socket that it was just given. Whatever its other threads do to that message
  * meanwhile, what arrives is a descriptor of the guest's own. */
-static int send_fd_from(Call *call, int channel, int guest_fd)
+static int send_fd_from(Call *call, int guest_fd)
 {
 	RightsMessage m = {.hdr = {.msg_iovlen = 1, .msg_controllen = sizeof m.control}, .iov = {.iov_len = 1}};
 	struct cmsghdr *c = (struct cmsghdr *)(void *)m.control;
@@ -183,12 +185,9 @@ static int send_fd_from(Call *call, int channel, int guest_fd)
 	int r = mem_write(call, base, &m, sizeof m);
 	if (r < 0)
 		return r;
-	const uint64_t send_args[6] = {(uint64_t)channel, base, MSG_NOSIGNAL | MSG_DONTWAIT};
-	const uint64_t close_args[6] = {(uint64_t)channel};
-	task_expect(call, SYS_sendmsg, send_args);
-	r = inject(call->tid, &call->held->regs, SYS_sendmsg, send_args, &result, &call->held->pending_sig);
-	int closed = inject(call->tid, &call->held->regs, SYS_close, close_args, &result, &call->held->pending_sig);
-	return r < 0 ? r : closed;
+	const uint64_t args[6] = {(uint64_t)call->held->channel, base, MSG_NOSIGNAL | MSG_DONTWAIT};
+	task_expect(call, SYS_sendmsg, args);
+	return inject(call->tid, &call->held->regs, SYS_sendmsg, args, &result, &call->held->pending_sig);
 }
 
 static int receive_fd(int sock)
@@ -207,40 +206,52 @@ static int receive_fd(int sock)
 	return fd;
 }
 
-int call_take_fd(Call *call, int guest_fd)
+static int hold(Call *call)
 {
+	CLEAN_FREE struct Held *held = calloc(1, sizeof *held);
+	CLEAN_FD int ours = -1;
+	CLEAN_FD int theirs = -1;
 	int sv[2];
 
-	if (!call->req.may_block) /* the message passes the filter: another thread must be there to let it */
-		return CALL_SLOW;
+	if (!held)
+		return -ENOMEM;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
 		return bv_neg_errno();
-	int channel = call_give_fd(call, sv[1]);
-	close(sv[1]);
-	int r = channel;
-	if (r >= 0 && !call->held) {
-		call->held = calloc(1, sizeof *call->held);
-		r = call->held ? stop_thread(call) : -ENOMEM;
-		if (r == 0 && regs_get(call->tid, &call->held->regs) < 0)
-			r = CALL_REPLIED;
-		if (r < 0) {
-			free(call->held);
-			call->held = NULL;
-		}
-	}
-	if (r >= 0)
-		r = send_fd_from(call, channel, guest_fd);
-	if (r >= 0 || r == -EBADF)
-		r = receive_fd(sv[0]);
-	close(sv[0]);
-	return r;
+	ours = sv[0];
+	theirs = sv[1];
+	held->channel = call_give_fd(call, theirs);
+	if (held->channel < 0)
+		return held->channel;
+	int r = stop_thread(call); /* answers the notification, so only now may call->held be set */
+	if (r == 0 && regs_get(call->tid, &held->regs) < 0)
+		r = CALL_REPLIED;
+	if (r < 0)
+		return r;
+	held->our_end = TAKE_FD(ours);
+	call->held = TAKE_PTR(held);
+	return 0;
+}
+
+int call_take_fd(Call *call, int guest_fd)
+{
+	if (!call->req.may_block) /* the message passes the filter: another thread must be there to let it */
+		return CALL_SLOW;
+	int r = call->held ? 0 : hold(call);
+	if (r == 0)
+		r = send_fd_from(call, guest_fd);
+	return r < 0 ? r : receive_fd(call->held->our_end);
 }
 
 void call_release_held(Call *call, int64_t value)
 {
+	const uint64_t args[6] = {(uint64_t)call->held->channel};
+	uint64_t result;
+
+	IGNORE_RESULT(inject(call->tid, &call->held->regs, SYS_close, args, &result, &call->held->pending_sig)); /* fails only with the thread */
 	regs_set_result(&call->held->regs, value);
 	regs_put(call->tid, &call->held->regs);
 	ptrace(PTRACE_DETACH, call->tid, 0, call->held->pending_sig);
+	close(call->held->our_end);
 	free(call->held);
 	call->held = NULL;
 }

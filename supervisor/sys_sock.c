@@ -203,7 +203,11 @@ int sys_connect(Call *call)
 		r = translate_addr(call, &a);
 	if (r < 0)
 		return r;
-	return connect(sock, (struct sockaddr *)&a.ss, a.len) < 0 ? bv_neg_errno() : 0;
+	r = connect(sock, (struct sockaddr *)&a.ss, a.len) < 0 ? bv_neg_errno() : 0;
+	if (r != -EINPROGRESS)
+		return r;
+	call_answer(call, r); /* the kernel's own answer, which as a return value would mean "again on a worker" */
+	return CALL_REPLIED;
 }
 
 /* ---- sending ---- */
