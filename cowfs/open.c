@@ -124,6 +124,8 @@ int open_node(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd)
 
 static int check_type(const CowWalk *w, mode_t type, int flags)
 {
+	if (w->slash && w->last_type == LAST_NORM && (flags & O_CREAT))
+		return -EISDIR; /* before anything is looked up */
 	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
 		return -EEXIST;
 	if (S_ISDIR(type) && (flags & O_CREAT))

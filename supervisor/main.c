@@ -10,6 +10,7 @@
 #include "supervisor/notify.h"
 #include "supervisor/packet.h"
 #include "supervisor/server.h"
+#include "supervisor/vcred.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -119,7 +120,7 @@ static int make_control_socket(Start *st)
 
 static int start_init(Supervisor *sup, Start *st, const struct rlimit *nofile)
 {
-	int r = filter_build(&sup->filter, &sup->filter_len);
+	int r = filter_build(geteuid() == 0, &sup->filter, &sup->filter_len);
 
 	if (r < 0)
 		return bv_fail(&st->error, r, "cannot build the seccomp filter: %s", strerror(-r));
@@ -267,6 +268,8 @@ static int start(Supervisor *sup, Start *st)
 	if (r == 0)
 		r = read_groups(sup);
 	if (r == 0)
+		r = vcred_new(&sup->cred, &sup->vcreds);
+	if (r == 0)
 		r = tasks_new(&sup->tasks);
 	if (r == 0)
 		r = workers_new(sup, &sup->workers);
@@ -311,6 +314,7 @@ int main(void)
 		r = -EIO;
 	foreign_free(sup.foreign);
 	tasks_free(sup.tasks);
+	vcred_free(sup.vcreds);
 	if (sup.run_dir[0])
 		IGNORE_RESULT(bv_remove_tree_at(AT_FDCWD, sup.run_dir));
 	return r < 0 ? 1 : 0;

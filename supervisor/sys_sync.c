@@ -31,10 +31,11 @@ int sys_sync(Call *call)
 
 int sys_syncfs(Call *call)
 {
-	struct statx st;
-	int r = guest_fd_statx(call, ARG_FD(call, 0), STATX_TYPE, &st);
+	uint64_t pos;
+	int flags;
+	int r = ARG_FD(call, 0) < 0 ? -EBADF : guest_fd_info(call, ARG_FD(call, 0), &pos, &flags);
 
-	return r < 0 ? -EBADF : cowfs_fsync(call->sup->fs, &call->req, NULL);
+	return r < 0 || (flags & O_PATH) ? -EBADF : cowfs_fsync(call->sup->fs, &call->req, NULL);
 }
 
 /* MS_SYNC: names and metadata first, then the kernel writes the mapped pages. */

@@ -259,12 +259,14 @@ static void spawned(void)
 	pid_t pid;
 	int status;
 
-	VAL(posix_spawn(&pid, "dir2/moved-copy", NULL, NULL, argv, plain_env));
+	int r = posix_spawn(&pid, "dir2/moved-copy", NULL, NULL, argv, plain_env);
 	waitpid(pid, &status, 0);
+	VAL(r); /* not before: the child prints too */
 	print_status("posix_spawn", status);
 	VAL(posix_spawn(&pid, "nothing", NULL, NULL, argv, plain_env));
-	VAL(posix_spawn(&pid, "./upper.sh", NULL, NULL, argv, plain_env));
+	r = posix_spawn(&pid, "./upper.sh", NULL, NULL, argv, plain_env);
 	waitpid(pid, &status, 0);
+	VAL(r);
 	print_status("posix_spawn of a script", status);
 	pid = vfork();
 	if (pid == 0) {

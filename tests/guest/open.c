@@ -11,10 +11,10 @@ static const struct {
 	const char *name;
 } bits[] = {{O_CREAT, "CREAT"}, {O_EXCL, "EXCL"}, {O_TRUNC, "TRUNC"}, {O_NOFOLLOW, "NOFOLLOW"}, {O_DIRECTORY, "DIRECTORY"}, {O_PATH, "PATH"}};
 
-/* What F_GETFL tells of an open. O_NOFOLLOW is left out: the supervisor opens what it has resolved, always with that flag. */
+/* What F_GETFL tells of an open. O_NOFOLLOW and O_DIRECTORY are left out: the supervisor opens what it has resolved, and adds them. */
 static int shown_flags(int fd)
 {
-	return fcntl(fd, F_GETFL) & ~(O_NONBLOCK | 0100000 | O_NOFOLLOW);
+	return fcntl(fd, F_GETFL) & ~(O_NONBLOCK | 0100000 | O_NOFOLLOW | O_DIRECTORY);
 }
 
 static void print_flags(int flags)

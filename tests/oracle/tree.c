@@ -339,10 +339,10 @@ static void set_mark(World *w)
 {
 	struct timespec pause = {.tv_nsec = 2000000}, coarse;
 
-	/* Inode times come from the coarse clock: wait for its next tick, mark that instant, and wait for the tick after it, so that what
-	 * came before is older than the mark and what follows is newer. */
+	/* Inode times come from the coarse clock, or are finer and up to two of its ticks ahead: wait for two ticks, mark that instant, and
+	 * wait for the next, so that what came before is older than the mark and what follows is newer. */
 	clock_gettime(CLOCK_REALTIME_COARSE, &coarse);
-	for (int tick = 0; tick < 2; tick++) {
+	for (int tick = 0; tick < 3; tick++) {
 		struct timespec last = coarse;
 		w->mark_sec = last.tv_sec;
 		w->mark_nsec = last.tv_nsec;
