@@ -179,7 +179,7 @@ static int check_journal(World *w)
 static int match_prefix(World *w, uint64_t seq)
 {
 	static Result res;
-	char why[sizeof w->why];
+	char why[sizeof w->why], next[sizeof w->why];
 
 	for (size_t i = 0; i < seq; i++)
 		real_do(w, &record->ops[i], &res);
@@ -193,8 +193,9 @@ static int match_prefix(World *w, uint64_t seq)
 		if (tree_compare(w) == 0)
 			return 0;
 	}
+	snprintf(next, sizeof next, "%s", w->why);
 	w->why[0] = 0;
-	return world_fail(w, "no prefix of the history: after %ju operations: %.400s", (uintmax_t)seq, why);
+	return world_fail(w, "no prefix of the history: after %ju operations: %.250s; after one more: %.250s", (uintmax_t)seq, why, next);
 }
 
 static int verify(World *w)
