@@ -74,6 +74,8 @@ static int collect_dentry(CowBatch *batch, CowDentry *d)
 
 	if ((d->flags & D_GONE) && !(d->flags & D_STORED))
 		return 0;
+	if (d->base)
+		row.base = *d->base;
 	int rc = batch_add(batch, &row, d->name, d->len, NULL, 0);
 	if (rc == 0)
 		d->flags |= D_STORED;
@@ -104,7 +106,7 @@ static int collect_locked(Cowfs *fs, CowBatch *batch)
 		fs->dirty_dentries = d->dirty_next;
 		d->flags &= (uint8_t)~D_DIRTY;
 		if (d->flags & D_GONE)
-			free(d);
+			dentry_free(d);
 	}
 	if (!fs->dirty_dentries)
 		fs->dirty_dentries_end = &fs->dirty_dentries;

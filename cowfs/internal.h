@@ -150,6 +150,7 @@ struct CowDentry {
 	CowDentry *next, **pprev; /* dir->dir->kids */
 	CowDentry *alias;	  /* node->names */
 	CowDentry *dirty_next;
+	CowIdentity *base; /* the host's object of this name, once the sandbox has something else here or nothing; else the node's base says it */
 	uint8_t flags, len;
 	char name[];
 };
@@ -251,8 +252,11 @@ bool node_is_ancestor(const CowNode *maybe, const CowNode *node); /* or the same
 CowDentry *dentry_find(Cowfs *fs, const CowNode *dir, const char *name, size_t len);
 /* Sets (dir, name) to node (NULL: whiteout), replacing what is there. -ENOMEM (then nothing changed). */
 int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node, unsigned flags) MUST_CHECK;
+void dentry_free(CowDentry *d); /* not in any table */
 void dentry_drop(Cowfs *fs, CowDentry *d); /* out of the index and the database */
 void dentry_dirty(Cowfs *fs, CowDentry *d);
+/* What the sandbox knows of the host's object of this name; known is false where it never rested on one. */
+CowIdentity dentry_base(const CowDentry *d);
 
 void ident_set(Cowfs *fs, CowIdent *ident, CowNode *node, dev_t dev, ino_t ino);
 void ident_clear(Cowfs *fs, CowIdent *ident);

@@ -236,11 +236,34 @@ static CowDentry *dentry_insert(Cowfs *fs, CowNode *dir, const char *name, size_
 	return d;
 }
 
+/* A name of the host gets another meaning for the first time: keeps what the host had, so that apply can tell whether it changed since. */
+static int keep_base(CowDentry *d, const CowNode *next)
+{
+	if (d->base || !(d->flags & D_OVER) || !d->node || d->node == next || !d->node->base)
+		return 0;
+	d->base = malloc(sizeof *d->base);
+	if (!d->base)
+		return -ENOMEM;
+	*d->base = *d->node->base;
+	return 0;
+}
+
+CowIdentity dentry_base(const CowDentry *d)
+{
+	const CowIdentity *own = d->node && (d->flags & D_OVER) ? d->node->base : NULL; /* else it is of another name */
+
+	if (d->base && !(own && own->dev == d->base->dev && own->ino == d->base->ino))
+		return *d->base;
+	return own ? *own : (CowIdentity){0}; /* the newer one, where both are of the same object: copy-up renews it */
+}
+
 int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node, unsigned flags)
 {
 	CowDentry *d = dentry_find(fs, dir, name, len);
 
 	if (!d && !(d = dentry_insert(fs, dir, name, len)))
+		return -ENOMEM;
+	if (keep_base(d, node) < 0)
 		return -ENOMEM;
 	if (d->node)
 		dentry_detach(d);
@@ -251,6 +274,12 @@ int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *n
 	dir->dir->gen++;
 	dentry_dirty(fs, d);
 	return 0;
+}
+
+void dentry_free(CowDentry *d)
+{
+	free(d->base);
+	free(d);
 }
 
 void dentry_drop(Cowfs *fs, CowDentry *d)
@@ -269,7 +298,7 @@ void dentry_drop(Cowfs *fs, CowDentry *d)
 	if (d->flags & D_STORED)
 		dentry_dirty(fs, d);
 	else
-		free(d);
+		dentry_free(d);
 }
 
 /* ---- identities ---- */
@@ -478,7 +507,7 @@ void node_unlinked(Cowfs *fs, CowNode *node)
 void fs_free_index(Cowfs *fs)
 {
 	HMAP_FOREACH_SAFE (&fs->dentries, h, next_d)
-		free(CONTAINER_OF(h, CowDentry, hash));
+		dentry_free(CONTAINER_OF(h, CowDentry, hash));
 	HMAP_FOREACH_SAFE (&fs->nodes, h, next_n) {
 		CowNode *node = CONTAINER_OF(h, CowNode, by_id);
 		node_put(node);
