@@ -36,6 +36,7 @@
 
 #define COW_ROOT_ID 1
 #define COW_INO_BASE (1ULL << 51)
+#define COW_PIN_IDS (1ULL << 50) /* records of pins are numbered from here on: a row that names one was written by mistake */
 #define COW_MAX_LINKS 40
 #define COW_LOWER_TTL_NS (50 * 1000 * 1000ULL)
 #define COW_LOWER_SLOTS 128
@@ -105,6 +106,7 @@ enum { /* CowNode.flags */
 	N_DEVICE = 256,	 /* opened straight on the host */
 	N_ORPHAN = 512,	 /* on the orphan list */
 	N_MARKER = 1024, /* has an object in mark_dir */
+	N_COVERED = 4096, /* a pin lies over its name: unreachable, but its rows stay */
 	N_PRIVATE = 2048, /* inside a pinned directory: not stored, never listed by cowfs_changes */
 };
 
@@ -141,6 +143,7 @@ enum { /* CowDentry.flags */
 	D_OVER = 8, /* the host has (had) this name too: removing leaves a whiteout */
 	D_HIDE = 32, /* the host's object of this name is hidden by a pin, whatever the guest makes in its place */
 	D_PIN = 16, /* not stored; as a whiteout: hidden, not deleted */
+	D_SHELL = 64, /* (only for dentry_set) nothing has changed: not to be stored (yet, or again) */
 };
 
 struct CowDentry {
@@ -185,6 +188,7 @@ struct Cowfs {
 	CowGrant *grants;
 	CowForeign *foreigns;
 	_Atomic uint64_t next_id;
+	uint64_t next_pin;
 	LowerCache *lower;
 	pthread_mutex_t list_lock;
 	CowList *lists[COW_LISTS];

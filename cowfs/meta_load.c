@@ -144,6 +144,8 @@ static int load_dentry(Loader *l, sqlite3_stmt *stmt)
 	int len = sqlite3_column_bytes(stmt, 1);
 	CowNode *dir = node_find(l->fs, dir_id), *node = id ? node_find(l->fs, id) : NULL;
 
+	if (id >= COW_PIN_IDS || dir_id >= COW_PIN_IDS)
+		return 0; /* of a pin: it means nothing without it */
 	if (!dir || !S_ISDIR(dir->mode))
 		return damaged(l, "name in a directory that is not there", dir_id);
 	if (id && (!node || node->id == COW_ROOT_ID))
@@ -152,15 +154,12 @@ static int load_dentry(Loader *l, sqlite3_stmt *stmt)
 		return damaged(l, "bad name in directory", dir_id);
 	if (node && S_ISDIR(node->mode) && node->names)
 		return damaged(l, "directory with two names", id);
-	int rc = dentry_set(l->fs, dir, name, (size_t)len, node, (unsigned)sqlite3_column_int(stmt, 3) & (D_OVER | D_HIDE));
-	if (rc == 0) {
-		CowDentry *d = dentry_find(l->fs, dir, name, (size_t)len);
-		d->flags = (uint8_t)((d->flags & ~D_DIRTY) | D_STORED);
-		l->fs->dirty_dentries = NULL;
-		l->fs->dirty_dentries_end = &l->fs->dirty_dentries;
-		rc = take_dentry_base(d, stmt);
-	}
-	return rc;
+	int rc = dentry_set(l->fs, dir, name, (size_t)len, node, ((unsigned)sqlite3_column_int(stmt, 3) & (D_OVER | D_HIDE)) | D_SHELL);
+	if (rc < 0)
+		return rc;
+	CowDentry *d = dentry_find(l->fs, dir, name, (size_t)len);
+	d->flags |= D_STORED;
+	return take_dentry_base(d, stmt);
 }
 
 static int load_xattr(Loader *l, sqlite3_stmt *stmt)

@@ -100,6 +100,9 @@ void node_dirty(Cowfs *fs, CowNode *node)
 	node->dirty_next = NULL;
 	*fs->dirty_nodes_end = node;
 	fs->dirty_nodes_end = &node->dirty_next;
+	if (!(node->flags & N_STORED)) /* a row without a name would lead nowhere */
+		for (CowDentry *d = node->names; d; d = d->alias)
+			dentry_dirty(fs, d);
 	commit_poke(fs);
 }
 
@@ -192,6 +195,10 @@ void dentry_dirty(Cowfs *fs, CowDentry *d)
 	d->dirty_next = NULL;
 	*fs->dirty_dentries_end = d;
 	fs->dirty_dentries_end = &d->dirty_next;
+	if (d->dir && !(d->dir->flags & N_STORED))
+		node_dirty(fs, d->dir);
+	if (d->node && !(d->node->flags & N_STORED))
+		node_dirty(fs, d->node);
 	commit_poke(fs);
 }
 
@@ -270,9 +277,10 @@ int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *n
 	dentry_attach(d, node);
 	if (!(flags & D_PIN))
 		d->flags &= (uint8_t)~D_PIN;
-	d->flags |= (uint8_t)flags;
+	d->flags |= (uint8_t)(flags & ~D_SHELL);
 	dir->dir->gen++;
-	dentry_dirty(fs, d);
+	if (!(flags & D_SHELL))
+		dentry_dirty(fs, d);
 	return 0;
 }
 
@@ -374,7 +382,8 @@ static CowNode *node_of_host(Cowfs *fs, const char *path, const struct statx *st
 
 static int attach_host_node(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node)
 {
-	int rc = dentry_set(fs, dir, name, len, node, D_OVER);
+	bool shell = S_ISDIR(node->mode); /* says nothing by itself: stored with the first change in it or of it */
+	int rc = dentry_set(fs, dir, name, len, node, shell ? D_OVER | D_SHELL : D_OVER);
 
 	node->flags |= dir->flags & N_PRIVATE;
 	node_insert(fs, node);
@@ -383,7 +392,8 @@ static int attach_host_node(Cowfs *fs, CowNode *dir, const char *name, size_t le
 		return rc;
 	}
 	ident_set(fs, &node->lower_id, node, node->vdev, node->vino);
-	node_dirty(fs, node);
+	if (!shell)
+		node_dirty(fs, node);
 	return 0;
 }
 
