@@ -274,7 +274,8 @@ typedef struct CowChange {
 	const char *old_path; /* COW_RENAMED: where it came from */
 	unsigned diff;	      /* COW_DIFF_* for COW_MODIFIED, COW_RENAMED */
 	struct statx now;     /* not for COW_DELETED */
-	CowIdentity base;     /* of the host object at `path` (old_path for COW_RENAMED) */
+	CowIdentity base;     /* of the host object at `path` (old_path for COW_RENAMED); of what was deleted or replaced, too */
+	CowIdentity over;     /* COW_RENAMED: of the host object that `path` named before; not known if it named none */
 	const char *link_to;  /* this object is another name of the file at link_to, reported earlier; else NULL */
 } CowChange;
 /* Calls `visit` for every difference between the view and the host, sorted by path (parents before children; a deleted directory is

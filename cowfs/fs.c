@@ -83,8 +83,6 @@ static int make_root(Cowfs *fs)
 			return rc;
 		}
 		node_insert(fs, root);
-		if (!(fs->flags & COWFS_READONLY))
-			node_dirty(fs, root);
 	}
 	root->vdev = statx_dev(&st);
 	root->vino = st.stx_ino;
@@ -173,6 +171,7 @@ int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err)
 	fs->mark_fd = -1;
 	fs->broken_openat2 = (config->flags & COWFS_NO_OPENAT2) != 0;
 	atomic_init(&fs->next_id, COW_ROOT_ID + 1);
+	fs->next_pin = COW_PIN_IDS;
 	int rc = init_locks(fs);
 	if (rc == 0)
 		rc = open_parts(fs, config, err);

@@ -36,6 +36,7 @@
 
 #define COW_ROOT_ID 1
 #define COW_INO_BASE (1ULL << 51)
+#define COW_PIN_IDS (1ULL << 50) /* records of pins are numbered from here on: a row that names one was written by mistake */
 #define COW_MAX_LINKS 40
 #define COW_LOWER_TTL_NS (50 * 1000 * 1000ULL)
 #define COW_LOWER_SLOTS 128
@@ -106,6 +107,7 @@ enum { /* CowNode.flags */
 	N_DEVICE = 256,	 /* opened straight on the host */
 	N_ORPHAN = 512,	 /* on the orphan list */
 	N_MARKER = 1024, /* has an object in mark_dir */
+	N_COVERED = 4096, /* a pin lies over its name: unreachable, but its rows stay */
 	N_PRIVATE = 2048, /* inside a pinned directory: not stored, never listed by cowfs_changes */
 };
 
@@ -142,6 +144,7 @@ enum { /* CowDentry.flags */
 	D_OVER = 8, /* the host has (had) this name too: removing leaves a whiteout */
 	D_HIDE = 32, /* the host's object of this name is hidden by a pin, whatever the guest makes in its place */
 	D_PIN = 16, /* not stored; as a whiteout: hidden, not deleted */
+	D_SHELL = 64, /* (only for dentry_set) nothing has changed: not to be stored (yet, or again) */
 };
 
 struct CowDentry {
@@ -151,6 +154,7 @@ struct CowDentry {
 	CowDentry *next, **pprev; /* dir->dir->kids */
 	CowDentry *alias;	  /* node->names */
 	CowDentry *dirty_next;
+	CowIdentity *base; /* the host's object of this name, once the sandbox has something else here or nothing; else the node's base says it */
 	uint8_t flags, len;
 	char name[];
 };
@@ -195,6 +199,7 @@ struct Cowfs {
 	CowGrant *grants;
 	CowForeign *foreigns;
 	_Atomic uint64_t next_id;
+	uint64_t next_pin;
 	LowerCache *lower;
 	pthread_mutex_t list_lock;
 	CowList *lists[COW_LISTS];
@@ -262,8 +267,11 @@ bool node_is_ancestor(const CowNode *maybe, const CowNode *node); /* or the same
 CowDentry *dentry_find(Cowfs *fs, const CowNode *dir, const char *name, size_t len);
 /* Sets (dir, name) to node (NULL: whiteout), replacing what is there. -ENOMEM (then nothing changed). */
 int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node, unsigned flags) MUST_CHECK;
+void dentry_free(CowDentry *d); /* not in any table */
 void dentry_drop(Cowfs *fs, CowDentry *d); /* out of the index and the database */
 void dentry_dirty(Cowfs *fs, CowDentry *d);
+/* What the sandbox knows of the host's object of this name; known is false where it never rested on one. */
+CowIdentity dentry_base(const CowDentry *d);
 
 void ident_set(Cowfs *fs, CowIdent *ident, CowNode *node, dev_t dev, ino_t ino);
 void ident_clear(Cowfs *fs, CowIdent *ident);
