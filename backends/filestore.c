@@ -153,9 +153,8 @@ int filestore_open_blob(BlobStore *store, BlobId id, int flags, int *fd)
 		return -EROFS;
 	if (id == 0)
 		return -ENOENT;
-	do
-		opened = openat(fs->root, name.text, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
-	while (opened < 0 && errno == EINTR);
+	/* No retry on EINTR: only the open of a FIFO is interrupted, and then somebody wants it to end. */
+	opened = openat(fs->root, name.text, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
 	if (opened < 0)
 		return bv_neg_errno();
 	*fd = opened;

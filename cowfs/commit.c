@@ -31,7 +31,7 @@ static int collect_node(CowBatch *batch, CowNode *node)
 			return 0;
 		int rc = batch_add(batch, &row, NULL, 0, NULL, 0);
 		row.kind = ROW_XATTRS_GONE;
-		if (rc == 0 && node->xattrs)
+		if (rc == 0 && (node->xattrs || (node->flags & N_XATTR)))
 			rc = batch_add(batch, &row, NULL, 0, NULL, 0);
 		if (rc == 0)
 			node->flags &= ~(unsigned)N_STORED;
@@ -74,6 +74,8 @@ static int collect_dentry(CowBatch *batch, CowDentry *d)
 
 	if ((d->flags & D_GONE) && !(d->flags & D_STORED))
 		return 0;
+	if ((d->flags & D_PIN) && !(d->flags & D_GONE))
+		return 0; /* it was queued before a pin covered it: the pin's record is not stored */
 	int rc = batch_add(batch, &row, d->name, d->len, NULL, 0);
 	if (rc == 0)
 		d->flags |= D_STORED;

@@ -131,8 +131,10 @@ typedef struct CowForeignOps {
 		    int (*emit)(void *ectx, const char *name, uint64_t ino, unsigned char d_type), void *ectx);
 	/* Does a directory descriptor with this identity belong here? Writes its path (at most size). -ENOENT if not. */
 	int (*by_identity)(void *ctx, dev_t dev, ino_t ino, char *path, size_t size);
-	/* open with O_WRONLY etc. is decided by open(); every other change of a foreign object is -EACCES for names that are not there
-	 * and -EPERM for those that are, unless setattr/... say otherwise (none yet). */
+	/* What making a name that is not there answers (positive; 0: EACCES). procfs: ENOENT, its lookup fails before anything is checked. */
+	int create_error;
+	/* open with O_WRONLY etc. is decided by open(); every other change of a foreign object that is there is -EPERM, except that owner
+	 * and times of a foreign symlink may be set without a lasting effect. */
 } CowForeignOps;
 int cowfs_pin_foreign(Cowfs *fs, const char *path, const CowForeignOps *ops, void *ctx, const CowForeign **out) MUST_CHECK;
 
@@ -223,11 +225,11 @@ int cowfs_socket_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const cha
 
 /* ---- changing metadata ---- */
 
-enum { COW_SET_MODE = 1, COW_SET_UID = 2, COW_SET_GID = 4, COW_SET_ATIME = 8, COW_SET_MTIME = 16, COW_TIMES_NOW_OK = 32 };
+enum { COW_SET_MODE = 1, COW_SET_UID = 2, COW_SET_GID = 4, COW_SET_ATIME = 8, COW_SET_MTIME = 16, COW_TIMES_NOW_OK = 32, COW_CHOWN = 64 };
 typedef struct CowAttr {
-	unsigned set; /* COW_TIMES_NOW_OK: both times are "now" (write permission is enough, as for utimes(path, NULL)) */
+	unsigned set; /* COW_CHOWN: it is a chown, which clears set-id bits even when it sets neither owner nor group. COW_TIMES_NOW_OK: both times are "now" (write permission is enough, as for utimes(path, NULL)) */
 	mode_t mode;
-	uid_t uid;
+	uid_t uid; /* chown(2) sets COW_SET_UID | COW_SET_GID whatever its arguments: -1 leaves the id, but drops set-ID bits all the same */
 	gid_t gid;
 	struct timespec atime, mtime; /* tv_nsec may be UTIME_NOW */
 } CowAttr;

@@ -51,10 +51,20 @@ static bool is_being_written(int fd)
 	return false;
 }
 
-static int place_blob(CowWalk *w, CowNode *node, const char *exec_dir, CowExec *out)
+/* The kernel takes the process's name from the path as it was given, also when that is a symlink. */
+static const char *given_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+
+	return *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 ? name : NULL;
+}
+
+static int place_blob(CowWalk *w, CowNode *node, const char *path, const char *exec_dir, CowExec *out)
 {
 	CLEAN_FD int fd = -1;
-	const char *name = w->last_type == LAST_NORM && w->nlast ? w->last : "exe";
+	const char *given = given_name(path);
+	const char *name = given ? given : w->last_type == LAST_NORM && w->nlast ? w->last : "exe";
 	int rc = blob_open(w->fs->blobs, node->blob, O_RDONLY, &fd);
 
 	if (rc < 0)
@@ -100,7 +110,7 @@ int cowfs_exec_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char 
 	if (rc == 0)
 		rc = walk_loc(&w, &loc);
 	if (rc == 0 && w.cur.kind == COW_NODE && w.cur.node->blob)
-		rc = place_blob(&w, w.cur.node, exec_dir, out);
+		rc = place_blob(&w, w.cur.node, path, exec_dir, out);
 	else if (rc == 0)
 		rc = place_host(&w, out);
 	bool blob = rc == 0 && w.cur.kind == COW_NODE && w.cur.node->blob;

@@ -86,6 +86,15 @@ int meta_number(CowMeta *meta, const char *text, int64_t *out)
 	return meta_errno(rc);
 }
 
+int meta_failed(CowMeta *meta, int rc, char **err)
+{
+	int code = meta_errno(rc);
+
+	if (code == -EUCLEAN)
+		return bv_fail(err, code, "the database %s is damaged: %s", meta->path, sqlite3_errmsg(meta->db));
+	return bv_fail(err, code, "cannot read the database %s: %s", meta->path, sqlite3_errstr(rc));
+}
+
 /* ---- open and close ---- */
 
 /* The lock that makes this process the writer. The descriptor is closed after SQLite has let go of the file (closing it earlier would drop
@@ -141,10 +150,8 @@ int meta_integrity(CowMeta *meta, char **err)
 		rc = meta_step(meta, stmt);
 	if (rc == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(stmt, 0), "ok") != 0)
 		rc = bv_fail(err, -EUCLEAN, "the database %s is damaged: %s", path, (const char *)sqlite3_column_text(stmt, 0));
-	else if (rc != SQLITE_ROW)
-		rc = bv_fail(err, -EUCLEAN, "the database %s is damaged: %s", path, sqlite3_errmsg(meta->db));
 	else
-		rc = 0;
+		rc = rc == SQLITE_ROW ? 0 : meta_failed(meta, rc == SQLITE_DONE ? SQLITE_CORRUPT : rc, err);
 	sqlite3_finalize(stmt);
 	return rc;
 }
@@ -269,50 +276,62 @@ void row_to_values(const CowRow *row, int64_t v[META_VALUES])
 	memcpy(v, all, sizeof all);
 }
 
-static void bind_bytes(sqlite3_stmt *stmt, int at, const char *data, uint32_t len)
+static int bind_bytes(sqlite3_stmt *stmt, int at, const char *data, uint32_t len)
 {
 	if (len == UINT32_MAX)
-		sqlite3_bind_null(stmt, at);
-	else
-		sqlite3_bind_blob(stmt, at, len ? data : "", (int)len, SQLITE_STATIC);
+		return sqlite3_bind_null(stmt, at);
+	return sqlite3_bind_blob(stmt, at, len ? data : "", (int)len, SQLITE_STATIC);
 }
 
-static void bind_row(sqlite3_stmt *stmt, const CowRow *row)
+/* SQLITE_OK or the first error: a value that was not bound would be written as NULL. */
+static int bind_inode(sqlite3_stmt *stmt, const CowRow *row, const char *name, const char *target)
+{
+	int64_t v[META_VALUES];
+	int rc = sqlite3_bind_int64(stmt, 1, (int64_t)row->id);
+
+	if (rc == SQLITE_OK)
+		rc = bind_bytes(stmt, 2, name, row->name_len);
+	if (rc == SQLITE_OK)
+		rc = bind_bytes(stmt, 3, target, row->target_len);
+	row_to_values(row, v);
+	for (int i = 0; i < META_VALUES && rc == SQLITE_OK; i++)
+		rc = sqlite3_bind_int64(stmt, 4 + i, v[i]);
+	return rc;
+}
+
+static int bind_dentry(sqlite3_stmt *stmt, const CowRow *row, const char *name)
+{
+	int rc = sqlite3_bind_int64(stmt, 1, (int64_t)row->dir);
+
+	if (rc == SQLITE_OK)
+		rc = bind_bytes(stmt, 2, name, row->name_len);
+	if (rc != SQLITE_OK || row->kind == ROW_DENTRY_GONE)
+		return rc;
+	rc = row->id ? sqlite3_bind_int64(stmt, 3, (int64_t)row->id) : sqlite3_bind_null(stmt, 3);
+	return rc == SQLITE_OK ? sqlite3_bind_int64(stmt, 4, row->flags) : rc;
+}
+
+static int bind_row(sqlite3_stmt *stmt, const CowRow *row)
 {
 	const char *name = (const char *)(row + 1), *target = name + (row->name_len == UINT32_MAX ? 0 : row->name_len);
-	int64_t v[META_VALUES];
+	int rc;
 
 	switch ((CowRowKind)row->kind) {
 	case ROW_INODE:
-		sqlite3_bind_int64(stmt, 1, (int64_t)row->id);
-		bind_bytes(stmt, 2, name, row->name_len);
-		bind_bytes(stmt, 3, target, row->target_len);
-		row_to_values(row, v);
-		for (int i = 0; i < META_VALUES; i++)
-			sqlite3_bind_int64(stmt, 4 + i, v[i]);
-		break;
+		return bind_inode(stmt, row, name, target);
 	case ROW_DENTRY:
 	case ROW_DENTRY_GONE:
-		sqlite3_bind_int64(stmt, 1, (int64_t)row->dir);
-		bind_bytes(stmt, 2, name, row->name_len);
-		if (row->kind == ROW_DENTRY_GONE)
-			break;
-		if (row->id)
-			sqlite3_bind_int64(stmt, 3, (int64_t)row->id);
-		else
-			sqlite3_bind_null(stmt, 3);
-		sqlite3_bind_int64(stmt, 4, row->flags);
-		break;
+		return bind_dentry(stmt, row, name);
 	case ROW_XATTR:
-		sqlite3_bind_int64(stmt, 1, (int64_t)row->id);
-		bind_bytes(stmt, 2, name, row->name_len);
-		bind_bytes(stmt, 3, target, row->target_len);
-		break;
+		rc = sqlite3_bind_int64(stmt, 1, (int64_t)row->id);
+		if (rc == SQLITE_OK)
+			rc = bind_bytes(stmt, 2, name, row->name_len);
+		return rc == SQLITE_OK ? bind_bytes(stmt, 3, target, row->target_len) : rc;
 	case ROW_INODE_GONE:
 	case ROW_XATTRS_GONE:
-		sqlite3_bind_int64(stmt, 1, (int64_t)row->id);
-		break;
+		return sqlite3_bind_int64(stmt, 1, (int64_t)row->id);
 	}
+	return SQLITE_MISUSE;
 }
 
 static int write_row(CowMeta *meta, const CowRow *row)
@@ -324,8 +343,9 @@ static int write_row(CowMeta *meta, const CowRow *row)
 		if (rc != SQLITE_OK)
 			return meta_errno(rc);
 	}
-	bind_row(*stmt, row);
-	int rc = meta_step(meta, *stmt);
+	int rc = bind_row(*stmt, row);
+	if (rc == SQLITE_OK)
+		rc = meta_step(meta, *stmt);
 	sqlite3_reset(*stmt);
 	return meta_errno(rc);
 }

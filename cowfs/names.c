@@ -47,7 +47,7 @@ int create_check(CowWalk *w, bool is_dir, CowNode **dir)
 	if (w->slash && !is_dir)
 		return -ENOENT;
 	if (w->dir.kind == COW_FOREIGN)
-		return -EACCES;
+		return w->dir.foreign->ops->create_error ? -w->dir.foreign->ops->create_error : -EACCES;
 	int place = change_place(w->fs, &w->dir);
 	if (place)
 		return place;

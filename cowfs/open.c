@@ -124,6 +124,8 @@ int open_node(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd)
 
 static int check_type(const CowWalk *w, mode_t type, int flags)
 {
+	if (w->slash && w->last_type == LAST_NORM && (flags & O_CREAT))
+		return -EISDIR; /* before anything is looked up */
 	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
 		return -EEXIST;
 	if (S_ISDIR(type) && (flags & O_CREAT))
@@ -395,6 +397,8 @@ int cowfs_openat(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *pat
 		struct open_how plain = {.flags = (unsigned)flags & (O_PATH | O_NOFOLLOW | O_DIRECTORY | O_CLOEXEC), .resolve = how->resolve};
 		return open_for_reading(fs, req, at, path, &plain, out);
 	}
+	if ((flags & (O_CREAT | O_DIRECTORY)) == (O_CREAT | O_DIRECTORY) || ((flags & O_TMPFILE) == O_TMPFILE && (flags & O_ACCMODE) == O_RDONLY))
+		return -EINVAL; /* before any look at the path, as in build_open_flags() */
 	if ((flags & O_CREAT) || wants_write(flags))
 		return open_for_change(fs, req, at, path, how, out);
 	return open_for_reading(fs, req, at, path, how, out);

@@ -86,9 +86,9 @@ static int unlink_locked(CowWalk *w, bool want_dir)
 	if (place < 0)
 		return place;
 	if (!w->found)
-		return w->dir.kind == COW_FOREIGN ? -ENOENT : -ENOENT;
+		return -ENOENT;
 	if (w->dir.kind == COW_FOREIGN)
-		return -EPERM;
+		return want_dir && !S_ISDIR(walk_type(w)) ? -ENOTDIR : -EPERM;
 	if (is_pinned(w))
 		return -EBUSY;
 	if (place == 1)
@@ -131,6 +131,8 @@ static int rename_find(Rename *r)
 {
 	CowWalk *from = r->from, *to = r->to;
 
+	if (from->dir.kind != to->dir.kind && (from->dir.kind == COW_FOREIGN || to->dir.kind == COW_FOREIGN))
+		return -EXDEV;
 	if (from->last_type != LAST_NORM || to->last_type != LAST_NORM)
 		return (r->flags & RENAME_NOREPLACE) && to->last_type != LAST_NORM && from->last_type == LAST_NORM ? -EEXIST : -EBUSY;
 	if (!from->found)
@@ -139,8 +141,8 @@ static int rename_find(Rename *r)
 		return -EEXIST;
 	if ((r->flags & RENAME_EXCHANGE) && !to->found)
 		return -ENOENT;
-	if (from->dir.kind == COW_FOREIGN || to->dir.kind == COW_FOREIGN)
-		return from->dir.kind == to->dir.kind ? -EPERM : -EXDEV;
+	if (from->dir.kind == COW_FOREIGN)
+		return from->dir.foreign == to->dir.foreign ? -EPERM : -EXDEV;
 	bool from_is_dir = S_ISDIR(walk_type(from)), to_is_dir = to->found && S_ISDIR(walk_type(to));
 	if (!from_is_dir && (from->slash || (!(r->flags & RENAME_EXCHANGE) && to->slash)))
 		return -ENOTDIR;
@@ -183,14 +185,15 @@ static int rename_check(Rename *r)
 			return -ENOTDIR;
 		if (!dir && onto)
 			return -EISDIR;
-		if (onto && r->victim != r->node)
-			rc = dir_is_empty(r->to->fs, r->victim, NULL);
 	}
 	/* A directory that moves to another parent gets a new "..": it must be writable. */
 	if (rc == 0 && S_ISDIR(r->node->mode) && r->from_dir != r->to_dir)
 		rc = node_allows(r->from->req, r->node, W_OK);
 	if (rc == 0 && (r->flags & RENAME_EXCHANGE) && S_ISDIR(r->victim->mode) && r->from_dir != r->to_dir)
 		rc = node_allows(r->from->req, r->victim, W_OK);
+	/* The file system itself is the last to be asked. */
+	if (rc == 0 && r->victim && !(r->flags & RENAME_EXCHANGE) && S_ISDIR(r->victim->mode) && r->victim != r->node)
+		rc = dir_is_empty(r->to->fs, r->victim, NULL);
 	return rc;
 }
 
@@ -289,7 +292,9 @@ int cowfs_rename(Cowfs *fs, const CowReq *req, const CowLoc *old_at, const char 
 	bool name_too_long = rc == -ENAMETOOLONG && from.in_last;
 	if (rc == 0 || name_too_long)
 		rc = walk_run(&to, new_at, new_path);
-	if (rc == -ENAMETOOLONG && to.in_last && !from.found)
+	if ((rc == -ENAMETOOLONG && to.in_last && from.last_type != LAST_NORM) || (rc == 0 && name_too_long && to.last_type != LAST_NORM))
+		rc = -EBUSY;
+	else if (rc == -ENAMETOOLONG && to.in_last && !from.found)
 		rc = name_too_long ? -ENAMETOOLONG : -ENOENT;
 	else if (rc == 0 && name_too_long)
 		rc = -ENAMETOOLONG;

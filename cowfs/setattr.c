@@ -7,9 +7,10 @@ static int may_set(const CowReq *req, const struct statx *st, const CowAttr *att
 {
 	bool owner = cred_owns(req->cred, st->stx_uid);
 
-	if ((attr->set & COW_SET_UID) && req->cred->uid != 0 && (!owner || attr->uid != st->stx_uid))
+	if ((attr->set & COW_SET_UID) && attr->uid != (uid_t)-1 && req->cred->uid != 0 && (!owner || attr->uid != st->stx_uid))
 		return -EPERM;
-	if ((attr->set & COW_SET_GID) && req->cred->uid != 0 && (!owner || (attr->gid != st->stx_gid && !cred_in_group(req->cred, attr->gid))))
+	if ((attr->set & COW_SET_GID) && attr->gid != (gid_t)-1 && req->cred->uid != 0 &&
+	    (!owner || (attr->gid != st->stx_gid && !cred_in_group(req->cred, attr->gid))))
 		return -EPERM;
 	if ((attr->set & COW_SET_MODE) && !owner)
 		return -EPERM;
@@ -30,15 +31,15 @@ static void set_mode(Cowfs *fs, CowNode *node, mode_t mode)
 
 static void set_owner(Cowfs *fs, CowNode *node, const struct statx *st, const CowAttr *attr)
 {
-	if (attr->set & COW_SET_UID) {
+	if ((attr->set & COW_SET_UID) && attr->uid != (uid_t)-1) {
 		node->uid = attr->uid;
 		node->have |= OV_UID;
 	}
-	if (attr->set & COW_SET_GID) {
+	if ((attr->set & COW_SET_GID) && attr->gid != (gid_t)-1) {
 		node->gid = attr->gid;
 		node->have |= OV_GID;
 	}
-	mode_t kill = S_ISREG(node->mode) ? S_ISUID | (st->stx_mode & S_IXGRP ? S_ISGID : 0) : 0;
+	mode_t kill = S_ISDIR(node->mode) ? 0 : S_ISUID | (st->stx_mode & S_IXGRP ? S_ISGID : 0);
 	if (st->stx_mode & kill)
 		set_mode(fs, node, st->stx_mode & ~kill);
 }
@@ -68,13 +69,23 @@ static void set_times(Cowfs *fs, CowNode *node, const CowAttr *attr)
 	}
 }
 
+/* A link of procfs lives as long as it is looked at: what is set on it is as good as kept nowhere, and chmod knows no symlink. */
+static int setattr_foreign(CowWalk *w, const CowAttr *attr)
+{
+	if (!S_ISLNK(walk_type(w)))
+		return -EPERM;
+	if (attr->set & COW_SET_MODE)
+		return -EOPNOTSUPP;
+	return (attr->set & (COW_SET_UID | COW_SET_GID)) && w->req->cred->uid != 0 ? -EPERM : 0;
+}
+
 static int setattr_locked(CowWalk *w, const CowAttr *attr)
 {
 	struct statx st;
 	CowNode *node;
 
 	if (w->cur.kind == COW_FOREIGN)
-		return -EPERM;
+		return setattr_foreign(w, attr);
 	int place = change_place(w->fs, &w->cur);
 	int rc = place < 0 ? place : walk_stat(w, &st);
 	if (rc < 0)
@@ -88,7 +99,7 @@ static int setattr_locked(CowWalk *w, const CowAttr *attr)
 		rc = walk_cur_node(w, &node);
 	if (rc < 0)
 		return rc;
-	if (attr->set & (COW_SET_UID | COW_SET_GID))
+	if (attr->set & (COW_SET_UID | COW_SET_GID | COW_CHOWN))
 		set_owner(w->fs, node, &st, attr);
 	if (attr->set & COW_SET_MODE) {
 		gid_t gid = node->have & OV_GID ? node->gid : st.stx_gid;

@@ -124,18 +124,27 @@ static int check_search(CowWalk *w)
 }
 
 /* The host object at w->path[0..len) was found (w->st): is it known under another of its names? */
+/* The record of this object of the host (no directory), made under another of its names; or NULL. */
+static CowNode *recorded_under_other_name(Cowfs *fs, const struct statx *st)
+{
+	if (!atomic_load_explicit(&fs->lower_idents, memory_order_relaxed))
+		return NULL;
+	CowNode *node = ident_find(fs, statx_dev(st), st->stx_ino);
+	if (!node || (node->flags & N_DEAD))
+		return NULL;
+	if ((st->stx_mask & STATX_BTIME) && node->btime.tv_sec &&
+	    (node->btime.tv_sec != st->stx_btime.tv_sec || (uint32_t)node->btime.tv_nsec != st->stx_btime.tv_nsec))
+		return NULL; /* the host used the inode number again */
+	return node;
+}
+
 static void stand_on_host(CowWalk *w, size_t len, const CowGrant *grant)
 {
 	w->cur = (CowAt){.kind = COW_LOWER, .len = len, .grant = grant};
 	w->st_ok = true;
-	if (S_ISDIR(w->st.stx_mode) || !atomic_load_explicit(&w->fs->lower_idents, memory_order_relaxed))
+	CowNode *node = S_ISDIR(w->st.stx_mode) ? NULL : recorded_under_other_name(w->fs, &w->st);
+	if (!node)
 		return;
-	CowNode *node = ident_find(w->fs, statx_dev(&w->st), w->st.stx_ino);
-	if (!node || (node->flags & N_DEAD))
-		return;
-	if ((w->st.stx_mask & STATX_BTIME) && node->btime.tv_sec &&
-	    (node->btime.tv_sec != w->st.stx_btime.tv_sec || (uint32_t)node->btime.tv_nsec != w->st.stx_btime.tv_nsec))
-		return; /* the host used the inode number again */
 	stand_on_node(w, node, grant);
 	w->cur.len = len;
 }
@@ -196,8 +205,8 @@ static int step_name(CowWalk *w, const char *name, size_t n)
 	w->dir = w->cur;
 	if (rc < 0)
 		return rc;
-	if (n > NAME_MAX)
-		return -ENAMETOOLONG;
+	if (n > NAME_MAX) /* a removed directory is not even asked */
+		return w->cur.kind == COW_NODE && (w->cur.node->flags & N_DEAD) ? -ENOENT : -ENAMETOOLONG;
 	if (w->cur.kind == COW_FOREIGN)
 		return step_foreign(w, name, n);
 	if (w->cur.kind == COW_LOWER)
@@ -419,8 +428,11 @@ static int follow_link(CowWalk *w, const char *after)
 			w->path[w->cur.len] = '\0';
 		return 0;
 	}
-	if (w->resolve & RESOLVE_BENEATH)
+	/* Linux knows the root's mount only if the path itself began there: else it answers for a link to "/" without looking. */
+	if ((w->resolve & RESOLVE_BENEATH) || ((w->resolve & RESOLVE_NO_XDEV) && !(w->resolve & RESOLVE_IN_ROOT) && !w->from_root))
 		return -EXDEV;
+	if ((w->resolve & (RESOLVE_NO_XDEV | RESOLVE_IN_ROOT)) == RESOLVE_NO_XDEV)
+		return -EXDEV; /* even to the same mount: the kernel compares with a root that it has not set yet */
 	return stand_on_loc(w, w->resolve & RESOLVE_IN_ROOT ? w->start : NULL);
 }
 
@@ -560,6 +572,7 @@ static int walk_loop(CowWalk *w)
 int walk_run(CowWalk *w, const CowLoc *at, const char *path)
 {
 	w->start = at;
+	w->from_root = *path == '/';
 	w->rest = path;
 	w->last_type = LAST_ROOT;
 	if (!*path) {

@@ -400,17 +400,17 @@ int bv_sandbox_stop(BvSandbox *sb, BvError **err)
 	Conn *conn = NULL;
 	int r = sandbox_connect(sb, false, &conn, NULL);
 
-	if (r == -ESRCH)
-		return 0;
 	if (r == 0)
 		r = conn_call(conn, conn_request("stop"), NULL, 0, NULL, err);
-	else
+	else if (r != -ESRCH)
 		(void)lib_fail(err, r, "cannot reach the supervisor of '%s': %s", sb->config.name, strerror(-r));
 	conn_put(conn);
+	if (r == -ESRCH || r == -ECONNRESET || r == -ESHUTDOWN)
+		r = 0; /* none, or one that is ending by itself */
 	/* The lock is free when the answer comes; without one (the connection was lost) the end of the process frees it. */
 	for (unsigned i = 0; r == 0 && i < 1000 && store_is_running(sb->dirfd); i++)
 		nanosleep(&(struct timespec){0, 2000000}, NULL);
-	return r == -ECONNRESET || r == -ESHUTDOWN ? 0 : r;
+	return r;
 }
 
 static int count_process(void *ctx, const BvProcessInfo *info)

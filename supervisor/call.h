@@ -33,6 +33,8 @@ typedef struct Call {
 bool call_valid(const Call *call);
 /* Hands `fd` to the guest as the call's result and answers, in one step. Returns CALL_REPLIED, or a negative errno to answer with. */
 int call_reply_fd(Call *call, int fd, bool cloexec);
+/* The same for an O_PATH descriptor, which the kernel does not let us add directly (ptrace.c). */
+int call_reply_path_fd(Call *call, int fd, bool cloexec);
 /* Makes the guest's descriptor `guest_fd` refer to our `fd` (dup2 in the guest). 0 or negative errno; the call is still unanswered. */
 int call_replace_fd(Call *call, int fd, int guest_fd, bool cloexec);
 /* Gives the guest a descriptor (close-on-exec) while its call is unanswered: its number there, or negative errno. */

@@ -15,6 +15,7 @@
 #include "supervisor/notify.h"
 #include "supervisor/packet.h"
 #include "supervisor/server.h"
+#include "supervisor/vcred.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -109,7 +110,7 @@ static int clear_run_dir(Supervisor *sup, Start *st)
 
 static int start_init(Supervisor *sup, Start *st, const struct rlimit *nofile)
 {
-	int r = filter_build(&sup->filter, &sup->filter_len);
+	int r = filter_build(geteuid() == 0, &sup->filter, &sup->filter_len);
 
 	if (r < 0)
 		return bv_fail(&st->error, r, "cannot build the seccomp filter: %s", strerror(-r));
@@ -258,15 +259,17 @@ static int start(Supervisor *sup, Start *st)
 	if (r == 0)
 		r = read_groups(sup);
 	if (r == 0)
+		r = vcred_new(&sup->cred, &sup->vcreds);
+	if (r == 0)
 		r = tasks_new(&sup->tasks);
 	if (r == 0)
 		r = workers_new(sup, &sup->workers);
 	if (r == 0)
 		r = open_view(sup, st);
 	if (r == 0)
-		r = pin_grants(sup, st);
+		r = start_foreign(sup, st); /* first: what is hidden below /dev must not make records of the host's /dev */
 	if (r == 0)
-		r = start_foreign(sup, st);
+		r = pin_grants(sup, st);
 	return r;
 }
 
@@ -324,6 +327,7 @@ static int finish(Supervisor *sup, Start *st)
 			IGNORE_RESULT(bv_remove_tree_at(AT_FDCWD, sup->run_dir));
 		foreign_free(sup->foreign);
 		tasks_free(sup->tasks);
+		vcred_free(sup->vcreds);
 	}
 	bv_close_fd(&st->lock_fd);
 	return r;

@@ -5,6 +5,7 @@
  * killed meanwhile makes the answer fail with ENOENT, which is no error. */
 #include "supervisor/kernel.h"
 #include "supervisor/notify_internal.h"
+#include "supervisor/vcred.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -160,6 +161,8 @@ static bool receive_one(Listener *li, struct seccomp_notif *n)
 	call.caller = (SupCaller){.tid = call.tid, .sup = li->sup};
 	call.held = NULL;
 	call.req = (CowReq){.cred = &li->sup->cred, .caller = &call.caller};
+	if (vcred_in_use(li->sup->vcreds))
+		call.req.cred = vcred_of(li->sup->vcreds, call.tid);
 	call_run(&call);
 	return true;
 }

@@ -2,10 +2,14 @@
  * before it returns to user space, gets new registers and arguments, and is let go: the call comes in again and is recognised.
  *
  * The arguments lie below the thread's stack pointer (also right under vfork, where the stack is the parent's: the space below sp is
- * free), or, when they are large, in a private mapping that the thread is made to create first. */
+ * free), or, when they are large, in a private mapping that the thread is made to create first.
+ *
+ * The same way delivers O_PATH descriptors, which SECCOMP_IOCTL_NOTIF_ADDFD refuses (it uses fget): a socket is added instead, and the stopped
+ * thread receives the descriptor from it with recvmsg. Another thread may spoil that buffer; it only harms its own process. */
 #include "supervisor/call.h"
 #include "supervisor/regs.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -250,4 +254,103 @@ void call_release_held(Call *call, int64_t value)
 	close(call->held->our_end);
 	free(call->held);
 	call->held = NULL;
+}
+
+/* ---- descriptors that ADDFD does not take ---- */
+
+/* What the guest's recvmsg works on, as it lies in its memory. */
+struct GuestMessage {
+	struct msghdr msg;
+	struct iovec io;
+	char byte[8];
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+};
+
+/* A socket from which the guest can receive `fd`. */
+static int mail_fd(int fd)
+{
+	char byte = 0;
+	struct iovec io = {&byte, 1};
+	struct GuestMessage m = {.msg = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = &m.control, .msg_controllen = sizeof m.control}};
+	CLEAN_FD int near = -1;
+	CLEAN_FD int far = -1;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return bv_neg_errno();
+	near = pair[0];
+	far = pair[1];
+	m.control.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(&m.control.head), &fd, sizeof fd);
+	if (sendmsg(near, &m.msg, MSG_NOSIGNAL) != 1)
+		return bv_neg_errno();
+	return TAKE_FD(far);
+}
+
+/* Lets the stopped thread receive the descriptor; its number, or a negative errno. */
+static int receive_stopped(Call *call, const Regs *at_stop, int sock, bool cloexec, int *pending_sig)
+{
+	struct GuestMessage m = {.msg = {.msg_iovlen = 1, .msg_controllen = sizeof m.control}, .io = {.iov_len = 1}};
+	uint64_t base = (regs_sp(at_stop) - RED_ZONE - sizeof m) & ~15ULL, n;
+	int fd = -1;
+
+	m.msg.msg_iov = (void *)(uintptr_t)(base + offsetof(struct GuestMessage, io));
+	m.msg.msg_control = (void *)(uintptr_t)(base + offsetof(struct GuestMessage, control));
+	m.io.iov_base = (void *)(uintptr_t)(base + offsetof(struct GuestMessage, byte));
+	int r = mem_write(call, base, &m, sizeof m);
+	const uint64_t args[6] = {(uint64_t)sock, base, cloexec ? MSG_CMSG_CLOEXEC : 0, 0, 0, 0};
+	if (r == 0)
+		r = inject(call->tid, at_stop, SYS_recvmsg, args, &n, pending_sig);
+	if (r == 0)
+		r = mem_read(call, base, &m, sizeof m);
+	if (r < 0)
+		return r;
+	if (m.msg.msg_controllen < CMSG_LEN(sizeof fd) || m.control.head.cmsg_type != SCM_RIGHTS)
+		return -EMFILE; /* the limit left room for one descriptor, the socket's */
+	memcpy(&fd, CMSG_DATA(&m.control.head), sizeof fd);
+	return fd;
+}
+
+/* The socket took the lowest free number, which is the one that the guest must see: the descriptor moves there. */
+static int64_t deliver_stopped(Call *call, const Regs *at_stop, int sock, bool cloexec, int *pending_sig)
+{
+	uint64_t n;
+	int fd = receive_stopped(call, at_stop, sock, cloexec, pending_sig);
+
+	if (fd >= 0) {
+		const uint64_t move[6] = {(uint64_t)fd, (uint64_t)sock, cloexec ? O_CLOEXEC : 0, 0, 0, 0};
+		int r = inject(call->tid, at_stop, SYS_dup3, move, &n, pending_sig);
+		const uint64_t surplus[6] = {(uint64_t)fd, 0, 0, 0, 0, 0};
+		int closed = inject(call->tid, at_stop, SYS_close, surplus, &n, pending_sig);
+		return r < 0 ? r : closed < 0 ? closed : sock;
+	}
+	const uint64_t surplus[6] = {(uint64_t)sock, 0, 0, 0, 0, 0};
+	(void)!inject(call->tid, at_stop, SYS_close, surplus, &n, pending_sig);
+	return fd;
+}
+
+int call_reply_path_fd(Call *call, int fd, bool cloexec)
+{
+	CLEAN_FD int mail = mail_fd(fd);
+	int pending_sig = 0;
+	Regs at_stop;
+
+	if (mail < 0)
+		return mail;
+	int sock = call_give_fd(call, mail);
+	if (sock < 0)
+		return sock == -ENOENT ? CALL_REPLIED : sock;
+	int r = stop_thread(call);
+	if (r != 0)
+		return r;
+	if (regs_get(call->tid, &at_stop) == 0) {
+		int64_t value = deliver_stopped(call, &at_stop, sock, cloexec, &pending_sig);
+		regs_set_result(&at_stop, value);
+		regs_put(call->tid, &at_stop);
+	}
+	ptrace(PTRACE_DETACH, call->tid, 0, pending_sig);
+	return CALL_REPLIED;
 }

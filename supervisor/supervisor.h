@@ -45,6 +45,7 @@ struct Supervisor {
 	Features features;
 	Cowfs *fs;
 	CowCred cred;
+	struct VcredTable *vcreds;
 	TaskTable *tasks;
 	WorkerPool *workers;
 	Foreign *foreign;

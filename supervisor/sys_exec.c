@@ -43,7 +43,7 @@ static int parse_bang(const char *buf, size_t len, Bang *out)
 	const char *end = memchr(buf, '\n', len);
 	bool cut = !end && len == BANG_MAX;
 	if (!end)
-		end = buf + len;
+		end = buf + (cut ? len - 1 : len); /* the kernel's buffer keeps its last byte for the NUL */
 	const char *p = buf + 2;
 	while (p < end && (*p == ' ' || *p == '\t'))
 		p++;

@@ -3,8 +3,6 @@
 #include "supervisor/sysargs.h"
 
 #include <linux/openat2.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 
 #define KNOWN_OPEN_FLAGS \
 	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
@@ -12,28 +10,6 @@
 #define TMPFILE_BIT (O_TMPFILE & ~O_DIRECTORY)
 #define KNOWN_RESOLVE \
 	(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED)
-
-/* The kernel refuses to hand over O_PATH descriptors, so the guest is made to open the host's object itself. O_PATH gives no access: should the
- * guest change the path meanwhile it gets a name for something, and every use of that comes back to us and is looked up in the view. */
-static int open_path_in_guest(Call *call, int fd, uint64_t flags)
-{
-	char link[32], place[PATH_MAX];
-	struct stat want, got;
-
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	ssize_t n = readlink(link, place, sizeof place - 1);
-	if (n < 0)
-		return bv_neg_errno();
-	place[n] = 0;
-	if (fstat(fd, &want) < 0 || lstat(place, &got) < 0 || want.st_dev != got.st_dev || want.st_ino != got.st_ino)
-		return -ENOENT; /* moved on the host meanwhile */
-	const Rewrite rw = {.nr = SYS_openat,
-			    .args = {(uint64_t)(int64_t)AT_FDCWD, 0, O_PATH | O_NOFOLLOW | (flags & (O_CLOEXEC | O_DIRECTORY))},
-			    .arg_offsets = 2,
-			    .data = place,
-			    .len = (size_t)n + 1};
-	return call_rewrite(call, &rw);
-}
 
 /* A file of a foreign file system or a pipe may be opened through /proc/self/fd; those come back as plain descriptors too. */
 static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
@@ -58,9 +34,11 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 	if (r < 0)
 		return r;
 	if (how->flags & O_PATH)
-		r = open_path_in_guest(call, file.fd, how->flags);
+		r = call_reply_path_fd(call, file.fd, how->flags & O_CLOEXEC);
 	else
 		r = call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);
+	if (r < 0 && r != CALL_REPLIED && file.created) /* no descriptor was free: the kernel would have seen that before it made the file */
+		(void)!cowfs_unlink(call->sup->fs, &call->req, patharg_at(&p), p.path, 0);
 	close(file.fd);
 	return r;
 }
@@ -95,8 +73,6 @@ int sys_creat(Call *call)
 
 int sys_openat(Call *call)
 {
-	if ((ARG_INT(call, 2) & O_PATH) && task_take_expected(call))
-		return CALL_CONTINUE;
 	return legacy_open(call, ARG_FD(call, 0), call->args[1], ARG_INT(call, 2), ARG_MODE(call, 3));
 }
 

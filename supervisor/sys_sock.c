@@ -48,7 +48,8 @@ static int read_addr(Call *call, uint64_t at, uint64_t len, Addr *out)
 
 static bool is_unix_path(const Addr *a)
 {
-	return a->len > offsetof(struct sockaddr_un, sun_path) && a->ss.ss_family == AF_UNIX && ((const struct sockaddr_un *)&a->ss)->sun_path[0];
+	return a->len > offsetof(struct sockaddr_un, sun_path) && a->len <= sizeof(struct sockaddr_un) && /* longer: the kernel says EINVAL */
+	       a->ss.ss_family == AF_UNIX && ((const struct sockaddr_un *)&a->ss)->sun_path[0];
 }
 
 static bool is_unix_abstract(const Addr *a)
@@ -122,6 +123,10 @@ static int translate_addr(Call *call, Addr *a)
 	int r = guest_at(call, AT_FDCWD, path, false, &at);
 	if (r == 0)
 		r = cowfs_socket_place(call->sup->fs, &call->req, at.kind ? &at : NULL, path, host, sizeof host);
+	/* recvfrom is the kernel's, so what a guest answers to may be the place on the host of a socket of the view. */
+	char shown[PATH_MAX];
+	if (r == -ENOENT && path[0] == '/' && cowfs_virtual_of_host(call->sup->fs, path, shown, sizeof shown) > 0 && strcmp(shown, path) != 0)
+		r = cowfs_socket_place(call->sup->fs, &call->req, NULL, shown, host, sizeof host);
 	return r < 0 ? r : set_unix_path(a, host);
 }
 
@@ -198,7 +203,11 @@ int sys_connect(Call *call)
 		r = translate_addr(call, &a);
 	if (r < 0)
 		return r;
-	return connect(sock, (struct sockaddr *)&a.ss, a.len) < 0 ? bv_neg_errno() : 0;
+	r = connect(sock, (struct sockaddr *)&a.ss, a.len) < 0 ? bv_neg_errno() : 0;
+	if (r != -EINPROGRESS)
+		return r;
+	call_answer(call, r); /* the kernel's own answer, which as a return value would mean "again on a worker" */
+	return CALL_REPLIED;
 }
 
 /* ---- sending ---- */

@@ -150,7 +150,6 @@ int workers_submit(WorkerPool *p, const Call *call)
 	job->call = *call;
 	job->call.req.may_block = true;
 	job->call.req.caller = &job->call.caller;
-	job->call.req.cred = &job->call.sup->cred;
 	pthread_mutex_lock(&p->lock);
 	if (p->queued >= p->idle) /* each idle thread is spoken for */
 		r = add_thread_locked(p);

@@ -43,8 +43,8 @@ int cow_open_world(World *w, bool create)
 	}
 	if (r < 0)
 		world_fail(w, "opening the view: %s (%s)", strerror(-r), err ? err : "no message");
-	else if (cowfs_check(w->fs, &err) < 0)
-		r = world_fail(w, "invariant violated after opening: %s", err ? err : "no message");
+	else if ((r = cowfs_check(w->fs, &err)) < 0)
+		world_fail(w, "%s after opening: %s", r == -EUCLEAN ? "invariant violated" : "cannot check", err ? err : strerror(-r));
 	free(err);
 	return r < 0 ? -1 : 0;
 }
@@ -171,7 +171,7 @@ static void set_attr_of(const Op *op, CowAttr *attr)
 		break;
 	case OP_CHOWN:
 	case OP_FCHOWN:
-		attr->set = (op->a != -1 ? COW_SET_UID : 0) | (op->b != -1 ? COW_SET_GID : 0);
+		attr->set = COW_SET_UID | COW_SET_GID;
 		attr->uid = (uid_t)op->a;
 		attr->gid = (gid_t)op->b;
 		break;
@@ -187,7 +187,7 @@ static void set_attr_of(const Op *op, CowAttr *attr)
 
 static long set_xattr(World *w, const Op *op, const CowLoc *at, const char *path, unsigned flags)
 {
-	CLEAN_FREE unsigned char *value = malloc((size_t)op->a + 1);
+	static unsigned char value[70000];
 	long r;
 
 	fill_pattern(value, (size_t)op->a, (uint64_t)op->b);
@@ -204,7 +204,11 @@ static long fd_object_do(World *w, const Op *op, int fd, Result *res)
 	CowAttr attr;
 	long r;
 
-	/* The kernel answers these itself for O_PATH. */
+	/* The kernel answers these itself for O_PATH; it looks at the arguments of fsetxattr first. */
+	if (op->kind == OP_FSETXATTR && op->p2[0] == 0)
+		return -ERANGE;
+	if (op->kind == OP_FSETXATTR && op->a > 65536)
+		return -E2BIG;
 	if ((fcntl(fd, F_GETFL) & O_PATH) && op->kind != OP_FLINK && op->kind != OP_REOPEN_FD)
 		return -EBADF;
 	r = cow_loc_of_fd(w, fd, &loc);

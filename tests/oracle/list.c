@@ -6,13 +6,13 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-typedef struct Record {
+typedef struct Dirent {
 	uint64_t d_ino;
 	int64_t d_off;
 	unsigned short d_reclen;
 	unsigned char d_type;
 	char d_name[];
-} Record;
+} Dirent;
 
 void names_release(Names *names)
 {
@@ -24,7 +24,7 @@ void names_release(Names *names)
 	*names = (Names){0};
 }
 
-static void names_add(Names *names, const Record *rec)
+static void names_add(Names *names, const Dirent *rec)
 {
 	if (names->len == names->cap) {
 		names->cap = names->cap ? names->cap * 2 : 64;
@@ -43,10 +43,11 @@ static bool take_records(Names *names, const unsigned char *buf, size_t len)
 	size_t at = 0;
 
 	while (at < len) {
-		const Record *rec = (const void *)(buf + at);
-		if (len - at < sizeof *rec || rec->d_reclen % 8 || rec->d_reclen > len - at || rec->d_reclen < sizeof *rec)
+		const Dirent *rec = (const void *)(buf + at);
+		size_t left = len - at, head = offsetof(Dirent, d_name);
+		if (left < head + 2 || rec->d_reclen % 8 || rec->d_reclen > left || rec->d_reclen < head + 2)
 			return false;
-		if (strnlen(rec->d_name, rec->d_reclen - offsetof(Record, d_name)) >= rec->d_reclen - offsetof(Record, d_name))
+		if (strnlen(rec->d_name, rec->d_reclen - head) >= rec->d_reclen - head)
 			return false;
 		if (strcmp(rec->d_name, ".") != 0 && strcmp(rec->d_name, "..") != 0)
 			names_add(names, rec);

@@ -5,21 +5,9 @@
 #include "tests/oracle/oracle.h"
 
 #include <getopt.h>
-#include <grp.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
-
-#define ARENA_SIZE ((size_t)1 << 31)
-#define MAX_OPS 4000000
-
-typedef struct Record { /* shared with the children */
-	size_t count;
-	size_t used;
-	Op ops[];
-} Record;
 
 static struct Options {
 	uint64_t seed, seeds;
@@ -28,59 +16,6 @@ static struct Options {
 	unsigned shrink_seconds;
 	bool verbose, keep;
 } options = {.seed = 1, .seeds = 1, .ops = 20000, .ops_per_check = 200, .base = "/var/tmp", .scheme = "dir", .shrink_seconds = 60};
-
-static Record *record;
-static char *strings;
-
-static const char *keep_in_record(const char *text)
-{
-	size_t len = strlen(text) + 1;
-	char *copy = strings + record->used;
-
-	if (record->used + len > ARENA_SIZE)
-		abort();
-	memcpy(copy, text, len);
-	record->used += len;
-	return copy;
-}
-
-/* ---- a world ---- */
-
-static int world_init(World *w, uint64_t seed)
-{
-	int n;
-
-	*w = (World){.scheme = options.scheme, .real_root = -1};
-	for (int i = 0; i < FILE_SLOTS; i++)
-		w->real_file[i] = w->cow_file[i] = -1;
-	for (int i = 0; i < DIR_SLOTS; i++)
-		w->real_dir[i] = w->cow_dir[i] = -1;
-	w->cred = (CowCred){.uid = geteuid(), .gid = getegid(), .groups = w->groups};
-	n = getgroups(ARRAY_LEN(w->groups), w->groups);
-	w->cred.ngroups = n > 0 ? (size_t)n : 0;
-	w->start_sec = time(NULL) - 1;
-	snprintf(w->dir, sizeof w->dir, "%s/bvisor-oracle-XXXXXX", options.base);
-	if (!mkdtemp(w->dir))
-		return world_fail(w, "%s: %s", w->dir, strerror(errno));
-	snprintf(w->lower, sizeof w->lower, "%s/lower/t/t/t/t/t/root", w->dir);
-	snprintf(w->plain, sizeof w->plain, "%s/plain/t/t/t/t/t/root", w->dir);
-	if (tree_prepare(w->lower, seed) < 0 || tree_prepare(w->plain, seed) < 0)
-		return world_fail(w, "cannot prepare the trees below %s: %s", w->dir, strerror(errno));
-	w->real_root = open(w->plain, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return cow_open_world(w, true);
-}
-
-static void world_release(World *w)
-{
-	cow_close_world(w);
-	bv_close_fd(&w->real_root);
-	tree_forget(w);
-	if (!options.keep) {
-		tree_make_removable(w->dir);
-		if (bv_remove_tree_at(AT_FDCWD, w->dir) < 0)
-			fprintf(stderr, "cannot remove %s\n", w->dir);
-	}
-}
 
 /* ---- one operation on both sides ---- */
 
@@ -140,7 +75,7 @@ static int look_at_paths(World *w, const Op *op)
 
 static int check_lower(World *w, const char *before, const char *root)
 {
-	CLEAN_FREE char *now = manifest_take(root);
+	CLEAN_FREE char *now = manifest_take(root, true);
 	const char *a = before, *b = now;
 
 	if (strcmp(before, now) == 0)
@@ -169,7 +104,7 @@ static int run_ops(World *w, const Plan *plan, uint64_t seed)
 		if (plan->replay) {
 			op = &record->ops[plan->replay[i]];
 		} else {
-			op_generate(w, &random, keep_in_record, &generated);
+			op_generate(w, &random, record_keep, &generated);
 			record->ops[record->count++] = generated;
 		}
 		if (options.verbose)
@@ -187,11 +122,11 @@ static int run(const Plan *plan, uint64_t seed, bool quiet)
 	World *w = calloc(1, sizeof *w);
 	CLEAN_FREE char *before = NULL;
 	CLEAN_FREE char *lower = NULL;
-	int r = world_init(w, seed);
+	int r = world_init(w, options.base, options.scheme, seed);
 
 	lower = bv_asprintf("%s/lower", w->dir);
 	if (r == 0)
-		before = manifest_take(lower);
+		before = manifest_take(lower, true);
 	if (r == 0)
 		r = tree_compare(w);
 	if (r == 0)
@@ -206,7 +141,7 @@ static int run(const Plan *plan, uint64_t seed, bool quiet)
 		r = -1;
 	if (r < 0 && !quiet)
 		fprintf(stderr, "seed %ju: %s\n", (uintmax_t)seed, w->why);
-	world_release(w);
+	world_release(w, options.keep);
 	free(w);
 	return r < 0 ? 1 : 0;
 }
@@ -235,6 +170,19 @@ static int run_in_child(const Plan *plan, uint64_t seed, bool quiet, unsigned se
 	if (WIFSIGNALED(status) && !quiet)
 		fprintf(stderr, "seed %ju: killed by signal %d (%s)\n", (uintmax_t)seed, WTERMSIG(status), strsignal(WTERMSIG(status)));
 	return status;
+}
+
+/* Most failures need only what came just before: tries the last 1, 4, 16 ... operations alone. Returns how many are left. */
+static size_t shrink_to_tail(size_t *kept, size_t count, uint64_t seed)
+{
+	for (size_t n = 1; n < count; n *= 4) {
+		Plan plan = {.replay = kept + count - n, .count = n, .per_check = 1};
+		if (run_in_child(&plan, seed, true, 60) == 0)
+			continue;
+		memmove(kept, kept + count - n, n * sizeof *kept);
+		return n;
+	}
+	return count;
 }
 
 /* Removes chunk after chunk of the history as long as it still fails. Returns the number of operations left in `kept`. */
@@ -271,7 +219,7 @@ static void explain(uint64_t seed)
 	if (count)
 		fprintf(stderr, "failing operation %zu: %s\n", count - 1, op_text(&record->ops[count - 1], text, sizeof text));
 	if (options.shrink_seconds && count)
-		count = shrink(kept, count, seed);
+		count = shrink(kept, shrink_to_tail(kept, count, seed), seed);
 	fprintf(stderr, "history that fails (%zu operations):\n", count);
 	for (size_t i = count > 60 ? count - 60 : 0; i < count; i++)
 		fprintf(stderr, "  %zu: %s\n", kept[i], op_text(&record->ops[kept[i]], text, sizeof text));
@@ -285,25 +233,13 @@ static int run_seed(uint64_t seed)
 	Plan plan = {.count = options.ops, .per_check = options.ops_per_check};
 	uint64_t start = bv_now_ns();
 
-	record->count = 0;
-	record->used = 0;
+	record->count = record->used = 0;
 	if (run_in_child(&plan, seed, false, 0) == 0) {
 		printf("seed %ju: %zu operations agree (%.1f s)\n", (uintmax_t)seed, record->count, (double)(bv_now_ns() - start) / 1e9);
 		return 0;
 	}
 	explain(seed);
 	return 1;
-}
-
-static void *shared(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (p == MAP_FAILED) {
-		perror("mmap");
-		exit(2);
-	}
-	return p;
 }
 
 static _Noreturn void usage(void)
@@ -369,8 +305,7 @@ int main(int argc, char **argv)
 		perror("--dir");
 		return 2;
 	}
-	record = shared(sizeof *record + MAX_OPS * sizeof *record->ops);
-	strings = shared(ARENA_SIZE);
+	record_init();
 	for (uint64_t seed = options.seed; seed < options.seed + options.seeds; seed++)
 		failed += run_seed(seed);
 	return failed ? 1 : 0;

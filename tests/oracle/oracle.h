@@ -126,6 +126,21 @@ typedef struct World {
 	char why[1024];	  /* the first difference found */
 } World;
 
+typedef struct Record { /* in memory shared with child processes */
+	size_t count, used;
+	Op ops[];
+} Record;
+
+#define MAX_OPS 4000000
+
+/* world.c */
+extern Record *record;
+void record_init(void);
+const char *record_keep(const char *text);
+void *shared_alloc(size_t size);
+int world_init(World *w, const char *base, const char *scheme, uint64_t seed); /* trees prepared, view open; -1 with w->why */
+void world_release(World *w, bool keep);
+
 /* random.c */
 uint64_t random_u64(uint64_t *state);
 unsigned random_below(uint64_t *state, unsigned n);
@@ -153,7 +168,7 @@ void unexpand(const char *root, char *text, size_t len);
 /* tree.c: 0, or -1 with w->why */
 int tree_compare(World *w);
 void tree_forget(World *w);
-char *manifest_take(const char *root); /* every name, stat field (not atime), content hash of a host tree */
+char *manifest_take(const char *root, bool contents); /* every name, stat field (not atime) and, if asked, content hash of a host tree */
 uint64_t content_hash(int fd);
 void tree_make_removable(const char *root); /* gives the owner all rights on the directories */
 

@@ -16,12 +16,12 @@ const char *expand(const char *root, const char *path, char *buf, size_t size)
 	return buf;
 }
 
-/* The reverse, for link texts: the two roots are equally long, so the text keeps its length. */
+/* The reverse, for link texts (perhaps cut off): the two roots are equally long, so the text keeps its length. */
 void unexpand(const char *root, char *text, size_t len)
 {
-	size_t n = strlen(root);
+	size_t n = MIN(strlen(root), len);
 
-	if (len >= n && memcmp(text, root, n) == 0)
+	if (memcmp(text, root, n) == 0)
 		memset(text, '@', n);
 }
 

@@ -337,13 +337,20 @@ static int compare_dir(Walk *walk, int depth)
 
 static void set_mark(World *w)
 {
-	struct timespec pause = {.tv_nsec = 8000000}, now;
+	struct timespec pause = {.tv_nsec = 2000000}, coarse;
 
-	nanosleep(&pause, NULL); /* longer than a tick: what came before is clearly older, what follows clearly newer */
-	clock_gettime(CLOCK_REALTIME, &now);
-	w->mark_sec = now.tv_sec;
-	w->mark_nsec = now.tv_nsec;
-	nanosleep(&pause, NULL);
+	/* Inode times come from the coarse clock, or are finer and up to two of its ticks ahead: wait for two ticks, mark that instant, and
+	 * wait for the next, so that what came before is older than the mark and what follows is newer. */
+	clock_gettime(CLOCK_REALTIME_COARSE, &coarse);
+	for (int tick = 0; tick < 3; tick++) {
+		struct timespec last = coarse;
+		w->mark_sec = last.tv_sec;
+		w->mark_nsec = last.tv_nsec;
+		while (coarse.tv_sec == last.tv_sec && coarse.tv_nsec == last.tv_nsec) {
+			nanosleep(&pause, NULL);
+			clock_gettime(CLOCK_REALTIME_COARSE, &coarse);
+		}
+	}
 }
 
 int tree_compare(World *w)
@@ -381,7 +388,7 @@ static int by_name(const FTSENT **a, const FTSENT **b)
 	return strcmp((*a)->fts_name, (*b)->fts_name);
 }
 
-static void print_object(FILE *out, const FTSENT *e)
+static void print_object(FILE *out, const FTSENT *e, bool contents)
 {
 	const struct stat *st = e->fts_statp;
 	char text[PATH_MAX] = "";
@@ -389,7 +396,7 @@ static void print_object(FILE *out, const FTSENT *e)
 	fprintf(out, "%s %d 0%o %u:%u %ju %ju %ju %jd.%09ld %jd.%09ld", e->fts_path, e->fts_info, st->st_mode, st->st_uid, st->st_gid,
 		(uintmax_t)st->st_nlink, (uintmax_t)st->st_ino, (uintmax_t)st->st_size, (intmax_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
 		(intmax_t)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
-	if (S_ISREG(st->st_mode)) {
+	if (contents && S_ISREG(st->st_mode)) {
 		CLEAN_FD int fd = open(e->fts_accpath, O_RDONLY | O_NOFOLLOW | O_NOATIME);
 		fprintf(out, " %jx", (uintmax_t)(fd < 0 ? 0 : content_hash(fd)));
 	} else if (S_ISLNK(st->st_mode) && readlink(e->fts_accpath, text, sizeof text - 1) > 0) {
@@ -398,7 +405,7 @@ static void print_object(FILE *out, const FTSENT *e)
 	fputc('\n', out);
 }
 
-char *manifest_take(const char *root)
+char *manifest_take(const char *root, bool contents)
 {
 	char *paths[] = {strdup(root), NULL}, *text = NULL;
 	size_t size = 0;
@@ -408,7 +415,7 @@ char *manifest_take(const char *root)
 
 	while (fts && (e = fts_read(fts)))
 		if (e->fts_info != FTS_DP)
-			print_object(out, e);
+			print_object(out, e, contents);
 	fts_close(fts);
 	fclose(out);
 	free(paths[0]);
