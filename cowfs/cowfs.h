@@ -82,7 +82,7 @@ enum {
 typedef struct CowfsConfig {
 	const char *db_path;  /* the SQLite file */
 	BlobStore *blobs;     /* opened by the caller; cowfs takes it over (also on failure) */
-	const char *mark_dir; /* an existing empty directory for marker directories and unix sockets (needed unless READONLY) */
+	const char *mark_dir; /* for marker directories and unix sockets: empty, or missing, then it is made when needed (unless READONLY) */
 	unsigned flags;
 	bool durable; /* false (tmpfs): no fsync of the database */
 } CowfsConfig;
@@ -254,7 +254,7 @@ typedef struct CowExec {
 	int fd;			  /* O_RDONLY descriptor of the bytes (for reading "#!" and PT_INTERP); the caller's */
 } CowExec;
 /* Checks execute permission and type (-EACCES, -ENOENT, -ENOTDIR, -ELOOP, -ETXTBSY while open for writing). `exec_dir` is where a link with
- * the guest's own file name is made for a blob (removed by the caller after the exec). */
+ * the guest's own file name is made for a blob (removed by the caller after the exec); it is made, too, if it is missing. */
 int cowfs_exec_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, const char *exec_dir, CowExec *out) MUST_CHECK;
 
 /* ---- what changed (diff, apply) ---- */

@@ -129,14 +129,11 @@ static void fs_free(Cowfs *fs)
 	free(fs);
 }
 
-static int open_mark_dir(Cowfs *fs, const CowfsConfig *config, char **err)
+static int set_mark_dir(Cowfs *fs, const CowfsConfig *config, char **err)
 {
 	if (!config->mark_dir)
 		return config->flags & COWFS_READONLY ? 0 : bv_fail(err, -EINVAL, "no directory for markers was given");
 	fs->mark_dir = strdup(config->mark_dir);
-	fs->mark_fd = open(config->mark_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fs->mark_fd < 0)
-		return bv_fail(err, bv_neg_errno(), "cannot open the directory %s: %s", config->mark_dir, strerror(errno));
 	return fs->mark_dir ? 0 : -ENOMEM;
 }
 
@@ -145,7 +142,7 @@ static int open_parts(Cowfs *fs, const CowfsConfig *config, char **err)
 	int rc = init_tables(fs);
 
 	if (rc == 0)
-		rc = open_mark_dir(fs, config, err);
+		rc = set_mark_dir(fs, config, err);
 	if (rc == 0)
 		rc = meta_open(config, &fs->meta, err);
 	if (rc == 0)

@@ -191,7 +191,7 @@ struct Cowfs {
 	bool durable, broken_openat2;
 	BlobStore *blobs;
 	CowMeta *meta;
-	int mark_fd;
+	int mark_fd; /* -1 until marker_dir */
 	char *mark_dir;
 	Hmap nodes, dentries, idents, origins;
 	_Atomic size_t lower_idents; /* how many non-directories of the host have a record */
@@ -396,6 +396,8 @@ int node_publish(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode 
 int create_check(CowWalk *w, bool is_dir, CowNode **dir) MUST_CHECK;
 
 /* ---- marker.c ---- */
+/* Makes and opens mark_dir, unless that was done; under the write lock. Many runs never need it. */
+int marker_dir(Cowfs *fs) MUST_CHECK;
 /* A real object in mark_dir that stands for a directory, a symlink or a socket; its name. */
 int marker_make(Cowfs *fs, CowNode *node, char name[40]) MUST_CHECK;
 void marker_name(const CowNode *node, char name[40]);

@@ -155,6 +155,7 @@ int bv_sandbox_spawn(BvSandbox *sb, const BvSpawnOptions *options, BvProcess **o
 	p->pipes[0] = p->pipes[1] = p->pipes[2] = -1;
 	pthread_mutex_init(&p->mu, NULL);
 	r = spawn_with_fds(sb, &o, p, err);
+	sandbox_prune_once(sb);
 	if (r < 0) {
 		bv_process_close(p);
 		return r;
