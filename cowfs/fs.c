@@ -227,7 +227,12 @@ int cowfs_by_identity(Cowfs *fs, dev_t dev, ino_t ino, CowLoc *out)
 		fs_unlock(fs);
 		return 0;
 	}
+	char *held = lower_held(fs, dev, ino);
 	fs_unlock(fs);
+	if (held) {
+		*out = (CowLoc){.kind = COW_LOWER, .path = held};
+		return 0;
+	}
 	for (CowForeign *f = fs->foreigns; f; f = f->next) {
 		if (!f->ops->by_identity || f->ops->by_identity(f->ctx, dev, ino, path, sizeof path) < 0)
 			continue;
@@ -334,6 +339,8 @@ int cowfs_by_host_path(Cowfs *fs, const CowReq *req, const char *host_path, dev_
 		rc = -ENOENT;
 	if (rc == 0)
 		rc = walk_loc(&w, &loc);
+	if (rc == 0 && loc.kind == COW_LOWER && !loc.grant && S_ISDIR(walk_type(&w)))
+		lower_hold(fs, dev, ino, loc.path);
 	fs_unlock(fs);
 	walk_end(&w);
 	if (rc == 0)

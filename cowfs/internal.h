@@ -39,6 +39,7 @@
 #define COW_MAX_LINKS 40
 #define COW_LOWER_TTL_NS (50 * 1000 * 1000ULL)
 #define COW_LOWER_SLOTS 128
+#define COW_LOWER_HELD 64
 #define COW_COMMIT_NS (50 * 1000 * 1000L)
 #define COW_GRAVES 4096	     /* removed objects remembered for descriptors that guests may still hold */
 #define COW_ORPHAN_BATCH 64  /* so many removed blobs wake the reaper at once */
@@ -162,9 +163,19 @@ typedef struct LowerSlot {
 	char text[216]; /* path, then the symlink's text */
 } LowerSlot;
 
+/* A host directory that a guest holds open or stands in, found by its path a moment ago: (dev, ino) to host path. */
+typedef struct LowerHeld {
+	dev_t dev;
+	ino_t ino;
+	uint64_t time;
+	uint16_t len; /* 0: empty */
+	char path[254];
+} LowerHeld;
+
 typedef struct LowerCache {
 	pthread_mutex_t lock;
 	LowerSlot slots[COW_LOWER_SLOTS];
+	LowerHeld held[COW_LOWER_HELD];
 } LowerCache;
 
 typedef struct CowList CowList; /* dents.c */
@@ -276,6 +287,10 @@ int lower_open(Cowfs *fs, const char *path, int flags, mode_t mode) MUST_CHECK;
 int lower_open_parent(Cowfs *fs, const char *path, const char **name) MUST_CHECK;
 /* 0: path[0..len) is a directory reached without any symlink. -ELOOP or -ENOTDIR: look component by component. */
 int lower_prefix(Cowfs *fs, const CowGrant *grant, char *path, size_t len) MUST_CHECK;
+/* A directory without record that the view shows under this host path: remembered for the TTL, so that relative paths need not find it again. */
+void lower_hold(Cowfs *fs, dev_t dev, ino_t ino, const char *path);
+/* Its path into a malloc'ed string, or NULL. */
+char *lower_held(Cowfs *fs, dev_t dev, ino_t ino);
 /* Text of the symlink; NUL-terminated, returns its length. */
 ssize_t lower_readlink(Cowfs *fs, const CowGrant *grant, const char *path, char *buf, size_t size) MUST_CHECK;
 /* A component is known to be a directory / a symlink with this text (returns LOWER_*). */
