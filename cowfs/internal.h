@@ -355,6 +355,8 @@ void walk_init(CowWalk *w, Cowfs *fs, const CowReq *req, unsigned flags, uint64_
 /* Called with fs->lock held (W_WRITE says how). */
 int walk_run(CowWalk *w, const CowLoc *at, const char *path) MUST_CHECK;
 void walk_end(CowWalk *w);
+/* Takes fs->lock again as the walk had it. */
+void walk_relock(CowWalk *w);
 int walk_loc(const CowWalk *w, CowLoc *out) MUST_CHECK;
 /* Type of what was found. -errno when the host cannot say. */
 int walk_stat(CowWalk *w, struct statx *st) MUST_CHECK;
@@ -394,6 +396,8 @@ CowNode *node_make(Cowfs *fs, const CowReq *req, const CowNode *dir, mode_t mode
 int node_publish(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node) MUST_CHECK;
 /* The directory of a new name: checks in Linux's order. 1: it lies below a writable grant. */
 int create_check(CowWalk *w, bool is_dir, CowNode **dir) MUST_CHECK;
+/* Is the new name one that a pin hides on the host? */
+bool name_is_hidden(const CowWalk *w);
 
 /* ---- marker.c ---- */
 /* Makes and opens mark_dir, unless that was done; under the write lock. Many runs never need it. */
