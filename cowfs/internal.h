@@ -111,6 +111,12 @@ enum { /* CowNode.flags */
 	N_PRIVATE = 2048, /* inside a pinned directory: not stored, never listed by cowfs_changes */
 };
 
+/* Where an object was when its last name went: what ".." of a removed directory and "PATH (deleted)" need. */
+typedef struct CowLast {
+	CowNode *dir; /* one reference */
+	char name[];
+} CowLast;
+
 struct CowNode {
 	HmapNode by_id;
 	HmapNode by_origin; /* listed when origin is set */
@@ -133,6 +139,7 @@ struct CowNode {
 	CowIdent lower_id; /* the host object it came from */
 	CowIdent own_id;   /* its blob or marker */
 	CowDentry *names;
+	CowLast *last; /* only while there are no names; NULL if never named */
 	CowDir *dir;
 	CowNode *dirty_next, *orphan_next;
 };

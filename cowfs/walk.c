@@ -254,7 +254,10 @@ static int step_up(CowWalk *w)
 	CowNode *node = w->cur.kind == COW_FOREIGN ? w->cur.foreign->node : w->cur.node;
 	if (node == w->fs->root)
 		return 0;
-	node = node_parent(node);
+	CowNode *parent = node_parent(node);
+	if (!parent && node->last)
+		parent = node->last->dir; /* a removed directory keeps its "..", as a dentry of the kernel does */
+	node = parent;
 	if (!node)
 		return -ENOENT;
 	stand_on_node(w, node, w->cur.grant && node->origin ? grant_for(w->fs, node->origin, strlen(node->origin)) : NULL);

@@ -220,6 +220,11 @@ static int exe_of(Supervisor *sup, pid_t tgid, char *buf, size_t size)
 		n = cowfs_virtual_path(sup->fs, &loc, buf, size);
 		if (n >= 0)
 			return 0;
+		n = size > sizeof " (deleted)" ? cowfs_removed_path(sup->fs, &loc, buf, size - sizeof " (deleted)") : -ERANGE;
+		if (n > 0) {
+			memcpy(buf + n, " (deleted)", sizeof " (deleted)");
+			return 0;
+		}
 	}
 	n = readlinkat(sup->proc_fd, link, host, sizeof host - 1);
 	if (n < 0)
