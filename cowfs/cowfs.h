@@ -160,6 +160,10 @@ int cowfs_by_host_path(Cowfs *fs, const CowReq *req, const char *host_path, dev_
 
 /* Virtual path of an object (one of its names). Returns the length without NUL; -ENOENT if it has no name any more, -ERANGE. */
 ssize_t cowfs_virtual_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size) MUST_CHECK;
+/* Has this object lost its last name? */
+bool cowfs_is_removed(Cowfs *fs, const CowLoc *loc);
+/* The path that a removed object had (as Linux shows it before " (deleted)"); of any other its virtual path. -ENOENT if it never had one, -ERANGE. */
+ssize_t cowfs_removed_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size) MUST_CHECK;
 /* The virtual path that a host path (of the lower layer, a marker directory or a blob) stands for; for texts like /proc/<pid>/maps and exe. */
 ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, char *buf, size_t size) MUST_CHECK;
 
@@ -274,7 +278,8 @@ typedef struct CowChange {
 	const char *old_path; /* COW_RENAMED: where it came from */
 	unsigned diff;	      /* COW_DIFF_* for COW_MODIFIED, COW_RENAMED */
 	struct statx now;     /* not for COW_DELETED */
-	CowIdentity base;     /* of the host object at `path` (old_path for COW_RENAMED) */
+	CowIdentity base;     /* of the host object at `path` (old_path for COW_RENAMED); of what was deleted or replaced, too */
+	CowIdentity over;     /* COW_RENAMED: of the host object that `path` named before; not known if it named none */
 	const char *link_to;  /* this object is another name of the file at link_to, reported earlier; else NULL */
 } CowChange;
 /* Calls `visit` for every difference between the view and the host, sorted by path (parents before children; a deleted directory is

@@ -60,11 +60,17 @@ static const char *given_name(const char *path)
 	return *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 ? name : NULL;
 }
 
+/* By descriptor: newer kernels name the process after the file. */
+static const char *own_name(const CowNode *node)
+{
+	return node->names ? node->names->name : node->last ? node->last->name : "exe";
+}
+
 static int place_blob(CowWalk *w, CowNode *node, const char *path, const char *exec_dir, CowExec *out)
 {
 	CLEAN_FD int fd = -1;
 	const char *given = given_name(path);
-	const char *name = given ? given : w->last_type == LAST_NORM && w->nlast ? w->last : "exe";
+	const char *name = given ? given : w->last_type == LAST_NORM && w->nlast ? w->last : own_name(node);
 	int rc = blob_open(w->fs->blobs, node->blob, O_RDONLY, &fd);
 
 	if (rc < 0)

@@ -83,8 +83,6 @@ static int make_root(Cowfs *fs)
 			return rc;
 		}
 		node_insert(fs, root);
-		if (!(fs->flags & COWFS_READONLY))
-			node_dirty(fs, root);
 	}
 	root->vdev = statx_dev(&st);
 	root->vino = st.stx_ino;
@@ -170,6 +168,7 @@ int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err)
 	fs->mark_fd = -1;
 	fs->broken_openat2 = (config->flags & COWFS_NO_OPENAT2) != 0;
 	atomic_init(&fs->next_id, COW_ROOT_ID + 1);
+	fs->next_pin = COW_PIN_IDS;
 	int rc = init_locks(fs);
 	if (rc == 0)
 		rc = open_parts(fs, config, err);
@@ -242,20 +241,30 @@ int cowfs_by_identity(Cowfs *fs, dev_t dev, ino_t ino, CowLoc *out)
 	return -ESTALE;
 }
 
-/* The host path is shown in the view if its nearest record has a name and no entry of that record stands in its way. Appends the
- * virtual path to buf. */
-static ssize_t virtual_path_of_node(const CowNode *node, char *buf, size_t size)
+/* The name of node, or with `removed` the one that it had, and the directory of that. NULL: none. */
+static const char *name_of(const CowNode *node, bool removed, const CowNode **dir)
+{
+	if (node->names) {
+		*dir = node->names->dir;
+		return node->names->name;
+	}
+	if (!removed || !node->last)
+		return NULL;
+	*dir = node->last->dir;
+	return node->last->name;
+}
+
+static ssize_t path_of_node(const CowNode *node, bool removed, char *buf, size_t size)
 {
 	size_t at = size;
+	const char *name;
 
-	if (!node->names && node->id != COW_ROOT_ID)
-		return -ENOENT;
-	for (; node->names; node = node->names->dir) {
-		const CowDentry *d = node->names;
-		if (at < (size_t)d->len + 2)
+	for (; (name = name_of(node, removed, &node)) != NULL;) {
+		size_t n = strlen(name);
+		if (at < n + 2)
 			return -ERANGE;
-		at -= d->len;
-		memcpy(buf + at, d->name, d->len);
+		at -= n;
+		memcpy(buf + at, name, n);
 		buf[--at] = '/';
 	}
 	if (node->id != COW_ROOT_ID)
@@ -270,6 +279,13 @@ static ssize_t virtual_path_of_node(const CowNode *node, char *buf, size_t size)
 	return (ssize_t)len;
 }
 
+static ssize_t virtual_path_of_node(const CowNode *node, char *buf, size_t size)
+{
+	return path_of_node(node, false, buf, size);
+}
+
+/* The host path is shown in the view if its nearest record has a name and no entry of that record stands in its way. Appends the
+ * virtual path to buf. */
 static ssize_t virtual_of_lower(Cowfs *fs, const char *host, char *buf, size_t size)
 {
 	size_t len = strlen(host), n = len;
@@ -367,6 +383,26 @@ ssize_t cowfs_virtual_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size)
 	}
 	fs_unlock(fs);
 	return rc;
+}
+
+bool cowfs_is_removed(Cowfs *fs, const CowLoc *loc)
+{
+	if (loc->kind != COW_NODE)
+		return false;
+	fs_rdlock(fs);
+	bool removed = loc->node->flags & N_DEAD;
+	fs_unlock(fs);
+	return removed;
+}
+
+ssize_t cowfs_removed_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size)
+{
+	if (loc->kind != COW_NODE)
+		return -ENOENT;
+	fs_rdlock(fs);
+	ssize_t n = path_of_node(loc->node, true, buf, size);
+	fs_unlock(fs);
+	return n;
 }
 
 ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, char *buf, size_t size)

@@ -26,6 +26,8 @@ struct BvError {
 int lib_fail(BvError **err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* The same with a malloc'ed text of a lower layer, which is taken over; NULL falls back to `what`: strerror. */
 int lib_fail_text(BvError **err, int code, char *text, const char *what);
+/* Before an attempt is repeated: one that then succeeds leaves no error. */
+void lib_error_clear(BvError **err);
 void lib_error_stage(BvError **err, const char *stage);
 
 /* Copies a caller's versioned struct over the defaults: `own` bytes at most; -EINVAL when its size is not plausible. */

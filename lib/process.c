@@ -118,6 +118,7 @@ static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size
 		}
 		if (!sandbox_disconnect(sb, TAKE_PTR(p->conn)) || i >= 500)
 			return r;
+		lib_error_clear(err);
 		nanosleep(&(struct timespec){0, 10000000}, NULL);
 	}
 }

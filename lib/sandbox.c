@@ -342,6 +342,7 @@ static int connect_or_start(BvSandbox *sb, BvError **err)
 		r = launch_supervisor(sb, &sb->conn, err);
 		if (r != -EAGAIN || i >= 200)
 			return r;
+		lib_error_clear(err);
 		nanosleep(&(struct timespec){0, 10000000}, NULL);
 	}
 }

@@ -20,12 +20,14 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 
@@ -127,6 +129,27 @@ static int start_init(Supervisor *sup, Start *st, const struct rlimit *nofile)
 	return 0;
 }
 
+/* A guest makes us act for it on objects of the kernel that ask for the capabilities of who acts (netlink, ports, marks on packets). So a
+ * supervisor of root keeps only what reading and keeping files takes. init has dropped everything already. */
+static int drop_powers(void)
+{
+	static const int kept[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_KILL, CAP_MKNOD, CAP_SETFCAP, CAP_SYS_PTRACE, CAP_SYS_RESOURCE};
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2];
+
+	if (syscall(SYS_capget, &h, d) < 0)
+		return bv_neg_errno();
+	uint32_t keep[2] = {0};
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+		keep[kept[i] / 32] |= 1U << (kept[i] % 32);
+	for (int i = 0; i < 2; i++) {
+		d[i].effective &= keep[i];
+		d[i].permitted &= keep[i];
+		d[i].inheritable = 0;
+	}
+	return syscall(SYS_capset, &h, d) < 0 ? bv_neg_errno() : 0;
+}
+
 static int open_blobs(Start *st, BlobStore **out)
 {
 	const char *colon = strchr(st->blobs, ':');
@@ -198,6 +221,11 @@ static int exe_of(Supervisor *sup, pid_t tgid, char *buf, size_t size)
 		n = cowfs_virtual_path(sup->fs, &loc, buf, size);
 		if (n >= 0)
 			return 0;
+		n = size > sizeof " (deleted)" ? cowfs_removed_path(sup->fs, &loc, buf, size - sizeof " (deleted)") : -ERANGE;
+		if (n > 0) {
+			memcpy(buf + n, " (deleted)", sizeof " (deleted)");
+			return 0;
+		}
 	}
 	n = readlinkat(sup->proc_fd, link, host, sizeof host - 1);
 	if (n < 0)
@@ -257,6 +285,8 @@ static int start(Supervisor *sup, Start *st)
 		r = clear_run_dir(sup, st);
 	if (r == 0)
 		r = start_init(sup, st, &guest_nofile);
+	if (r == 0)
+		r = drop_powers();
 	if (r == 0)
 		r = read_groups(sup);
 	if (r == 0)
