@@ -236,6 +236,7 @@ struct Cowfs {
 	bool stopping;
 	uint64_t want, want_durable, done; /* commit tickets */
 	int commit_error;
+	bool committing; /* the writer has taken a batch and is not done with it */
 	CowfsStats stats; /* protected by lock */
 };
 
