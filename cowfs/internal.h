@@ -279,6 +279,8 @@ enum { LOWER_UNKNOWN = 0, LOWER_DIR, LOWER_LINK, LOWER_MIXED };
 int lower_statx(Cowfs *fs, const CowGrant *grant, const char *path, struct statx *out) MUST_CHECK;
 /* openat2 with RESOLVE_NO_SYMLINKS; flags as open(2). Returns a descriptor. */
 int lower_open(Cowfs *fs, const char *path, int flags, mode_t mode) MUST_CHECK;
+/* For reading what is ours but denies us reading, after lower_open said -EACCES (owned.c). -EACCES where that cannot be done. */
+int lower_open_owned(Cowfs *fs, const char *path, int flags) MUST_CHECK;
 /* Descriptor of the directory that holds `path`; *name points at the last component inside path. */
 int lower_open_parent(Cowfs *fs, const char *path, const char **name) MUST_CHECK;
 /* 0: path[0..len) is a directory reached without any symlink. -ELOOP or -ENOTDIR: look component by component. */

@@ -89,6 +89,8 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 	if (!node->origin)
 		return -ENOENT;
 	int opened = lower_open(fs, node->origin, host_flags(flags), 0);
+	if (opened == -EACCES && (node->have & OV_MODE)) /* a chmod in the sandbox */
+		opened = lower_open_owned(fs, node->origin, host_flags(flags));
 	if (opened < 0)
 		return opened;
 	*fd = opened;
