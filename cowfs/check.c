@@ -27,6 +27,8 @@ static int check_links(Cowfs *fs, const CowNode *node, char **err)
 
 	for (const CowDentry *d = node->names; d; d = d->alias)
 		names++;
+	if (node->flags & N_COVERED)
+		return 0;
 	if (!S_ISDIR(node->mode))
 		return (node->have & OV_NLINK) && !node->lower_id.listed && names != (size_t)MAX(0, node->nlink) ? bad(err, "I5 links are names", node->id) : 0;
 	if (names > 1)
@@ -35,7 +37,7 @@ static int check_links(Cowfs *fs, const CowNode *node, char **err)
 		return names ? bad(err, "I5 what is dead has no name", node->id) : 0;
 	while (up->names && limit--)
 		up = up->names->dir;
-	return up->id == COW_ROOT_ID ? 0 : bad(err, "I2 a directory hangs on the root", node->id);
+	return up->id == COW_ROOT_ID || (up->flags & N_COVERED) ? 0 : bad(err, "I2 a directory hangs on the root", node->id);
 }
 
 static int check_content(Cowfs *fs, const CowNode *node, char **err)

@@ -68,14 +68,24 @@ static int collect_node(CowBatch *batch, CowNode *node)
 	return rc;
 }
 
+/* Neither pins nor what is in a pinned directory has a row. */
+static bool is_stored(const CowDentry *d)
+{
+	const unsigned never = N_PIN | N_PRIVATE;
+
+	return !(d->flags & D_PIN) && !(d->dir && (d->dir->flags & never)) && !(d->node && (d->node->flags & never));
+}
+
 static int collect_dentry(CowBatch *batch, CowDentry *d)
 {
 	CowRow row = {.kind = d->flags & D_GONE ? ROW_DENTRY_GONE : ROW_DENTRY, .dir = d->dir_id, .id = d->node ? d->node->id : 0, .flags = d->flags & (D_OVER | D_HIDE)};
 
 	if ((d->flags & D_GONE) && !(d->flags & D_STORED))
 		return 0;
-	if ((d->flags & D_PIN) && !(d->flags & D_GONE))
-		return 0; /* it was queued before a pin covered it: the pin's record is not stored */
+	if (!(d->flags & D_GONE) && !is_stored(d))
+		return 0; /* laid over by a pin after it was changed */
+	if (d->base)
+		row.base = *d->base;
 	int rc = batch_add(batch, &row, d->name, d->len, NULL, 0);
 	if (rc == 0)
 		d->flags |= D_STORED;
@@ -106,7 +116,7 @@ static int collect_locked(Cowfs *fs, CowBatch *batch)
 		fs->dirty_dentries = d->dirty_next;
 		d->flags &= (uint8_t)~D_DIRTY;
 		if (d->flags & D_GONE)
-			free(d);
+			dentry_free(d);
 	}
 	if (!fs->dirty_dentries)
 		fs->dirty_dentries_end = &fs->dirty_dentries;
@@ -290,7 +300,7 @@ int commit_start(Cowfs *fs)
 	if (!fs->batch)
 		return -ENOMEM;
 	fs->writer_runs = true;
-	fs->pending = fs->dirty_nodes != NULL;
+	fs->pending = fs->dirty_nodes || fs->dirty_dentries;
 	int rc = pthread_create(&fs->writer, NULL, writer_main, fs);
 	if (rc)
 		fs->writer_runs = false;

@@ -82,7 +82,7 @@ enum {
 typedef struct CowfsConfig {
 	const char *db_path;  /* the SQLite file */
 	BlobStore *blobs;     /* opened by the caller; cowfs takes it over (also on failure) */
-	const char *mark_dir; /* an existing empty directory for marker directories and unix sockets (needed unless READONLY) */
+	const char *mark_dir; /* for marker directories and unix sockets: empty, or missing, then it is made when needed (unless READONLY) */
 	unsigned flags;
 	bool durable; /* false (tmpfs): no fsync of the database */
 } CowfsConfig;
@@ -258,7 +258,7 @@ typedef struct CowExec {
 	int fd;			  /* O_RDONLY descriptor of the bytes (for reading "#!" and PT_INTERP); the caller's */
 } CowExec;
 /* Checks execute permission and type (-EACCES, -ENOENT, -ENOTDIR, -ELOOP, -ETXTBSY while open for writing). `exec_dir` is where a link with
- * the guest's own file name is made for a blob (removed by the caller after the exec). */
+ * the guest's own file name is made for a blob (removed by the caller after the exec); it is made, too, if it is missing. */
 int cowfs_exec_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, const char *exec_dir, CowExec *out) MUST_CHECK;
 
 /* ---- what changed (diff, apply) ---- */
@@ -278,7 +278,8 @@ typedef struct CowChange {
 	const char *old_path; /* COW_RENAMED: where it came from */
 	unsigned diff;	      /* COW_DIFF_* for COW_MODIFIED, COW_RENAMED */
 	struct statx now;     /* not for COW_DELETED */
-	CowIdentity base;     /* of the host object at `path` (old_path for COW_RENAMED) */
+	CowIdentity base;     /* of the host object at `path` (old_path for COW_RENAMED); of what was deleted or replaced, too */
+	CowIdentity over;     /* COW_RENAMED: of the host object that `path` named before; not known if it named none */
 	const char *link_to;  /* this object is another name of the file at link_to, reported earlier; else NULL */
 } CowChange;
 /* Calls `visit` for every difference between the view and the host, sorted by path (parents before children; a deleted directory is

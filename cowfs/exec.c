@@ -15,8 +15,8 @@ static int link_blob(Cowfs *fs, BlobId blob, const char *exec_dir, const char *n
 	/* a directory per exec: two guests may run different files of one name at once */
 	if (snprintf(dir, sizeof dir, "%s/%llx", exec_dir, (unsigned long long)atomic_fetch_add(&serial, 1)) >= (int)sizeof dir - NAME_MAX - 2)
 		return -ENAMETOOLONG;
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return bv_neg_errno();
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST && (errno != ENOENT || (rc = bv_mkdir_all(dir)) < 0))
+		return rc < 0 ? rc : bv_neg_errno();
 	snprintf(out, PATH_MAX, "%.*s/%s", PATH_MAX - NAME_MAX - 2, dir, name);
 	(void)unlink(out); /* a leftover of an earlier run; linkat tells if it could not go */
 	if (linkat(place.dirfd, place.name, AT_FDCWD, out, 0) == 0)

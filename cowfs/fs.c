@@ -83,8 +83,6 @@ static int make_root(Cowfs *fs)
 			return rc;
 		}
 		node_insert(fs, root);
-		if (!(fs->flags & COWFS_READONLY))
-			node_dirty(fs, root);
 	}
 	root->vdev = statx_dev(&st);
 	root->vino = st.stx_ino;
@@ -131,14 +129,11 @@ static void fs_free(Cowfs *fs)
 	free(fs);
 }
 
-static int open_mark_dir(Cowfs *fs, const CowfsConfig *config, char **err)
+static int set_mark_dir(Cowfs *fs, const CowfsConfig *config, char **err)
 {
 	if (!config->mark_dir)
 		return config->flags & COWFS_READONLY ? 0 : bv_fail(err, -EINVAL, "no directory for markers was given");
 	fs->mark_dir = strdup(config->mark_dir);
-	fs->mark_fd = open(config->mark_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fs->mark_fd < 0)
-		return bv_fail(err, bv_neg_errno(), "cannot open the directory %s: %s", config->mark_dir, strerror(errno));
 	return fs->mark_dir ? 0 : -ENOMEM;
 }
 
@@ -147,7 +142,7 @@ static int open_parts(Cowfs *fs, const CowfsConfig *config, char **err)
 	int rc = init_tables(fs);
 
 	if (rc == 0)
-		rc = open_mark_dir(fs, config, err);
+		rc = set_mark_dir(fs, config, err);
 	if (rc == 0)
 		rc = meta_open(config, &fs->meta, err);
 	if (rc == 0)
@@ -173,6 +168,7 @@ int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err)
 	fs->mark_fd = -1;
 	fs->broken_openat2 = (config->flags & COWFS_NO_OPENAT2) != 0;
 	atomic_init(&fs->next_id, COW_ROOT_ID + 1);
+	fs->next_pin = COW_PIN_IDS;
 	int rc = init_locks(fs);
 	if (rc == 0)
 		rc = open_parts(fs, config, err);
@@ -227,7 +223,12 @@ int cowfs_by_identity(Cowfs *fs, dev_t dev, ino_t ino, CowLoc *out)
 		fs_unlock(fs);
 		return 0;
 	}
+	char *held = lower_held(fs, dev, ino);
 	fs_unlock(fs);
+	if (held) {
+		*out = (CowLoc){.kind = COW_LOWER, .path = held};
+		return 0;
+	}
 	for (CowForeign *f = fs->foreigns; f; f = f->next) {
 		if (!f->ops->by_identity || f->ops->by_identity(f->ctx, dev, ino, path, sizeof path) < 0)
 			continue;
@@ -351,6 +352,8 @@ int cowfs_by_host_path(Cowfs *fs, const CowReq *req, const char *host_path, dev_
 		rc = -ENOENT;
 	if (rc == 0)
 		rc = walk_loc(&w, &loc);
+	if (rc == 0 && loc.kind == COW_LOWER && !loc.grant && S_ISDIR(walk_type(&w)))
+		lower_hold(fs, dev, ino, loc.path);
 	fs_unlock(fs);
 	walk_end(&w);
 	if (rc == 0)

@@ -36,9 +36,11 @@
 
 #define COW_ROOT_ID 1
 #define COW_INO_BASE (1ULL << 51)
+#define COW_PIN_IDS (1ULL << 50) /* records of pins are numbered from here on: a row that names one was written by mistake */
 #define COW_MAX_LINKS 40
 #define COW_LOWER_TTL_NS (50 * 1000 * 1000ULL)
 #define COW_LOWER_SLOTS 128
+#define COW_LOWER_HELD 64
 #define COW_COMMIT_NS (50 * 1000 * 1000L)
 #define COW_GRAVES 4096	     /* removed objects remembered for descriptors that guests may still hold */
 #define COW_ORPHAN_BATCH 64  /* so many removed blobs wake the reaper at once */
@@ -105,6 +107,7 @@ enum { /* CowNode.flags */
 	N_DEVICE = 256,	 /* opened straight on the host */
 	N_ORPHAN = 512,	 /* on the orphan list */
 	N_MARKER = 1024, /* has an object in mark_dir */
+	N_COVERED = 4096, /* a pin lies over its name: unreachable, but its rows stay */
 	N_PRIVATE = 2048, /* inside a pinned directory: not stored, never listed by cowfs_changes */
 };
 
@@ -148,6 +151,7 @@ enum { /* CowDentry.flags */
 	D_OVER = 8, /* the host has (had) this name too: removing leaves a whiteout */
 	D_HIDE = 32, /* the host's object of this name is hidden by a pin, whatever the guest makes in its place */
 	D_PIN = 16, /* not stored; as a whiteout: hidden, not deleted */
+	D_SHELL = 64, /* (only for dentry_set) nothing has changed: not to be stored (yet, or again) */
 };
 
 struct CowDentry {
@@ -157,6 +161,7 @@ struct CowDentry {
 	CowDentry *next, **pprev; /* dir->dir->kids */
 	CowDentry *alias;	  /* node->names */
 	CowDentry *dirty_next;
+	CowIdentity *base; /* the host's object of this name, once the sandbox has something else here or nothing; else the node's base says it */
 	uint8_t flags, len;
 	char name[];
 };
@@ -169,9 +174,19 @@ typedef struct LowerSlot {
 	char text[216]; /* path, then the symlink's text */
 } LowerSlot;
 
+/* A host directory that a guest holds open or stands in, found by its path a moment ago: (dev, ino) to host path. */
+typedef struct LowerHeld {
+	dev_t dev;
+	ino_t ino;
+	uint64_t time;
+	uint16_t len; /* 0: empty */
+	char path[254];
+} LowerHeld;
+
 typedef struct LowerCache {
 	pthread_mutex_t lock;
 	LowerSlot slots[COW_LOWER_SLOTS];
+	LowerHeld held[COW_LOWER_HELD];
 } LowerCache;
 
 typedef struct CowList CowList; /* dents.c */
@@ -183,7 +198,7 @@ struct Cowfs {
 	bool durable, broken_openat2;
 	BlobStore *blobs;
 	CowMeta *meta;
-	int mark_fd;
+	int mark_fd; /* -1 until marker_dir */
 	char *mark_dir;
 	Hmap nodes, dentries, idents, origins;
 	_Atomic size_t lower_idents; /* how many non-directories of the host have a record */
@@ -191,6 +206,7 @@ struct Cowfs {
 	CowGrant *grants;
 	CowForeign *foreigns;
 	_Atomic uint64_t next_id;
+	uint64_t next_pin;
 	LowerCache *lower;
 	pthread_mutex_t list_lock;
 	CowList *lists[COW_LISTS];
@@ -258,8 +274,11 @@ bool node_is_ancestor(const CowNode *maybe, const CowNode *node); /* or the same
 CowDentry *dentry_find(Cowfs *fs, const CowNode *dir, const char *name, size_t len);
 /* Sets (dir, name) to node (NULL: whiteout), replacing what is there. -ENOMEM (then nothing changed). */
 int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node, unsigned flags) MUST_CHECK;
+void dentry_free(CowDentry *d); /* not in any table */
 void dentry_drop(Cowfs *fs, CowDentry *d); /* out of the index and the database */
 void dentry_dirty(Cowfs *fs, CowDentry *d);
+/* What the sandbox knows of the host's object of this name; known is false where it never rested on one. */
+CowIdentity dentry_base(const CowDentry *d);
 
 void ident_set(Cowfs *fs, CowIdent *ident, CowNode *node, dev_t dev, ino_t ino);
 void ident_clear(Cowfs *fs, CowIdent *ident);
@@ -285,6 +304,10 @@ int lower_open_owned(Cowfs *fs, const char *path, int flags) MUST_CHECK;
 int lower_open_parent(Cowfs *fs, const char *path, const char **name) MUST_CHECK;
 /* 0: path[0..len) is a directory reached without any symlink. -ELOOP or -ENOTDIR: look component by component. */
 int lower_prefix(Cowfs *fs, const CowGrant *grant, char *path, size_t len) MUST_CHECK;
+/* A directory without record that the view shows under this host path: remembered for the TTL, so that relative paths need not find it again. */
+void lower_hold(Cowfs *fs, dev_t dev, ino_t ino, const char *path);
+/* Its path into a malloc'ed string, or NULL. */
+char *lower_held(Cowfs *fs, dev_t dev, ino_t ino);
 /* Text of the symlink; NUL-terminated, returns its length. */
 ssize_t lower_readlink(Cowfs *fs, const CowGrant *grant, const char *path, char *buf, size_t size) MUST_CHECK;
 /* A component is known to be a directory / a symlink with this text (returns LOWER_*). */
@@ -341,6 +364,8 @@ void walk_init(CowWalk *w, Cowfs *fs, const CowReq *req, unsigned flags, uint64_
 /* Called with fs->lock held (W_WRITE says how). */
 int walk_run(CowWalk *w, const CowLoc *at, const char *path) MUST_CHECK;
 void walk_end(CowWalk *w);
+/* Takes fs->lock again as the walk had it. */
+void walk_relock(CowWalk *w);
 int walk_loc(const CowWalk *w, CowLoc *out) MUST_CHECK;
 /* Type of what was found. -errno when the host cannot say. */
 int walk_stat(CowWalk *w, struct statx *st) MUST_CHECK;
@@ -380,8 +405,12 @@ CowNode *node_make(Cowfs *fs, const CowReq *req, const CowNode *dir, mode_t mode
 int node_publish(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node) MUST_CHECK;
 /* The directory of a new name: checks in Linux's order. 1: it lies below a writable grant. */
 int create_check(CowWalk *w, bool is_dir, CowNode **dir) MUST_CHECK;
+/* Is the new name one that a pin hides on the host? */
+bool name_is_hidden(const CowWalk *w);
 
 /* ---- marker.c ---- */
+/* Makes and opens mark_dir, unless that was done; under the write lock. Many runs never need it. */
+int marker_dir(Cowfs *fs) MUST_CHECK;
 /* A real object in mark_dir that stands for a directory, a symlink or a socket; its name. */
 int marker_make(Cowfs *fs, CowNode *node, char name[40]) MUST_CHECK;
 void marker_name(const CowNode *node, char name[40]);

@@ -18,6 +18,19 @@ void marker_remove(Cowfs *fs, CowNode *node)
 	node->flags &= ~(unsigned)N_MARKER;
 }
 
+int marker_dir(Cowfs *fs)
+{
+	if (fs->mark_fd >= 0)
+		return 0;
+	if (!fs->mark_dir)
+		return -EROFS;
+	int rc = bv_mkdir_all(fs->mark_dir);
+	if (rc < 0)
+		return rc;
+	fs->mark_fd = open(fs->mark_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fs->mark_fd < 0 ? bv_neg_errno() : 0;
+}
+
 int marker_make(Cowfs *fs, CowNode *node, char name[40])
 {
 	struct stat st;
@@ -25,11 +38,12 @@ int marker_make(Cowfs *fs, CowNode *node, char name[40])
 	marker_name(node, name);
 	if (node->flags & N_MARKER)
 		return 0;
-	if (fs->mark_fd < 0)
-		return -EROFS;
 	if (node->flags & N_DEAD)
 		return -ENOENT;
-	int rc = S_ISDIR(node->mode) ? mkdirat(fs->mark_fd, name, 0700) : S_ISLNK(node->mode) ? symlinkat(node->target, fs->mark_fd, name) : 0;
+	int rc = marker_dir(fs);
+	if (rc < 0)
+		return rc;
+	rc = S_ISDIR(node->mode) ? mkdirat(fs->mark_fd, name, 0700) : S_ISLNK(node->mode) ? symlinkat(node->target, fs->mark_fd, name) : 0;
 	if (rc < 0 && errno != EEXIST)
 		return bv_neg_errno();
 	if (fstatat(fs->mark_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)

@@ -13,14 +13,16 @@ static const char schema[] =
 	" rdev INT, vdev INT, vino INT, blob INT, atime INT, atime_ns INT, mtime INT, mtime_ns INT, ctime INT, ctime_ns INT, btime INT, btime_ns INT,"
 	" base_known INT, base_dev INT, base_ino INT, base_size INT, base_mtime INT, base_mtime_ns INT, base_ctime INT, base_ctime_ns INT,"
 	" base_mode INT, base_uid INT, base_gid INT);"
-	"CREATE TABLE dentry(dir INT NOT NULL, name BLOB NOT NULL, inode INT, flags INT NOT NULL, PRIMARY KEY(dir, name)) WITHOUT ROWID;"
+	"CREATE TABLE dentry(dir INT NOT NULL, name BLOB NOT NULL, inode INT, flags INT NOT NULL,"
+	" base_dev INT, base_ino INT, base_size INT, base_mtime INT, base_mtime_ns INT, base_ctime INT, base_ctime_ns INT, base_mode INT, base_uid INT,"
+	" base_gid INT, PRIMARY KEY(dir, name)) WITHOUT ROWID;"
 	"CREATE TABLE xattr(inode INT NOT NULL, name BLOB NOT NULL, value BLOB, PRIMARY KEY(inode, name)) WITHOUT ROWID;"
 	"INSERT INTO state VALUES('next_id', 2), ('clean', 0);";
 
 static const char *const sql[] = {
 	[ROW_INODE] = "INSERT OR REPLACE INTO inode VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ROW_INODE_GONE] = "DELETE FROM inode WHERE id = ?",
-	[ROW_DENTRY] = "INSERT OR REPLACE INTO dentry VALUES(?,?,?,?)",
+	[ROW_DENTRY] = "INSERT OR REPLACE INTO dentry VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ROW_DENTRY_GONE] = "DELETE FROM dentry WHERE dir = ? AND name = ?",
 	[ROW_XATTR] = "INSERT OR REPLACE INTO xattr VALUES(?,?,?)",
 	[ROW_XATTRS_GONE] = "DELETE FROM xattr WHERE inode = ?",
@@ -301,6 +303,7 @@ static int bind_inode(sqlite3_stmt *stmt, const CowRow *row, const char *name, c
 
 static int bind_dentry(sqlite3_stmt *stmt, const CowRow *row, const char *name)
 {
+	int64_t v[META_VALUES];
 	int rc = sqlite3_bind_int64(stmt, 1, (int64_t)row->dir);
 
 	if (rc == SQLITE_OK)
@@ -308,7 +311,12 @@ static int bind_dentry(sqlite3_stmt *stmt, const CowRow *row, const char *name)
 	if (rc != SQLITE_OK || row->kind == ROW_DENTRY_GONE)
 		return rc;
 	rc = row->id ? sqlite3_bind_int64(stmt, 3, (int64_t)row->id) : sqlite3_bind_null(stmt, 3);
-	return rc == SQLITE_OK ? sqlite3_bind_int64(stmt, 4, row->flags) : rc;
+	if (rc == SQLITE_OK)
+		rc = sqlite3_bind_int64(stmt, 4, row->flags);
+	row_to_values(row, v);
+	for (int i = 0; i < META_BASE_VALUES && rc == SQLITE_OK; i++)
+		rc = row->base.known ? sqlite3_bind_int64(stmt, 5 + i, v[META_VALUES - META_BASE_VALUES + i]) : sqlite3_bind_null(stmt, 5 + i);
+	return rc;
 }
 
 static int bind_row(sqlite3_stmt *stmt, const CowRow *row)

@@ -7,7 +7,8 @@
 #include <sqlite3.h>
 
 #define META_VERSION 1
-#define META_VALUES 29 /* the integer columns of an inode row */
+#define META_VALUES 29	    /* the integer columns of an inode row */
+#define META_BASE_VALUES 10 /* the last of them: the identity of the host's object; the last columns of a dentry row, too */
 
 struct CowMeta {
 	sqlite3 *db;

@@ -103,6 +103,9 @@ void node_dirty(Cowfs *fs, CowNode *node)
 	node->dirty_next = NULL;
 	*fs->dirty_nodes_end = node;
 	fs->dirty_nodes_end = &node->dirty_next;
+	if (!(node->flags & N_STORED)) /* a row without a name would lead nowhere */
+		for (CowDentry *d = node->names; d; d = d->alias)
+			dentry_dirty(fs, d);
 	commit_poke(fs);
 }
 
@@ -195,6 +198,10 @@ void dentry_dirty(Cowfs *fs, CowDentry *d)
 	d->dirty_next = NULL;
 	*fs->dirty_dentries_end = d;
 	fs->dirty_dentries_end = &d->dirty_next;
+	if (d->dir && !(d->dir->flags & N_STORED))
+		node_dirty(fs, d->dir);
+	if (d->node && !(d->node->flags & N_STORED))
+		node_dirty(fs, d->node);
 	commit_poke(fs);
 }
 
@@ -263,21 +270,51 @@ static CowDentry *dentry_insert(Cowfs *fs, CowNode *dir, const char *name, size_
 	return d;
 }
 
+/* A name of the host gets another meaning for the first time: keeps what the host had, so that apply can tell whether it changed since. */
+static int keep_base(CowDentry *d, const CowNode *next)
+{
+	if (d->base || !(d->flags & D_OVER) || !d->node || d->node == next || !d->node->base)
+		return 0;
+	d->base = malloc(sizeof *d->base);
+	if (!d->base)
+		return -ENOMEM;
+	*d->base = *d->node->base;
+	return 0;
+}
+
+CowIdentity dentry_base(const CowDentry *d)
+{
+	const CowIdentity *own = d->node && (d->flags & D_OVER) ? d->node->base : NULL; /* else it is of another name */
+
+	if (d->base && !(own && own->dev == d->base->dev && own->ino == d->base->ino))
+		return *d->base;
+	return own ? *own : (CowIdentity){0}; /* the newer one, where both are of the same object: copy-up renews it */
+}
+
 int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node, unsigned flags)
 {
 	CowDentry *d = dentry_find(fs, dir, name, len);
 
 	if (!d && !(d = dentry_insert(fs, dir, name, len)))
 		return -ENOMEM;
+	if (keep_base(d, node) < 0)
+		return -ENOMEM;
 	if (d->node)
 		dentry_detach(d);
 	dentry_attach(d, node);
 	if (!(flags & D_PIN))
 		d->flags &= (uint8_t)~D_PIN;
-	d->flags |= (uint8_t)flags;
+	d->flags |= (uint8_t)(flags & ~D_SHELL);
 	dir->dir->gen++;
-	dentry_dirty(fs, d);
+	if (!(flags & D_SHELL))
+		dentry_dirty(fs, d);
 	return 0;
+}
+
+void dentry_free(CowDentry *d)
+{
+	free(d->base);
+	free(d);
 }
 
 void dentry_drop(Cowfs *fs, CowDentry *d)
@@ -296,7 +333,7 @@ void dentry_drop(Cowfs *fs, CowDentry *d)
 	if (d->flags & D_STORED)
 		dentry_dirty(fs, d);
 	else
-		free(d);
+		dentry_free(d);
 }
 
 /* ---- identities ---- */
@@ -372,7 +409,8 @@ static CowNode *node_of_host(Cowfs *fs, const char *path, const struct statx *st
 
 static int attach_host_node(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node)
 {
-	int rc = dentry_set(fs, dir, name, len, node, D_OVER);
+	bool shell = S_ISDIR(node->mode); /* says nothing by itself: stored with the first change in it or of it */
+	int rc = dentry_set(fs, dir, name, len, node, shell ? D_OVER | D_SHELL : D_OVER);
 
 	node->flags |= dir->flags & N_PRIVATE;
 	node_insert(fs, node);
@@ -381,7 +419,8 @@ static int attach_host_node(Cowfs *fs, CowNode *dir, const char *name, size_t le
 		return rc;
 	}
 	ident_set(fs, &node->lower_id, node, node->vdev, node->vino);
-	node_dirty(fs, node);
+	if (!shell)
+		node_dirty(fs, node);
 	return 0;
 }
 
@@ -505,7 +544,7 @@ void node_unlinked(Cowfs *fs, CowNode *node)
 void fs_free_index(Cowfs *fs)
 {
 	HMAP_FOREACH_SAFE (&fs->dentries, h, next_d)
-		free(CONTAINER_OF(h, CowDentry, hash));
+		dentry_free(CONTAINER_OF(h, CowDentry, hash));
 	HMAP_FOREACH_SAFE (&fs->nodes, h, next_n) {
 		CowNode *node = CONTAINER_OF(h, CowNode, by_id);
 		node_put(node);

@@ -162,6 +162,23 @@ static int check_access(CowWalk *w, int flags)
 	return (flags & O_NOATIME) && !cred_owns(w->req->cred, st.stx_uid) ? -EPERM : 0;
 }
 
+/* The host's own object. The peer of a FIFO may never come, so that one is opened without the lock. */
+static int open_granted(CowWalk *w, int flags)
+{
+	bool waits = S_ISFIFO(walk_type(w)) && !(flags & (O_NONBLOCK | O_PATH)) && (flags & O_ACCMODE) != O_RDWR;
+	char buf[PATH_MAX], path[PATH_MAX];
+
+	if (!waits)
+		return grant_open(w, flags, 0, false);
+	if (!w->req->may_block)
+		return -EINPROGRESS;
+	snprintf(path, sizeof path, "%s", walk_host_path(w, &w->cur, buf));
+	fs_unlock(w->fs);
+	int fd = lower_open(w->fs, path, flags, 0);
+	walk_relock(w);
+	return fd;
+}
+
 /* cur exists and may be opened so. fs->lock is held for writing. */
 static int open_found(CowWalk *w, int flags, int *fd)
 {
@@ -171,7 +188,7 @@ static int open_found(CowWalk *w, int flags, int *fd)
 	    !S_ISLNK(w->cur.node->mode))
 		return -EACCES;
 	if (w->cur.grant) {
-		int opened = grant_open(w, host_flags(flags), 0, false);
+		int opened = open_granted(w, host_flags(flags));
 		if (opened >= 0)
 			*fd = opened;
 		return MIN(opened, 0);

@@ -28,7 +28,7 @@ void walk_end(CowWalk *w)
 	cowloc_release(&w->hold);
 }
 
-static void relock(CowWalk *w)
+void walk_relock(CowWalk *w)
 {
 	if (w->flags & W_WRITE)
 		fs_wrlock(w->fs);
@@ -187,7 +187,7 @@ static int step_foreign(CowWalk *w, const char *name, size_t n)
 	const CowForeign *foreign = w->cur.foreign;
 	fs_unlock(w->fs);
 	int rc = foreign->ops->lookup(foreign->ctx, w->req, w->path, &kind);
-	relock(w);
+	walk_relock(w);
 	if (rc < 0) {
 		w->path[w->dir.len] = '\0';
 		return rc;
@@ -363,7 +363,7 @@ static ssize_t link_text(CowWalk *w, char *text, size_t size)
 	const CowForeign *foreign = w->cur.foreign;
 	fs_unlock(w->fs);
 	ssize_t n = foreign->ops->readlink(foreign->ctx, w->req, w->path, text, size - 1);
-	relock(w);
+	walk_relock(w);
 	if (n >= 0)
 		text[n] = '\0';
 	return n;
@@ -381,7 +381,7 @@ static int jump_magic(CowWalk *w)
 	int rc = foreign->ops->follow(foreign->ctx, w->req, w->path, &to);
 	if (rc == 0 && to.kind == COW_FOREIGN) /* mostly a file: what it is must be known before it is opened */
 		rc = to.foreign->ops->lookup(to.foreign->ctx, w->req, to.path, &kind);
-	relock(w);
+	walk_relock(w);
 	if (rc < 0) {
 		cowloc_release(&to);
 		return rc;

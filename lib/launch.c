@@ -1,7 +1,7 @@
 /* lib/launch.c - see launch.h.
  *
  * posix_spawn is used, not fork: the host program may have threads. The child gets descriptor 3 (its end of the socket pair), /dev/null
- * as stdin and stdout, a log file of the sandbox as stderr, a session of its own, default signals, and nothing else. */
+ * as stdin and stdout, the log file of the store as stderr, a session of its own, default signals, and nothing else. */
 #include "lib/launch.h"
 #include "lib/store.h"
 #include "supervisor/control.h"
@@ -176,6 +176,14 @@ static int spawn_orphan(Spawn *s)
 
 /* ---- the first request ---- */
 
+/* An ephemeral sandbox: the supervisor deletes its directory, and this. */
+static bool add_remove(cJSON *req, const char *data_dir)
+{
+	cJSON *list = cJSON_AddArrayToObject(req, "remove");
+
+	return list && (!data_dir || cJSON_AddItemToArray(list, cJSON_CreateString(data_dir)));
+}
+
 static cJSON *start_request(BvSandbox *sb)
 {
 	const char *mask = getenv("BVISOR_MASK");
@@ -194,8 +202,10 @@ static cJSON *start_request(BvSandbox *sb)
 		goto fail;
 	cJSON_AddItemToObject(req, "rw", rw ? TAKE_PTR(rw) : cJSON_CreateArray());
 	cJSON_AddItemToObject(req, "hide", TAKE_PTR(hidden));
+	if (sb->config.ephemeral && !add_remove(req, sb->config.data_dir))
+		goto fail;
 	if (!cJSON_AddStringToObject(req, "dir", sb->dir) || !cJSON_AddStringToObject(req, "blobs", blobs) ||
-	    !cJSON_AddStringToObject(req, "db", db) || !cJSON_AddBoolToObject(req, "durable", !memory) ||
+	    !cJSON_AddStringToObject(req, "db", db) || !cJSON_AddBoolToObject(req, "durable", !memory && !sb->config.ephemeral) ||
 	    !cJSON_AddBoolToObject(req, "ro", sb->config.ro) || !cJSON_AddStringToObject(req, "mask", mask ? mask : ""))
 		goto fail;
 	return req;
@@ -213,7 +223,7 @@ static int handshake(BvSandbox *sb, Conn *conn, const char *program, BvError **e
 	int r = req ? conn_call(conn, req, NULL, 0, NULL, &why) : lib_fail(&why, -ENOMEM, "out of memory");
 
 	if (r == -ECONNRESET)
-		(void)lib_fail(err, r, "the supervisor %s ended while starting (see %s/supervisor.log)", program, sb->dir);
+		(void)lib_fail(err, r, "the supervisor %s ended while starting (see %s/supervisor.log)", program, sb->store);
 	else if (r < 0)
 		(void)lib_fail(err, r, "%s", bv_error_message(why));
 	bv_error_free(why);
@@ -223,7 +233,7 @@ static int handshake(BvSandbox *sb, Conn *conn, const char *program, BvError **e
 int launch_supervisor(BvSandbox *sb, Conn **out, BvError **err)
 {
 	CLEAN_FREE char *program = find_supervisor();
-	CLEAN_FREE char *log = bv_asprintf("%s/supervisor.log", sb->dir);
+	CLEAN_FREE char *log = bv_asprintf("%s/supervisor.log", sb->store);
 	CLEAN_FD int theirs = -1;
 	Conn *conn = NULL;
 	int pair[2], r;

@@ -1,7 +1,12 @@
 /* main.c - bvisor-supervisor: one process per running sandbox, started by libbvisor with the control connection as descriptor 3.
  *
  * Order of the start: read "start" - probe features - lock the sandbox - build the filter - fork init (no threads yet) - open the backend and cowfs -
- * pins - answer - serve. Whatever fails is answered as a refusal that names the thing and the way out. */
+ * pins - answer - serve. Whatever fails is answered as a refusal that names the thing and the way out.
+ * Order of the end: guests and init are dead - workers - close the database, or delete the sandbox if that was asked for - give up the
+ * lock - answer `stop`. So whoever got that answer finds nothing in use.
+ *
+ * A start to the end of `true` is to cost a few milliseconds, and each new file costs some 50 microseconds: what may not be
+ * needed (markers, links, the control socket) is made when it is. */
 #include "supervisor/call.h"
 #include "supervisor/control.h"
 #include "supervisor/filter.h"
@@ -14,12 +19,14 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/un.h>
 
@@ -28,7 +35,8 @@ typedef struct Start {
 	double seq;
 	const char *dir, *blobs, *db;
 	char *error;
-	int lock_fd, listen_fd;
+	char **remove; /* what is deleted at the end, or NULL; points into the packet */
+	int lock_fd;
 	Init init;
 } Start;
 
@@ -71,17 +79,19 @@ static int read_start(Start *st)
 	st->db = json_string(st->packet.json, "db", NULL);
 	if (strcmp(json_string(st->packet.json, "op", ""), "start") != 0 || !st->dir || !st->blobs || !st->db)
 		return bv_fail(&st->error, -EPROTO, "the supervisor was started by something that is not libbvisor of this version");
+	if (cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(st->packet.json, "remove")) && !(st->remove = json_strings(st->packet.json, "remove")))
+		return -ENOMEM;
 	return 0;
 }
 
 /* Exclusive among supervisors; the kernel frees it when we die, however. */
 static int take_lock(Start *st)
 {
-	CLEAN_FREE char *path = bv_asprintf("%s/lock", st->dir);
-	CLEAN_FD int fd = path ? open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+	CLEAN_FREE char *path = bv_asprintf("%s/sandbox.json", st->dir);
+	CLEAN_FD int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
 
 	if (fd < 0)
-		return bv_fail(&st->error, bv_neg_errno(), "cannot open %s/lock: %s; check the permissions of the store", st->dir, strerror(errno));
+		return bv_fail(&st->error, bv_neg_errno(), "cannot open %s/sandbox.json: %s; check the permissions of the store", st->dir, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return bv_fail(&st->error, -EAGAIN, "the sandbox in %s is in use by another supervisor", st->dir);
 	st->lock_fd = TAKE_FD(fd);
@@ -89,7 +99,7 @@ static int take_lock(Start *st)
 }
 
 /* Markers, sockets and exec links of the last run mean nothing now. */
-static int make_run_dir(Supervisor *sup, Start *st)
+static int clear_run_dir(Supervisor *sup, Start *st)
 {
 	size_t n = sizeof sup->run_dir;
 
@@ -97,25 +107,7 @@ static int make_run_dir(Supervisor *sup, Start *st)
 	    (size_t)snprintf(sup->mark_dir, n, "%s/run/m", st->dir) >= n || (size_t)snprintf(sup->exec_dir, n, "%s/run/x", st->dir) >= n)
 		return bv_fail(&st->error, -ENAMETOOLONG, "the store's path is too long: %s; set BVISOR_HOME to a shorter one", st->dir);
 	int r = bv_remove_tree_at(AT_FDCWD, sup->run_dir);
-	if (r == 0 && (mkdir(sup->run_dir, 0700) < 0 || mkdir(sup->mark_dir, 0700) < 0 || mkdir(sup->exec_dir, 0700) < 0))
-		r = bv_neg_errno();
-	return r < 0 ? bv_fail(&st->error, r, "cannot make %s: %s; check free space and permissions of the store", sup->run_dir, strerror(-r)) : 0;
-}
-
-static int make_control_socket(Start *st)
-{
-	CLEAN_FD int dir = open(st->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	CLEAN_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-	struct sockaddr_un un = {.sun_family = AF_UNIX};
-
-	unlinkat(dir, "control.sock", 0);
-	snprintf(un.sun_path, sizeof un.sun_path, "/proc/self/fd/%d/control.sock", dir); /* the store's path may be too long for an address */
-	if (dir < 0 || fd < 0 || bind(fd, (struct sockaddr *)&un, sizeof un) < 0 || listen(fd, 16) < 0)
-		return bv_fail(&st->error, bv_neg_errno(), "cannot make the control socket in %s: %s", st->dir, strerror(errno));
-	if (fchmodat(dir, "control.sock", 0600, 0) < 0)
-		return bv_fail(&st->error, bv_neg_errno(), "cannot protect the control socket in %s: %s", st->dir, strerror(errno));
-	st->listen_fd = TAKE_FD(fd);
-	return 0;
+	return r < 0 ? bv_fail(&st->error, r, "cannot clear %s: %s; check the permissions of the store", sup->run_dir, strerror(-r)) : 0;
 }
 
 static int start_init(Supervisor *sup, Start *st, const struct rlimit *nofile)
@@ -134,6 +126,27 @@ static int start_init(Supervisor *sup, Start *st, const struct rlimit *nofile)
 		return bv_fail(&st->error, r, "cannot start the sandbox's init process: %s; is a process limit reached?", strerror(-r));
 	sup->init = &st->init;
 	return 0;
+}
+
+/* A guest makes us act for it on objects of the kernel that ask for the capabilities of who acts (netlink, ports, marks on packets). So a
+ * supervisor of root keeps only what reading and keeping files takes. init has dropped everything already. */
+static int drop_powers(void)
+{
+	static const int kept[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID, CAP_KILL, CAP_MKNOD, CAP_SETFCAP, CAP_SYS_PTRACE, CAP_SYS_RESOURCE};
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct d[2];
+
+	if (syscall(SYS_capget, &h, d) < 0)
+		return bv_neg_errno();
+	uint32_t keep[2] = {0};
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+		keep[kept[i] / 32] |= 1U << (kept[i] % 32);
+	for (int i = 0; i < 2; i++) {
+		d[i].effective &= keep[i];
+		d[i].permitted &= keep[i];
+		d[i].inheritable = 0;
+	}
+	return syscall(SYS_capset, &h, d) < 0 ? bv_neg_errno() : 0;
 }
 
 static int open_blobs(Start *st, BlobStore **out)
@@ -260,6 +273,7 @@ static int start(Supervisor *sup, Start *st)
 	int r = read_start(st);
 	if (r < 0)
 		return r;
+	sup->discards = st->remove != NULL;
 	features_probe(&sup->features, json_string(st->packet.json, "mask", NULL));
 	sup->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	sup->counts = calloc(syscall_count, sizeof *sup->counts);
@@ -267,9 +281,11 @@ static int start(Supervisor *sup, Start *st)
 		return bv_fail(&st->error, -ENOSYS, "/proc is not there; mount it first");
 	r = take_lock(st);
 	if (r == 0)
-		r = make_run_dir(sup, st);
+		r = clear_run_dir(sup, st);
 	if (r == 0)
 		r = start_init(sup, st, &guest_nofile);
+	if (r == 0)
+		r = drop_powers();
 	if (r == 0)
 		r = read_groups(sup);
 	if (r == 0)
@@ -284,7 +300,7 @@ static int start(Supervisor *sup, Start *st)
 		r = start_foreign(sup, st); /* first: what is hidden below /dev must not make records of the host's /dev */
 	if (r == 0)
 		r = pin_grants(sup, st);
-	return r < 0 ? r : make_control_socket(st);
+	return r;
 }
 
 static void tell_start(const Start *st, int r)
@@ -302,25 +318,64 @@ static void tell_start(const Start *st, int r)
 	IGNORE_RESULT(packet_send(CONTROL_FD, o));
 }
 
+/* ---- the end ---- */
+
+/* A directory of the store goes out of sight first, so that it is never seen half deleted; what is left of it if we are killed here is
+ * swept by the next start of a sandbox. */
+static int remove_sandbox(const Start *st)
+{
+	const char *slash = strrchr(st->dir, '/');
+	CLEAN_FREE char *trash = slash ? bv_asprintf("%.*s/.trash-%s-%d", (int)(slash - st->dir), st->dir, slash + 1, getpid()) : NULL;
+
+	if (!trash)
+		return -ENOMEM;
+	if (rename(st->dir, trash) < 0)
+		return bv_neg_errno();
+	for (size_t i = 0; st->remove[i]; i++) {
+		int r = bv_remove_tree_at(AT_FDCWD, st->remove[i]);
+		if (r < 0)
+			return r;
+	}
+	return bv_remove_tree_at(AT_FDCWD, trash);
+}
+
+/* Of a sandbox that is deleted nothing is written any more: the view is left as it is. */
+static int finish(Supervisor *sup, Start *st)
+{
+	int r = 0;
+
+	if (sup->init)
+		init_end(sup->init);
+	kill_descendants(); /* also what init could not kill because it died first */
+	workers_free(sup->workers);
+	if (st->remove && st->lock_fd >= 0) {
+		r = remove_sandbox(st);
+	} else {
+		if (sup->fs && (r = cowfs_commit(sup->fs, true)) == 0)
+			r = cowfs_close(sup->fs);
+		if (sup->run_dir[0])
+			IGNORE_RESULT(bv_remove_tree_at(AT_FDCWD, sup->run_dir));
+		foreign_free(sup->foreign);
+		tasks_free(sup->tasks);
+		vcred_free(sup->vcreds);
+	}
+	bv_close_fd(&st->lock_fd);
+	return r;
+}
+
 int main(void)
 {
 	static Supervisor sup;
-	Start st = {.lock_fd = -1, .listen_fd = -1};
+	Start st = {.lock_fd = -1};
+	StopRequest stop = {.client = -1};
 
 	pthread_mutex_init(&sup.lock, NULL);
 	int r = start(&sup, &st);
 	tell_start(&st, r);
-	packet_release(&st.packet);
 	if (r == 0)
-		r = server_run(&sup, CONTROL_FD, st.listen_fd);
-	kill_descendants(); /* also what init could not kill because it died first */
-	workers_free(sup.workers);
-	if (sup.fs && cowfs_close(sup.fs) < 0)
-		r = -EIO;
-	foreign_free(sup.foreign);
-	tasks_free(sup.tasks);
-	vcred_free(sup.vcreds);
-	if (sup.run_dir[0])
-		IGNORE_RESULT(bv_remove_tree_at(AT_FDCWD, sup.run_dir));
-	return r < 0 ? 1 : 0;
+		server_run(&sup, CONTROL_FD, &stop);
+	int end = finish(&sup, &st);
+	server_answer_stop(&stop, end);
+	packet_release(&st.packet);
+	_exit(r < 0 || end < 0); /* the kernel frees the rest at once */
 }

@@ -99,8 +99,9 @@ static int patched_copy(Call *call, ExecPlan *plan, const char *interp, Elf64_Ph
 	if (fstat(plan->target.fd, &st) < 0)
 		return bv_neg_errno();
 	snprintf(path, sizeof path, "%s/i%u", call->sup->exec_dir, n);
-	if (mkdir(path, 0700) < 0)
-		return bv_neg_errno();
+	int r = bv_mkdir_all(path);
+	if (r < 0)
+		return r;
 	snprintf(path, sizeof path, "%s/i%u/%.255s", call->sup->exec_dir, n, slash ? slash + 1 : "a.out");
 	CLEAN_FD int out = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
 	off_t from = 0;
