@@ -108,6 +108,7 @@ enum { /* CowNode.flags */
 	N_ORPHAN = 512,	 /* on the orphan list */
 	N_MARKER = 1024, /* has an object in mark_dir */
 	N_COVERED = 4096, /* a pin lies over its name: unreachable, but its rows stay */
+	N_SETID = 4096,	 /* mtime is the blob's from before any write (setid.c) */
 	N_PRIVATE = 2048, /* inside a pinned directory: not stored, never listed by cowfs_changes */
 };
 
@@ -390,6 +391,13 @@ void node_changed(Cowfs *fs, CowNode *node); /* ctime, dirty */
 int statx_of_fd(int fd, struct statx *st) MUST_CHECK;
 /* Answers for an object under a grant or a read-only view before it is changed: 0 change the record, 1 change the host, -EROFS. */
 int change_place(Cowfs *fs, const CowAt *at);
+
+/* ---- setid.c: fs->lock held for writing, but for setid_mode ---- */
+mode_t setid_mode(const CowNode *node, const struct statx *blob); /* as `blob` says that it is now */
+void setid_watch(Cowfs *fs, const CowReq *req, CowNode *node);   /* a guest may write from now on */
+void setid_written(Cowfs *fs, const CowReq *req, CowNode *node); /* we wrote for the guest */
+void setid_settle(Cowfs *fs, CowNode *node);			  /* before the blob's times change: the record as it is, unwatched */
+void setid_settle_all(Cowfs *fs);
 
 /* ---- copyup.c ---- */
 /* Gives a regular file or FIFO a blob of its own. Called with fs->lock held for writing and a reference; may release and take it again. */
