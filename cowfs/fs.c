@@ -189,8 +189,10 @@ int cowfs_close(Cowfs *fs)
 
 	if (!fs)
 		return 0;
-	if (fs->writer_runs)
+	if (fs->writer_runs) {
+		setid_settle_all(fs);
 		rc = commit_stop(fs);
+	}
 	meta_close(TAKE_PTR(fs->meta));
 	fs_free(fs);
 	return rc;

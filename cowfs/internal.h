@@ -108,6 +108,7 @@ enum { /* CowNode.flags */
 	N_ORPHAN = 512,	 /* on the orphan list */
 	N_MARKER = 1024, /* has an object in mark_dir */
 	N_COVERED = 4096, /* a pin lies over its name: unreachable, but its rows stay */
+	N_SETID = 4096,	 /* mtime is the blob's from before any write (setid.c) */
 	N_PRIVATE = 2048, /* inside a pinned directory: not stored, never listed by cowfs_changes */
 };
 
@@ -304,6 +305,8 @@ enum { LOWER_UNKNOWN = 0, LOWER_DIR, LOWER_LINK, LOWER_MIXED };
 int lower_statx(Cowfs *fs, const CowGrant *grant, const char *path, struct statx *out) MUST_CHECK;
 /* openat2 with RESOLVE_NO_SYMLINKS; flags as open(2). Returns a descriptor. */
 int lower_open(Cowfs *fs, const char *path, int flags, mode_t mode) MUST_CHECK;
+/* For reading what is ours but denies us reading, after lower_open said -EACCES (owned.c). -EACCES where that cannot be done. */
+int lower_open_owned(Cowfs *fs, const char *path, int flags) MUST_CHECK;
 /* Descriptor of the directory that holds `path`; *name points at the last component inside path. */
 int lower_open_parent(Cowfs *fs, const char *path, const char **name) MUST_CHECK;
 /* 0: path[0..len) is a directory reached without any symlink. -ELOOP or -ENOTDIR: look component by component. */
@@ -394,6 +397,13 @@ void node_changed(Cowfs *fs, CowNode *node); /* ctime, dirty */
 int statx_of_fd(int fd, struct statx *st) MUST_CHECK;
 /* Answers for an object under a grant or a read-only view before it is changed: 0 change the record, 1 change the host, -EROFS. */
 int change_place(Cowfs *fs, const CowAt *at);
+
+/* ---- setid.c: fs->lock held for writing, but for setid_mode ---- */
+mode_t setid_mode(const CowNode *node, const struct statx *blob); /* as `blob` says that it is now */
+void setid_watch(Cowfs *fs, const CowReq *req, CowNode *node);   /* a guest may write from now on */
+void setid_written(Cowfs *fs, const CowReq *req, CowNode *node); /* we wrote for the guest */
+void setid_settle(Cowfs *fs, CowNode *node);			  /* before the blob's times change: the record as it is, unwatched */
+void setid_settle_all(Cowfs *fs);
 
 /* ---- copyup.c ---- */
 /* Gives a regular file or FIFO a blob of its own. Called with fs->lock held for writing and a reference; may release and take it again. */
