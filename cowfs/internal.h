@@ -108,7 +108,7 @@ enum { /* CowNode.flags */
 	N_ORPHAN = 512,	 /* on the orphan list */
 	N_MARKER = 1024, /* has an object in mark_dir */
 	N_COVERED = 4096, /* a pin lies over its name: unreachable, but its rows stay */
-	N_SETID = 4096,	 /* mtime is the blob's from before any write (setid.c) */
+	N_SETID = 8192,	 /* mtime is the blob's from before any write (setid.c) */
 	N_PRIVATE = 2048, /* inside a pinned directory: not stored, never listed by cowfs_changes */
 };
 
