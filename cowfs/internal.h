@@ -264,6 +264,8 @@ int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *n
 void dentry_free(CowDentry *d); /* not in any table */
 void dentry_drop(Cowfs *fs, CowDentry *d); /* out of the index and the database */
 void dentry_dirty(Cowfs *fs, CowDentry *d);
+/* To be called before a change that cannot be taken back when a later dentry_set of this entry fails. -ENOMEM. */
+int dentry_keep_base(CowDentry *d) MUST_CHECK;
 /* What the sandbox knows of the host's object of this name; known is false where it never rested on one. */
 CowIdentity dentry_base(const CowDentry *d);
 
