@@ -189,6 +189,7 @@ struct Cowfs {
 	CowForeign *foreigns;
 	_Atomic uint64_t next_id;
 	uint64_t next_pin;
+	_Atomic bool moved; /* some record may have an origin elsewhere than its place in the view */
 	LowerCache *lower;
 	pthread_mutex_t list_lock;
 	CowList *lists[COW_LISTS];
@@ -240,6 +241,13 @@ static inline void fs_unlock(Cowfs *fs)
 {
 	pthread_rwlock_unlock(&fs->lock);
 }
+
+/* One of the names of a record, as an absolute path of the view. Returns its length; -ENOENT, -ERANGE. */
+ssize_t node_virtual_path(const CowNode *node, char *buf, size_t size) MUST_CHECK;
+
+/* ---- relocate.c ---- */
+/* fs->lock held for writing. */
+int origins_relocate(Cowfs *fs) MUST_CHECK;
 
 /* ---- node.c: all _locked for writing unless it only finds ---- */
 CowNode *node_new(Cowfs *fs, uint64_t id, mode_t mode); /* not in the index yet; one reference; NULL: no memory */

@@ -277,6 +277,7 @@ static int rename_locked(Rename *r)
 		rc = r->flags & RENAME_EXCHANGE ? rename_exchange(r) : rename_move(r);
 	if (rc < 0)
 		return rc;
+	fs->moved = true;
 	node_changed(fs, r->node);
 	dir_touch(fs, r->from_dir);
 	dir_touch(fs, r->to_dir);
