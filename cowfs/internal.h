@@ -371,6 +371,10 @@ int node_statx(Cowfs *fs, const CowNode *node, struct statx *out) MUST_CHECK;
 void node_override(const CowNode *node, struct statx *st);
 int cred_allows(const CowCred *cred, mode_t mode, uid_t uid, gid_t gid, int want); /* 0 or -EACCES */
 int node_allows(const CowReq *req, const CowNode *node, int want);
+/* What the host says of its object, ACLs included: 0 or -EACCES; -ENOTSUP if it cannot speak for this caller. */
+int host_allows(const CowReq *req, const char *path, int want);
+/* The same for what a walk has found (not foreign); st is its metadata. */
+int walk_allows(const CowWalk *w, const struct statx *st, int want);
 bool cred_in_group(const CowCred *cred, gid_t gid);
 bool cred_owns(const CowCred *cred, uid_t uid);
 struct timespec cow_now(void);
