@@ -177,7 +177,8 @@ typedef struct CowList CowList; /* dents.c */
 struct Cowfs {
 	pthread_rwlock_t lock;
 	unsigned flags;
-	bool durable, broken_openat2;
+	bool durable;
+	_Atomic bool broken_openat2;
 	BlobStore *blobs;
 	CowMeta *meta;
 	int mark_fd;
