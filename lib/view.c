@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-static int commit_running(BvSandbox *sb, BvError **err)
+int view_commit_running(BvSandbox *sb, BvError **err)
 {
 	struct Conn *conn = NULL;
 	cJSON *req;
@@ -95,7 +95,7 @@ static int open_now(BvSandbox *sb, Cowfs **out, BvError **err)
 
 int view_get(BvSandbox *sb, Cowfs **out, BvError **err)
 {
-	int r = commit_running(sb, err);
+	int r = view_commit_running(sb, err);
 
 	if (r < 0)
 		return r;

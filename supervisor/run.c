@@ -163,7 +163,12 @@ static int open_blobs(Start *st, BlobStore **out)
 
 static int open_view(Supervisor *sup, Start *st)
 {
-	CowfsConfig config = {.db_path = st->db,
+	CLEAN_FREE char *json = bv_asprintf("%s/sandbox.json", st->dir), *above = bv_asprintf("%s/..", st->dir);
+	const char *const settle[] = {json, st->dir, above, NULL};
+	if (!json || !above)
+		return -ENOMEM;
+	CowfsConfig config = {.settle = settle,
+			      .db_path = st->db,
 			      .mark_dir = sup->mark_dir,
 			      .flags = COWFS_CREATE | (json_bool(st->packet.json, "ro", false) ? COWFS_RO_VIEW : 0),
 			      .durable = json_bool(st->packet.json, "durable", true)};
