@@ -158,7 +158,7 @@ static int open_blobs(Start *st, BlobStore **out)
 
 	if (!ops)
 		return bv_fail(&st->error, -EINVAL, "unknown backend %s", st->blobs);
-	return ops->open(colon + 1, BLOB_OPEN_CREATE, out, &st->error);
+	return ops->open(colon + 1, BLOB_OPEN_CREATE | BLOB_OPEN_LATE, out, &st->error);
 }
 
 static int open_view(Supervisor *sup, Start *st)
