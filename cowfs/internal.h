@@ -108,6 +108,7 @@ enum { /* CowNode.flags */
 	N_ORPHAN = 512,	 /* on the orphan list */
 	N_MARKER = 1024, /* has an object in mark_dir */
 	N_COVERED = 4096, /* a pin lies over its name: unreachable, but its rows stay */
+	N_SETID = 8192,	 /* mtime is the blob's from before any write (setid.c) */
 	N_PRIVATE = 2048, /* inside a pinned directory: not stored, never listed by cowfs_changes */
 };
 
@@ -214,15 +215,20 @@ struct Cowfs {
 
 	CowNode *dirty_nodes, **dirty_nodes_end;
 	CowDentry *dirty_dentries, **dirty_dentries_end;
-	CowNode *orphans;
+	CowNode *orphans, **orphans_end;
 	_Atomic size_t norphans;
 	CowNode *graves[COW_GRAVES];
 	size_t grave_at;
 	BlobId *dead_blobs; /* to be removed after the batch that holds their rows' removal */
 	size_t ndead, dead_room;
+	BlobId *filled; /* whose bytes must be durable before the rows that name them */
+	size_t nfilled, filled_room;
 	struct CowBatch *batch; /* the writer's: what is not in the database yet (more than one collection after a failed write) */
 	BlobId *dying;		/* the writer's: dead_blobs of that batch */
 	size_t ndying;
+	BlobId *filling; /* the writer's: `filled` of all batches since the last durable one */
+	size_t nfilling;
+	uint64_t names_synced; /* the writer's: the names of blobs below are durable */
 
 	pthread_mutex_t commit_lock;
 	pthread_cond_t commit_wake, commit_done;
@@ -299,6 +305,8 @@ enum { LOWER_UNKNOWN = 0, LOWER_DIR, LOWER_LINK, LOWER_MIXED };
 int lower_statx(Cowfs *fs, const CowGrant *grant, const char *path, struct statx *out) MUST_CHECK;
 /* openat2 with RESOLVE_NO_SYMLINKS; flags as open(2). Returns a descriptor. */
 int lower_open(Cowfs *fs, const char *path, int flags, mode_t mode) MUST_CHECK;
+/* For reading what is ours but denies us reading, after lower_open said -EACCES (owned.c). -EACCES where that cannot be done. */
+int lower_open_owned(Cowfs *fs, const char *path, int flags) MUST_CHECK;
 /* Descriptor of the directory that holds `path`; *name points at the last component inside path. */
 int lower_open_parent(Cowfs *fs, const char *path, const char **name) MUST_CHECK;
 /* 0: path[0..len) is a directory reached without any symlink. -ELOOP or -ENOTDIR: look component by component. */
@@ -390,9 +398,19 @@ int statx_of_fd(int fd, struct statx *st) MUST_CHECK;
 /* Answers for an object under a grant or a read-only view before it is changed: 0 change the record, 1 change the host, -EROFS. */
 int change_place(Cowfs *fs, const CowAt *at);
 
+/* ---- setid.c: fs->lock held for writing, but for setid_mode ---- */
+mode_t setid_mode(const CowNode *node, const struct statx *blob); /* as `blob` says that it is now */
+void setid_watch(Cowfs *fs, const CowReq *req, CowNode *node);   /* a guest may write from now on */
+void setid_written(Cowfs *fs, const CowReq *req, CowNode *node); /* we wrote for the guest */
+void setid_settle(Cowfs *fs, CowNode *node);			  /* before the blob's times change: the record as it is, unwatched */
+void setid_settle_all(Cowfs *fs);
+
 /* ---- copyup.c ---- */
 /* Gives a regular file or FIFO a blob of its own. Called with fs->lock held for writing and a reference; may release and take it again. */
 int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated) MUST_CHECK;
+/* blob_create/blob_make_node of an id that was just taken. */
+int body_create(Cowfs *fs, BlobId id, mode_t mode, int *fd) MUST_CHECK;
+int body_make_fifo(Cowfs *fs, BlobId id, mode_t mode) MUST_CHECK;
 int copy_bytes(Cowfs *fs, int from, int to, uint64_t size) MUST_CHECK;
 
 /* ---- open.c ---- */
@@ -435,7 +453,11 @@ static inline const char *xattr_value(const CowXattr *x)
 int commit_start(Cowfs *fs) MUST_CHECK;
 int commit_stop(Cowfs *fs);
 void commit_poke(Cowfs *fs); /* something is dirty: the writer thread will look at it within 50 ms */
+
+/* ---- orphans.c: fs->lock held for writing, but for orphans_reap, which takes it ---- */
 void orphan_add(Cowfs *fs, CowNode *node);
+void orphans_reap(Cowfs *fs, bool all);
 void dead_blob_add(Cowfs *fs, BlobId id);
+void filled_blob_add(Cowfs *fs, BlobId id); /* its bytes replace something durable: a durable commit waits for them */
 
 #endif

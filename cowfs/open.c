@@ -82,6 +82,11 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 		rc = copyup_node(fs, req, node, flags & O_TRUNC);
 	if (rc < 0)
 		return rc;
+	if (node->blob && wants_write(flags) && !(flags & O_PATH)) {
+		if (flags & O_TRUNC)
+			setid_written(fs, req, node);
+		setid_watch(fs, req, node);
+	}
 	if (node->blob) {
 		rc = blob_open(fs->blobs, node->blob, host_flags(flags) & ~(O_NOFOLLOW | O_DIRECTORY), fd);
 		return rc == -ENOENT ? -EIO : rc;
@@ -89,6 +94,8 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 	if (!node->origin)
 		return -ENOENT;
 	int opened = lower_open(fs, node->origin, host_flags(flags), 0);
+	if (opened == -EACCES && (node->have & OV_MODE)) /* a chmod in the sandbox */
+		opened = lower_open_owned(fs, node->origin, host_flags(flags));
 	if (opened < 0)
 		return opened;
 	*fd = opened;
@@ -220,10 +227,8 @@ static int open_new_blob(Cowfs *fs, CowNode *node, int flags, int *out)
 {
 	CLEAN_FD int fd = -1;
 	struct statx st;
-	int rc = cow_fault("blob create");
+	int rc = body_create(fs, node->id, node->mode & 07777, &fd);
 
-	if (rc == 0)
-		rc = blob_create(fs->blobs, node->id, node->mode & 07777, &fd);
 	if (rc < 0)
 		return rc;
 	rc = statx_of_fd(fd, &st);
@@ -262,8 +267,10 @@ static int create_file(CowWalk *w, int flags, mode_t mode, int *fd)
 	rc = open_new_blob(w->fs, node, flags, fd);
 	if (rc == 0)
 		rc = node_publish(w->fs, dir, w->last, w->nlast, node);
-	if (rc == 0)
+	if (rc == 0) {
+		setid_watch(w->fs, w->req, node);
 		return 0;
+	}
 	bv_close_fd(fd);
 	if (node->blob)
 		(void)blob_remove(w->fs->blobs, node->blob); /* unreferenced: removed at the next start if not now */

@@ -152,7 +152,14 @@ static int spawn_program(void *ctx)
 
 /* The supervisor must not be our child: a host program that never waits would collect zombies, and one that waits for any child would see a
  * stranger. So a process in between starts it and ends at once; it shares our memory (as vfork does) and sends no signal
- * (exit signal 0), so only __WCLONE waits for it. Signals are blocked meanwhile: a handler of the host program must not run in it. */
+ * (exit signal 0), so only __WCLONE waits for it. Signals are blocked meanwhile: a handler of the host program must not run in it.
+ * ThreadSanitizer keeps its state in the memory that is shared, and loses track of the locks: there it has memory of its own. */
+#ifdef __SANITIZE_THREAD__
+enum { SHARING = 0 };
+#else
+enum { SHARING = CLONE_VM | CLONE_VFORK };
+#endif
+
 static int spawn_orphan(Spawn *s)
 {
 	const size_t size = 128 * 1024;
@@ -165,8 +172,8 @@ static int spawn_orphan(Spawn *s)
 		return -ENOMEM;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	s->result = EAGAIN;
-	pid = clone(spawn_program, stack + size, CLONE_VM | CLONE_VFORK, s);
+	s->result = SHARING ? EAGAIN : 0;
+	pid = clone(spawn_program, stack + size, SHARING, s);
 	if (pid < 0)
 		r = bv_neg_errno();
 	while (pid > 0 && waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)

@@ -456,5 +456,7 @@ int bv_sandbox_remove(BvSandbox *sb, int force, BvError **err)
 	r = store_delete(sb->store, sb->dirfd, &sb->config);
 	if (r == -EBUSY)
 		return lib_fail(err, r, "sandbox '%s' is running", sb->config.name);
+	if (r == -ENOENT && is_deleted(sb)) /* by another program, or its supervisor, just now */
+		return 0;
 	return r < 0 ? lib_fail(err, r, "cannot delete sandbox '%s': %s", sb->config.name, strerror(-r)) : 0;
 }
