@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
@@ -370,6 +371,7 @@ void supervisor_run(void)
 	Start st = {.lock_fd = -1};
 	StopRequest stop = {.client = -1};
 
+	mallopt(M_ARENA_MAX, 2); /* a heap for each of some dozen threads would be memory that is never used */
 	pthread_mutex_init(&sup.lock, NULL);
 	int r = start(&sup, &st);
 	tell_start(&st, r);
