@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
@@ -158,7 +159,7 @@ static int open_blobs(Start *st, BlobStore **out)
 
 	if (!ops)
 		return bv_fail(&st->error, -EINVAL, "unknown backend %s", st->blobs);
-	return ops->open(colon + 1, BLOB_OPEN_CREATE, out, &st->error);
+	return ops->open(colon + 1, BLOB_OPEN_CREATE | BLOB_OPEN_LATE, out, &st->error);
 }
 
 static int open_view(Supervisor *sup, Start *st)
@@ -375,6 +376,7 @@ void supervisor_run(void)
 	Start st = {.lock_fd = -1};
 	StopRequest stop = {.client = -1};
 
+	mallopt(M_ARENA_MAX, 2); /* a heap for each of some dozen threads would be memory that is never used */
 	pthread_mutex_init(&sup.lock, NULL);
 	int r = start(&sup, &st);
 	tell_start(&st, r);
