@@ -3,7 +3,7 @@
 
 int main(int argc, char **argv)
 {
-	int depth = argc > 2 ? atoi(argv[2]) : 1500;
+	int depth = argc > 2 ? atoi(argv[2]) : 800;
 	pid_t last;
 
 	for (int i = 0; i < depth; i++) {
