@@ -85,6 +85,9 @@ typedef struct CowfsConfig {
 	const char *mark_dir; /* for marker directories and unix sockets: empty, or missing, then it is made when needed (unless READONLY) */
 	unsigned flags;
 	bool durable; /* false (tmpfs): no fsync of the database */
+	/* NULL, or NULL-terminated: files and directories without which the database could not be found after a power cut. The first durable
+	 * commit syncs them, beside the database, its directory and the blobs' names. Copied. */
+	const char *const *settle;
 } CowfsConfig;
 
 /* Opens (loading every record into memory) and, after an unclean end, removes unreferenced blobs. *err gets a message that names the

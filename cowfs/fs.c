@@ -51,6 +51,7 @@ static int init_tables(Cowfs *fs)
 
 	fs->dirty_nodes_end = &fs->dirty_nodes;
 	fs->dirty_dentries_end = &fs->dirty_dentries;
+	fs->orphans_end = &fs->orphans;
 	Hmap *maps[] = {&fs->nodes, &fs->dentries, &fs->idents, &fs->origins};
 	for (size_t i = 0; i < ARRAY_LEN(maps) && rc == 0; i++)
 		rc = hmap_init(maps[i]);
@@ -95,7 +96,7 @@ static void fs_free(Cowfs *fs)
 {
 	if (!fs)
 		return;
-	meta_close(fs->meta, false);
+	meta_close(fs->meta);
 	if (fs->nodes.buckets && fs->dentries.buckets)
 		fs_free_index(fs);
 	if (fs->lower)
@@ -117,6 +118,8 @@ static void fs_free(Cowfs *fs)
 	free(fs->mark_dir);
 	free(fs->dead_blobs);
 	free(fs->dying);
+	free(fs->filled);
+	free(fs->filling);
 	if (fs->batch)
 		batch_reset(fs->batch);
 	free(fs->batch);
@@ -190,7 +193,7 @@ int cowfs_close(Cowfs *fs)
 		setid_settle_all(fs);
 		rc = commit_stop(fs);
 	}
-	meta_close(TAKE_PTR(fs->meta), rc == 0);
+	meta_close(TAKE_PTR(fs->meta));
 	fs_free(fs);
 	return rc;
 }

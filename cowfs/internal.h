@@ -108,7 +108,7 @@ enum { /* CowNode.flags */
 	N_ORPHAN = 512,	 /* on the orphan list */
 	N_MARKER = 1024, /* has an object in mark_dir */
 	N_COVERED = 4096, /* a pin lies over its name: unreachable, but its rows stay */
-	N_SETID = 4096,	 /* mtime is the blob's from before any write (setid.c) */
+	N_SETID = 8192,	 /* mtime is the blob's from before any write (setid.c) */
 	N_PRIVATE = 2048, /* inside a pinned directory: not stored, never listed by cowfs_changes */
 };
 
@@ -215,15 +215,20 @@ struct Cowfs {
 
 	CowNode *dirty_nodes, **dirty_nodes_end;
 	CowDentry *dirty_dentries, **dirty_dentries_end;
-	CowNode *orphans;
+	CowNode *orphans, **orphans_end;
 	_Atomic size_t norphans;
 	CowNode *graves[COW_GRAVES];
 	size_t grave_at;
 	BlobId *dead_blobs; /* to be removed after the batch that holds their rows' removal */
 	size_t ndead, dead_room;
+	BlobId *filled; /* whose bytes must be durable before the rows that name them */
+	size_t nfilled, filled_room;
 	struct CowBatch *batch; /* the writer's: what is not in the database yet (more than one collection after a failed write) */
 	BlobId *dying;		/* the writer's: dead_blobs of that batch */
 	size_t ndying;
+	BlobId *filling; /* the writer's: `filled` of all batches since the last durable one */
+	size_t nfilling;
+	uint64_t names_synced; /* the writer's: the names of blobs below are durable */
 
 	pthread_mutex_t commit_lock;
 	pthread_cond_t commit_wake, commit_done;
@@ -232,6 +237,7 @@ struct Cowfs {
 	bool stopping;
 	uint64_t want, want_durable, done; /* commit tickets */
 	int commit_error;
+	bool committing; /* the writer has taken a batch and is not done with it */
 	CowfsStats stats; /* protected by lock */
 };
 
@@ -402,6 +408,9 @@ void setid_settle_all(Cowfs *fs);
 /* ---- copyup.c ---- */
 /* Gives a regular file or FIFO a blob of its own. Called with fs->lock held for writing and a reference; may release and take it again. */
 int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated) MUST_CHECK;
+/* blob_create/blob_make_node of an id that was just taken. */
+int body_create(Cowfs *fs, BlobId id, mode_t mode, int *fd) MUST_CHECK;
+int body_make_fifo(Cowfs *fs, BlobId id, mode_t mode) MUST_CHECK;
 int copy_bytes(Cowfs *fs, int from, int to, uint64_t size) MUST_CHECK;
 
 /* ---- open.c ---- */
@@ -444,7 +453,11 @@ static inline const char *xattr_value(const CowXattr *x)
 int commit_start(Cowfs *fs) MUST_CHECK;
 int commit_stop(Cowfs *fs);
 void commit_poke(Cowfs *fs); /* something is dirty: the writer thread will look at it within 50 ms */
+
+/* ---- orphans.c: fs->lock held for writing, but for orphans_reap, which takes it ---- */
 void orphan_add(Cowfs *fs, CowNode *node);
+void orphans_reap(Cowfs *fs, bool all);
 void dead_blob_add(Cowfs *fs, BlobId id);
+void filled_blob_add(Cowfs *fs, BlobId id); /* its bytes replace something durable: a durable commit waits for them */
 
 #endif

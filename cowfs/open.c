@@ -227,10 +227,8 @@ static int open_new_blob(Cowfs *fs, CowNode *node, int flags, int *out)
 {
 	CLEAN_FD int fd = -1;
 	struct statx st;
-	int rc = cow_fault("blob create");
+	int rc = body_create(fs, node->id, node->mode & 07777, &fd);
 
-	if (rc == 0)
-		rc = blob_create(fs->blobs, node->id, node->mode & 07777, &fd);
 	if (rc < 0)
 		return rc;
 	rc = statx_of_fd(fd, &st);

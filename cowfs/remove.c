@@ -236,6 +236,8 @@ static int rename_move(Rename *r)
 		r->to_dir->nlink++;
 	}
 	if (r->victim) {
+		if (r->node->blob && !(r->node->flags & N_PRIVATE))
+			filled_blob_add(fs, r->node->blob);
 		if (S_ISDIR(r->victim->mode)) {
 			r->to_dir->nlink--;
 			if (r->victim->flags & N_MARKER)

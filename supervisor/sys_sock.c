@@ -355,6 +355,9 @@ static int do_send(Call *call, int sock, Message *m, int flags)
 {
 	bool may_wait = !(flags & MSG_DONTWAIT) && waits(sock);
 	bool quiet = flags & MSG_NOSIGNAL;
+
+	if (flags & MSG_ZEROCOPY)
+		return -ENOBUFS; /* send(2): callers copy then. It would send our buffer after it was freed */
 	ssize_t n = sendmsg(sock, &m->hdr, flags | MSG_NOSIGNAL | MSG_DONTWAIT);
 
 	if (n < 0 && errno == EAGAIN && may_wait) {

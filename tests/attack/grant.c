@@ -1,5 +1,7 @@
 /* What a directory that was granted for writing can be used for: a FIFO that stalls the supervisor, a hidden name that is moved away with its
- * parent, other host files linked or moved into it, symbolic links and ".." out of it. RW: rw. HIDE: rw/sub/secret */
+ * parent, other host files linked or moved into it, symbolic links and ".." out of it. RW: rw
+ * HIDE: rw/sub/secret
+ * HIDE: rw/env */
 #include "attack.h"
 
 static const char *dir;
@@ -59,6 +61,18 @@ static void move_secret(void)
 	symlink("sub/secret/key", in_dir(dir, "rw/l"));
 	try_secret("rw/l");
 	unlink(in_dir(dir, "rw/l"));
+	static const int flags[] = {O_RDONLY | O_CREAT, O_RDWR | O_CREAT, O_WRONLY | O_CREAT | O_TRUNC};
+	for (int i = 0; i < 3; i++) {
+		char buf[64];
+		int fd = open(in_dir(dir, "rw/env"), flags[i], 0644);
+		if (fd >= 0 && read(fd, buf, sizeof buf) > 0)
+			won("O_CREAT opened a hidden file");
+		close(fd);
+	}
+	close(creat(in_dir(dir, "rw/mine"), 0644));
+	rename(in_dir(dir, "rw/mine"), in_dir(dir, "rw/env"));
+	unlink(in_dir(dir, "rw/env"));
+	unlink(in_dir(dir, "rw/mine"));
 }
 
 /* The runner sees whether a host file changed. */
@@ -94,6 +108,37 @@ static void pull_in(void)
 
 static volatile bool go = true;
 
+/* A unix socket by path: bound and connected in the directory that was checked. `out` is a link to host, which has a listening socket. */
+static void sockets(void)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	char name[64];
+
+	for (int i = 0; i < 400 && !wins; i++) {
+		snprintf(name, sizeof name, "rw/s1/u%d", i);
+		snprintf(un.sun_path, sizeof un.sun_path, "%.100s", in_dir(dir, name));
+		int s = socket(AF_UNIX, SOCK_STREAM, 0);
+		bind(s, (struct sockaddr *)&un, sizeof un);
+		close(s);
+		snprintf(un.sun_path, sizeof un.sun_path, "%.100s", in_dir(dir, "rw/s1/sock"));
+		s = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		if (bind(s, (struct sockaddr *)&un, sizeof un) == 0)
+			listen(s, 1);
+		int c = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+		for (int k = 0; k < 20; k++) {
+			struct ucred cred = {0};
+			socklen_t len = sizeof cred;
+			if (connect(c, (struct sockaddr *)&un, sizeof un) == 0 && getsockopt(c, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 && cred.pid != getpid()) {
+				won("connected to process %d of the host", cred.pid);
+				break;
+			}
+		}
+		close(c);
+		close(s);
+		unlink(un.sun_path);
+	}
+}
+
 static void *swap(void *arg)
 {
 	(void)arg;
@@ -124,6 +169,7 @@ static void race(void)
 		mkdir(in_dir(dir, "rw/s1/d"), 0755);
 		unlink(in_dir(dir, made));
 	}
+	sockets();
 	go = false;
 	pthread_join(t, NULL);
 }
