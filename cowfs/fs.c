@@ -117,6 +117,8 @@ static void fs_free(Cowfs *fs)
 	if (fs->mark_fd >= 0)
 		close(fs->mark_fd);
 	free(fs->mark_dir);
+	if (fs->watch_fd >= 0)
+		close(fs->watch_fd);
 	free(fs->dead_blobs);
 	free(fs->dying);
 	if (fs->batch)
@@ -139,6 +141,11 @@ static int open_mark_dir(Cowfs *fs, const CowfsConfig *config, char **err)
 	fs->mark_fd = open(config->mark_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fs->mark_fd < 0)
 		return bv_fail(err, bv_neg_errno(), "cannot open the directory %s: %s", config->mark_dir, strerror(errno));
+	if (config->watch_dir) {
+		fs->watch_fd = open(config->watch_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (fs->watch_fd < 0)
+			return bv_fail(err, bv_neg_errno(), "cannot open the directory %s: %s", config->watch_dir, strerror(errno));
+	}
 	return fs->mark_dir ? 0 : -ENOMEM;
 }
 
@@ -170,7 +177,7 @@ int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err)
 	fs->blobs = config->blobs;
 	fs->flags = config->flags;
 	fs->durable = config->durable;
-	fs->mark_fd = -1;
+	fs->mark_fd = fs->watch_fd = -1;
 	fs->broken_openat2 = (config->flags & COWFS_NO_OPENAT2) != 0;
 	atomic_init(&fs->next_id, COW_ROOT_ID + 1);
 	int rc = init_locks(fs);

@@ -60,6 +60,7 @@ static int remove_record(CowWalk *w, CowNode *dir)
 			node->flags &= ~(unsigned)N_MARKER;
 		}
 	}
+	watch_removed(fs, dir, w->last, w->nlast, node);
 	node_unlinked(fs, node);
 	dir_touch(fs, dir);
 	return 0;
@@ -210,6 +211,7 @@ static int rename_exchange(Rename *r)
 	r->from_dir->nlink += b - a;
 	r->to_dir->nlink += a - b;
 	node_changed(fs, r->victim);
+	watch_exchanged(fs, r->from, r->from_dir, r->to, r->to_dir, r->node, r->victim);
 	return 0;
 }
 
@@ -232,6 +234,7 @@ static int rename_move(Rename *r)
 		r->from_dir->nlink--;
 		r->to_dir->nlink++;
 	}
+	watch_moved(fs, r->from, r->from_dir, r->to, r->to_dir, r->node, r->victim);
 	if (r->victim) {
 		if (S_ISDIR(r->victim->mode)) {
 			r->to_dir->nlink--;

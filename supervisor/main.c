@@ -147,6 +147,18 @@ static int open_blobs(Start *st, BlobStore **out)
 	return ops->open(colon + 1, BLOB_OPEN_CREATE, out, &st->error);
 }
 
+/* What cannot be made is done without: watches then see only what happens on the host's own objects. */
+static void make_watch_dir(Supervisor *sup, const Start *st)
+{
+	const char *path = strchr(st->blobs, ':') + 1, *slash = strrchr(path, '/');
+	int dir_len = slash ? (int)(slash - path) : 0;
+
+	if (slash && (size_t)snprintf(sup->watch_dir, sizeof sup->watch_dir, "%.*s/watch", dir_len, path) < sizeof sup->watch_dir &&
+	    bv_remove_tree_at(AT_FDCWD, sup->watch_dir) == 0 && mkdir(sup->watch_dir, 0700) == 0)
+		return;
+	sup->watch_dir[0] = 0;
+}
+
 static int open_view(Supervisor *sup, Start *st)
 {
 	CowfsConfig config = {.db_path = st->db,
@@ -159,6 +171,9 @@ static int open_view(Supervisor *sup, Start *st)
 	if (!sup->features.ficlone)
 		config.flags |= COWFS_NO_FICLONE;
 	int r = open_blobs(st, &config.blobs);
+	if (r == 0)
+		make_watch_dir(sup, st);
+	config.watch_dir = sup->watch_dir[0] ? sup->watch_dir : NULL;
 	return r < 0 ? r : cowfs_open(&config, &sup->fs, &st->error);
 }
 
@@ -315,6 +330,8 @@ int main(void)
 	foreign_free(sup.foreign);
 	tasks_free(sup.tasks);
 	vcred_free(sup.vcreds);
+	if (sup.watch_dir[0])
+		IGNORE_RESULT(bv_remove_tree_at(AT_FDCWD, sup.watch_dir));
 	if (sup.run_dir[0])
 		IGNORE_RESULT(bv_remove_tree_at(AT_FDCWD, sup.run_dir));
 	return r < 0 ? 1 : 0;
