@@ -30,6 +30,18 @@ static const char *watched(int wd)
 	return "?";
 }
 
+/* The kernel joins an event with an equal one that is the last in the queue, if nobody has read that yet: which of them are joined depends
+ * on the moment of reading, so equal neighbours count as one. */
+static bool is_repeated(const struct inotify_event *e)
+{
+	static char last[sizeof(*e) + NAME_MAX + 1];
+	size_t len = sizeof(*e) + (e->len ? strlen(e->name) + 1 : 0);
+	bool same = memcmp(last, e, sizeof(*e)) == 0 && memcmp(last, e, len) == 0;
+
+	memcpy(last, e, len);
+	return same;
+}
+
 static void events(const char *after)
 {
 	static char buf[65536] __attribute__((aligned(8)));
@@ -37,12 +49,15 @@ static void events(const char *after)
 	uint32_t first_cookie = 0;
 
 	printf("after %s:\n", after);
-	while (poll(&p, 1, 100) > 0) {
+	while (poll(&p, 1, 150) > 0) {
 		ssize_t n = read(queue, buf, sizeof(buf));
 
 		for (ssize_t at = 0; at < n;) {
 			struct inotify_event *e = (void *)(buf + at);
 
+			at += (ssize_t)sizeof(*e) + e->len;
+			if (is_repeated(e))
+				continue;
 			if (e->cookie && !first_cookie)
 				first_cookie = e->cookie;
 			printf("   %s %#x%s", watched(e->wd), e->mask, e->cookie ? e->cookie == first_cookie ? " cookie 1" : " cookie 2" : "");
@@ -51,7 +66,6 @@ static void events(const char *after)
 				print_bytes(e->name, strlen(e->name));
 			}
 			printf("\n");
-			at += (ssize_t)sizeof(*e) + e->len;
 		}
 	}
 }
