@@ -7,6 +7,7 @@
 
 static int queue, watch_numbers[32];
 static const char *watch_names[32];
+static char last_event[sizeof(struct inotify_event) + NAME_MAX + 1];
 
 static int watch(const char *path, uint32_t mask)
 {
@@ -34,11 +35,10 @@ static const char *watched(int wd)
  * on the moment of reading, so equal neighbours count as one. */
 static bool is_repeated(const struct inotify_event *e)
 {
-	static char last[sizeof(*e) + NAME_MAX + 1];
 	size_t len = sizeof(*e) + (e->len ? strlen(e->name) + 1 : 0);
-	bool same = memcmp(last, e, sizeof(*e)) == 0 && memcmp(last, e, len) == 0;
+	bool same = memcmp(last_event, e, len) == 0;
 
-	memcpy(last, e, len);
+	memcpy(last_event, e, len);
 	return same;
 }
 
@@ -48,6 +48,7 @@ static void events(const char *after)
 	struct pollfd p = {queue, POLLIN, 0};
 	uint32_t first_cookie = 0;
 
+	memset(last_event, 0, sizeof(last_event));
 	printf("after %s:\n", after);
 	while (poll(&p, 1, 150) > 0) {
 		ssize_t n = read(queue, buf, sizeof(buf));

@@ -11,6 +11,7 @@
 
 static int queue, watch_numbers[64];
 static const char *watch_names[64];
+static char last_event[sizeof(struct inotify_event) + NAME_MAX + 1];
 
 static void begin(void)
 {
@@ -45,11 +46,10 @@ static const char *watched(int wd)
 /* Equal neighbours are joined by the kernel or not, as the moment of reading falls. */
 static bool is_repeated(const struct inotify_event *e)
 {
-	static char last[sizeof(*e) + NAME_MAX + 1];
 	size_t len = sizeof(*e) + (e->len ? strlen(e->name) + 1 : 0);
-	bool same = memcmp(last, e, len) == 0;
+	bool same = memcmp(last_event, e, len) == 0;
 
-	memcpy(last, e, len);
+	memcpy(last_event, e, len);
 	return same;
 }
 
@@ -87,6 +87,7 @@ static void events(const char *after)
 	static char buf[65536] __attribute__((aligned(8)));
 	struct pollfd p = {queue, POLLIN, 0};
 
+	memset(last_event, 0, sizeof(last_event));
 	printf("after %s:\n", after);
 	while (poll(&p, 1, 150) > 0) {
 		ssize_t n = read(queue, buf, sizeof(buf));
@@ -129,7 +130,7 @@ static void bodies(const char *dir, const char *name)
 	events("truncate");
 	ERR(close(open(path, O_WRONLY | O_TRUNC)));
 	events("open with O_TRUNC");
-	fd = FD(open(path, O_WRONLY | O_CREAT | O_APPEND, 0644));
+	fd = FD(open(path, O_WRONLY | O_CREAT, 0644));
 	int in = open("file2", O_RDONLY);
 	VAL(sendfile(fd, in, NULL, 4));
 	close(in);
