@@ -445,3 +445,16 @@ int filestore_iterate(BlobStore *store, int (*visit)(void *ctx, BlobId id), void
 	free(shards.ids);
 	return r;
 }
+
+int filestore_sync_names(BlobStore *store, BlobId from, BlobId to)
+{
+	FileStore *fs = filestore_of(store);
+	IdList shards = {0};
+	int r = store->ops->durable ? list_numbers(fs->root, ".", &shards) : 0;
+
+	for (size_t i = 0; r == 0 && i < shards.len; i++)
+		if (shards.ids[i] >= from >> SHARD_BITS && shards.ids[i] <= to >> SHARD_BITS)
+			r = sync_shard(fs, shards.ids[i]);
+	free(shards.ids);
+	return r < 0 || !store->ops->durable ? r : sync_root(fs);
+}

@@ -88,7 +88,7 @@ void node_override(const CowNode *node, struct statx *st)
 	st->stx_dev_major = major(node->vdev);
 	st->stx_dev_minor = minor(node->vdev);
 	st->stx_ino = node->vino;
-	st->stx_mode = (uint16_t)(have & OV_MODE ? node->mode : (node->mode & S_IFMT) | (st->stx_mode & 07777U));
+	st->stx_mode = (uint16_t)(have & OV_MODE ? setid_mode(node, st) : (node->mode & S_IFMT) | (st->stx_mode & 07777U));
 	if (have & OV_UID)
 		st->stx_uid = node->uid;
 	if (have & OV_GID)

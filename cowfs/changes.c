@@ -56,10 +56,10 @@ static void changes_free(Changes *all)
 	free(all->items);
 }
 
-/* Only what was recorded: the host's object of today is no evidence of what the sandbox rested on. */
-static CowIdentity recorded_base(const CowNode *node)
+/* Bases are only what was recorded: the host's object of today is no evidence of what the sandbox rested on. */
+static CowIdentity node_base(const CowNode *node)
 {
-	return node->base && node->base->known ? *node->base : (CowIdentity){0};
+	return node->base ? *node->base : (CowIdentity){0};
 }
 
 /* ---- one object against the host's ---- */
@@ -98,28 +98,30 @@ static unsigned diff_of(Changes *all, const CowNode *node, const struct statx *n
 	return diff;
 }
 
-static int report_modified(Changes *all, const CowNode *node, CowChangeKind kind, const char *path, const char *old_path, const char *host,
+static int report_modified(Changes *all, const CowNode *node, const CowDentry *d, CowChangeKind kind, const char *path, const char *host,
 			   const struct statx *now, const struct statx *was)
 {
-	bool compare = false;
+	bool compare = false, renamed = kind == COW_RENAMED;
 	unsigned diff = diff_of(all, node, now, host, was, &compare);
 	Item *item;
 
 	if (!diff && kind == COW_MODIFIED)
 		return 0;
-	int rc = item_add(all, kind, path, old_path, &item);
+	int rc = item_add(all, kind, path, renamed ? host : NULL, &item);
 	if (rc < 0)
 		return rc;
 	item->c.diff = diff;
 	item->c.now = *now;
-	item->c.base = recorded_base(node);
+	item->c.base = renamed || !d ? node_base(node) : dentry_base(d);
+	if (renamed && d && d->base)
+		item->c.over = *d->base;
 	item->blob = node->blob;
 	if (compare)
 		item->compare = strdup(host);
 	return compare && !item->compare ? -ENOMEM : 0;
 }
 
-static int report(Changes *all, CowChangeKind kind, const char *path, const struct statx *now, const CowNode *node)
+static int report(Changes *all, CowChangeKind kind, const char *path, const struct statx *now, const CowDentry *d)
 {
 	Item *item;
 	int rc = item_add(all, kind, path, NULL, &item);
@@ -128,8 +130,8 @@ static int report(Changes *all, CowChangeKind kind, const char *path, const stru
 		return rc;
 	if (now)
 		item->c.now = *now;
-	if (node)
-		item->c.base = recorded_base(node);
+	if (d)
+		item->c.base = dentry_base(d);
 	return 0;
 }
 
@@ -174,8 +176,9 @@ static bool has_name_at_origin(const CowNode *node)
 	return false;
 }
 
-static int collect_node(Changes *all, CowNode *node, const char *path, const char *host, const struct statx *was)
+static int collect_node(Changes *all, const CowDentry *d, const char *path, const char *host, const struct statx *was)
 {
+	CowNode *node = d->node;
 	struct statx now, at_origin;
 	size_t before = all->count;
 	bool is_dir = S_ISDIR(node->mode);
@@ -186,14 +189,14 @@ static int collect_node(Changes *all, CowNode *node, const char *path, const cha
 		return rc == -ENOENT || rc == -ESTALE ? 0 : rc; /* the host took its half away */
 	if (node->origin && (!host || strcmp(node->origin, host) != 0) && (is_dir || !has_name_at_origin(node)) &&
 	    lower_statx(all->fs, NULL, node->origin, &at_origin) == 0) {
-		rc = report_modified(all, node, COW_RENAMED, path, node->origin, node->origin, &now, &at_origin);
+		rc = report_modified(all, node, d, COW_RENAMED, path, node->origin, &now, &at_origin);
 		below = node->origin;
 	} else if (!was) {
-		rc = report(all, COW_ADDED, path, &now, node);
+		rc = report(all, COW_ADDED, path, &now, d);
 	} else if ((was->stx_mode & S_IFMT) != (node->mode & S_IFMT)) {
-		rc = report(all, COW_TYPE_CHANGED, path, &now, node);
+		rc = report(all, COW_TYPE_CHANGED, path, &now, d);
 	} else {
-		rc = report_modified(all, node, COW_MODIFIED, path, NULL, host, &now, was);
+		rc = report_modified(all, node, d, COW_MODIFIED, path, host, &now, was);
 		below = host;
 	}
 	if (rc == 0)
@@ -264,13 +267,13 @@ static int collect_name(Changes *all, const Name *n, const char *path, const cha
 	bool has_host = host_dir && !(n->d && (n->d->flags & D_HIDE)) && path_join(host, host_dir, strlen(host_dir), n->name, len) > 0;
 	bool on_host = has_host && lower_statx(all->fs, NULL, host, &was) == 0;
 	if (n->d && n->d->node)
-		return collect_node(all, n->d->node, virtual_path, has_host ? host : NULL, on_host ? &was : NULL);
+		return collect_node(all, n->d, virtual_path, has_host ? host : NULL, on_host ? &was : NULL);
 	if (!on_host)
 		return 0;
 	moved = node_by_origin(all->fs, host, strlen(host));
 	if (moved && moved->names && !has_name_at_origin(moved))
 		return 0; /* reported as renamed */
-	return report(all, COW_DELETED, virtual_path, NULL, NULL);
+	return report(all, COW_DELETED, virtual_path, NULL, n->d);
 }
 
 static int collect_dir(Changes *all, const CowNode *dir, const char *path, const char *host)
@@ -333,7 +336,7 @@ int cowfs_changes(Cowfs *fs, bool raw, int (*visit)(void *ctx, const CowChange *
 	if (rc == 0)
 		rc = node_statx(fs, fs->root, &now);
 	if (rc == 0)
-		rc = report_modified(&all, fs->root, COW_MODIFIED, "/", NULL, "/", &now, &was);
+		rc = report_modified(&all, fs->root, NULL, COW_MODIFIED, "/", "/", &now, &was);
 	if (rc == 0)
 		rc = collect_dir(&all, fs->root, "/", "/");
 	fs_unlock(fs);

@@ -2,12 +2,17 @@
  *
  * A batch holds everything that was dirty at one instant (fs->lock held for writing), so what is in the database is always a prefix of what
  * the guests did. Tickets: a caller of cowfs_commit takes the next number; a batch that is collected afterwards covers it.
- * Blobs whose rows went are removed after the batch with the removal was written (I6). The same thread drops orphans: a lease
- * on the blob tells that no guest has it open. */
+ * Blobs whose rows went are removed after the batch with the removal was written (I6).
+ *
+ * A durable commit makes durable what its rows say, and with them those of all batches before: the names of all blobs (a row whose blob is
+ * missing would be damage), and the bytes of those that replaced something that was durable before: copies of host files, and files renamed
+ * over others. New files that nobody synced may be empty after a power cut, as on other file systems. */
 #include "internal.h"
 #include "meta.h"
 
 #include <time.h>
+
+#define SYNC_EACH_MAX 64 /* more bodies than this are synced by one syncfs */
 
 void commit_poke(Cowfs *fs)
 {
@@ -68,14 +73,24 @@ static int collect_node(CowBatch *batch, CowNode *node)
 	return rc;
 }
 
+/* Neither pins nor what is in a pinned directory has a row. */
+static bool is_stored(const CowDentry *d)
+{
+	const unsigned never = N_PIN | N_PRIVATE;
+
+	return !(d->flags & D_PIN) && !(d->dir && (d->dir->flags & never)) && !(d->node && (d->node->flags & never));
+}
+
 static int collect_dentry(CowBatch *batch, CowDentry *d)
 {
 	CowRow row = {.kind = d->flags & D_GONE ? ROW_DENTRY_GONE : ROW_DENTRY, .dir = d->dir_id, .id = d->node ? d->node->id : 0, .flags = d->flags & (D_OVER | D_HIDE)};
 
 	if ((d->flags & D_GONE) && !(d->flags & D_STORED))
 		return 0;
-	if ((d->flags & D_PIN) && !(d->flags & D_GONE))
-		return 0; /* it was queued before a pin covered it: the pin's record is not stored */
+	if (!(d->flags & D_GONE) && !is_stored(d))
+		return 0; /* laid over by a pin after it was changed */
+	if (d->base)
+		row.base = *d->base;
 	int rc = batch_add(batch, &row, d->name, d->len, NULL, 0);
 	if (rc == 0)
 		d->flags |= D_STORED;
@@ -106,7 +121,7 @@ static int collect_locked(Cowfs *fs, CowBatch *batch)
 		fs->dirty_dentries = d->dirty_next;
 		d->flags &= (uint8_t)~D_DIRTY;
 		if (d->flags & D_GONE)
-			free(d);
+			dentry_free(d);
 	}
 	if (!fs->dirty_dentries)
 		fs->dirty_dentries_end = &fs->dirty_dentries;
@@ -115,103 +130,65 @@ static int collect_locked(Cowfs *fs, CowBatch *batch)
 	return rc;
 }
 
-/* ---- orphans ---- */
-
-void dead_blob_add(Cowfs *fs, BlobId id)
-{
-	if (fs->ndead == fs->dead_room) {
-		size_t room = MAX(64, fs->dead_room * 2);
-		BlobId *more = realloc(fs->dead_blobs, room * sizeof *more);
-		if (!more)
-			return; /* stays unreferenced until the next start after an unclean end, or gc */
-		fs->dead_blobs = more;
-		fs->dead_room = room;
-	}
-	fs->dead_blobs[fs->ndead++] = id;
-	commit_poke(fs);
-}
-
-void orphan_add(Cowfs *fs, CowNode *node)
-{
-	if (node->flags & N_ORPHAN)
-		return;
-	node->flags |= N_ORPHAN;
-	node->orphan_next = fs->orphans;
-	fs->orphans = node;
-	if (++fs->norphans == COW_ORPHAN_BATCH || fs->norphans == 1)
-		commit_poke(fs);
-}
-
-/* Nobody has the blob open: a write lease is granted only then. */
-bool blob_is_unused(Cowfs *fs, BlobId id)
-{
-	CLEAN_FD int fd = -1;
-	int rc = blob_open(fs->blobs, id, O_RDONLY | O_NONBLOCK, &fd);
-
-	if (rc < 0)
-		return rc == -ENOENT;
-	return fcntl(fd, F_SETLEASE, F_WRLCK) == 0;
-}
-
-/* Under fs->lock for writing, at most `limit` orphans looked at, so that guests wait for milliseconds at worst. */
-static void reap_locked(Cowfs *fs, size_t limit, bool all)
-{
-	CowNode **link = &fs->orphans;
-
-	while (*link && limit--) {
-		CowNode *node = *link;
-		bool named = !node_is_orphan(node);
-		if (named || all || blob_is_unused(fs, node->blob)) {
-			*link = node->orphan_next;
-			node->flags &= ~(unsigned)N_ORPHAN;
-			fs->norphans--;
-			if (!named)
-				node_remove(fs, node);
-			continue;
-		}
-		link = &node->orphan_next;
-	}
-	if (*link && link != &fs->orphans) { /* the next pass begins where this one ended */
-		CowNode *rest = *link, **end = link;
-		*link = NULL;
-		for (end = &rest; *end; end = &(*end)->orphan_next)
-			;
-		*end = fs->orphans;
-		fs->orphans = rest;
-	}
-}
-
 /* ---- the writer thread ---- */
 
-/* The blobs that died go to the list of the batch in hand. */
-static int take_dead_locked(Cowfs *fs)
+/* Moves the ids in *from behind those in *to. */
+static int append_ids(BlobId **to, size_t *nto, const BlobId *from, size_t *nfrom)
 {
-	BlobId *more = realloc(fs->dying, (fs->ndying + fs->ndead) * sizeof *more + 1);
-
+	if (!*nfrom)
+		return 0;
+	BlobId *more = realloc(*to, (*nto + *nfrom) * sizeof *more);
 	if (!more)
 		return -ENOMEM;
-	fs->dying = more;
-	if (fs->ndead)
-		memcpy(more + fs->ndying, fs->dead_blobs, fs->ndead * sizeof *more);
-	fs->ndying += fs->ndead;
-	fs->ndead = 0;
+	memcpy(more + *nto, from, *nfrom * sizeof *more);
+	*to = more;
+	*nto += *nfrom;
+	*nfrom = 0;
 	return 0;
 }
 
-static int write_once(Cowfs *fs, bool durable, bool reap, bool all)
+/* The blobs that died, and those whose bytes a durable commit has to wait for, go to the lists of the batch in hand. */
+static int take_lists_locked(Cowfs *fs)
+{
+	int rc = append_ids(&fs->dying, &fs->ndying, fs->dead_blobs, &fs->ndead);
+
+	return rc < 0 ? rc : append_ids(&fs->filling, &fs->nfilling, fs->filled, &fs->nfilled);
+}
+
+static int sync_bodies(Cowfs *fs, uint64_t next_id)
+{
+	int rc = 0;
+
+	if (fs->nfilling > SYNC_EACH_MAX)
+		rc = blob_sync(fs->blobs, 0);
+	else
+		for (size_t i = 0; i < fs->nfilling && rc == 0; i++) {
+			rc = blob_sync(fs->blobs, fs->filling[i]);
+			rc = rc == -ENOENT ? 0 : rc; /* removed meanwhile */
+		}
+	if (rc == 0 && next_id > fs->names_synced)
+		rc = blob_sync_names(fs->blobs, fs->names_synced, next_id - 1);
+	if (rc < 0)
+		return rc;
+	fs->names_synced = next_id;
+	fs->nfilling = 0;
+	return 0;
+}
+
+static int write_once(Cowfs *fs, bool durable, bool clean)
 {
 	fs_wrlock(fs);
-	if (reap)
-		reap_locked(fs, all ? SIZE_MAX : 4 * COW_ORPHAN_BATCH, all);
 	int rc = collect_locked(fs, fs->batch);
 	if (rc == 0)
-		rc = take_dead_locked(fs);
+		rc = take_lists_locked(fs);
 	if (fs->batch->rows)
 		fs->stats.commits++;
 	fs_unlock(fs);
 	/* A batch that could not be collected whole is no consistent prefix yet: it waits for its rest. */
-	if (rc == 0 && (fs->batch->rows || durable))
-		rc = meta_write(fs->meta, fs->batch, durable && fs->durable);
+	if (rc == 0 && durable && fs->durable)
+		rc = sync_bodies(fs, fs->batch->next_id);
+	if (rc == 0)
+		rc = meta_write(fs->meta, fs->batch, durable, clean);
 	if (rc < 0)
 		return rc; /* the batch is kept and goes with the next one */
 	for (size_t i = 0; i < fs->ndying; i++) {
@@ -273,10 +250,14 @@ static void *writer_main(void *arg)
 		bool reap = wait_for_work_locked(fs, &reaped_at);
 		uint64_t ticket = fs->want;
 		bool durable = fs->want_durable > fs->done;
+		fs->committing = true;
 		pthread_mutex_unlock(&fs->commit_lock);
-		int rc = write_once(fs, durable, reap, false);
+		if (reap)
+			orphans_reap(fs, false);
+		int rc = write_once(fs, durable, false);
 		pthread_mutex_lock(&fs->commit_lock);
 		fs->commit_error = rc;
+		fs->committing = false;
 		if (rc < 0)
 			fs->pending = true; /* tried again with the next batch, in 50 ms at the latest */
 		fs->done = ticket;
@@ -292,7 +273,7 @@ int commit_start(Cowfs *fs)
 	if (!fs->batch)
 		return -ENOMEM;
 	fs->writer_runs = true;
-	fs->pending = fs->dirty_nodes != NULL;
+	fs->pending = fs->dirty_nodes || fs->dirty_dentries;
 	int rc = pthread_create(&fs->writer, NULL, writer_main, fs);
 	if (rc)
 		fs->writer_runs = false;
@@ -312,7 +293,8 @@ int commit_stop(Cowfs *fs)
 		if ((node->flags & N_PRIVATE) && node->blob && !(node->flags & N_ORPHAN))
 			dead_blob_add(fs, node->blob);
 	}
-	return write_once(fs, false, true, true);
+	orphans_reap(fs, true);
+	return write_once(fs, false, true);
 }
 
 int cowfs_commit(Cowfs *fs, bool durable)
@@ -320,6 +302,10 @@ int cowfs_commit(Cowfs *fs, bool durable)
 	if (!fs->writer_runs)
 		return 0;
 	pthread_mutex_lock(&fs->commit_lock);
+	if (!durable && !fs->pending && !fs->committing && fs->done == fs->want && fs->commit_error == 0) {
+		pthread_mutex_unlock(&fs->commit_lock); /* all is written: the end of a command that changed nothing costs nothing */
+		return 0;
+	}
 	uint64_t ticket = ++fs->want;
 	if (durable)
 		fs->want_durable = ticket;
@@ -348,6 +334,8 @@ int cowfs_fsync(Cowfs *fs, const CowReq *req, const CowLoc *loc)
 	}
 	if (fs->durable && (!loc || blob))
 		rc = blob_sync(fs->blobs, blob);
+	if (rc == -ENOENT)
+		rc = -EIO; /* a row whose bytes are gone */
 	int committed = cowfs_commit(fs, true);
 	return rc < 0 ? rc : committed;
 }

@@ -10,6 +10,30 @@
 
 #define COPY_TRIES 4
 
+/* Ids are never used twice, so a blob that is there already was left by a run that ended before the first row that counted it. */
+int body_create(Cowfs *fs, BlobId id, mode_t mode, int *fd)
+{
+	int rc = cow_fault("blob create");
+
+	if (rc == 0)
+		rc = blob_create(fs->blobs, id, mode, fd);
+	if (rc == -EEXIST && blob_remove(fs->blobs, id) == 0)
+		rc = blob_create(fs->blobs, id, mode, fd);
+	return rc;
+}
+
+int body_make_fifo(Cowfs *fs, BlobId id, mode_t mode)
+{
+	int rc = cow_fault("blob create");
+
+	mode = S_IFIFO | (mode & 07777) | 0600;
+	if (rc == 0)
+		rc = blob_make_node(fs->blobs, id, mode);
+	if (rc == -EEXIST && blob_remove(fs->blobs, id) == 0)
+		rc = blob_make_node(fs->blobs, id, mode);
+	return rc;
+}
+
 static int copy_range(int from, int to, off_t at, off_t end)
 {
 	char *buf = NULL;
@@ -94,18 +118,19 @@ static int copy_make(Cowfs *fs, const char *origin, mode_t mode, const char *sta
 	struct statx after;
 
 	*copy = (Copy){.fd = -1};
-	CLEAN_FD int from = lower_open(fs, origin, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	const int reading = truncated ? O_PATH | O_NOFOLLOW : O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+	CLEAN_FD int from = lower_open(fs, origin, reading, 0);
+	if (from == -EACCES)
+		from = lower_open_owned(fs, origin, reading);
 	if (from < 0)
 		return from;
 	int rc = statx_of_fd(from, &copy->from);
 	if (rc == 0 && !S_ISREG(copy->from.stx_mode))
 		rc = -ESTALE;
-	if (rc == 0)
-		rc = cow_fault("blob create");
 	if (rc < 0)
 		return rc;
 	BlobId id = atomic_fetch_add(&fs->next_id, 1);
-	rc = blob_create(fs->blobs, id, mode & 07777, &copy->fd);
+	rc = body_create(fs, id, mode & 07777, &copy->fd);
 	if (rc < 0)
 		return rc;
 	copy->id = id;
@@ -156,6 +181,8 @@ static int copy_publish(Cowfs *fs, CowNode *node, Copy *copy, bool truncated)
 	ident_set(fs, &node->own_id, node, statx_dev(&copy->to), copy->to.stx_ino);
 	node_drop_origin(fs, node);
 	node_dirty(fs, node);
+	if (!truncated)
+		filled_blob_add(fs, node->blob);
 	fs->stats.copy_ups++;
 	return 0;
 }
@@ -170,7 +197,7 @@ static int copyup_fifo(Cowfs *fs, CowNode *node)
 	if (!S_ISFIFO(copy.from.stx_mode))
 		return -ESTALE;
 	BlobId id = atomic_fetch_add(&fs->next_id, 1);
-	rc = blob_make_node(fs->blobs, id, S_IFIFO | (node->mode & 07777) | 0600);
+	rc = body_make_fifo(fs, id, node->mode);
 	if (rc < 0)
 		return rc;
 	copy.id = id;

@@ -82,11 +82,14 @@ enum {
 typedef struct CowfsConfig {
 	const char *db_path;  /* the SQLite file */
 	BlobStore *blobs;     /* opened by the caller; cowfs takes it over (also on failure) */
-	const char *mark_dir; /* an existing empty directory for marker directories and unix sockets (needed unless READONLY) */
-	const char *watch_dir; /* an existing empty directory for what watched objects rest on, best on the file system of the blobs, as hard
-				* links of them are made there; NULL: cowfs_watch_place gives the host's objects */
+	const char *mark_dir; /* for marker directories and unix sockets: empty, or missing, then it is made when needed (unless READONLY) */
+	const char *watch_dir; /* for what watched objects rest on: as mark_dir; best on the file system of the blobs, as hard links of them are made
+				* there. NULL: cowfs_watch_place gives the host's objects */
 	unsigned flags;
 	bool durable; /* false (tmpfs): no fsync of the database */
+	/* NULL, or NULL-terminated: files and directories without which the database could not be found after a power cut. The first durable
+	 * commit syncs them, beside the database, its directory and the blobs' names. Copied. */
+	const char *const *settle;
 } CowfsConfig;
 
 /* Opens (loading every record into memory) and, after an unclean end, removes unreferenced blobs. *err gets a message that names the
@@ -162,6 +165,10 @@ int cowfs_by_host_path(Cowfs *fs, const CowReq *req, const char *host_path, dev_
 
 /* Virtual path of an object (one of its names). Returns the length without NUL; -ENOENT if it has no name any more, -ERANGE. */
 ssize_t cowfs_virtual_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size) MUST_CHECK;
+/* Has this object lost its last name? */
+bool cowfs_is_removed(Cowfs *fs, const CowLoc *loc);
+/* The path that a removed object had (as Linux shows it before " (deleted)"); of any other its virtual path. -ENOENT if it never had one, -ERANGE. */
+ssize_t cowfs_removed_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size) MUST_CHECK;
 /* The virtual path that a host path (of the lower layer, a marker directory or a blob) stands for; for texts like /proc/<pid>/maps and exe. */
 ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, char *buf, size_t size) MUST_CHECK;
 
@@ -260,7 +267,7 @@ typedef struct CowExec {
 	int fd;			  /* O_RDONLY descriptor of the bytes (for reading "#!" and PT_INTERP); the caller's */
 } CowExec;
 /* Checks execute permission and type (-EACCES, -ENOENT, -ENOTDIR, -ELOOP, -ETXTBSY while open for writing). `exec_dir` is where a link with
- * the guest's own file name is made for a blob (removed by the caller after the exec). */
+ * the guest's own file name is made for a blob (removed by the caller after the exec); it is made, too, if it is missing. */
 int cowfs_exec_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, const char *exec_dir, CowExec *out) MUST_CHECK;
 
 /* ---- what changed (diff, apply) ---- */
@@ -280,7 +287,8 @@ typedef struct CowChange {
 	const char *old_path; /* COW_RENAMED: where it came from */
 	unsigned diff;	      /* COW_DIFF_* for COW_MODIFIED, COW_RENAMED */
 	struct statx now;     /* not for COW_DELETED */
-	CowIdentity base;     /* of the host object at `path` (old_path for COW_RENAMED) */
+	CowIdentity base;     /* of the host object at `path` (old_path for COW_RENAMED); of what was deleted or replaced, too */
+	CowIdentity over;     /* COW_RENAMED: of the host object that `path` named before; not known if it named none */
 	const char *link_to;  /* this object is another name of the file at link_to, reported earlier; else NULL */
 } CowChange;
 /* Calls `visit` for every difference between the view and the host, sorted by path (parents before children; a deleted directory is

@@ -26,7 +26,7 @@ static int each_row(Loader *l, const char *text, int (*visit)(Loader *l, sqlite3
 			break;
 	}
 	if (!bad && rc != SQLITE_DONE)
-		bad = bv_fail(l->err, meta_errno(rc) == -ENOMEM ? -ENOMEM : -EUCLEAN, "the database %s is damaged: %s", l->meta->path, sqlite3_errmsg(l->meta->db));
+		bad = meta_failed(l->meta, rc, l->err);
 	sqlite3_finalize(stmt);
 	return bad;
 }
@@ -49,16 +49,27 @@ static struct timespec time_at(const int64_t *v)
 	return (struct timespec){.tv_sec = v[0], .tv_nsec = v[1] >= 0 && v[1] < 1000000000 ? v[1] : 0};
 }
 
-static int take_base(CowNode *node, const int64_t *v)
+static int take_base(CowIdentity **out, const int64_t v[META_BASE_VALUES])
 {
-	if (!v[0])
-		return 0;
-	node->base = malloc(sizeof *node->base);
-	if (!node->base)
+	CowIdentity *base = malloc(sizeof *base);
+
+	if (!base)
 		return -ENOMEM;
-	*node->base = (CowIdentity){.known = true, .dev = (uint64_t)v[1], .ino = (uint64_t)v[2], .size = (uint64_t)v[3], .mtime = time_at(v + 4),
-				    .ctime = time_at(v + 6), .mode = (uint32_t)v[8], .uid = (uint32_t)v[9], .gid = (uint32_t)v[10]};
+	*base = (CowIdentity){.known = true, .dev = (uint64_t)v[0], .ino = (uint64_t)v[1], .size = (uint64_t)v[2], .mtime = time_at(v + 3),
+			      .ctime = time_at(v + 5), .mode = (uint32_t)v[7], .uid = (uint32_t)v[8], .gid = (uint32_t)v[9]};
+	*out = base;
 	return 0;
+}
+
+static int take_dentry_base(CowDentry *d, sqlite3_stmt *stmt)
+{
+	int64_t v[META_BASE_VALUES];
+
+	if (sqlite3_column_type(stmt, 4) == SQLITE_NULL)
+		return 0;
+	for (int i = 0; i < META_BASE_VALUES; i++)
+		v[i] = sqlite3_column_int64(stmt, 4 + i);
+	return take_base(&d->base, v);
 }
 
 static void take_values(CowNode *node, const int64_t v[META_VALUES])
@@ -110,8 +121,8 @@ static int load_inode(Loader *l, sqlite3_stmt *stmt)
 		rc = take_text(stmt, 2, PATH_MAX - 1, &node->target);
 	if (rc == -EUCLEAN)
 		rc = damaged(l, "record with a bad path", id);
-	if (rc == 0)
-		rc = take_base(node, v + 18);
+	if (rc == 0 && v[18])
+		rc = take_base(&node->base, v + 19);
 	if (rc == 0 && origin)
 		rc = node_set_origin(l->fs, node, origin);
 	if (rc == 0)
@@ -133,6 +144,8 @@ static int load_dentry(Loader *l, sqlite3_stmt *stmt)
 	int len = sqlite3_column_bytes(stmt, 1);
 	CowNode *dir = node_find(l->fs, dir_id), *node = id ? node_find(l->fs, id) : NULL;
 
+	if (id >= COW_PIN_IDS || dir_id >= COW_PIN_IDS)
+		return 0; /* of a pin: it means nothing without it */
 	if (!dir || !S_ISDIR(dir->mode))
 		return damaged(l, "name in a directory that is not there", dir_id);
 	if (id && (!node || node->id == COW_ROOT_ID))
@@ -141,14 +154,12 @@ static int load_dentry(Loader *l, sqlite3_stmt *stmt)
 		return damaged(l, "bad name in directory", dir_id);
 	if (node && S_ISDIR(node->mode) && node->names)
 		return damaged(l, "directory with two names", id);
-	int rc = dentry_set(l->fs, dir, name, (size_t)len, node, (unsigned)sqlite3_column_int(stmt, 3) & (D_OVER | D_HIDE));
-	if (rc == 0) {
-		CowDentry *d = dentry_find(l->fs, dir, name, (size_t)len);
-		d->flags = (uint8_t)((d->flags & ~D_DIRTY) | D_STORED);
-		l->fs->dirty_dentries = NULL;
-		l->fs->dirty_dentries_end = &l->fs->dirty_dentries;
-	}
-	return rc;
+	int rc = dentry_set(l->fs, dir, name, (size_t)len, node, ((unsigned)sqlite3_column_int(stmt, 3) & (D_OVER | D_HIDE)) | D_SHELL);
+	if (rc < 0)
+		return rc;
+	CowDentry *d = dentry_find(l->fs, dir, name, (size_t)len);
+	d->flags |= D_STORED;
+	return take_dentry_base(d, stmt);
 }
 
 static int load_xattr(Loader *l, sqlite3_stmt *stmt)
@@ -289,19 +300,37 @@ static int drop_unreferenced(Loader *l)
 	return rc;
 }
 
+static int note_max(void *ctx, BlobId id)
+{
+	Loader *l = ctx;
+
+	l->max_id = MAX(l->max_id, id);
+	return 0;
+}
+
+/* Without any row: a run that ended before its first batch may have left blobs. They are no proof of damage, and none of them is needed, but
+ * none is removed either. */
+static int skip_used_ids(Loader *l)
+{
+	int rc = l->meta->readonly ? 0 : blob_iterate(l->fs->blobs, note_max, l);
+
+	atomic_store(&l->fs->next_id, MAX((uint64_t)COW_ROOT_ID, l->max_id) + 1);
+	return rc;
+}
+
 int meta_load(CowMeta *meta, Cowfs *fs, char **err)
 {
 	Loader l = {.meta = meta, .fs = fs, .err = err};
 	int64_t next = 0;
 
 	if (meta->fresh)
-		return 0;
-	int rc = meta_exec(meta, meta->readonly ? "BEGIN" : "PRAGMA synchronous=OFF; UPDATE state SET value=0 WHERE key='clean'; BEGIN");
+		return skip_used_ids(&l);
+	int rc = meta_exec(meta, "BEGIN");
 	if (rc < 0)
 		return bv_fail(err, rc, "cannot read the database %s: %s", meta->path, sqlite3_errmsg(meta->db));
 	rc = each_row(&l, "SELECT * FROM inode", load_inode);
 	if (rc == 0)
-		rc = each_row(&l, "SELECT dir, name, inode, flags FROM dentry", load_dentry);
+		rc = each_row(&l, "SELECT * FROM dentry", load_dentry);
 	if (rc == 0)
 		rc = each_row(&l, "SELECT inode, name, value FROM xattr", load_xattr);
 	if (rc == 0)
@@ -326,6 +355,9 @@ int meta_check(CowMeta *meta, char **err)
 {
 	CowMeta own = {.path = meta->path, .readonly = true};
 	int64_t lost = 0;
+
+	if (!meta->db)
+		return 0; /* nothing was written yet */
 	int rc = meta_errno(sqlite3_open_v2(meta->path, &own.db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL));
 
 	if (rc == 0)

@@ -41,6 +41,13 @@ int node_publish(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode 
 	return 0;
 }
 
+bool name_is_hidden(const CowWalk *w)
+{
+	const CowDentry *d = w->dir.kind == COW_NODE ? dentry_find(w->fs, w->dir.node, w->last, w->nlast) : NULL;
+
+	return d && !d->node && (d->flags & D_HIDE);
+}
+
 int create_check(CowWalk *w, bool is_dir, CowNode **dir)
 {
 	if (w->last_type != LAST_NORM || w->found)
@@ -50,8 +57,8 @@ int create_check(CowWalk *w, bool is_dir, CowNode **dir)
 	if (w->dir.kind == COW_FOREIGN)
 		return w->dir.foreign->ops->create_error ? -w->dir.foreign->ops->create_error : -EACCES;
 	int place = change_place(w->fs, &w->dir);
-	if (place)
-		return place;
+	if (place) /* on the host the hidden object has that name: it would be opened or replaced */
+		return place == 1 && name_is_hidden(w) ? -EACCES : place;
 	int rc = walk_dir_node(w, dir);
 	if (rc < 0)
 		return rc;
@@ -120,16 +127,14 @@ static int give_blob(Cowfs *fs, CowNode *node)
 {
 	CLEAN_FD int fd = -1;
 	struct statx st;
-	int rc = cow_fault("blob create");
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	if (S_ISFIFO(node->mode)) {
-		rc = blob_make_node(fs->blobs, node->id, S_IFIFO | (node->mode & 07777) | 0600);
+		rc = body_make_fifo(fs, node->id, node->mode);
 		if (rc == 0)
 			rc = blob_statx(fs->blobs, node->id, COW_STATX_MASK, &st);
 	} else {
-		rc = blob_create(fs->blobs, node->id, node->mode & 07777, &fd);
+		rc = body_create(fs, node->id, node->mode & 07777, &fd);
 		if (rc == 0)
 			rc = statx_of_fd(fd, &st);
 	}

@@ -40,14 +40,17 @@ CowNode *node_get(CowNode *node)
 
 void node_put(CowNode *node)
 {
-	if (!node || atomic_fetch_sub_explicit(&node->refs, 1, memory_order_acq_rel) != 1)
-		return;
-	xattrs_free(node);
-	free(node->dir);
-	free(node->origin);
-	free(node->target);
-	free(node->base);
-	free(node);
+	while (node && atomic_fetch_sub_explicit(&node->refs, 1, memory_order_acq_rel) == 1) {
+		CowNode *parent = node->last ? node->last->dir : NULL; /* its reference goes, too: a loop, since trees are deep */
+		xattrs_free(node);
+		free(node->last);
+		free(node->dir);
+		free(node->origin);
+		free(node->target);
+		free(node->base);
+		free(node);
+		node = parent;
+	}
 }
 
 CowNode *node_find(Cowfs *fs, uint64_t id)
@@ -100,6 +103,9 @@ void node_dirty(Cowfs *fs, CowNode *node)
 	node->dirty_next = NULL;
 	*fs->dirty_nodes_end = node;
 	fs->dirty_nodes_end = &node->dirty_next;
+	if (!(node->flags & N_STORED)) /* a row without a name would lead nowhere */
+		for (CowDentry *d = node->names; d; d = d->alias)
+			dentry_dirty(fs, d);
 	commit_poke(fs);
 }
 
@@ -194,7 +200,32 @@ void dentry_dirty(Cowfs *fs, CowDentry *d)
 	d->dirty_next = NULL;
 	*fs->dirty_dentries_end = d;
 	fs->dirty_dentries_end = &d->dirty_next;
+	if (d->dir && !(d->dir->flags & N_STORED))
+		node_dirty(fs, d->dir);
+	if (d->node && !(d->node->flags & N_STORED))
+		node_dirty(fs, d->node);
 	commit_poke(fs);
+}
+
+static void forget_last(CowNode *node)
+{
+	if (!node->last)
+		return;
+	node_put(node->last->dir);
+	free(node->last);
+	node->last = NULL;
+}
+
+/* Without memory it is not remembered: then the removed object is shown without a path. */
+static void remember_last(CowNode *node, const CowDentry *d)
+{
+	if (!d->dir)
+		return;
+	node->last = malloc(sizeof *node->last + d->len + 1U);
+	if (!node->last)
+		return;
+	node->last->dir = node_get(d->dir);
+	memcpy(node->last->name, d->name, d->len + 1U);
 }
 
 static void dentry_attach(CowDentry *d, CowNode *node)
@@ -202,6 +233,7 @@ static void dentry_attach(CowDentry *d, CowNode *node)
 	d->node = node;
 	d->alias = NULL;
 	if (node) {
+		forget_last(node);
 		d->alias = node->names;
 		node->names = d;
 	}
@@ -214,6 +246,8 @@ static void dentry_detach(CowDentry *d)
 		while (*link != d)
 			link = &(*link)->alias;
 		*link = d->alias;
+		if (!d->node->names)
+			remember_last(d->node, d);
 	}
 	d->node = NULL;
 }
@@ -238,21 +272,51 @@ static CowDentry *dentry_insert(Cowfs *fs, CowNode *dir, const char *name, size_
 	return d;
 }
 
+/* A name of the host gets another meaning for the first time: keeps what the host had, so that apply can tell whether it changed since. */
+static int keep_base(CowDentry *d, const CowNode *next)
+{
+	if (d->base || !(d->flags & D_OVER) || !d->node || d->node == next || !d->node->base)
+		return 0;
+	d->base = malloc(sizeof *d->base);
+	if (!d->base)
+		return -ENOMEM;
+	*d->base = *d->node->base;
+	return 0;
+}
+
+CowIdentity dentry_base(const CowDentry *d)
+{
+	const CowIdentity *own = d->node && (d->flags & D_OVER) ? d->node->base : NULL; /* else it is of another name */
+
+	if (d->base && !(own && own->dev == d->base->dev && own->ino == d->base->ino))
+		return *d->base;
+	return own ? *own : (CowIdentity){0}; /* the newer one, where both are of the same object: copy-up renews it */
+}
+
 int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node, unsigned flags)
 {
 	CowDentry *d = dentry_find(fs, dir, name, len);
 
 	if (!d && !(d = dentry_insert(fs, dir, name, len)))
 		return -ENOMEM;
+	if (keep_base(d, node) < 0)
+		return -ENOMEM;
 	if (d->node)
 		dentry_detach(d);
 	dentry_attach(d, node);
 	if (!(flags & D_PIN))
 		d->flags &= (uint8_t)~D_PIN;
-	d->flags |= (uint8_t)flags;
+	d->flags |= (uint8_t)(flags & ~D_SHELL);
 	dir->dir->gen++;
-	dentry_dirty(fs, d);
+	if (!(flags & D_SHELL))
+		dentry_dirty(fs, d);
 	return 0;
+}
+
+void dentry_free(CowDentry *d)
+{
+	free(d->base);
+	free(d);
 }
 
 void dentry_drop(Cowfs *fs, CowDentry *d)
@@ -271,7 +335,7 @@ void dentry_drop(Cowfs *fs, CowDentry *d)
 	if (d->flags & D_STORED)
 		dentry_dirty(fs, d);
 	else
-		free(d);
+		dentry_free(d);
 }
 
 /* ---- identities ---- */
@@ -347,7 +411,8 @@ static CowNode *node_of_host(Cowfs *fs, const char *path, const struct statx *st
 
 static int attach_host_node(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node)
 {
-	int rc = dentry_set(fs, dir, name, len, node, D_OVER);
+	bool shell = S_ISDIR(node->mode); /* says nothing by itself: stored with the first change in it or of it */
+	int rc = dentry_set(fs, dir, name, len, node, shell ? D_OVER | D_SHELL : D_OVER);
 
 	node->flags |= dir->flags & N_PRIVATE;
 	node_insert(fs, node);
@@ -356,7 +421,8 @@ static int attach_host_node(Cowfs *fs, CowNode *dir, const char *name, size_t le
 		return rc;
 	}
 	ident_set(fs, &node->lower_id, node, node->vdev, node->vino);
-	node_dirty(fs, node);
+	if (!shell)
+		node_dirty(fs, node);
 	return 0;
 }
 
@@ -480,7 +546,7 @@ void node_unlinked(Cowfs *fs, CowNode *node)
 void fs_free_index(Cowfs *fs)
 {
 	HMAP_FOREACH_SAFE (&fs->dentries, h, next_d)
-		free(CONTAINER_OF(h, CowDentry, hash));
+		dentry_free(CONTAINER_OF(h, CowDentry, hash));
 	HMAP_FOREACH_SAFE (&fs->nodes, h, next_n) {
 		CowNode *node = CONTAINER_OF(h, CowNode, by_id);
 		node_put(node);

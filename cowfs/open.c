@@ -74,12 +74,24 @@ static int open_dir(Cowfs *fs, CowNode *node, int flags, int *fd)
 	return open_marker(fs, node, flags, fd);
 }
 
+/* What is to be written has a body of its own then. */
+static int prepare_body(Cowfs *fs, const CowReq *req, CowNode *node, int flags)
+{
+	if (!wants_write(flags) || (flags & O_PATH))
+		return 0;
+	int rc = node->blob ? 0 : copyup_node(fs, req, node, flags & O_TRUNC);
+	if (rc < 0)
+		return rc;
+	if (flags & O_TRUNC)
+		setid_written(fs, req, node);
+	setid_watch(fs, req, node);
+	return 0;
+}
+
 static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd)
 {
-	int rc = 0;
+	int rc = prepare_body(fs, req, node, flags);
 
-	if (wants_write(flags) && !(flags & O_PATH) && !node->blob)
-		rc = copyup_node(fs, req, node, flags & O_TRUNC);
 	if (rc < 0)
 		return rc;
 	if (node->blob) {
@@ -89,6 +101,8 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 	if (!node->origin)
 		return -ENOENT;
 	int opened = lower_open(fs, node->origin, host_flags(flags), 0);
+	if (opened == -EACCES && (node->have & OV_MODE)) /* a chmod in the sandbox */
+		opened = lower_open_owned(fs, node->origin, host_flags(flags));
 	if (opened < 0)
 		return opened;
 	*fd = opened;
@@ -167,7 +181,7 @@ static int open_named(CowWalk *w, CowNode *node, int flags, int *fd)
 	int rc = -ENOENT;
 
 	if (fs->watches && S_ISREG(node->mode) && !(flags & O_PATH)) {
-		rc = wants_write(flags) && !node->blob ? copyup_node(fs, w->req, node, flags & O_TRUNC) : 0;
+		rc = prepare_body(fs, w->req, node, flags);
 		if (rc == 0)
 			rc = watch_reopen(w, node, host_flags(flags) & ~(O_NOFOLLOW | O_DIRECTORY), fd);
 		if (rc != -ENOENT)
@@ -179,6 +193,23 @@ static int open_named(CowWalk *w, CowNode *node, int flags, int *fd)
 	return rc;
 }
 
+/* The host's own object. The peer of a FIFO may never come, so that one is opened without the lock. */
+static int open_granted(CowWalk *w, int flags)
+{
+	bool waits = S_ISFIFO(walk_type(w)) && !(flags & (O_NONBLOCK | O_PATH)) && (flags & O_ACCMODE) != O_RDWR;
+	char buf[PATH_MAX], path[PATH_MAX];
+
+	if (!waits)
+		return grant_open(w, flags, 0, false);
+	if (!w->req->may_block)
+		return -EINPROGRESS;
+	snprintf(path, sizeof path, "%s", walk_host_path(w, &w->cur, buf));
+	fs_unlock(w->fs);
+	int fd = lower_open(w->fs, path, flags, 0);
+	walk_relock(w);
+	return fd;
+}
+
 /* cur exists and may be opened so. fs->lock is held for writing. */
 static int open_found(CowWalk *w, int flags, int *fd)
 {
@@ -188,7 +219,7 @@ static int open_found(CowWalk *w, int flags, int *fd)
 	    !S_ISLNK(w->cur.node->mode))
 		return -EACCES;
 	if (w->cur.grant) {
-		int opened = grant_open(w, host_flags(flags), 0, false);
+		int opened = open_granted(w, host_flags(flags));
 		if (opened >= 0)
 			*fd = opened;
 		return MIN(opened, 0);
@@ -227,10 +258,8 @@ static int open_new_blob(Cowfs *fs, CowNode *node, int flags, int *out)
 {
 	CLEAN_FD int fd = -1;
 	struct statx st;
-	int rc = cow_fault("blob create");
+	int rc = body_create(fs, node->id, node->mode & 07777, &fd);
 
-	if (rc == 0)
-		rc = blob_create(fs->blobs, node->id, node->mode & 07777, &fd);
 	if (rc < 0)
 		return rc;
 	rc = statx_of_fd(fd, &st);
@@ -272,6 +301,7 @@ static int create_file(CowWalk *w, int flags, mode_t mode, int *fd)
 	if (rc == 0) {
 		if (w->fs->watches)
 			IGNORE_RESULT(watch_reopen(w, node, host_flags(flags) & ~(O_TRUNC | O_NOFOLLOW | O_DIRECTORY), fd)); /* the descriptor in hand is as good */
+		setid_watch(w->fs, w->req, node);
 		return 0;
 	}
 	bv_close_fd(fd);

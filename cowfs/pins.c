@@ -11,9 +11,12 @@ static const CowReq pin_req = {.cred = &root_cred, .may_block = true};
 /* Walks to the parent. 0: w->dir, w->found and w->last are set; 1: an ancestor is missing. fs->lock is held for writing on return. */
 static int find_place(CowWalk *w, Cowfs *fs, const char *path)
 {
+	int rc = fs->pending ? cowfs_commit(fs, false) : 0; /* what is covered from now on must be in the database as it was */
+
 	walk_init(w, fs, &pin_req, W_PARENT | W_WRITE | COW_NOFOLLOW, 0);
 	fs_wrlock(fs);
-	int rc = walk_run(w, NULL, path);
+	if (rc == 0)
+		rc = walk_run(w, NULL, path);
 	return rc == -ENOENT || rc == -ENOTDIR ? 1 : rc;
 }
 
@@ -30,6 +33,9 @@ static int lay(CowWalk *w, CowNode *node, unsigned flags)
 	CowNode *dir;
 	int rc = w->last_type != LAST_NORM || w->dir.kind == COW_FOREIGN ? -EINVAL : walk_dir_node(w, &dir);
 
+	CowDentry *covered = rc == 0 ? dentry_find(w->fs, dir, w->last, w->nlast) : NULL;
+	if (covered && covered->node)
+		covered->node->flags |= N_COVERED;
 	if (rc == 0)
 		rc = dentry_set(w->fs, dir, w->last, w->nlast, node, flags | D_PIN | (w->found ? D_OVER : 0));
 	if (rc == 0 && node)
@@ -39,7 +45,7 @@ static int lay(CowWalk *w, CowNode *node, unsigned flags)
 
 static CowNode *pin_node(CowWalk *w, mode_t mode)
 {
-	CowNode *node = node_new(w->fs, atomic_fetch_add(&w->fs->next_id, 1), mode);
+	CowNode *node = node_new(w->fs, w->fs->next_pin++, mode);
 
 	if (!node)
 		return NULL;

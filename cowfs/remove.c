@@ -6,6 +6,9 @@ static bool is_pinned(const CowWalk *w)
 {
 	if (w->cur.kind == COW_FOREIGN)
 		return w->cur.len == 0;
+	/* Below a grant only pins have records: what holds one may not move, as the host would move what the pin hides along. */
+	if (w->cur.kind == COW_NODE && w->dir.grant && w->cur.node->dir && w->cur.node->dir->kids)
+		return true;
 	return w->cur.kind == COW_NODE && ((w->cur.node->flags & N_PIN) || w->cur.node == w->fs->root ||
 					   (w->cur.node->dir && w->cur.node->dir->grant));
 }
@@ -236,6 +239,8 @@ static int rename_move(Rename *r)
 	}
 	watch_moved(fs, r->from, r->from_dir, r->to, r->to_dir, r->node, r->victim);
 	if (r->victim) {
+		if (r->node->blob && !(r->node->flags & N_PRIVATE))
+			filled_blob_add(fs, r->node->blob);
 		if (S_ISDIR(r->victim->mode)) {
 			r->to_dir->nlink--;
 			if (r->victim->flags & N_MARKER)
@@ -256,6 +261,8 @@ static int rename_locked(Rename *r)
 	int from = change_place(fs, &r->from->dir), to = change_place(fs, &r->to->dir);
 	if (from < 0 || to < 0)
 		return from < 0 ? from : to;
+	if (to == 1 && name_is_hidden(r->to))
+		return -EACCES;
 	if (from == 1 || to == 1)
 		return r->from->dir.grant == r->to->dir.grant ? grant_rename(r->from, r->to, r->flags) : -EXDEV;
 	rc = rename_records(r);

@@ -26,6 +26,7 @@ static void set_mode(Cowfs *fs, CowNode *node, const char *via, mode_t mode)
 {
 	node->mode = (node->mode & S_IFMT) | (mode & 07777);
 	node->have |= OV_MODE;
+	node->flags &= ~(unsigned)N_SETID;
 	if (node->blob)
 		(void)(via ? watch_chmod(fs, via, (mode & 0777) | 0600) : blob_chmod(fs->blobs, node->blob, (mode & 0777) | 0600)); /* best effort, as the contract of blobs says */
 }
@@ -58,6 +59,7 @@ static void set_times(Cowfs *fs, CowNode *node, const char *via, const CowAttr *
 		times[0] = resolved(attr->atime);
 	if (attr->set & COW_SET_MTIME)
 		times[1] = resolved(attr->mtime);
+	setid_settle(fs, node);
 	if (node->blob && (via ? watch_utimens(fs, via, times) : blob_utimens(fs->blobs, node->blob, times)) == 0)
 		return;
 	if (attr->set & COW_SET_ATIME) {
@@ -111,6 +113,7 @@ static int setattr_locked(CowWalk *w, const CowAttr *attr)
 	}
 	if (attr->set & (COW_SET_ATIME | COW_SET_MTIME))
 		set_times(w->fs, node, via, attr);
+	setid_watch(w->fs, w->req, node);
 	node_changed(w->fs, node);
 	watch_attrib(w, node, node->blob && (attr->set & (COW_SET_MODE | COW_SET_ATIME | COW_SET_MTIME)));
 	return 0;
@@ -160,8 +163,10 @@ static int truncate_locked(CowWalk *w, uint64_t size)
 	rc = copyup_node(w->fs, w->req, node, size == 0);
 	if (rc == 0)
 		rc = watch_entry_of(w, node, entry) ? watch_truncate(w->fs, entry, size) : blob_truncate(w->fs->blobs, node->blob, size);
-	if (rc == 0)
+	if (rc == 0) {
+		setid_written(w->fs, w->req, node);
 		node_changed(w->fs, node);
+	}
 	node_put(node);
 	node_put(dir);
 	return rc;

@@ -99,6 +99,13 @@ static void raise_move_self(Cowfs *fs, CowNode *node)
 
 /* ---- putting a watch on ---- */
 
+static bool have_shadows(Cowfs *fs)
+{
+	if (fs->watch_fd < 0 && fs->watch_dir && bv_mkdir_all(fs->watch_dir) == 0)
+		fs->watch_fd = open(fs->watch_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fs->watch_fd >= 0;
+}
+
 static int prefill(Cowfs *fs, const CowNode *dir)
 {
 	_Alignas(8) char buf[16384];
@@ -169,7 +176,7 @@ static int place_locked(Cowfs *fs, const CowReq *req, CowWalk *w, uint32_t mask,
 	mode_t type = walk_type(w);
 	int rc = 1;
 
-	if (w->cur.kind == COW_FOREIGN || change_place(fs, &w->cur) != 0 || fs->watch_fd < 0)
+	if (w->cur.kind == COW_FOREIGN || change_place(fs, &w->cur) != 0 || !have_shadows(fs))
 		return 1; /* only the host changes it */
 	if (S_ISDIR(type)) {
 		rc = walk_cur_node(w, &node);

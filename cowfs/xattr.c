@@ -198,6 +198,8 @@ int xattr_import(CowNode *node, const char *host)
 		if (!shows_through(names + at) || xattr_find(node, names + at))
 			continue;
 		ssize_t len = lgetxattr(host, names + at, value, sizeof value);
+		if (len < 0 && errno == EACCES)
+			continue; /* a file that only its owner's chmod would make readable */
 		if (len < 0)
 			return errno == ENODATA ? 0 : bv_neg_errno();
 		rc = xattr_set_row(node, names + at, value, (size_t)len, false);

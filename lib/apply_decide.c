@@ -224,7 +224,7 @@ static void decide_renamed(Apply *apply, Step *s, const struct statx *target)
 		step_failed(s, r, "look at its old name");
 	else if (!is_unchanged(apply, s->change->old_path, &source, &s->change->base))
 		step_conflict(s, "the host has changed %s since", s->change->old_path);
-	else if (target && !is_rename_source(apply, s->change->path) && !is_older(target, apply))
+	else if (target && !is_rename_source(apply, s->change->path) && !is_unchanged(apply, s->change->path, target, &s->change->over))
 		step_conflict(s, "the host has made its own since");
 	else {
 		s->dev = host_dev(&source);

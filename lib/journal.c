@@ -154,6 +154,7 @@ static int select_journaled(Apply *apply, const cJSON *steps)
 			copy->now = c->now;
 			copy->diff = c->diff;
 			copy->base = c->base;
+			copy->over = c->over;
 			copy->link_to = c->link_to ? strdup(c->link_to) : NULL;
 		}
 	}

@@ -178,7 +178,7 @@ static int collect_change(void *ctx, const CowChange *c)
 		l->room = room;
 	}
 	item = &l->items[l->count++];
-	*item = (Change){.kind = c->kind, .diff = c->diff, .now = c->now, .base = c->base, .path = strdup(c->path)};
+	*item = (Change){.kind = c->kind, .diff = c->diff, .now = c->now, .base = c->base, .over = c->over, .path = strdup(c->path)};
 	if (c->kind == COW_RENAMED)
 		item->old_path = strdup(c->old_path);
 	if (c->link_to)

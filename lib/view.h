@@ -18,7 +18,7 @@ typedef struct Change {
 	unsigned diff;
 	char *path, *old_path, *link_to;
 	struct statx now;
-	CowIdentity base;
+	CowIdentity base, over; /* as in CowChange */
 } Change;
 typedef struct ChangeList {
 	Change *items;

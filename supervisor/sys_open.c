@@ -11,6 +11,42 @@
 #define KNOWN_RESOLVE \
 	(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED)
 
+/* Only such a path can lead to where the guest is already; others are spared the second walk. */
+static bool may_lead_back(const char *path)
+{
+	size_t n = strlen(path);
+
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	return (n >= 1 && path[n - 1] == '.' && (n == 1 || path[n - 2] == '/' || path[n - 2] == '.')) || strncmp(path, "/proc/", 6) == 0;
+}
+
+/* A removed directory has no place any more from which it could be opened anew, but the guest has it: "." of its cwd or descriptor. */
+static int open_removed_dir(Call *call, int dirfd, const PathArg *p, const struct open_how *how)
+{
+	CLEAN_LOC CowLoc held = {0};
+	CLEAN_LOC CowLoc dir = {0};
+	char link[48];
+	int from = p->path[0] == '/' ? AT_FDCWD : dirfd;
+
+	if (how->flags & (O_CREAT | TMPFILE_BIT) || (how->flags & (O_ACCMODE | O_TRUNC)) != O_RDONLY)
+		return -ENOENT;
+	int r = cowfs_resolve(call->sup->fs, &call->req, patharg_at(p), p->path, 0, how->resolve, &dir);
+	if (r == 0)
+		r = guest_at(call, from, ".", false, &held);
+	if (r < 0 || dir.kind != COW_NODE || held.kind != COW_NODE || dir.node != held.node)
+		return -ENOENT;
+	r = how->flags & O_PATH ? 0 : cowfs_access(call->sup->fs, &call->req, &held, "", COW_EMPTY_PATH, R_OK);
+	if (r < 0)
+		return r;
+	if (from == AT_FDCWD)
+		snprintf(link, sizeof link, "%d/cwd", call->tid);
+	else
+		snprintf(link, sizeof link, "%d/fd/%d", call->tid, from);
+	int fd = openat(call->sup->proc_fd, link, (int)(how->flags & (O_PATH | O_NONBLOCK | O_NOATIME)) | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? bv_neg_errno() : fd;
+}
+
 /* A file of a foreign file system or a pipe may be opened through /proc/self/fd; those come back as plain descriptors too. */
 static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 {
@@ -31,6 +67,8 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 	if (how->flags & (O_CREAT | TMPFILE_BIT))
 		how->mode &= ~(uint64_t)task_umask(call);
 	r = cowfs_openat(call->sup->fs, &call->req, patharg_at(&p), p.path, how, &file);
+	if (r == -ENOENT && may_lead_back(p.path))
+		r = file.fd = open_removed_dir(call, dirfd, &p, how);
 	if (r < 0)
 		return r;
 	if (how->flags & O_PATH)

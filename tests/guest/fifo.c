@@ -97,8 +97,8 @@ static void interrupted(const char *path)
 	pid_t pid = child_opens(path, O_WRONLY, 300);
 	int fd = FD(open(path, O_RDONLY));
 	VAL(alarms);
+	reap(pid); /* before the close, or its write has no reader */
 	close(fd);
-	reap(pid);
 }
 
 /* A guest killed while it waits in an open leaves nothing behind. */

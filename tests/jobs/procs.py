@@ -45,9 +45,9 @@ def supervisor_of(store):
     """The supervisor of the sandbox kept in `store`: it holds the lock there (and belongs to no bvisor command, it outlives them)."""
     for name in os.listdir("/proc"):
         fields = stat_fields(name) if name.isdigit() else None
-        if fields and fields[0].startswith("bvisor-supervis") and holds_open(name, os.path.join(store, "lock")):
+        if fields and fields[0].startswith("bvisor-supervis") and holds_open(name, os.path.join(store, "sandbox.json")):
             return int(name)
-    raise RuntimeError(f"no supervisor holds {store}/lock")
+    raise RuntimeError(f"no supervisor holds {store}/sandbox.json")
 
 
 def alive(pid):

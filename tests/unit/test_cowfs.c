@@ -1,137 +1,5 @@
 /* tests/unit/test_cowfs.c - the view on a small host tree: what is kept, what is shown after opening again, what is reported as changed. */
-#include "cowfs/cowfs.h"
-
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <sys/xattr.h>
-
-#include <cmocka.h>
-
-static char base[64];
-static Cowfs *fs;
-static const CowCred cred = {.uid = 0};
-static const CowReq req = {.cred = &cred, .may_block = true};
-
-static const char *at(const char *rest)
-{
-	static char buf[4][PATH_MAX];
-	static int turn;
-	char *out = buf[turn++ % 4];
-
-	snprintf(out, PATH_MAX, "%s/%s", base, rest);
-	return out;
-}
-
-static void put_host(const char *name, const char *text)
-{
-	int fd = open(at(name), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
-
-	assert_true(fd >= 0);
-	assert_int_equal(bv_write_full(fd, text, strlen(text)), 0);
-	close(fd);
-}
-
-static int open_view(unsigned flags)
-{
-	char *err = NULL;
-	CowfsConfig config = {.db_path = at("meta.db"), .mark_dir = at("mark"), .flags = flags};
-
-	assert_int_equal(blob_ops_find("dir")->open(at("blobs"), BLOB_OPEN_CREATE, &config.blobs, &err), 0);
-	int rc = cowfs_open(&config, &fs, &err);
-	if (rc < 0) {
-		print_message("%s\n", err);
-		fs = NULL;
-	}
-	free(err);
-	return rc;
-}
-
-static void reopen_view(void)
-{
-	assert_int_equal(cowfs_close(TAKE_PTR(fs)), 0);
-	assert_int_equal(open_view(0), 0);
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	strcpy(base, "/var/tmp/cowfs-test-XXXXXX");
-	assert_non_null(mkdtemp(base));
-	assert_int_equal(mkdir(at("h"), 0755), 0);
-	assert_int_equal(mkdir(at("h/sub"), 0755), 0);
-	assert_int_equal(mkdir(at("mark"), 0700), 0);
-	put_host("h/a", "alpha");
-	put_host("h/sub/b", "beta");
-	assert_int_equal(open_view(COWFS_CREATE), 0);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	char *err = NULL;
-
-	(void)state;
-	if (fs) {
-		assert_int_equal(cowfs_check(fs, &err), 0);
-		assert_int_equal(cowfs_close(fs), 0);
-	}
-	fs = NULL;
-	return bv_remove_tree_at(AT_FDCWD, base);
-}
-
-static int open_in(const char *name, int flags)
-{
-	struct open_how how = {.flags = (unsigned)flags, .mode = flags & O_CREAT ? 0644 : 0};
-	CowFile file = {.fd = -1};
-	int rc = cowfs_openat(fs, &req, NULL, at(name), &how, &file);
-
-	return rc < 0 ? rc : file.fd;
-}
-
-static void put(const char *name, const char *text)
-{
-	int fd = open_in(name, O_CREAT | O_TRUNC | O_WRONLY);
-
-	assert_true(fd >= 0);
-	assert_int_equal(bv_write_full(fd, text, strlen(text)), 0);
-	close(fd);
-}
-
-static void assert_text(const char *name, const char *text)
-{
-	char buf[64] = "";
-	int fd = open_in(name, O_RDONLY);
-
-	assert_true(fd >= 0);
-	assert_int_equal(bv_read_full(fd, buf, sizeof buf - 1), strlen(text));
-	assert_string_equal(buf, text);
-	close(fd);
-}
-
-static int stat_in(const char *name, struct statx *st)
-{
-	return cowfs_statx(fs, &req, NULL, at(name), COW_NOFOLLOW, STATX_BASIC_STATS, st);
-}
-
-static char told[4096];
-
-static int tell(void *ctx, const CowChange *c)
-{
-	size_t n = strlen(told), skip = strlen(base) + 1;
-
-	(void)ctx;
-	snprintf(told + n, sizeof told - n, "%c %s%s%s\n", "AMDTR"[c->kind], c->path + skip, c->old_path ? " < " : "", c->old_path ? c->old_path + skip : "");
-	return 0;
-}
-
-static void assert_changes(const char *expected)
-{
-	told[0] = '\0';
-	assert_int_equal(cowfs_changes(fs, false, tell, NULL), 0);
-	assert_string_equal(told, expected);
-}
+#include "tests/unit/cowfs_view.h"
 
 static void writing_leaves_the_host_as_it_was_and_survives_reopening(void **state)
 {
@@ -268,6 +136,24 @@ static void what_is_in_a_pinned_directory_is_not_kept(void **state)
 	assert_text("h/sub/b", "beta");
 }
 
+static void a_socket_without_server_can_be_opened_as_a_path_also_in_the_next_run(void **state)
+{
+	(void)state;
+	assert_int_equal(cowfs_mknod(fs, &req, NULL, at("h/socket"), S_IFSOCK | 0600, 0), 0);
+	for (int run = 0; run < 2; run++) {
+		struct statx named, opened;
+		int fd = open_in("h/socket", O_PATH | O_NOFOLLOW);
+		assert_true(fd >= 0);
+		assert_int_equal(stat_in("h/socket", &named), 0);
+		assert_int_equal(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &opened), 0);
+		close(fd);
+		cowfs_translate_statx(fs, &opened);
+		assert_true(S_ISSOCK(opened.stx_mode) && opened.stx_ino == named.stx_ino);
+		assert_int_equal(open_in("h/socket", O_RDONLY), -ENXIO);
+		reopen_view();
+	}
+}
+
 static int remove_blob(void *ctx, BlobId id)
 {
 	return blob_remove(ctx, id);
@@ -285,8 +171,6 @@ static void a_missing_blob_is_refused(void **state)
 	assert_int_equal(open_view(0), -EUCLEAN);
 }
 
-#define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -300,6 +184,7 @@ int main(void)
 		CASE(hidden_is_not_deleted_even_after_a_guest_made_its_own),
 		CASE(a_grant_changes_the_host_and_a_read_only_one_refuses),
 		CASE(what_is_in_a_pinned_directory_is_not_kept),
+		CASE(a_socket_without_server_can_be_opened_as_a_path_also_in_the_next_run),
 		CASE(a_missing_blob_is_refused),
 	};
 

@@ -1,0 +1,130 @@
+/* tests/unit/test_cowfs_base.c - what a change remembers of the host's object that it replaced, so that apply can tell whether the host changed since. */
+#include "tests/unit/cowfs_view.h"
+
+typedef struct Found {
+	const char *name;
+	CowChange change;
+	unsigned count;
+} Found;
+
+static int find_change(void *ctx, const CowChange *c)
+{
+	Found *found = ctx;
+
+	if (strcmp(c->path, at(found->name)) == 0) {
+		found->change = *c;
+		found->count++;
+	}
+	return 0;
+}
+
+static CowChange change_of(const char *name)
+{
+	Found found = {.name = name};
+
+	assert_int_equal(cowfs_changes(fs, false, find_change, &found), 0);
+	assert_int_equal(found.count, 1);
+	return found.change;
+}
+
+static struct stat host_stat(const char *name)
+{
+	struct stat st;
+
+	assert_int_equal(lstat(at(name), &st), 0);
+	return st;
+}
+
+static void assert_base(const CowIdentity *known, const struct stat *st)
+{
+	assert_true(known->known);
+	assert_int_equal(known->dev, st->st_dev);
+	assert_int_equal(known->ino, st->st_ino);
+	assert_int_equal(known->size, st->st_size);
+	assert_int_equal(known->mtime.tv_sec, st->st_mtim.tv_sec);
+	assert_int_equal(known->mtime.tv_nsec, st->st_mtim.tv_nsec);
+	assert_int_equal(known->ctime.tv_nsec, st->st_ctim.tv_nsec);
+	assert_int_equal(known->mode, st->st_mode);
+}
+
+static void a_deletion_keeps_the_identity_of_what_was_deleted(void **state)
+{
+	struct stat was = host_stat("h/a");
+	(void)state;
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/a"), 0), 0);
+	for (int again = 0; again < 2; again++) {
+		CowChange c = change_of("h/a");
+		assert_int_equal(c.kind, COW_DELETED);
+		assert_base(&c.base, &was);
+		put_host("h/a", "the host writes it afterwards");
+		reopen_view();
+	}
+}
+
+static void a_replaced_file_keeps_the_identity_of_what_it_replaced(void **state)
+{
+	struct stat was = host_stat("h/a");
+	(void)state;
+	put("h/new", "new");
+	assert_int_equal(cowfs_rename(fs, &req, NULL, at("h/new"), NULL, at("h/a"), 0), 0);
+	reopen_view();
+	CowChange c = change_of("h/a");
+	assert_int_equal(c.kind, COW_MODIFIED);
+	assert_base(&c.base, &was);
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/a"), 0), 0);
+	c = change_of("h/a");
+	assert_int_equal(c.kind, COW_DELETED);
+	assert_base(&c.base, &was);
+}
+
+static void a_rename_over_a_host_file_reports_both(void **state)
+{
+	struct stat from, over;
+	(void)state;
+	from = host_stat("h/a");
+	over = host_stat("h/sub/b");
+	assert_int_equal(cowfs_rename(fs, &req, NULL, at("h/a"), NULL, at("h/sub/b"), 0), 0);
+	reopen_view();
+	CowChange c = change_of("h/sub/b");
+	assert_int_equal(c.kind, COW_RENAMED);
+	assert_base(&c.base, &from);
+	assert_base(&c.over, &over);
+}
+
+static void a_file_that_moved_to_a_new_name_rests_on_nothing_there(void **state)
+{
+	struct stat was = host_stat("h/a");
+	(void)state;
+	put("h/a", "changed");
+	assert_int_equal(cowfs_rename(fs, &req, NULL, at("h/a"), NULL, at("h/moved"), 0), 0);
+	CowChange added = change_of("h/moved"), deleted = change_of("h/a");
+	assert_int_equal(added.kind, COW_ADDED);
+	assert_false(added.base.known);
+	assert_int_equal(deleted.kind, COW_DELETED);
+	assert_base(&deleted.base, &was);
+}
+
+static void a_directory_in_the_place_of_a_file_knows_the_file(void **state)
+{
+	struct stat was = host_stat("h/a");
+	(void)state;
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/a"), 0), 0);
+	assert_int_equal(cowfs_mkdir(fs, &req, NULL, at("h/a"), 0755), 0);
+	reopen_view();
+	CowChange c = change_of("h/a");
+	assert_int_equal(c.kind, COW_TYPE_CHANGED);
+	assert_base(&c.base, &was);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(a_deletion_keeps_the_identity_of_what_was_deleted),
+		CASE(a_replaced_file_keeps_the_identity_of_what_it_replaced),
+		CASE(a_rename_over_a_host_file_reports_both),
+		CASE(a_file_that_moved_to_a_new_name_rests_on_nothing_there),
+		CASE(a_directory_in_the_place_of_a_file_knows_the_file),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
