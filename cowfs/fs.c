@@ -116,6 +116,9 @@ static void fs_free(Cowfs *fs)
 	if (fs->mark_fd >= 0)
 		close(fs->mark_fd);
 	free(fs->mark_dir);
+	if (fs->watch_fd >= 0)
+		close(fs->watch_fd);
+	free(fs->watch_dir);
 	free(fs->dead_blobs);
 	free(fs->dying);
 	free(fs->filled);
@@ -137,6 +140,11 @@ static int set_mark_dir(Cowfs *fs, const CowfsConfig *config, char **err)
 	if (!config->mark_dir)
 		return config->flags & COWFS_READONLY ? 0 : bv_fail(err, -EINVAL, "no directory for markers was given");
 	fs->mark_dir = strdup(config->mark_dir);
+	if (config->watch_dir) {
+		fs->watch_dir = strdup(config->watch_dir);
+		if (!fs->watch_dir)
+			return -ENOMEM;
+	}
 	return fs->mark_dir ? 0 : -ENOMEM;
 }
 
@@ -170,7 +178,7 @@ int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err)
 	fs->blobs = config->blobs;
 	fs->flags = config->flags;
 	fs->durable = config->durable;
-	fs->mark_fd = -1;
+	fs->mark_fd = fs->watch_fd = -1;
 	fs->broken_openat2 = (config->flags & COWFS_NO_OPENAT2) != 0;
 	atomic_init(&fs->next_id, COW_ROOT_ID + 1);
 	fs->next_pin = COW_PIN_IDS;

@@ -120,6 +120,8 @@ void node_remove(Cowfs *fs, CowNode *node)
 	ident_clear(fs, &node->own_id);
 	if (node->flags & N_MARKER)
 		marker_remove(fs, node);
+	if (node->flags & N_WATCHED)
+		watch_forget(fs, node);
 	node_drop_origin(fs, node);
 	hmap_remove(&fs->nodes, &node->by_id);
 	if (node->blob)

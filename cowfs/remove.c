@@ -63,6 +63,7 @@ static int remove_record(CowWalk *w, CowNode *dir)
 			node->flags &= ~(unsigned)N_MARKER;
 		}
 	}
+	watch_removed(fs, dir, w->last, w->nlast, node);
 	node_unlinked(fs, node);
 	dir_touch(fs, dir);
 	return 0;
@@ -223,6 +224,7 @@ static int rename_exchange(Rename *r)
 	r->from_dir->nlink += b - a;
 	r->to_dir->nlink += a - b;
 	node_changed(fs, r->victim);
+	watch_exchanged(fs, r->from, r->from_dir, r->to, r->to_dir, r->node, r->victim);
 	return 0;
 }
 
@@ -245,6 +247,7 @@ static int rename_move(Rename *r)
 		r->from_dir->nlink--;
 		r->to_dir->nlink++;
 	}
+	watch_moved(fs, r->from, r->from_dir, r->to, r->to_dir, r->node, r->victim);
 	if (r->victim) {
 		if (r->node->blob && !(r->node->flags & N_PRIVATE))
 			filled_blob_add(fs, r->node->blob);

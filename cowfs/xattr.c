@@ -283,6 +283,7 @@ static int change_locked(CowWalk *w, const XattrChange *c)
 		return rc;
 	node->flags |= N_XATTR;
 	node_changed(w->fs, node);
+	watch_attrib(w, node, false);
 	return 0;
 }
 
