@@ -57,13 +57,12 @@ typedef struct CowXattr {
 	char name[]; /* NUL-terminated, then `size` bytes of value */
 } CowXattr;
 
-/* (dev, ino) of a host object that stands for a node. */
+/* (dev, ino) of a host object that stands for the node that this is a member of. */
 typedef struct CowIdent {
 	HmapNode hash;
 	dev_t dev;
 	ino_t ino;
-	CowNode *node;
-	bool listed;
+	bool listed, own; /* own: own_id, else lower_id */
 } CowIdent;
 
 typedef struct CowGrant {
@@ -432,7 +431,7 @@ void commit_poke(Cowfs *fs); /* something is dirty: the writer thread will look 
 
 /* ---- orphans.c: fs->lock held for writing, but for orphans_reap, which takes it ---- */
 void orphan_add(Cowfs *fs, CowNode *node);
-void orphans_reap(Cowfs *fs, bool all);
+bool orphans_reap(Cowfs *fs, bool all); /* true: there is more to drop soon */
 void dead_blob_add(Cowfs *fs, BlobId id);
 void filled_blob_add(Cowfs *fs, BlobId id); /* its bytes replace something durable: a durable commit waits for them */
 
