@@ -134,13 +134,15 @@ static int remove_children(int dirfd, dev_t dev)
 		if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
 			continue;
 		struct stat st;
-		if (unlinkat(dirfd, e->d_name, 0) == 0)
+		if (unlinkat(dirfd, e->d_name, 0) == 0 || errno == ENOENT) /* somebody else removes it, too */
 			continue;
 		if (errno != EISDIR && errno != EPERM) {
 			r = bv_neg_errno();
 			break;
 		}
 		int child = openat(dirfd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (child < 0 && errno == ENOENT)
+			continue;
 		if (child < 0) {
 			r = bv_neg_errno();
 			break;
@@ -151,7 +153,7 @@ static int remove_children(int dirfd, dev_t dev)
 			break;
 		}
 		r = remove_children(child, dev);
-		if (r == 0 && unlinkat(dirfd, e->d_name, AT_REMOVEDIR) < 0)
+		if (r == 0 && unlinkat(dirfd, e->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			r = bv_neg_errno();
 	}
 	closedir(d);
@@ -177,7 +179,7 @@ int bv_remove_tree_at(int dirfd, const char *path)
 		return r;
 	}
 	r = remove_children(fd, st.st_dev); /* closes fd */
-	if (r == 0 && unlinkat(dirfd, path, AT_REMOVEDIR) < 0)
+	if (r == 0 && unlinkat(dirfd, path, AT_REMOVEDIR) < 0 && errno != ENOENT)
 		r = bv_neg_errno();
 	return r;
 }

@@ -178,6 +178,7 @@ int cmd_run(const Command *cmd, int argc, char **argv)
 	p.create.command = p.session.argv;
 	p.create.cwd = p.session.cwd ? p.session.cwd : cwd;
 	p.session.owns_sandbox = true;
+	p.create.flags |= p.rm ? BV_CREATE_EPHEMERAL : 0;
 	code = bv_sandbox_create(&p.create, &sb, &err);
 	if (code == -EINVAL)
 		usage_error(cmd, "%s", bv_error_message(err));

@@ -111,7 +111,7 @@ void node_override(const CowNode *node, struct statx *st)
 	st->stx_dev_major = major(node->vdev);
 	st->stx_dev_minor = minor(node->vdev);
 	st->stx_ino = node->vino;
-	st->stx_mode = (uint16_t)(have & OV_MODE ? node->mode : (node->mode & S_IFMT) | (st->stx_mode & 07777U));
+	st->stx_mode = (uint16_t)(have & OV_MODE ? setid_mode(node, st) : (node->mode & S_IFMT) | (st->stx_mode & 07777U));
 	if (have & OV_UID)
 		st->stx_uid = node->uid;
 	if (have & OV_GID)
@@ -289,6 +289,11 @@ int cowfs_statfs(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *pat
 	else if (rc == 0 && w.cur.kind == COW_NODE && w.cur.node->origin)
 		snprintf(host, PATH_MAX, "%s", w.cur.node->origin); /* an origin is shorter than PATH_MAX */
 	fs_unlock(fs);
+	if (rc == 0 && w.cur.kind == COW_FOREIGN) { /* the place where it is pinned has one of its kind on the host */
+		char top[1] = "";
+		const CowLoc pin = {.kind = COW_FOREIGN, .foreign = w.cur.foreign, .path = top};
+		rc = cowfs_virtual_path(fs, &pin, host, sizeof host) < 0 ? -ENOENT : 0;
+	}
 	if (rc == 0) {
 		CLEAN_FD int fd = lower_open(fs, host, O_PATH | O_NOFOLLOW, 0);
 		rc = fd < 0 ? fd : fstatfs(fd, out) < 0 ? bv_neg_errno() : 0;

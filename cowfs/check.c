@@ -48,8 +48,11 @@ static int check_content(Cowfs *fs, const CowNode *node, char **err)
 		return bad(err, "I6 a file has content", node->id);
 	if (!node->blob)
 		return 0;
-	if (blob_statx(fs->blobs, node->blob, STATX_INO, &st) < 0)
+	int rc = blob_statx(fs->blobs, node->blob, STATX_INO, &st);
+	if (rc == -ENOENT)
 		return bad(err, "I6 a row names bytes that are there", node->id);
+	if (rc < 0) /* which says nothing about them */
+		return bv_fail(err, rc, "cannot read the blob store: %s", strerror(-rc));
 	CowNode *found = ident_find(fs, statx_dev(&st), st.stx_ino);
 	return found == node ? 0 : bad(err, "I6 a blob has one record", node->id);
 }

@@ -248,11 +248,13 @@ static void *writer_main(void *arg)
 		bool reap = wait_for_work_locked(fs, &reaped_at);
 		uint64_t ticket = fs->want;
 		bool durable = fs->want_durable > fs->done;
+		fs->committing = true;
 		pthread_mutex_unlock(&fs->commit_lock);
 		bool more = reap && orphans_reap(fs, false);
 		int rc = write_once(fs, durable, false);
 		pthread_mutex_lock(&fs->commit_lock);
 		fs->commit_error = rc;
+		fs->committing = false;
 		if (rc < 0 || more)
 			fs->pending = true; /* tried again with the next batch, in 50 ms at the latest */
 		fs->done = ticket;
@@ -304,6 +306,10 @@ int cowfs_commit(Cowfs *fs, bool durable)
 			return moved;
 	}
 	pthread_mutex_lock(&fs->commit_lock);
+	if (!durable && !fs->pending && !fs->committing && fs->done == fs->want && fs->commit_error == 0) {
+		pthread_mutex_unlock(&fs->commit_lock); /* all is written: the end of a command that changed nothing costs nothing */
+		return 0;
+	}
 	uint64_t ticket = ++fs->want;
 	if (durable)
 		fs->want_durable = ticket;

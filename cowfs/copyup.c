@@ -118,7 +118,10 @@ static int copy_make(Cowfs *fs, const char *origin, mode_t mode, bool truncated,
 	struct statx after;
 
 	*copy = (Copy){.fd = -1};
-	CLEAN_FD int from = lower_open(fs, origin, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	const int reading = truncated ? O_PATH | O_NOFOLLOW : O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+	CLEAN_FD int from = lower_open(fs, origin, reading, 0);
+	if (from == -EACCES)
+		from = lower_open_owned(fs, origin, reading);
 	if (from < 0)
 		return from;
 	int rc = statx_of_fd(from, &copy->from);

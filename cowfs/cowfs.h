@@ -82,7 +82,7 @@ enum {
 typedef struct CowfsConfig {
 	const char *db_path;  /* the SQLite file */
 	BlobStore *blobs;     /* opened by the caller; cowfs takes it over (also on failure) */
-	const char *mark_dir; /* an existing empty directory for marker directories and unix sockets (needed unless READONLY) */
+	const char *mark_dir; /* for marker directories and unix sockets: empty, or missing, then it is made when needed (unless READONLY) */
 	unsigned flags;
 	bool durable; /* false (tmpfs): no fsync of the database */
 	/* NULL, or NULL-terminated: files and directories without which the database could not be found after a power cut. The first durable
@@ -135,8 +135,10 @@ typedef struct CowForeignOps {
 		    int (*emit)(void *ectx, const char *name, uint64_t ino, unsigned char d_type), void *ectx);
 	/* Does a directory descriptor with this identity belong here? Writes its path (at most size). -ENOENT if not. */
 	int (*by_identity)(void *ctx, dev_t dev, ino_t ino, char *path, size_t size);
-	/* open with O_WRONLY etc. is decided by open(); every other change of a foreign object is -EACCES for names that are not there
-	 * and -EPERM for those that are, unless setattr/... say otherwise (none yet). */
+	/* What making a name that is not there answers (positive; 0: EACCES). procfs: ENOENT, its lookup fails before anything is checked. */
+	int create_error;
+	/* open with O_WRONLY etc. is decided by open(); every other change of a foreign object that is there is -EPERM, except that owner
+	 * and times of a foreign symlink may be set without a lasting effect. */
 } CowForeignOps;
 int cowfs_pin_foreign(Cowfs *fs, const char *path, const CowForeignOps *ops, void *ctx, const CowForeign **out) MUST_CHECK;
 
@@ -162,6 +164,10 @@ int cowfs_by_host_path(Cowfs *fs, const CowReq *req, const char *host_path, dev_
 
 /* Virtual path of an object (one of its names). Returns the length without NUL; -ENOENT if it has no name any more, -ERANGE. */
 ssize_t cowfs_virtual_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size) MUST_CHECK;
+/* Has this object lost its last name? */
+bool cowfs_is_removed(Cowfs *fs, const CowLoc *loc);
+/* The path that a removed object had (as Linux shows it before " (deleted)"); of any other its virtual path. -ENOENT if it never had one, -ERANGE. */
+ssize_t cowfs_removed_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size) MUST_CHECK;
 /* The virtual path that a host path (of the lower layer, a marker directory or a blob) stands for; for texts like /proc/<pid>/maps and exe. */
 ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, char *buf, size_t size) MUST_CHECK;
 
@@ -227,9 +233,9 @@ int cowfs_socket_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const cha
 
 /* ---- changing metadata ---- */
 
-enum { COW_SET_MODE = 1, COW_SET_UID = 2, COW_SET_GID = 4, COW_SET_ATIME = 8, COW_SET_MTIME = 16, COW_TIMES_NOW_OK = 32 };
+enum { COW_SET_MODE = 1, COW_SET_UID = 2, COW_SET_GID = 4, COW_SET_ATIME = 8, COW_SET_MTIME = 16, COW_TIMES_NOW_OK = 32, COW_CHOWN = 64 };
 typedef struct CowAttr {
-	unsigned set; /* COW_TIMES_NOW_OK: both times are "now" (write permission is enough, as for utimes(path, NULL)) */
+	unsigned set; /* COW_CHOWN: it is a chown, which clears set-id bits even when it sets neither owner nor group. COW_TIMES_NOW_OK: both times are "now" (write permission is enough, as for utimes(path, NULL)) */
 	mode_t mode;
 	uid_t uid; /* chown(2) sets COW_SET_UID | COW_SET_GID whatever its arguments: -1 leaves the id, but drops set-ID bits all the same */
 	gid_t gid;
@@ -256,7 +262,7 @@ typedef struct CowExec {
 	int fd;			  /* O_RDONLY descriptor of the bytes (for reading "#!" and PT_INTERP); the caller's */
 } CowExec;
 /* Checks execute permission and type (-EACCES, -ENOENT, -ENOTDIR, -ELOOP, -ETXTBSY while open for writing). `exec_dir` is where a link with
- * the guest's own file name is made for a blob (removed by the caller after the exec). */
+ * the guest's own file name is made for a blob (removed by the caller after the exec); it is made, too, if it is missing. */
 int cowfs_exec_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, const char *exec_dir, CowExec *out) MUST_CHECK;
 
 /* ---- what changed (diff, apply) ---- */

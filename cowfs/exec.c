@@ -15,8 +15,8 @@ static int link_blob(Cowfs *fs, BlobId blob, const char *exec_dir, const char *n
 	/* a directory per exec: two guests may run different files of one name at once */
 	if (snprintf(dir, sizeof dir, "%s/%llx", exec_dir, (unsigned long long)atomic_fetch_add(&serial, 1)) >= (int)sizeof dir - NAME_MAX - 2)
 		return -ENAMETOOLONG;
-	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return bv_neg_errno();
+	if (mkdir(dir, 0700) < 0 && errno != EEXIST && (errno != ENOENT || (rc = bv_mkdir_all(dir)) < 0))
+		return rc < 0 ? rc : bv_neg_errno();
 	snprintf(out, PATH_MAX, "%.*s/%s", PATH_MAX - NAME_MAX - 2, dir, name);
 	(void)unlink(out); /* a leftover of an earlier run; linkat tells if it could not go */
 	if (linkat(place.dirfd, place.name, AT_FDCWD, out, 0) == 0)
@@ -51,10 +51,26 @@ static bool is_being_written(int fd)
 	return false;
 }
 
-static int place_blob(CowWalk *w, CowNode *node, const char *exec_dir, CowExec *out)
+/* The kernel takes the process's name from the path as it was given, also when that is a symlink. */
+static const char *given_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+
+	return *name && strcmp(name, ".") != 0 && strcmp(name, "..") != 0 ? name : NULL;
+}
+
+/* By descriptor: newer kernels name the process after the file. */
+static const char *own_name(const CowNode *node)
+{
+	return node->names ? node->names->name : node->last ? node->last->name : "exe";
+}
+
+static int place_blob(CowWalk *w, CowNode *node, const char *path, const char *exec_dir, CowExec *out)
 {
 	CLEAN_FD int fd = -1;
-	const char *name = w->last_type == LAST_NORM && w->nlast ? w->last : "exe";
+	const char *given = given_name(path);
+	const char *name = given ? given : w->last_type == LAST_NORM && w->nlast ? w->last : own_name(node);
 	int rc = blob_open(w->fs->blobs, node->blob, O_RDONLY, &fd);
 
 	if (rc < 0)
@@ -100,7 +116,7 @@ int cowfs_exec_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char 
 	if (rc == 0)
 		rc = walk_loc(&w, &loc);
 	if (rc == 0 && w.cur.kind == COW_NODE && w.cur.node->blob)
-		rc = place_blob(&w, w.cur.node, exec_dir, out);
+		rc = place_blob(&w, w.cur.node, path, exec_dir, out);
 	else if (rc == 0)
 		rc = place_host(&w, out);
 	bool blob = rc == 0 && w.cur.kind == COW_NODE && w.cur.node->blob;

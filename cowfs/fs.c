@@ -132,14 +132,11 @@ static void fs_free(Cowfs *fs)
 	free(fs);
 }
 
-static int open_mark_dir(Cowfs *fs, const CowfsConfig *config, char **err)
+static int set_mark_dir(Cowfs *fs, const CowfsConfig *config, char **err)
 {
 	if (!config->mark_dir)
 		return config->flags & COWFS_READONLY ? 0 : bv_fail(err, -EINVAL, "no directory for markers was given");
 	fs->mark_dir = strdup(config->mark_dir);
-	fs->mark_fd = open(config->mark_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fs->mark_fd < 0)
-		return bv_fail(err, bv_neg_errno(), "cannot open the directory %s: %s", config->mark_dir, strerror(errno));
 	return fs->mark_dir ? 0 : -ENOMEM;
 }
 
@@ -148,7 +145,7 @@ static int open_parts(Cowfs *fs, const CowfsConfig *config, char **err)
 	int rc = init_tables(fs);
 
 	if (rc == 0)
-		rc = open_mark_dir(fs, config, err);
+		rc = set_mark_dir(fs, config, err);
 	if (rc == 0)
 		rc = meta_open(config, &fs->meta, err);
 	if (rc == 0)
@@ -194,8 +191,10 @@ int cowfs_close(Cowfs *fs)
 
 	if (!fs)
 		return 0;
-	if (fs->writer_runs)
+	if (fs->writer_runs) {
+		setid_settle_all(fs);
 		rc = commit_stop(fs);
+	}
 	meta_close(TAKE_PTR(fs->meta));
 	fs_free(fs);
 	return rc;
@@ -231,7 +230,12 @@ int cowfs_by_identity(Cowfs *fs, dev_t dev, ino_t ino, CowLoc *out)
 		fs_unlock(fs);
 		return 0;
 	}
+	char *held = lower_held(fs, dev, ino);
 	fs_unlock(fs);
+	if (held) {
+		*out = (CowLoc){.kind = COW_LOWER, .path = held};
+		return 0;
+	}
 	for (CowForeign *f = fs->foreigns; f; f = f->next) {
 		if (!f->ops->by_identity || f->ops->by_identity(f->ctx, dev, ino, path, sizeof path) < 0)
 			continue;
@@ -244,18 +248,30 @@ int cowfs_by_identity(Cowfs *fs, dev_t dev, ino_t ino, CowLoc *out)
 	return -ESTALE;
 }
 
-ssize_t node_virtual_path(const CowNode *node, char *buf, size_t size)
+/* The name of node, or with `removed` the one that it had, and the directory of that. NULL: none. */
+static const char *name_of(const CowNode *node, bool removed, const CowNode **dir)
+{
+	if (node->names) {
+		*dir = node->names->dir;
+		return node->names->name;
+	}
+	if (!removed || !node->last)
+		return NULL;
+	*dir = node->last->dir;
+	return node->last->name;
+}
+
+static ssize_t path_of_node(const CowNode *node, bool removed, char *buf, size_t size)
 {
 	size_t at = size;
+	const char *name;
 
-	if (!node->names && node->id != COW_ROOT_ID)
-		return -ENOENT;
-	for (; node->names; node = node->names->dir) {
-		const CowDentry *d = node->names;
-		if (at < (size_t)d->len + 2)
+	for (; (name = name_of(node, removed, &node)) != NULL;) {
+		size_t n = strlen(name);
+		if (at < n + 2)
 			return -ERANGE;
-		at -= d->len;
-		memcpy(buf + at, d->name, d->len);
+		at -= n;
+		memcpy(buf + at, name, n);
 		buf[--at] = '/';
 	}
 	if (node->id != COW_ROOT_ID)
@@ -268,6 +284,11 @@ ssize_t node_virtual_path(const CowNode *node, char *buf, size_t size)
 	memmove(buf, buf + at, len);
 	buf[len] = '\0';
 	return (ssize_t)len;
+}
+
+ssize_t node_virtual_path(const CowNode *node, char *buf, size_t size)
+{
+	return path_of_node(node, false, buf, size);
 }
 
 /* The host path is shown in the view if its nearest record has a name and no entry of that record stands in its way. */
@@ -337,6 +358,8 @@ int cowfs_by_host_path(Cowfs *fs, const CowReq *req, const char *host_path, dev_
 		rc = -ENOENT;
 	if (rc == 0)
 		rc = walk_loc(&w, &loc);
+	if (rc == 0 && loc.kind == COW_LOWER && !loc.grant && S_ISDIR(walk_type(&w)))
+		lower_hold(fs, dev, ino, loc.path);
 	fs_unlock(fs);
 	walk_end(&w);
 	if (rc == 0)
@@ -366,6 +389,26 @@ ssize_t cowfs_virtual_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size)
 	}
 	fs_unlock(fs);
 	return rc;
+}
+
+bool cowfs_is_removed(Cowfs *fs, const CowLoc *loc)
+{
+	if (loc->kind != COW_NODE)
+		return false;
+	fs_rdlock(fs);
+	bool removed = loc->node->flags & N_DEAD;
+	fs_unlock(fs);
+	return removed;
+}
+
+ssize_t cowfs_removed_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size)
+{
+	if (loc->kind != COW_NODE)
+		return -ENOENT;
+	fs_rdlock(fs);
+	ssize_t n = path_of_node(loc->node, true, buf, size);
+	fs_unlock(fs);
+	return n;
 }
 
 ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, char *buf, size_t size)

@@ -101,7 +101,7 @@ int grant_setattr(CowWalk *w, const CowAttr *attr)
 	char path[64];
 	int rc = grant_proc_path(w, &fd, path);
 
-	if (rc == 0 && (attr->set & (COW_SET_UID | COW_SET_GID)))
+	if (rc == 0 && (attr->set & (COW_SET_UID | COW_SET_GID | COW_CHOWN)))
 		rc = result(fchownat(fd, "", attr->set & COW_SET_UID ? attr->uid : (uid_t)-1, attr->set & COW_SET_GID ? attr->gid : (gid_t)-1, AT_EMPTY_PATH));
 	if (rc == 0 && (attr->set & COW_SET_MODE))
 		rc = S_ISLNK(walk_type(w)) ? -EOPNOTSUPP : result(chmod(path, attr->mode));

@@ -40,6 +40,7 @@
 #define COW_MAX_LINKS 40
 #define COW_LOWER_TTL_NS (50 * 1000 * 1000ULL)
 #define COW_LOWER_SLOTS 128
+#define COW_LOWER_HELD 64
 #define COW_COMMIT_NS (50 * 1000 * 1000L)
 #define COW_GRAVES 4096	     /* removed objects remembered for descriptors that guests may still hold */
 #define COW_ORPHAN_BATCH 64  /* so many removed blobs wake the reaper at once */
@@ -106,8 +107,15 @@ enum { /* CowNode.flags */
 	N_ORPHAN = 512,	 /* on the orphan list */
 	N_MARKER = 1024, /* has an object in mark_dir */
 	N_COVERED = 4096, /* a pin lies over its name: unreachable, but its rows stay */
+	N_SETID = 8192,	 /* mtime is the blob's from before any write (setid.c) */
 	N_PRIVATE = 2048, /* inside a pinned directory: not stored, never listed by cowfs_changes */
 };
+
+/* Where an object was when its last name went: what ".." of a removed directory and "PATH (deleted)" need. */
+typedef struct CowLast {
+	CowNode *dir; /* one reference */
+	char name[];
+} CowLast;
 
 struct CowNode {
 	HmapNode by_id;
@@ -131,6 +139,7 @@ struct CowNode {
 	CowIdent lower_id; /* the host object it came from */
 	CowIdent own_id;   /* its blob or marker */
 	CowDentry *names;
+	CowLast *last; /* only while there are no names; NULL if never named */
 	CowDir *dir;
 	CowNode *dirty_next, *orphan_next;
 };
@@ -165,9 +174,19 @@ typedef struct LowerSlot {
 	char text[216]; /* path, then the symlink's text */
 } LowerSlot;
 
+/* A host directory that a guest holds open or stands in, found by its path a moment ago: (dev, ino) to host path. */
+typedef struct LowerHeld {
+	dev_t dev;
+	ino_t ino;
+	uint64_t time;
+	uint16_t len; /* 0: empty */
+	char path[254];
+} LowerHeld;
+
 typedef struct LowerCache {
 	pthread_mutex_t lock;
 	LowerSlot slots[COW_LOWER_SLOTS];
+	LowerHeld held[COW_LOWER_HELD];
 } LowerCache;
 
 typedef struct CowList CowList; /* dents.c */
@@ -180,7 +199,7 @@ struct Cowfs {
 	_Atomic bool broken_openat2;
 	BlobStore *blobs;
 	CowMeta *meta;
-	int mark_fd;
+	int mark_fd; /* -1 until marker_dir */
 	char *mark_dir;
 	Hmap nodes, dentries, idents, origins;
 	_Atomic size_t lower_idents; /* how many non-directories of the host have a record */
@@ -219,6 +238,7 @@ struct Cowfs {
 	bool stopping;
 	uint64_t want, want_durable, done; /* commit tickets */
 	int commit_error;
+	bool committing; /* the writer has taken a batch and is not done with it */
 	CowfsStats stats; /* protected by lock */
 };
 
@@ -295,10 +315,16 @@ enum { LOWER_UNKNOWN = 0, LOWER_DIR, LOWER_LINK, LOWER_MIXED };
 int lower_statx(Cowfs *fs, const CowGrant *grant, const char *path, struct statx *out) MUST_CHECK;
 /* openat2 with RESOLVE_NO_SYMLINKS; flags as open(2). Returns a descriptor. */
 int lower_open(Cowfs *fs, const char *path, int flags, mode_t mode) MUST_CHECK;
+/* For reading what is ours but denies us reading, after lower_open said -EACCES (owned.c). -EACCES where that cannot be done. */
+int lower_open_owned(Cowfs *fs, const char *path, int flags) MUST_CHECK;
 /* Descriptor of the directory that holds `path`; *name points at the last component inside path. */
 int lower_open_parent(Cowfs *fs, const char *path, const char **name) MUST_CHECK;
 /* 0: path[0..len) is a directory reached without any symlink. -ELOOP or -ENOTDIR: look component by component. */
 int lower_prefix(Cowfs *fs, const CowGrant *grant, char *path, size_t len) MUST_CHECK;
+/* A directory without record that the view shows under this host path: remembered for the TTL, so that relative paths need not find it again. */
+void lower_hold(Cowfs *fs, dev_t dev, ino_t ino, const char *path);
+/* Its path into a malloc'ed string, or NULL. */
+char *lower_held(Cowfs *fs, dev_t dev, ino_t ino);
 /* Text of the symlink; NUL-terminated, returns its length. */
 ssize_t lower_readlink(Cowfs *fs, const CowGrant *grant, const char *path, char *buf, size_t size) MUST_CHECK;
 /* A component is known to be a directory / a symlink with this text (returns LOWER_*). */
@@ -355,6 +381,8 @@ void walk_init(CowWalk *w, Cowfs *fs, const CowReq *req, unsigned flags, uint64_
 /* Called with fs->lock held (W_WRITE says how). */
 int walk_run(CowWalk *w, const CowLoc *at, const char *path) MUST_CHECK;
 void walk_end(CowWalk *w);
+/* Takes fs->lock again as the walk had it. */
+void walk_relock(CowWalk *w);
 int walk_loc(const CowWalk *w, CowLoc *out) MUST_CHECK;
 /* Type of what was found. -errno when the host cannot say. */
 int walk_stat(CowWalk *w, struct statx *st) MUST_CHECK;
@@ -384,6 +412,13 @@ int statx_of_fd(int fd, struct statx *st) MUST_CHECK;
 /* Answers for an object under a grant or a read-only view before it is changed: 0 change the record, 1 change the host, -EROFS. */
 int change_place(Cowfs *fs, const CowAt *at);
 
+/* ---- setid.c: fs->lock held for writing, but for setid_mode ---- */
+mode_t setid_mode(const CowNode *node, const struct statx *blob); /* as `blob` says that it is now */
+void setid_watch(Cowfs *fs, const CowReq *req, CowNode *node);   /* a guest may write from now on */
+void setid_written(Cowfs *fs, const CowReq *req, CowNode *node); /* we wrote for the guest */
+void setid_settle(Cowfs *fs, CowNode *node);			  /* before the blob's times change: the record as it is, unwatched */
+void setid_settle_all(Cowfs *fs);
+
 /* ---- copyup.c ---- */
 /* Gives a regular file or FIFO a blob of its own. Called with fs->lock held for writing and a reference; may release and take it again. */
 int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated) MUST_CHECK;
@@ -401,8 +436,12 @@ CowNode *node_make(Cowfs *fs, const CowReq *req, const CowNode *dir, mode_t mode
 int node_publish(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node) MUST_CHECK;
 /* The directory of a new name: checks in Linux's order. 1: it lies below a writable grant. */
 int create_check(CowWalk *w, bool is_dir, CowNode **dir) MUST_CHECK;
+/* Is the new name one that a pin hides on the host? */
+bool name_is_hidden(const CowWalk *w);
 
 /* ---- marker.c ---- */
+/* Makes and opens mark_dir, unless that was done; under the write lock. Many runs never need it. */
+int marker_dir(Cowfs *fs) MUST_CHECK;
 /* A real object in mark_dir that stands for a directory, a symlink or a socket; its name. */
 int marker_make(Cowfs *fs, CowNode *node, char name[40]) MUST_CHECK;
 void marker_name(const CowNode *node, char name[40]);

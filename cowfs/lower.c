@@ -145,6 +145,36 @@ void lower_note(Cowfs *fs, const char *path, size_t len, int kind, const char *t
 	pthread_mutex_unlock(&fs->lower->lock);
 }
 
+static LowerHeld *held_locked(Cowfs *fs, dev_t dev, ino_t ino)
+{
+	return &fs->lower->held[hash_u64(ino, dev) % COW_LOWER_HELD];
+}
+
+void lower_hold(Cowfs *fs, dev_t dev, ino_t ino, const char *path)
+{
+	size_t len = strlen(path);
+
+	pthread_mutex_lock(&fs->lower->lock);
+	LowerHeld *h = held_locked(fs, dev, ino);
+	if (len < sizeof h->path) {
+		*h = (LowerHeld){.dev = dev, .ino = ino, .time = bv_now_coarse_ns(), .len = (uint16_t)len};
+		memcpy(h->path, path, len + 1);
+	}
+	pthread_mutex_unlock(&fs->lower->lock);
+}
+
+char *lower_held(Cowfs *fs, dev_t dev, ino_t ino)
+{
+	char *path = NULL;
+
+	pthread_mutex_lock(&fs->lower->lock);
+	const LowerHeld *h = held_locked(fs, dev, ino);
+	if (h->len && h->ino == ino && h->dev == dev && bv_now_coarse_ns() - h->time < COW_LOWER_TTL_NS)
+		path = strndup(h->path, h->len);
+	pthread_mutex_unlock(&fs->lower->lock);
+	return path;
+}
+
 int lower_prefix(Cowfs *fs, const CowGrant *grant, char *path, size_t len)
 {
 	int kind = grant ? LOWER_UNKNOWN : lower_peek(fs, path, len, NULL, 0);

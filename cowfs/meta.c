@@ -84,6 +84,15 @@ int meta_number(CowMeta *meta, const char *text, int64_t *out)
 	return meta_errno(rc);
 }
 
+int meta_failed(CowMeta *meta, int rc, char **err)
+{
+	int code = meta_errno(rc);
+
+	if (code == -EUCLEAN)
+		return bv_fail(err, code, "the database %s is damaged: %s", meta->path, sqlite3_errmsg(meta->db));
+	return bv_fail(err, code, "cannot read the database %s: %s", meta->path, sqlite3_errstr(rc));
+}
+
 /* ---- open and close ---- */
 
 /* Nothing was written yet, or the first write of all (meta_create) did not end. */
@@ -209,10 +218,8 @@ int meta_integrity(CowMeta *meta, char **err)
 		rc = meta_step(meta, stmt);
 	if (rc == SQLITE_ROW && strcmp((const char *)sqlite3_column_text(stmt, 0), "ok") != 0)
 		rc = bv_fail(err, -EUCLEAN, "the database %s is damaged: %s", path, (const char *)sqlite3_column_text(stmt, 0));
-	else if (rc != SQLITE_ROW)
-		rc = bv_fail(err, -EUCLEAN, "the database %s is damaged: %s", path, sqlite3_errmsg(meta->db));
 	else
-		rc = 0;
+		rc = rc == SQLITE_ROW ? 0 : meta_failed(meta, rc == SQLITE_DONE ? SQLITE_CORRUPT : rc, err);
 	sqlite3_finalize(stmt);
 	return rc;
 }

@@ -24,6 +24,8 @@ struct CowMeta {
 };
 
 int meta_errno(int sqlite_code);
+/* What a failed SQLite call means, with a message that says whether the database is damaged or could not be read. */
+int meta_failed(CowMeta *meta, int sqlite_code, char **err);
 /* Writes the empty database and opens it. */
 int meta_create(CowMeta *meta) MUST_CHECK;
 /* Opens a private copy in the place of a database beside which nothing can be written. */
@@ -31,7 +33,7 @@ int meta_open_copy(CowMeta *meta) MUST_CHECK;
 int meta_note_frames(void *ctx, sqlite3 *db, const char *name, int frames);
 int meta_step(CowMeta *meta, sqlite3_stmt *stmt);
 int meta_exec(CowMeta *meta, const char *text) MUST_CHECK;
-/* PRAGMA integrity_check: -EUCLEAN with a message. */
+/* PRAGMA integrity_check: -EUCLEAN with a message, another error if it could not be made. */
 int meta_integrity(CowMeta *meta, char **err) MUST_CHECK;
 int meta_number(CowMeta *meta, const char *text, int64_t *out) MUST_CHECK;
 void row_to_values(const CowRow *row, int64_t v[META_VALUES]);

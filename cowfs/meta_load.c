@@ -26,7 +26,7 @@ static int each_row(Loader *l, const char *text, int (*visit)(Loader *l, sqlite3
 			break;
 	}
 	if (!bad && rc != SQLITE_DONE)
-		bad = bv_fail(l->err, meta_errno(rc) == -ENOMEM ? -ENOMEM : -EUCLEAN, "the database %s is damaged: %s", l->meta->path, sqlite3_errmsg(l->meta->db));
+		bad = meta_failed(l->meta, rc, l->err);
 	sqlite3_finalize(stmt);
 	return bad;
 }

@@ -40,6 +40,13 @@ int node_publish(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode 
 	return 0;
 }
 
+bool name_is_hidden(const CowWalk *w)
+{
+	const CowDentry *d = w->dir.kind == COW_NODE ? dentry_find(w->fs, w->dir.node, w->last, w->nlast) : NULL;
+
+	return d && !d->node && (d->flags & D_HIDE);
+}
+
 int create_check(CowWalk *w, bool is_dir, CowNode **dir)
 {
 	if (w->last_type != LAST_NORM || w->found)
@@ -47,10 +54,10 @@ int create_check(CowWalk *w, bool is_dir, CowNode **dir)
 	if (w->slash && !is_dir)
 		return -ENOENT;
 	if (w->dir.kind == COW_FOREIGN)
-		return -EACCES;
+		return w->dir.foreign->ops->create_error ? -w->dir.foreign->ops->create_error : -EACCES;
 	int place = change_place(w->fs, &w->dir);
-	if (place)
-		return place;
+	if (place) /* on the host the hidden object has that name: it would be opened or replaced */
+		return place == 1 && name_is_hidden(w) ? -EACCES : place;
 	int rc = walk_dir_node(w, dir);
 	if (rc < 0)
 		return rc;

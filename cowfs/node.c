@@ -40,14 +40,17 @@ CowNode *node_get(CowNode *node)
 
 void node_put(CowNode *node)
 {
-	if (!node || atomic_fetch_sub_explicit(&node->refs, 1, memory_order_acq_rel) != 1)
-		return;
-	xattrs_free(node);
-	free(node->dir);
-	free(node->origin);
-	free(node->target);
-	free(node->base);
-	free(node);
+	while (node && atomic_fetch_sub_explicit(&node->refs, 1, memory_order_acq_rel) == 1) {
+		CowNode *parent = node->last ? node->last->dir : NULL; /* its reference goes, too: a loop, since trees are deep */
+		xattrs_free(node);
+		free(node->last);
+		free(node->dir);
+		free(node->origin);
+		free(node->target);
+		free(node->base);
+		free(node);
+		node = parent;
+	}
 }
 
 CowNode *node_find(Cowfs *fs, uint64_t id)
@@ -202,11 +205,33 @@ void dentry_dirty(Cowfs *fs, CowDentry *d)
 	commit_poke(fs);
 }
 
+static void forget_last(CowNode *node)
+{
+	if (!node->last)
+		return;
+	node_put(node->last->dir);
+	free(node->last);
+	node->last = NULL;
+}
+
+/* Without memory it is not remembered: then the removed object is shown without a path. */
+static void remember_last(CowNode *node, const CowDentry *d)
+{
+	if (!d->dir)
+		return;
+	node->last = malloc(sizeof *node->last + d->len + 1U);
+	if (!node->last)
+		return;
+	node->last->dir = node_get(d->dir);
+	memcpy(node->last->name, d->name, d->len + 1U);
+}
+
 static void dentry_attach(CowDentry *d, CowNode *node)
 {
 	d->node = node;
 	d->alias = NULL;
 	if (node) {
+		forget_last(node);
 		d->alias = node->names;
 		node->names = d;
 	}
@@ -219,6 +244,8 @@ static void dentry_detach(CowDentry *d)
 		while (*link != d)
 			link = &(*link)->alias;
 		*link = d->alias;
+		if (!d->node->names)
+			remember_last(d->node, d);
 	}
 	d->node = NULL;
 }

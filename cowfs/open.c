@@ -82,6 +82,11 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 		rc = copyup_node(fs, req, node, flags & O_TRUNC);
 	if (rc < 0)
 		return rc;
+	if (node->blob && wants_write(flags) && !(flags & O_PATH)) {
+		if (flags & O_TRUNC)
+			setid_written(fs, req, node);
+		setid_watch(fs, req, node);
+	}
 	if (node->blob) {
 		rc = blob_open(fs->blobs, node->blob, host_flags(flags) & ~(O_NOFOLLOW | O_DIRECTORY), fd);
 		return rc == -ENOENT ? -EIO : rc;
@@ -89,6 +94,8 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 	if (!node->origin)
 		return -ENOENT;
 	int opened = lower_open(fs, node->origin, host_flags(flags), 0);
+	if (opened == -EACCES && (node->have & OV_MODE)) /* a chmod in the sandbox */
+		opened = lower_open_owned(fs, node->origin, host_flags(flags));
 	if (opened < 0)
 		return opened;
 	*fd = opened;
@@ -124,6 +131,8 @@ int open_node(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd)
 
 static int check_type(const CowWalk *w, mode_t type, int flags)
 {
+	if (w->slash && w->last_type == LAST_NORM && (flags & O_CREAT))
+		return -EISDIR; /* before anything is looked up */
 	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
 		return -EEXIST;
 	if (S_ISDIR(type) && (flags & O_CREAT))
@@ -158,6 +167,23 @@ static int check_access(CowWalk *w, int flags)
 	return (flags & O_NOATIME) && !cred_owns(w->req->cred, st.stx_uid) ? -EPERM : 0;
 }
 
+/* The host's own object. The peer of a FIFO may never come, so that one is opened without the lock. */
+static int open_granted(CowWalk *w, int flags)
+{
+	bool waits = S_ISFIFO(walk_type(w)) && !(flags & (O_NONBLOCK | O_PATH)) && (flags & O_ACCMODE) != O_RDWR;
+	char buf[PATH_MAX], path[PATH_MAX];
+
+	if (!waits)
+		return grant_open(w, flags, 0, false);
+	if (!w->req->may_block)
+		return -EINPROGRESS;
+	snprintf(path, sizeof path, "%s", walk_host_path(w, &w->cur, buf));
+	fs_unlock(w->fs);
+	int fd = lower_open(w->fs, path, flags, 0);
+	walk_relock(w);
+	return fd;
+}
+
 /* cur exists and may be opened so. fs->lock is held for writing. */
 static int open_found(CowWalk *w, int flags, int *fd)
 {
@@ -167,7 +193,7 @@ static int open_found(CowWalk *w, int flags, int *fd)
 	    !S_ISLNK(w->cur.node->mode))
 		return -EACCES;
 	if (w->cur.grant) {
-		int opened = grant_open(w, host_flags(flags), 0, false);
+		int opened = open_granted(w, host_flags(flags));
 		if (opened >= 0)
 			*fd = opened;
 		return MIN(opened, 0);
@@ -241,8 +267,10 @@ static int create_file(CowWalk *w, int flags, mode_t mode, int *fd)
 	rc = open_new_blob(w->fs, node, flags, fd);
 	if (rc == 0)
 		rc = node_publish(w->fs, dir, w->last, w->nlast, node);
-	if (rc == 0)
+	if (rc == 0) {
+		setid_watch(w->fs, w->req, node);
 		return 0;
+	}
 	bv_close_fd(fd);
 	if (node->blob)
 		(void)blob_remove(w->fs->blobs, node->blob); /* unreferenced: removed at the next start if not now */

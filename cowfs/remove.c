@@ -6,6 +6,9 @@ static bool is_pinned(const CowWalk *w)
 {
 	if (w->cur.kind == COW_FOREIGN)
 		return w->cur.len == 0;
+	/* Below a grant only pins have records: what holds one may not move, as the host would move what the pin hides along. */
+	if (w->cur.kind == COW_NODE && w->dir.grant && w->cur.node->dir && w->cur.node->dir->kids)
+		return true;
 	return w->cur.kind == COW_NODE && ((w->cur.node->flags & N_PIN) || w->cur.node == w->fs->root ||
 					   (w->cur.node->dir && w->cur.node->dir->grant));
 }
@@ -86,9 +89,9 @@ static int unlink_locked(CowWalk *w, bool want_dir)
 	if (place < 0)
 		return place;
 	if (!w->found)
-		return w->dir.kind == COW_FOREIGN ? -ENOENT : -ENOENT;
+		return -ENOENT;
 	if (w->dir.kind == COW_FOREIGN)
-		return -EPERM;
+		return want_dir && !S_ISDIR(walk_type(w)) ? -ENOTDIR : -EPERM;
 	if (is_pinned(w))
 		return -EBUSY;
 	if (place == 1)
@@ -131,6 +134,8 @@ static int rename_find(Rename *r)
 {
 	CowWalk *from = r->from, *to = r->to;
 
+	if (from->dir.kind != to->dir.kind && (from->dir.kind == COW_FOREIGN || to->dir.kind == COW_FOREIGN))
+		return -EXDEV;
 	if (from->last_type != LAST_NORM || to->last_type != LAST_NORM)
 		return (r->flags & RENAME_NOREPLACE) && to->last_type != LAST_NORM && from->last_type == LAST_NORM ? -EEXIST : -EBUSY;
 	if (!from->found)
@@ -139,8 +144,8 @@ static int rename_find(Rename *r)
 		return -EEXIST;
 	if ((r->flags & RENAME_EXCHANGE) && !to->found)
 		return -ENOENT;
-	if (from->dir.kind == COW_FOREIGN || to->dir.kind == COW_FOREIGN)
-		return from->dir.kind == to->dir.kind ? -EPERM : -EXDEV;
+	if (from->dir.kind == COW_FOREIGN)
+		return from->dir.foreign == to->dir.foreign ? -EPERM : -EXDEV;
 	bool from_is_dir = S_ISDIR(walk_type(from)), to_is_dir = to->found && S_ISDIR(walk_type(to));
 	if (!from_is_dir && (from->slash || (!(r->flags & RENAME_EXCHANGE) && to->slash)))
 		return -ENOTDIR;
@@ -263,6 +268,8 @@ static int rename_locked(Rename *r)
 	int from = change_place(fs, &r->from->dir), to = change_place(fs, &r->to->dir);
 	if (from < 0 || to < 0)
 		return from < 0 ? from : to;
+	if (to == 1 && name_is_hidden(r->to))
+		return -EACCES;
 	if (from == 1 || to == 1)
 		return r->from->dir.grant == r->to->dir.grant ? grant_rename(r->from, r->to, r->flags) : -EXDEV;
 	rc = rename_records(r);

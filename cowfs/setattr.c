@@ -25,6 +25,7 @@ static void set_mode(Cowfs *fs, CowNode *node, mode_t mode)
 {
 	node->mode = (node->mode & S_IFMT) | (mode & 07777);
 	node->have |= OV_MODE;
+	node->flags &= ~(unsigned)N_SETID;
 	if (node->blob)
 		(void)blob_chmod(fs->blobs, node->blob, (mode & 0777) | 0600); /* best effort, as the contract of blobs says */
 }
@@ -57,6 +58,7 @@ static void set_times(Cowfs *fs, CowNode *node, const CowAttr *attr)
 		times[0] = resolved(attr->atime);
 	if (attr->set & COW_SET_MTIME)
 		times[1] = resolved(attr->mtime);
+	setid_settle(fs, node);
 	if (node->blob && blob_utimens(fs->blobs, node->blob, times) == 0)
 		return;
 	if (attr->set & COW_SET_ATIME) {
@@ -69,13 +71,23 @@ static void set_times(Cowfs *fs, CowNode *node, const CowAttr *attr)
 	}
 }
 
+/* A link of procfs lives as long as it is looked at: what is set on it is as good as kept nowhere, and chmod knows no symlink. */
+static int setattr_foreign(CowWalk *w, const CowAttr *attr)
+{
+	if (!S_ISLNK(walk_type(w)))
+		return -EPERM;
+	if (attr->set & COW_SET_MODE)
+		return -EOPNOTSUPP;
+	return (attr->set & (COW_SET_UID | COW_SET_GID)) && w->req->cred->uid != 0 ? -EPERM : 0;
+}
+
 static int setattr_locked(CowWalk *w, const CowAttr *attr)
 {
 	struct statx st;
 	CowNode *node;
 
 	if (w->cur.kind == COW_FOREIGN)
-		return -EPERM;
+		return setattr_foreign(w, attr);
 	int place = change_place(w->fs, &w->cur);
 	int rc = place < 0 ? place : walk_stat(w, &st);
 	if (rc < 0)
@@ -89,7 +101,7 @@ static int setattr_locked(CowWalk *w, const CowAttr *attr)
 		rc = walk_cur_node(w, &node);
 	if (rc < 0)
 		return rc;
-	if (attr->set & (COW_SET_UID | COW_SET_GID))
+	if (attr->set & (COW_SET_UID | COW_SET_GID | COW_CHOWN))
 		set_owner(w->fs, node, &st, attr);
 	if (attr->set & COW_SET_MODE) {
 		gid_t gid = node->have & OV_GID ? node->gid : st.stx_gid;
@@ -98,6 +110,7 @@ static int setattr_locked(CowWalk *w, const CowAttr *attr)
 	}
 	if (attr->set & (COW_SET_ATIME | COW_SET_MTIME))
 		set_times(w->fs, node, attr);
+	setid_watch(w->fs, w->req, node);
 	node_changed(w->fs, node);
 	return 0;
 }
@@ -143,8 +156,10 @@ static int truncate_locked(CowWalk *w, uint64_t size)
 	rc = copyup_node(w->fs, w->req, node, size == 0);
 	if (rc == 0)
 		rc = blob_truncate(w->fs->blobs, node->blob, size);
-	if (rc == 0)
+	if (rc == 0) {
+		setid_written(w->fs, w->req, node);
 		node_changed(w->fs, node);
+	}
 	node_put(node);
 	return rc;
 }

@@ -36,7 +36,9 @@ int cowfs_socket_begin(Cowfs *fs, const CowReq *req, const CowLoc *at, const cha
 			*out = (CowLoc){.kind = COW_NONE}; /* the host's bind does all */
 	} else if (rc == 0) {
 		CowNode *node = node_make(fs, req, dir, S_IFSOCK | (mode & 07777));
-		rc = node ? host_path_of(fs, node, host_path, size) : -ENOMEM;
+		rc = node ? marker_dir(fs) : -ENOMEM;
+		if (rc == 0)
+			rc = host_path_of(fs, node, host_path, size);
 		if (rc == 0)
 			rc = node_publish(fs, dir, w.last, w.nlast, node);
 		if (rc == 0)

@@ -28,7 +28,7 @@ void walk_end(CowWalk *w)
 	cowloc_release(&w->hold);
 }
 
-static void relock(CowWalk *w)
+void walk_relock(CowWalk *w)
 {
 	if (w->flags & W_WRITE)
 		fs_wrlock(w->fs);
@@ -124,18 +124,27 @@ static int check_search(CowWalk *w)
 }
 
 /* The host object at w->path[0..len) was found (w->st): is it known under another of its names? */
+/* The record of this object of the host (no directory), made under another of its names; or NULL. */
+static CowNode *recorded_under_other_name(Cowfs *fs, const struct statx *st)
+{
+	if (!atomic_load_explicit(&fs->lower_idents, memory_order_relaxed))
+		return NULL;
+	CowNode *node = ident_find(fs, statx_dev(st), st->stx_ino);
+	if (!node || (node->flags & N_DEAD))
+		return NULL;
+	if ((st->stx_mask & STATX_BTIME) && node->btime.tv_sec &&
+	    (node->btime.tv_sec != st->stx_btime.tv_sec || (uint32_t)node->btime.tv_nsec != st->stx_btime.tv_nsec))
+		return NULL; /* the host used the inode number again */
+	return node;
+}
+
 static void stand_on_host(CowWalk *w, size_t len, const CowGrant *grant)
 {
 	w->cur = (CowAt){.kind = COW_LOWER, .len = len, .grant = grant};
 	w->st_ok = true;
-	if (S_ISDIR(w->st.stx_mode) || !atomic_load_explicit(&w->fs->lower_idents, memory_order_relaxed))
+	CowNode *node = S_ISDIR(w->st.stx_mode) ? NULL : recorded_under_other_name(w->fs, &w->st);
+	if (!node)
 		return;
-	CowNode *node = ident_find(w->fs, statx_dev(&w->st), w->st.stx_ino);
-	if (!node || (node->flags & N_DEAD))
-		return;
-	if ((w->st.stx_mask & STATX_BTIME) && node->btime.tv_sec &&
-	    (node->btime.tv_sec != w->st.stx_btime.tv_sec || (uint32_t)node->btime.tv_nsec != w->st.stx_btime.tv_nsec))
-		return; /* the host used the inode number again */
 	stand_on_node(w, node, grant);
 	w->cur.len = len;
 }
@@ -178,7 +187,7 @@ static int step_foreign(CowWalk *w, const char *name, size_t n)
 	const CowForeign *foreign = w->cur.foreign;
 	fs_unlock(w->fs);
 	int rc = foreign->ops->lookup(foreign->ctx, w->req, w->path, &kind);
-	relock(w);
+	walk_relock(w);
 	if (rc < 0) {
 		w->path[w->dir.len] = '\0';
 		return rc;
@@ -214,12 +223,9 @@ static int step_name(CowWalk *w, const char *name, size_t n)
 	return step_host(w, dir->origin, strlen(dir->origin), name, n);
 }
 
+/* Search permission was checked. */
 static int step_up(CowWalk *w)
 {
-	int rc = check_search(w);
-
-	if (rc < 0)
-		return rc;
 	if ((w->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) && same_place(w, w->start))
 		return w->resolve & RESOLVE_BENEATH ? -EXDEV : 0;
 	if (w->cur.kind == COW_FOREIGN && w->cur.len) {
@@ -245,7 +251,10 @@ static int step_up(CowWalk *w)
 	CowNode *node = w->cur.kind == COW_FOREIGN ? w->cur.foreign->node : w->cur.node;
 	if (node == w->fs->root)
 		return 0;
-	node = node_parent(node);
+	CowNode *parent = node_parent(node);
+	if (!parent && node->last)
+		parent = node->last->dir; /* a removed directory keeps its "..", as a dentry of the kernel does */
+	node = parent;
 	if (!node)
 		return -ENOENT;
 	stand_on_node(w, node, w->cur.grant && node->origin ? grant_for(w->fs, node->origin, strlen(node->origin)) : NULL);
@@ -354,7 +363,7 @@ static ssize_t link_text(CowWalk *w, char *text, size_t size)
 	const CowForeign *foreign = w->cur.foreign;
 	fs_unlock(w->fs);
 	ssize_t n = foreign->ops->readlink(foreign->ctx, w->req, w->path, text, size - 1);
-	relock(w);
+	walk_relock(w);
 	if (n >= 0)
 		text[n] = '\0';
 	return n;
@@ -372,7 +381,7 @@ static int jump_magic(CowWalk *w)
 	int rc = foreign->ops->follow(foreign->ctx, w->req, w->path, &to);
 	if (rc == 0 && to.kind == COW_FOREIGN) /* mostly a file: what it is must be known before it is opened */
 		rc = to.foreign->ops->lookup(to.foreign->ctx, w->req, to.path, &kind);
-	relock(w);
+	walk_relock(w);
 	if (rc < 0) {
 		cowloc_release(&to);
 		return rc;
@@ -422,6 +431,8 @@ static int follow_link(CowWalk *w, const char *after)
 	/* Linux knows the root's mount only if the path itself began there: else it answers for a link to "/" without looking. */
 	if ((w->resolve & RESOLVE_BENEATH) || ((w->resolve & RESOLVE_NO_XDEV) && !(w->resolve & RESOLVE_IN_ROOT) && !w->from_root))
 		return -EXDEV;
+	if ((w->resolve & (RESOLVE_NO_XDEV | RESOLVE_IN_ROOT)) == RESOLVE_NO_XDEV)
+		return -EXDEV; /* even to the same mount: the kernel compares with a root that it has not set yet */
 	return stand_on_loc(w, w->resolve & RESOLVE_IN_ROOT ? w->start : NULL);
 }
 
@@ -492,6 +503,16 @@ static bool can_leave_index(const CowWalk *w, size_t n)
 	return (w->cur.grant || node_allows(w->req, w->cur.node, X_OK) == 0) && n <= NAME_MAX && !dentry_find(w->fs, w->cur.node, w->rest, n);
 }
 
+/* "." and ".." ask for search permission, too; below the host's directories no step of ours asks for it. Root may search any. */
+static int check_search_dots(CowWalk *w)
+{
+	int rc = check_search(w);
+
+	if (rc == 0 && w->cur.kind == COW_LOWER && w->req && w->req->cred->uid != 0 && faccessat(AT_FDCWD, w->path, X_OK, AT_EACCESS) < 0)
+		return bv_neg_errno();
+	return rc;
+}
+
 static int walk_component(CowWalk *w, size_t n, bool last, const char *after)
 {
 	const char *name = w->rest;
@@ -499,12 +520,14 @@ static int walk_component(CowWalk *w, size_t n, bool last, const char *after)
 	if (n == 1 && name[0] == '.') {
 		w->last_type = LAST_DOT;
 		w->rest = after;
-		return check_search(w);
+		return last ? check_search_dots(w) : check_search(w); /* else the next name meets it */
 	}
 	if (n == 2 && name[0] == '.' && name[1] == '.') {
 		w->last_type = LAST_DOTDOT;
 		w->rest = after;
-		int rc = step_up(w);
+		int rc = check_search_dots(w);
+		if (rc == 0)
+			rc = step_up(w);
 		return rc < 0 ? rc : check_device(w, false);
 	}
 	name_last(w, name, n);

@@ -192,8 +192,10 @@ static int import_one(CowNode *node, const char *host, const char *name, char *v
 {
 	ssize_t len = lgetxattr(host, name, value, XATTR_SIZE_MAX);
 
+	if (len < 0 && (errno == ENODATA || errno == EACCES))
+		return 0; /* removed since it was listed; or a file that only its owner's chmod would make readable */
 	if (len < 0)
-		return errno == ENODATA ? 0 : bv_neg_errno(); /* removed since it was listed */
+		return bv_neg_errno();
 	node->flags |= N_XATTR;
 	return xattr_set_row(node, name, value, (size_t)len, false);
 }

@@ -80,6 +80,14 @@ int lib_fail_text(BvError **err, int code, char *text, const char *what)
 	return put_error(err, code, text);
 }
 
+void lib_error_clear(BvError **err)
+{
+	if (!err)
+		return;
+	bv_error_free(*err);
+	*err = NULL;
+}
+
 void lib_error_stage(BvError **err, const char *stage)
 {
 	if (err && *err)

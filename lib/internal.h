@@ -26,6 +26,8 @@ struct BvError {
 int lib_fail(BvError **err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* The same with a malloc'ed text of a lower layer, which is taken over; NULL falls back to `what`: strerror. */
 int lib_fail_text(BvError **err, int code, char *text, const char *what);
+/* Before an attempt is repeated: one that then succeeds leaves no error. */
+void lib_error_clear(BvError **err);
 void lib_error_stage(BvError **err, const char *stage);
 
 /* Copies a caller's versioned struct over the defaults: `own` bytes at most; -EINVAL when its size is not plausible. */
@@ -62,7 +64,7 @@ typedef struct SandboxConfig {
 	char *data_dir; /* where meta.db and blobs are; NULL: the sandbox's own directory */
 	char *cwd;	/* may be NULL */
 	Strv command, rw, hide, show;
-	bool ro, unnamed;
+	bool ro, unnamed, ephemeral;
 	int64_t created_sec;
 	long created_nsec;
 } SandboxConfig;
@@ -78,11 +80,12 @@ int config_write(int dirfd, const SandboxConfig *config, BvError **err) MUST_CHE
 struct BvSandbox {
 	char *store; /* absolute */
 	char *dir;   /* absolute: store/sandboxes/NAME */
-	int dirfd;   /* of dir */
-	int claim;   /* flock, shared: keeps others from removing the sandbox under us */
+	int dirfd;   /* of dir; holds the claim, shared: keeps others from removing the sandbox under us */
 	SandboxConfig config;
 	pthread_mutex_t mu;
 	struct Conn *conn; /* protected by mu; one reference; NULL until needed */
+	bool is_new; /* protected by mu: nobody can have started a supervisor yet */
+	bool prunes; /* protected by mu: older sandboxes are to be looked for, see sandbox_prune_once */
 	bool joined; /* protected by mu: conn leads to a supervisor that somebody else started, and nothing was spawned on it yet */
 	pthread_mutex_t view_mu;
 	struct Cowfs *view; /* protected by view_mu: opened by the first of view_users, closed by the last */
@@ -95,5 +98,8 @@ const char *sandbox_data_dir(const BvSandbox *sb);
 int sandbox_connect(BvSandbox *sb, bool start, struct Conn **out, BvError **err) MUST_CHECK;
 /* Gives the reference back, and does not use that connection again. */
 bool sandbox_disconnect(BvSandbox *sb, struct Conn *conn);
+
+/* After a new unnamed sandbox was made: deletes those beyond the newest. Called when its command runs, so that nobody waits for it. */
+void sandbox_prune_once(BvSandbox *sb);
 
 #endif

@@ -118,6 +118,7 @@ static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size
 		}
 		if (!sandbox_disconnect(sb, TAKE_PTR(p->conn)) || i >= 500)
 			return r;
+		lib_error_clear(err);
 		nanosleep(&(struct timespec){0, 10000000}, NULL);
 	}
 }
@@ -155,6 +156,7 @@ int bv_sandbox_spawn(BvSandbox *sb, const BvSpawnOptions *options, BvProcess **o
 	p->pipes[0] = p->pipes[1] = p->pipes[2] = -1;
 	pthread_mutex_init(&p->mu, NULL);
 	r = spawn_with_fds(sb, &o, p, err);
+	sandbox_prune_once(sb);
 	if (r < 0) {
 		bv_process_close(p);
 		return r;

@@ -16,7 +16,6 @@ static void handle_free(BvSandbox *sb)
 		return;
 	conn_put(sb->conn);
 	config_release(&sb->config);
-	bv_close_fd(&sb->claim);
 	bv_close_fd(&sb->dirfd);
 	free(sb->dir);
 	free(sb->store);
@@ -39,7 +38,7 @@ static BvSandbox *handle_new(const char *store, BvError **err)
 		(void)lib_fail(err, -ENOMEM, "out of memory");
 		return NULL;
 	}
-	sb->dirfd = sb->claim = -1;
+	sb->dirfd = -1;
 	pthread_mutex_init(&sb->mu, NULL);
 	pthread_mutex_init(&sb->view_mu, NULL);
 	sb->store = store_path(store, err);
@@ -96,6 +95,7 @@ static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvErr
 	c->created_nsec = now.tv_nsec;
 	c->ro = o->flags & BV_CREATE_READ_ONLY;
 	c->unnamed = !o->name;
+	c->ephemeral = o->flags & BV_CREATE_EPHEMERAL;
 	c->backend = strdup(o->backend ? o->backend : "dir");
 	c->cwd = o->cwd ? strdup(o->cwd) : NULL;
 	if (!c->backend || (o->cwd && !c->cwd) || strv_copy(&c->command, o->command) < 0)
@@ -114,30 +114,60 @@ static int fail_errno(BvError **err, const char *verb, const char *path)
 	return lib_fail(err, r, "cannot %s %s: %s%s", verb, path, strerror(-r), hint);
 }
 
+/* By somebody else, who takes it for a leftover; or by the supervisor, if it is ephemeral. */
+static bool is_deleted(const BvSandbox *sb)
+{
+	struct stat st;
+
+	return fstat(sb->dirfd, &st) == 0 && st.st_nlink == 0;
+}
+
+/* Only the first sandbox finds no store. */
+static int make_aside(const char *parent, char *path)
+{
+	int r;
+
+	if (mkdtemp(path))
+		return 0;
+	r = errno == ENOENT ? bv_mkdir_all(parent) : bv_neg_errno();
+	if (r < 0)
+		return r;
+	memcpy(path + strlen(path) - 6, "XXXXXX", 6);
+	return mkdtemp(path) ? 0 : bv_neg_errno();
+}
+
+/* Between its making and its claim, somebody else's sweep may take it for a leftover: -EAGAIN. */
+static int claim_aside(BvSandbox *sb, const char *path)
+{
+	bv_close_fd(&sb->dirfd);
+	sb->dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (sb->dirfd < 0)
+		return errno == ENOENT ? -EAGAIN : bv_neg_errno();
+	int r = store_claim(sb->dirfd, LOCK_SH);
+	return r == -EBUSY || (r == 0 && is_deleted(sb)) ? -EAGAIN : r;
+}
+
 /* The whole directory under a name that no listing shows; *out is its path. */
 static int build_aside(BvSandbox *sb, char **out, BvError **err)
 {
 	CLEAN_FREE char *parent = bv_asprintf("%s/sandboxes", sb->store);
 	CLEAN_FREE char *path = bv_asprintf("%s/sandboxes/.new-XXXXXX", sb->store);
-	int r;
+	int r = -EAGAIN;
 
 	if (!parent || !path)
 		return lib_fail(err, -ENOMEM, "out of memory");
-	r = bv_mkdir_all(parent);
+	for (int attempt = 0; r == -EAGAIN && attempt < 10; attempt++) {
+		memcpy(path + strlen(path) - 6, "XXXXXX", 6);
+		r = make_aside(parent, path);
+		if (r == 0)
+			r = claim_aside(sb, path);
+	}
 	if (r < 0) {
 		errno = -r;
-		return fail_errno(err, "make the store", parent);
-	}
-	if (!mkdtemp(path))
 		return fail_errno(err, "write to the store", parent);
+	}
 	*out = TAKE_PTR(path);
-	sb->dirfd = open(*out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (sb->dirfd < 0)
-		return fail_errno(err, "open", *out);
-	if (mkdirat(sb->dirfd, "run", 0700) < 0)
-		return fail_errno(err, "write to", *out);
-	sb->claim = store_claim(sb->dirfd, LOCK_SH);
-	return sb->claim < 0 ? lib_fail(err, sb->claim, "cannot lock %s: %s", *out, strerror(-sb->claim)) : 0;
+	return 0;
 }
 
 static int publish(BvSandbox *sb, const char *aside, BvError **err)
@@ -154,7 +184,7 @@ static int publish(BvSandbox *sb, const char *aside, BvError **err)
 	return fail_errno(err, "make", sb->dir);
 }
 
-/* The description names the data directory, so that is made first; then both appear with one rename. */
+/* The description names the data directory; both appear with one rename. */
 static int fill_and_publish(BvSandbox *sb, const char *aside, BvError **err)
 {
 	SandboxConfig *c = &sb->config;
@@ -162,6 +192,8 @@ static int fill_and_publish(BvSandbox *sb, const char *aside, BvError **err)
 
 	if (r == 0)
 		r = config_write(sb->dirfd, c, err);
+	if (r == 0)
+		r = backend_make_data(c->backend, c->data_dir, err);
 	if (r == 0)
 		r = publish(sb, aside, err);
 	if (r < 0 && c->data_dir) {
@@ -225,8 +257,8 @@ int bv_sandbox_create(const BvCreateOptions *options, BvSandbox **out, BvError *
 			return r; /* a leftover .new- directory is invisible */
 		return r;
 	}
-	if (!o.name)
-		store_prune(sb->store, KEEP_UNNAMED);
+	sb->prunes = !o.name;
+	sb->is_new = true;
 	*out = TAKE_PTR(sb);
 	return 0;
 }
@@ -258,9 +290,9 @@ static int open_named(BvSandbox *sb, const char *name, BvError **err)
 		return lib_fail(err, -ENOENT, "there is no sandbox named '%s'", name);
 	if (sb->dirfd < 0)
 		return fail_errno(err, "open", sb->dir);
-	sb->claim = store_claim(sb->dirfd, LOCK_SH);
-	if (sb->claim < 0)
-		return lib_fail(err, sb->claim, "sandbox '%s': %s", name, sb->claim == -EBUSY ? "it is being removed" : strerror(-sb->claim));
+	r = store_claim(sb->dirfd, LOCK_SH);
+	if (r < 0)
+		return lib_fail(err, r, "sandbox '%s': %s", name, r == -EBUSY ? "it is being removed" : strerror(-r));
 	r = config_read(sb->dirfd, &sb->config, &why);
 	if (r < 0)
 		(void)lib_fail(err, r, "sandbox '%s' (%s): %s", name, sb->dir, bv_error_message(why));
@@ -302,7 +334,8 @@ void bv_sandbox_close(BvSandbox *sb)
 static int connect_or_start(BvSandbox *sb, BvError **err)
 {
 	for (unsigned i = 0;; i++) {
-		int r = launch_connect(sb->dirfd, &sb->conn);
+		int r = sb->is_new ? -ESRCH : launch_connect(sb->dirfd, &sb->conn);
+		sb->is_new = false;
 		sb->joined = r == 0;
 		if (r == 0)
 			return 0;
@@ -311,6 +344,7 @@ static int connect_or_start(BvSandbox *sb, BvError **err)
 		r = launch_supervisor(sb, &sb->conn, err);
 		if (r != -EAGAIN || i >= 200)
 			return r;
+		lib_error_clear(err);
 		nanosleep(&(struct timespec){0, 10000000}, NULL);
 	}
 }
@@ -339,6 +373,18 @@ int sandbox_connect(BvSandbox *sb, bool start, Conn **out, BvError **err)
 	return r;
 }
 
+void sandbox_prune_once(BvSandbox *sb)
+{
+	bool due;
+
+	pthread_mutex_lock(&sb->mu);
+	due = sb->prunes;
+	sb->prunes = false;
+	pthread_mutex_unlock(&sb->mu);
+	if (due)
+		store_prune(sb->store, KEEP_UNNAMED);
+}
+
 bool sandbox_disconnect(BvSandbox *sb, Conn *conn)
 {
 	bool joined;
@@ -357,17 +403,17 @@ int bv_sandbox_stop(BvSandbox *sb, BvError **err)
 	Conn *conn = NULL;
 	int r = sandbox_connect(sb, false, &conn, NULL);
 
-	if (r == -ESRCH)
-		return 0;
 	if (r == 0)
 		r = conn_call(conn, conn_request("stop"), NULL, 0, NULL, err);
-	else
+	else if (r != -ESRCH)
 		(void)lib_fail(err, r, "cannot reach the supervisor of '%s': %s", sb->config.name, strerror(-r));
 	conn_put(conn);
-	/* Its lock goes away with the process, a moment after the answer. */
+	if (r == -ESRCH || r == -ECONNRESET || r == -ESHUTDOWN)
+		r = 0; /* none, or one that is ending by itself */
+	/* The lock is free when the answer comes; without one (the connection was lost) the end of the process frees it. */
 	for (unsigned i = 0; r == 0 && i < 1000 && store_is_running(sb->dirfd); i++)
 		nanosleep(&(struct timespec){0, 2000000}, NULL);
-	return r == -ECONNRESET || r == -ESHUTDOWN ? 0 : r;
+	return r;
 }
 
 static int count_process(void *ctx, const BvProcessInfo *info)
@@ -403,12 +449,14 @@ int bv_sandbox_remove(BvSandbox *sb, int force, BvError **err)
 		r = bv_sandbox_stop(sb, err);
 	else if (wait_until_stopped(sb) < 0)
 		r = lib_fail(err, -EBUSY, "sandbox '%s' is running (`bvisor kill %s` ends it; `rm --force` does both)", sb->config.name, sb->config.name);
-	if (r < 0)
+	if (r < 0 || is_deleted(sb))
 		return r;
-	if (flock(sb->claim, LOCK_EX | LOCK_NB) < 0)
+	if (store_claim(sb->dirfd, LOCK_EX) < 0)
 		return lib_fail(err, -EBUSY, "sandbox '%s' is in use by another program", sb->config.name);
 	r = store_delete(sb->store, sb->dirfd, &sb->config);
 	if (r == -EBUSY)
 		return lib_fail(err, r, "sandbox '%s' is running", sb->config.name);
+	if (r == -ENOENT && is_deleted(sb)) /* by another program, or its supervisor, just now */
+		return 0;
 	return r < 0 ? lib_fail(err, r, "cannot delete sandbox '%s': %s", sb->config.name, strerror(-r)) : 0;
 }

@@ -33,21 +33,15 @@ char *store_path(const char *given, BvError **err)
 
 int store_claim(int dirfd, int operation)
 {
-	CLEAN_FD int fd = openat(dirfd, "claim", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-
-	if (fd < 0 && (errno == EROFS || errno == EACCES))
-		fd = openat(dirfd, "claim", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return bv_neg_errno();
-	if (flock(fd, operation | LOCK_NB) < 0)
+	if (flock(dirfd, operation | LOCK_NB) < 0)
 		return errno == EWOULDBLOCK ? -EBUSY : bv_neg_errno();
-	return TAKE_FD(fd);
+	return 0;
 }
 
 /* Tested with a shared lock that is given back at once. A supervisor that starts in this very moment asks again (EAGAIN). */
 bool store_is_running(int dirfd)
 {
-	CLEAN_FD int fd = openat(dirfd, "lock", O_RDONLY | O_CLOEXEC);
+	CLEAN_FD int fd = openat(dirfd, "sandbox.json", O_RDONLY | O_CLOEXEC);
 
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
@@ -79,7 +73,7 @@ typedef struct Entry {
 	char name[BV_NAME_MAX + 1];
 	int64_t sec;
 	long nsec;
-	bool unnamed;
+	bool unnamed, ephemeral;
 } Entry;
 
 typedef struct Entries {
@@ -125,6 +119,7 @@ static void describe(int sandboxes, const char *name, Entry *out)
 	out->sec = config.created_sec;
 	out->nsec = config.created_nsec;
 	out->unnamed = config.unnamed;
+	out->ephemeral = config.ephemeral;
 }
 
 static int open_sandboxes(const char *store)
@@ -184,27 +179,25 @@ int store_newest(const char *store, char out[BV_NAME_MAX + 1], BvError **err)
 static void prune_one(const char *store, int sandboxes, const char *name)
 {
 	CLEAN_FD int fd = openat(sandboxes, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	CLEAN_FD int claim = fd >= 0 ? store_claim(fd, LOCK_EX) : -1;
 	CLEAN_CONFIG SandboxConfig config = {0};
 
-	if (claim >= 0 && config_read(fd, &config, NULL) == 0 && strcmp(config.name, name) == 0)
+	if (fd >= 0 && store_claim(fd, LOCK_EX) == 0 && config_read(fd, &config, NULL) == 0 && strcmp(config.name, name) == 0)
 		(void)store_delete(store, fd, &config);
 }
 
-/* What a removal that was interrupted after its rename left behind: its data directory first, then the rest. */
-static void sweep_trash(int sandboxes)
+/* What a removal that was interrupted after its rename left behind, or a start before its rename: the data directory first, then the rest. */
+static void sweep_interrupted(int sandboxes)
 {
 	int fd = openat(sandboxes, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
 	struct dirent *e;
 
 	while (d && (e = readdir(d))) {
-		if (strncmp(e->d_name, ".trash-", 7) != 0)
+		if (strncmp(e->d_name, ".trash-", 7) != 0 && strncmp(e->d_name, ".new-", 5) != 0)
 			continue;
 		CLEAN_FD int trash = openat(sandboxes, e->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		CLEAN_FD int claim = trash >= 0 ? store_claim(trash, LOCK_EX) : -1;
 		CLEAN_CONFIG SandboxConfig config = {0};
-		if (claim < 0)
+		if (trash < 0 || store_claim(trash, LOCK_EX) < 0)
 			continue;
 		if (config_read(trash, &config, NULL) == 0 && delete_data(&config) < 0)
 			continue;
@@ -225,10 +218,10 @@ void store_prune(const char *store, size_t keep)
 
 	if (sandboxes < 0)
 		return;
-	sweep_trash(sandboxes);
+	sweep_interrupted(sandboxes);
 	if (entries_read(store, &all) == 0)
 		for (size_t i = 0; i < all.count; i++)
-			if (all.items[i].unnamed && ++seen > keep)
+			if (all.items[i].ephemeral || (all.items[i].unnamed && ++seen > keep))
 				prune_one(store, sandboxes, all.items[i].name);
 	free(all.items);
 }

@@ -1,11 +1,14 @@
 /* lib/store.h - the store: a directory with one directory per sandbox, and where the backends put the data.
  *
- *	STORE/sandboxes/NAME/{sandbox.json, claim, lock, control.sock, run/, meta.db, blobs/}
- *	STORE/sandboxes/.trash-*	being deleted; swept by the next bv_sandbox_create
- *	STORE/sandboxes/.new-*		being made; published by a rename, so a sandbox is there whole or not at all
+ *	STORE/sandboxes/NAME/{sandbox.json, control.sock, run/, meta.db, blobs/}
+ *	STORE/sandboxes/.trash-*	being deleted; what stays is swept when the next unnamed sandbox is made
+ *	STORE/sandboxes/.new-*		being made; published by a rename, so a sandbox is there whole or not at all; swept, too
  *
- * Locks (flock): `claim` is held shared by every handle on the sandbox and exclusively by whoever removes it; `lock` is held
- * exclusively by the supervisor. Order: claim, then lock. */
+ *	STORE/supervisor.log		what supervisors say that die of an error of their own
+ *
+ * Locks (flock, on what is there anyway, as each file costs a start its time): the claim is on the sandbox's directory, held shared by
+ * every handle and exclusively by whoever removes it; the lock is on sandbox.json, which is never replaced, held exclusively by the
+ * supervisor. Order: claim, then lock. */
 #ifndef LIB_STORE_H
 #define LIB_STORE_H
 
@@ -22,10 +25,12 @@ void name_generate(unsigned attempt, char out[BV_NAME_MAX + 1]);
 
 /* Name of the newest sandbox; -ENOENT if there is none. */
 int store_newest(const char *store, char out[BV_NAME_MAX + 1], BvError **err) MUST_CHECK;
-/* Deletes the unnamed, stopped sandboxes beyond the newest `keep`, and what an interrupted removal left. Best effort. */
+/* Deletes the unnamed, stopped sandboxes beyond the newest `keep`, ephemeral ones whose supervisor was killed, and what an interrupted start or removal
+ * left. Best effort. */
 void store_prune(const char *store, size_t keep);
 
-/* Takes the claim of an open sandbox directory: LOCK_SH or LOCK_EX, without waiting. Returns a descriptor, or -EBUSY, -errno. */
+/* Takes the claim of an open sandbox directory, which is given back when that descriptor is closed: LOCK_SH or LOCK_EX, without waiting.
+ * -EBUSY, -errno. */
 int store_claim(int dirfd, int operation) MUST_CHECK;
 /* Does a supervisor serve this sandbox directory now? */
 bool store_is_running(int dirfd);
@@ -34,9 +39,12 @@ int store_delete(const char *store, int dirfd, const SandboxConfig *config);
 
 /* ---- backends (backend.c) ---- */
 
-/* Checks `backend` and makes the directory for the data of a new sandbox. *data stays NULL for "dir"; else the caller's path.
+/* Checks `backend` and makes the directory for the data of a new sandbox, or for "tmpfs" chooses its name, which nobody else can have: the
+ * directory itself is made after it was written down (backend_make_data), so that no crash leaves one that nobody knows of.
+ * *data stays NULL for "dir"; else the caller's path.
  * -EINVAL (unknown word, relative path), -EACCES, -EROFS, -ENOSPC, -EEXIST ("dir:PATH" that holds this name already), -ENOMEM. */
 int backend_prepare(const char *backend, const char *name, char **data, BvError **err) MUST_CHECK;
+int backend_make_data(const char *backend, const char *data, BvError **err) MUST_CHECK;
 bool backend_is_memory(const char *backend);
 /* Directory that holds the tmpfs data of all sandboxes of this user, for the hidden list; NULL if there is none. */
 char *backend_memory_root(void);

@@ -54,7 +54,7 @@ static int open_blobs(BvSandbox *sb, BlobStore **out, BvError **err)
 
 	if (!ops || !path)
 		return lib_fail(err, ops ? -ENOMEM : -EINVAL, "cannot use the backend '%s'", sb->config.backend);
-	r = ops->open(path, BLOB_OPEN_READONLY, out, &why);
+	r = ops->open(path, BLOB_OPEN_READONLY | BLOB_OPEN_LATE, out, &why);
 	return r < 0 ? lib_fail_text(err, r, why, path) : 0;
 }
 

@@ -33,6 +33,8 @@ typedef struct Call {
 bool call_valid(const Call *call);
 /* Hands `fd` to the guest as the call's result and answers, in one step. Returns CALL_REPLIED, or a negative errno to answer with. */
 int call_reply_fd(Call *call, int fd, bool cloexec);
+/* The same for an O_PATH descriptor, which the kernel does not let us add directly (ptrace.c). */
+int call_reply_path_fd(Call *call, int fd, bool cloexec);
 /* Makes the guest's descriptor `guest_fd` refer to our `fd` (dup2 in the guest). 0 or negative errno; the call is still unanswered. */
 int call_replace_fd(Call *call, int fd, int guest_fd, bool cloexec);
 /* Gives the guest a descriptor (close-on-exec) while its call is unanswered: its number there, or negative errno. */
@@ -81,6 +83,9 @@ typedef struct Rewrite {
  * negative errno to answer with. */
 int call_rewrite(Call *call, const Rewrite *rewrite);
 
+/* Answers so that the guest's thread takes its signal, or makes the call again if it has none. CALL_REPLIED or a negative errno. */
+int call_restart(Call *call);
+
 /* A duplicate of the guest's descriptor without pidfd_getfd. The calling thread of the guest is held from then on; the answer releases it. */
 int call_take_fd(Call *call, int guest_fd);
 void call_release_held(Call *call, int64_t value);
@@ -93,7 +98,9 @@ pid_t task_tgid(Supervisor *sup, pid_t tid);
 mode_t task_umask(Call *call);
 void task_set_umask(Call *call, mode_t mask);
 /* A call that this thread will make next, argument by argument: it is CONTINUEd. */
-void task_expect(Call *call, long nr, const uint64_t args[6]);
+/* `data` (may be NULL) lies at `base` in the guest's memory and is put there once more before the call is continued: a signal handler that ran in
+ * between had its frame there. */
+void task_expect(Call *call, long nr, const uint64_t args[6], uint64_t base, const void *data, size_t len);
 bool task_take_expected(Call *call);
 /* A link in exec_dir that may be removed when the exec is certainly over. */
 void task_link(Supervisor *sup, const char *path);

@@ -9,18 +9,20 @@
  * The supervisor ends when: no command runs and no client is connected; or `stop`; then every guest process is killed first.
  *
  *  start   (first connection, once) {"dir": SANDBOXDIR, "blobs": "dir:PATH"|"tmpfs:PATH", "db": PATH, "durable": bool,
- *           "rw": [PATH...], "hide": [PATH...], "ro": bool, "mask": "sync,landlock,..." (features to act as if missing; tests)}
- *           -> {"pid": supervisor's}. Takes flock(SANDBOXDIR/lock) exclusively: EAGAIN when another supervisor has it.
+ *           "rw": [PATH...], "hide": [PATH...], "ro": bool, "mask": "sync,landlock,..." (features to act as if missing; tests),
+ *           "remove": [PATH...] (the sandbox's directory and these are deleted when the supervisor ends; absent: it is kept)}
+ *           -> {"pid": supervisor's}. Takes flock(SANDBOXDIR/sandbox.json) exclusively: EAGAIN when another supervisor has it.
  *  spawn   {"argv": [..], "env": ["K=V"..], "cwd": PATH, "tty": bool, "tied": bool} + descriptors stdin, stdout, stderr [, trace]
  *           tty: descriptor 0 becomes the controlling terminal. tied: killed when this connection closes.
  *           -> {"id": N, "pid": P}; or errno ENOENT/EACCES/ENOEXEC... of the exec itself, "stage": "exec" (cwd: "stage": "cwd").
  *           argv[0] without a slash is searched in the PATH of env, inside the sandbox.
  *  wait    {"id": N} -> {"exit": code} or {"signal": S, "core": bool} when it has ended (kept until asked once by the spawner)
+ *           and what it did is in the database (not when the sandbox is to be deleted)
  *  kill    {"id": N or 0 for every guest, "signal": S} -> {}
  *  ps      -> {"processes": [{"pid","ppid","id","state","comm","args","start"}]}
  *  commit  {"durable": bool} -> {} : cowfs_commit, so that a reader of the database sees everything so far
  *  stats   -> {"calls": {"NAME": N...} of unsupported and refused calls, "features": {...}, "cowfs": {...}}
- *  stop    -> {} after all guests are dead and the database is closed; then the connection ends.
+ *  stop    -> {} after all guests are dead, the database is closed (or the sandbox deleted) and the lock is free; then the connection ends.
  */
 #ifndef SUPERVISOR_CONTROL_H
 #define SUPERVISOR_CONTROL_H

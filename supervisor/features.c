@@ -5,8 +5,10 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 
 static bool masked(const char *mask, const char *word)
 {
@@ -43,6 +45,15 @@ static bool have_filter_flag(unsigned long flag)
 	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flag, NULL) < 0 && errno == EFAULT;
 }
 
+/* No way to try this that is cheaper than a process of its own. */
+static bool kernel_at_least(unsigned major, unsigned minor)
+{
+	struct utsname u;
+	unsigned a, b;
+
+	return uname(&u) == 0 && sscanf(u.release, "%u.%u", &a, &b) == 2 && (a > major || (a == major && b >= minor));
+}
+
 void features_probe(Features *out, const char *mask)
 {
 	long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
@@ -53,6 +64,7 @@ void features_probe(Features *out, const char *mask)
 			have_filter_flag(SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV),
 	    .pidfd_getfd = !masked(mask, "pidfd_getfd") && have_pidfd_getfd(),
 	    .openat2 = !masked(mask, "openat2") && have_openat2(),
+	    .comm_of_file = kernel_at_least(6, 14),
 	    .ficlone = !masked(mask, "ficlone"),
 	    .landlock_abi = masked(mask, "landlock") || abi < 0 ? 0 : (int)abi,
 	};

@@ -83,7 +83,7 @@ static void emit_action(Program *p, const Syscall *row)
 {
 	if (!row)
 		emit_ret(p, SECCOMP_RET_USER_NOTIF);
-	else if (row->policy == POLICY_NATIVE)
+	else if (!row->native)
 		emit_ret(p, SECCOMP_RET_ALLOW);
 	else
 		emit_condition(p, row->native);
@@ -105,30 +105,33 @@ static void emit_tree(Program *p, const Break *b, unsigned from, unsigned to)
 
 static bool same_action(const Syscall *a, const Syscall *b)
 {
-	return a == b || (a && b && a->policy == POLICY_NATIVE && b->policy == POLICY_NATIVE);
+	return a == b || (a && b && !a->native && !b->native);
 }
 
 /* What the filter decides about a number by itself; NULL: notify. */
-static const Syscall *filter_row(int nr)
+static const Syscall *filter_row(int nr, bool root)
 {
 	const Syscall *row = syscall_find(nr);
 
-	return row && (row->policy == POLICY_NATIVE || (row->policy == POLICY_EMULATE && row->native)) ? row : NULL;
+	if (!row)
+		return NULL;
+	bool native = row->policy == POLICY_NATIVE || (row->policy == POLICY_EMULATE_FOR_ROOT && !root);
+	return native || (row->policy == POLICY_EMULATE && row->native) ? row : NULL;
 }
 
-static unsigned collect_breaks(Break *b)
+static unsigned collect_breaks(Break *b, bool root)
 {
 	unsigned n = 0;
 
 	for (unsigned nr = 0; nr < MAX_NR; nr++) {
-		const Syscall *row = filter_row((int)nr);
+		const Syscall *row = filter_row((int)nr, root);
 		if (n == 0 || !same_action(b[n - 1].row, row))
 			b[n++] = (Break){nr, row};
 	}
 	return n;
 }
 
-int filter_build(struct sock_filter **out, unsigned short *len)
+int filter_build(bool root, struct sock_filter **out, unsigned short *len)
 {
 	CLEAN_FREE Program *p = calloc(1, sizeof *p);
 	CLEAN_FREE Break *breaks = calloc(MAX_NR, sizeof *breaks);
@@ -136,7 +139,7 @@ int filter_build(struct sock_filter **out, unsigned short *len)
 
 	if (!p || !breaks)
 		return -ENOMEM;
-	unsigned n = collect_breaks(breaks);
+	unsigned n = collect_breaks(breaks, root);
 	emit_load(p, offsetof(struct seccomp_data, arch));
 	emit(p, BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 1, 0);
 	emit_ret(p, SECCOMP_RET_ERRNO | ENOSYS);

@@ -7,7 +7,8 @@
 #include <linux/filter.h>
 
 /* A malloc'ed program: foreign calling conventions (32-bit, x32) get ENOSYS, native rows are allowed (under the row's argument
- * conditions), everything else is notified. -ENOMEM, -E2BIG. */
-int filter_build(struct sock_filter **out, unsigned short *len) MUST_CHECK;
+ * conditions), everything else is notified. root: the
+ * supervisor is root (virtual credentials). -ENOMEM, -E2BIG. */
+int filter_build(bool root, struct sock_filter **out, unsigned short *len) MUST_CHECK;
 
 #endif

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <sys/sysmacros.h>
 
+#define DELETED " (deleted)" /* behind the path of an object that has no name any more */
+
 typedef enum ForeignFs { FOREIGN_PROC, FOREIGN_SYS, FOREIGN_PTS, FOREIGN_FS_COUNT } ForeignFs;
 
 /* ---- identities (foreign_ident.c): (dev, ino) of what was opened for guests -> path inside its file system ---- */

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#define DELETED " (deleted)"
 #define UNREACHABLE "(unreachable)" /* d_path's own word for a file that has no name here */
 
 int foreign_statx(int dirfd, const char *path, int at_flags, unsigned mask, struct statx *out)

@@ -8,6 +8,10 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
+
 static void fd_link(char *buf, size_t size, pid_t tid, int fd)
 {
 	if (fd == AT_FDCWD)
@@ -94,8 +98,10 @@ int guest_fd_dup_fast(Call *call, int fd)
 {
 	if (!call->sup->features.pidfd_getfd)
 		return -ENOSYS;
-	pid_t tgid = caller_tgid(&call->caller);
-	CLEAN_FD int pidfd = (int)syscall(SYS_pidfd_open, tgid, 0);
+	/* The thread itself: it may have a table of its own, and its leader may have ended. Before 6.9 only the leader can be named. */
+	CLEAN_FD int pidfd = (int)syscall(SYS_pidfd_open, call->tid, PIDFD_THREAD);
+	if (pidfd < 0 && errno == EINVAL)
+		pidfd = (int)syscall(SYS_pidfd_open, caller_tgid(&call->caller), 0);
 	if (pidfd < 0)
 		return -ENOSYS;
 	int dup = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);

@@ -97,5 +97,11 @@ int sys_sendto(struct Call *call);
 int sys_sendmsg(struct Call *call);
 int sys_sendmmsg(struct Call *call);
 int sys_sockname(struct Call *call);
+int sys_getid(struct Call *call);
+int sys_getresid(struct Call *call);
+int sys_getgroups(struct Call *call);
+int sys_setid(struct Call *call);
+int sys_setfsid(struct Call *call);
+int sys_setgroups(struct Call *call);
 
 #endif

@@ -1,7 +1,6 @@
 #include "supervisor/init.h"
 #include "supervisor/kernel.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -86,89 +85,6 @@ static ssize_t recv_fds(int sock, void *data, size_t len, int *fds, size_t n)
 	return got;
 }
 
-/* ---- killing ---- */
-
-typedef struct PidPair {
-	pid_t pid, parent;
-} PidPair;
-
-static pid_t parent_of(const char *pid_name)
-{
-	char path[64], buf[512];
-	CLEAN_FD int fd = -1;
-
-	snprintf(path, sizeof path, "/proc/%s/stat", pid_name);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof buf - 1);
-	if (n <= 0)
-		return 0;
-	buf[n] = 0;
-	char *end = strrchr(buf, ')');
-	return end ? (pid_t)strtol(end + 4, NULL, 10) : 0;
-}
-
-static size_t all_pids(PidPair **out)
-{
-	DIR *d = opendir("/proc");
-	PidPair *list = NULL;
-	size_t n = 0, cap = 0;
-	struct dirent *e;
-
-	while (d && (e = readdir(d))) {
-		if (e->d_name[0] < '0' || e->d_name[0] > '9')
-			continue;
-		if (n == cap) {
-			cap = cap ? 2 * cap : 256;
-			PidPair *bigger = realloc(list, cap * sizeof *list);
-			if (!bigger)
-				break;
-			list = bigger;
-		}
-		list[n++] = (PidPair){(pid_t)strtol(e->d_name, NULL, 10), parent_of(e->d_name)};
-	}
-	if (d)
-		closedir(d);
-	*out = list;
-	return n;
-}
-
-static bool descends(const PidPair *list, size_t n, pid_t pid, pid_t from)
-{
-	for (int depth = 0; depth < 10000 && pid > 1; depth++) {
-		pid_t parent = 0;
-		for (size_t i = 0; i < n && !parent; i++)
-			if (list[i].pid == pid)
-				parent = list[i].parent;
-		if (parent == from)
-			return true;
-		pid = parent;
-	}
-	return false;
-}
-
-/* Orphans come to us (subreaper), so it converges as soon as nobody can fork: clone is notified, and without a listener it fails. */
-void kill_descendants(void)
-{
-	pid_t self = getpid();
-
-	for (;;) {
-		CLEAN_FREE PidPair *list = NULL;
-		while (waitpid(-1, NULL, WNOHANG | __WALL) > 0)
-			;
-		if (waitpid(-1, NULL, WNOHANG | __WALL) < 0 && errno == ECHILD)
-			return;
-		size_t n = all_pids(&list), killed = 0;
-		for (size_t i = 0; i < n; i++) {
-			if (list[i].parent == self || descends(list, n, list[i].pid, self)) {
-				kill(list[i].pid, SIGKILL);
-				killed++;
-			}
-		}
-		if (killed)
-			usleep(200); /* they need a moment to die */
-	}
-}
-
 /* ---- the floor under the filter ---- */
 
 static void drop_capabilities(void)
@@ -176,8 +92,8 @@ static void drop_capabilities(void)
 	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
 	struct __user_cap_data_struct none[2] = {0};
 
-	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* EPERM as an ordinary user, who has none to drop */
+	for (int cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)
+		; /* ends with EINVAL after the last one, or EPERM as an ordinary user, who has none to drop */
 	prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	syscall(SYS_capset, &h, none);
 }
@@ -258,6 +174,7 @@ static void child_main(const InitConfig *config, const Spawn *s, int landlock, i
 {
 	struct sock_fprog prog = {config->filter_len, (struct sock_filter *)(uintptr_t)config->filter};
 	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | (config->killable ? SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV : 0);
+	const struct rlimit no_core = {0, 0};
 	sigset_t none;
 	char ack;
 	int err = 0;
@@ -269,6 +186,7 @@ static void child_main(const InitConfig *config, const Spawn *s, int landlock, i
 		signal(sig, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setrlimit(RLIMIT_NOFILE, &config->nofile);
+	setrlimit(RLIMIT_CORE, &no_core); /* the kernel would write it into the cwd, which is a directory of the host */
 	umask(s->msg.mask);
 	environ = s->env;
 	if (fchdir(s->fds[4]) < 0)
@@ -469,24 +387,35 @@ int init_start(const InitConfig *config, Init *out)
 	return 0;
 }
 
+static size_t strings_size(char *const list[], size_t *count)
+{
+	size_t size = 0;
+
+	for (*count = 0; list[*count]; ++*count)
+		size += strlen(list[*count]) + 1;
+	return size;
+}
+
 static int strings_fd(char *const argv[], char *const env[], SpawnMsg *msg)
 {
 	CLEAN_FD int fd = memfd_create("spawn", MFD_CLOEXEC);
+	size_t len = strings_size(argv, &msg->argc);
 
 	if (fd < 0)
 		return bv_neg_errno();
-	for (int pass = 0; pass < 2; pass++) {
-		char *const *v = pass ? env : argv;
-		for (size_t i = 0; v[i]; i++) {
-			size_t len = strlen(v[i]) + 1;
-			int r = bv_write_full(fd, v[i], len);
-			if (r < 0)
-				return r;
-			msg->len += len;
-			*(pass ? &msg->envc : &msg->argc) += 1;
-		}
+	msg->len = len + strings_size(env, &msg->envc);
+	CLEAN_FREE char *text = malloc(msg->len);
+	if (!text)
+		return -ENOMEM;
+	char *end = text;
+	for (size_t i = 0; i < msg->argc + msg->envc; i++) {
+		const char *string = i < msg->argc ? argv[i] : env[i - msg->argc];
+		size_t size = strlen(string) + 1;
+		memcpy(end, string, size);
+		end += size;
 	}
-	return TAKE_FD(fd);
+	int r = bv_write_full(fd, text, msg->len);
+	return r < 0 ? r : TAKE_FD(fd);
 }
 
 int init_spawn(Init *init, unsigned id, unsigned flags, mode_t mask, char *const argv[], char *const env[], const int fds[4])
@@ -505,6 +434,12 @@ int init_kill_all(Init *init)
 	SpawnMsg msg = {.op = OP_KILL_ALL};
 
 	return send_fds(init->sock, &msg, sizeof msg, NULL, 0);
+}
+
+void init_end(Init *init)
+{
+	kill(init->pid, SIGKILL);
+	close(init->sock);
 }
 
 int init_receive(Init *init, InitEvent *out)

@@ -45,6 +45,9 @@ typedef struct InitEvent {
 /* One event. EVENT_GONE when init has ended. */
 int init_receive(Init *init, InitEvent *out) MUST_CHECK;
 
+/* Ends init itself, when nothing is left for it to kill. */
+void init_end(Init *init);
+
 /* Kills every descendant of the calling process (which must be a subreaper) and reaps them. */
 void kill_descendants(void);
 

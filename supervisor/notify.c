@@ -5,6 +5,7 @@
  * killed meanwhile makes the answer fail with ENOENT, which is no error. */
 #include "supervisor/kernel.h"
 #include "supervisor/notify_internal.h"
+#include "supervisor/vcred.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -134,13 +135,22 @@ void call_run(Call *call)
 		trace_line(call, value);
 }
 
-static void receive_one(Listener *li, struct seccomp_notif *n)
+/* Did the last process with this filter end? RECV answers ENOENT for ever then, as it does once for a guest that was killed meanwhile. */
+static bool is_deserted(const Listener *li)
+{
+	struct pollfd p = {.fd = li->fd};
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP);
+}
+
+/* False when nothing will come any more. */
+static bool receive_one(Listener *li, struct seccomp_notif *n)
 {
 	Call call;
 
 	memset(n, 0, sizeof *n); /* the kernel insists */
 	if (ioctl(li->fd, SECCOMP_IOCTL_NOTIF_RECV, n) < 0)
-		return; /* EINTR: told to stop; ENOENT: the guest was killed meanwhile */
+		return errno != ENOENT || !is_deserted(li); /* EINTR: told to stop */
 	call.sup = li->sup;
 	call.listener = li;
 	call.id = n->id;
@@ -151,7 +161,10 @@ static void receive_one(Listener *li, struct seccomp_notif *n)
 	call.caller = (SupCaller){.tid = call.tid, .sup = li->sup};
 	call.held = NULL;
 	call.req = (CowReq){.cred = &li->sup->cred, .caller = &call.caller};
+	if (vcred_in_use(li->sup->vcreds))
+		call.req.cred = vcred_of(li->sup->vcreds, call.tid);
 	call_run(&call);
+	return true;
 }
 
 static void *receiver(void *arg)
@@ -159,8 +172,8 @@ static void *receiver(void *arg)
 	Listener *li = arg;
 	struct seccomp_notif n;
 
-	while (!atomic_load(&li->stop))
-		receive_one(li, &n);
+	while (!atomic_load(&li->stop) && receive_one(li, &n))
+		;
 	return NULL;
 }
 
@@ -195,7 +208,7 @@ void listener_stop(Listener *li)
 	if (!li)
 		return;
 	atomic_store(&li->stop, true);
-	/* A signal that arrives just before the ioctl is lost, so it is sent until the thread has ended. */
+	/* A signal that arrives just before the ioctl is lost, so it is sent until the thread has ended (it may have done so by itself). */
 	for (;;) {
 		struct timespec until;
 		pthread_kill(li->thread, SIGUSR1);

@@ -323,4 +323,5 @@ const CowForeignOps procfs_ops = {
 	.open = procfs_open,
 	.list = procfs_list,
 	.by_identity = procfs_by_identity,
+	.create_error = ENOENT,
 };

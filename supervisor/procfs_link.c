@@ -98,7 +98,7 @@ int procfs_follow(void *ctx, const CowReq *req, const char *path, CowLoc *out)
 
 /* ---- reading ---- */
 
-/* The virtual path of the object, if it has one. NAMELESS: it is the view's, but was unlinked. */
+/* The virtual path of the object, if it has one. NAMELESS: it is the view's, but never had a name. */
 #define NAMELESS (-ESTALE)
 static int virtual_path(const Foreign *f, const ProcPath *at, char *text, size_t size)
 {
@@ -122,8 +122,15 @@ static int virtual_path(const Foreign *f, const ProcPath *at, char *text, size_t
 	if (r < 0)
 		return r == NAMELESS ? -ENOENT : r; /* no object of the view at all */
 	ssize_t n = cowfs_virtual_path(f->env.fs, &loc, text, size - 1);
+	if (n == -ENOENT) {
+		n = cowfs_removed_path(f->env.fs, &loc, text, size - strlen(DELETED) - 1);
+		if (n < 0)
+			return NAMELESS;
+		memcpy(text + n, DELETED, strlen(DELETED));
+		n += (ssize_t)strlen(DELETED);
+	}
 	if (n < 0)
-		return n == -ENOENT ? NAMELESS : (int)n;
+		return (int)n;
 	text[n] = 0;
 	return 0;
 }

@@ -2,10 +2,15 @@
  * before it returns to user space, gets new registers and arguments, and is let go: the call comes in again and is recognised.
  *
  * The arguments lie below the thread's stack pointer (also right under vfork, where the stack is the parent's: the space below sp is
- * free), or, when they are large, in a private mapping that the thread is made to create first. */
+ * free), or, when they are large, in a private mapping that the thread is made to create first.
+ *
+ * The same way delivers O_PATH descriptors, which SECCOMP_IOCTL_NOTIF_ADDFD refuses (it uses fget): a socket is added instead, and the stopped
+ * thread receives the descriptor from it with recvmsg. Another thread may spoil that buffer; it only harms its own process. */
 #include "supervisor/call.h"
+#include "supervisor/kernel.h"
 #include "supervisor/regs.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -70,12 +75,26 @@ static int inject_mmap(pid_t tid, const Regs *at_stop, size_t len, uint64_t *add
 	return inject(tid, at_stop, SYS_mmap, args, addr, pending_sig);
 }
 
-static int place_data(Call *call, const Rewrite *rw, uint64_t base)
+/* Lets the thread go. One that was killed meanwhile can no longer be detached: it is reaped, as its parent (or the exec of another thread that
+ * waits for its end) sees nothing of it while it is traced. */
+static void detach(pid_t tid, int sig)
 {
-	CLEAN_FREE char *copy = malloc(rw->len);
+	int status;
+
+	if (ptrace(PTRACE_DETACH, tid, 0, sig) == 0 || errno != ESRCH)
+		return;
+	while (waitpid(tid, &status, __WALL) == tid && WIFSTOPPED(status))
+		if (ptrace(PTRACE_DETACH, tid, 0, sig) == 0)
+			return;
+}
+
+/* The data as it will lie at `base`. */
+static char *relocated(const Rewrite *rw, uint64_t base)
+{
+	char *copy = malloc(rw->len);
 
 	if (!copy)
-		return -ENOMEM;
+		return NULL;
 	memcpy(copy, rw->data, rw->len);
 	for (size_t i = 0; i < rw->n_relocs; i++) {
 		uint64_t word;
@@ -83,11 +102,26 @@ static int place_data(Call *call, const Rewrite *rw, uint64_t base)
 		word += base;
 		memcpy(copy + rw->relocs[i], &word, sizeof word);
 	}
-	return mem_write(call, base, copy, rw->len);
+	return copy;
+}
+
+static int place_data(Call *call, const Rewrite *rw, uint64_t base, char **placed)
+{
+	CLEAN_FREE char *copy = relocated(rw, base);
+
+	if (!copy)
+		return -ENOMEM;
+	int r = mem_write(call, base, copy, rw->len);
+	if (r == 0) {
+		free(*placed);
+		*placed = TAKE_PTR(copy);
+	}
+	return r;
 }
 
 static int rewrite_stopped(Call *call, const Rewrite *rw, int *pending_sig)
 {
+	CLEAN_FREE char *placed = NULL;
 	uint64_t base, args[6];
 	Regs regs;
 	int r;
@@ -96,44 +130,44 @@ static int rewrite_stopped(Call *call, const Rewrite *rw, int *pending_sig)
 		return bv_neg_errno();
 	if (rw->len <= BELOW_STACK_MAX) {
 		base = (regs_sp(&regs) - RED_ZONE - rw->len) & ~15ULL;
-		r = place_data(call, rw, base);
+		r = place_data(call, rw, base, &placed);
 	} else {
 		r = -EFAULT;
 	}
 	if (r == -EFAULT) {
 		r = inject_mmap(call->tid, &regs, rw->len, &base, pending_sig);
 		if (r == 0)
-			r = place_data(call, rw, base);
+			r = place_data(call, rw, base, &placed);
 	}
 	if (r < 0)
 		return r;
 	for (int i = 0; i < 6; i++)
 		args[i] = rw->args[i] + ((rw->arg_offsets >> i) & 1 ? base : 0);
-	task_expect(call, rw->nr, args);
+	task_expect(call, rw->nr, args, base, placed, rw->len);
 	regs_set_call(&regs, rw->nr, args);
 	return regs_put(call->tid, &regs) < 0 ? bv_neg_errno() : 0;
 }
 
-/* Seizes the thread while it waits for our answer, answers, and has it stopped before it returns to user space. 0, CALL_REPLIED when it died
+/* Seizes the thread while it waits for our answer, answers with `value`, and has it stopped before it returns to user space. 0, CALL_REPLIED when it died
  * meanwhile, or a negative errno to answer with. */
-static int stop_thread(Call *call)
+static int stop_thread(Call *call, int value)
 {
 	int status;
 
 	if (ptrace(PTRACE_SEIZE, call->tid, 0, PTRACE_O_TRACESYSGOOD) < 0)
 		return errno == ESRCH ? -ESRCH : -EACCES;
-	if (ptrace(PTRACE_INTERRUPT, call->tid, 0, 0) < 0) {
-		ptrace(PTRACE_DETACH, call->tid, 0, 0);
+	if (ptrace(PTRACE_INTERRUPT, call->tid, 0, 0) < 0) { /* it is dying */
+		detach(call->tid, 0);
 		return -EACCES;
 	}
-	call_answer(call, -ENOSYS); /* also when the guest is gone: then the wait says so */
+	call_answer(call, value); /* also when the guest is gone: then the wait says so */
 	return wait_stop(call->tid, &status) < 0 ? CALL_REPLIED : 0;
 }
 
 int call_rewrite(Call *call, const Rewrite *rw)
 {
 	int pending_sig = 0;
-	int r = stop_thread(call);
+	int r = stop_thread(call, -ENOSYS);
 
 	if (r < 0)
 		return r;
@@ -145,8 +179,19 @@ int call_rewrite(Call *call, const Rewrite *rw)
 			regs_put(call->tid, &regs);
 		}
 	}
-	ptrace(PTRACE_DETACH, call->tid, 0, pending_sig);
+	detach(call->tid, pending_sig);
 	return CALL_REPLIED;
+}
+
+/* ERESTARTSYS is meant for the kernel, which looks at it only on its way through signal delivery. A signal for the process may be another thread's,
+ * and then the guest would see the number: the trap sends the thread that way in any case, and without a signal the call is made again. */
+int call_restart(Call *call)
+{
+	int r = stop_thread(call, -ERESTARTSYS);
+
+	if (r == 0)
+		detach(call->tid, 0);
+	return r < 0 ? r : CALL_REPLIED;
 }
 
 /* ---- a duplicate of a guest's descriptor without pidfd_getfd ---- */
@@ -182,7 +227,7 @@ static int send_fd_from(Call *call, int guest_fd)
 	if (r < 0)
 		return r;
 	const uint64_t args[6] = {(uint64_t)call->held->channel, base, MSG_NOSIGNAL | MSG_DONTWAIT};
-	task_expect(call, SYS_sendmsg, args);
+	task_expect(call, SYS_sendmsg, args, base, &m, sizeof m);
 	return inject(call->tid, &call->held->regs, SYS_sendmsg, args, &result, &call->held->pending_sig);
 }
 
@@ -218,7 +263,7 @@ static int hold(Call *call)
 	held->channel = call_give_fd(call, theirs);
 	if (held->channel < 0)
 		return held->channel;
-	int r = stop_thread(call); /* answers the notification, so only now may call->held be set */
+	int r = stop_thread(call, -ENOSYS); /* answers the notification, so only now may call->held be set */
 	if (r == 0 && regs_get(call->tid, &held->regs) < 0)
 		r = CALL_REPLIED;
 	if (r < 0)
@@ -246,8 +291,107 @@ void call_release_held(Call *call, int64_t value)
 	IGNORE_RESULT(inject(call->tid, &call->held->regs, SYS_close, args, &result, &call->held->pending_sig)); /* fails only with the thread */
 	regs_set_result(&call->held->regs, value);
 	regs_put(call->tid, &call->held->regs);
-	ptrace(PTRACE_DETACH, call->tid, 0, call->held->pending_sig);
+	detach(call->tid, call->held->pending_sig);
 	close(call->held->our_end);
 	free(call->held);
 	call->held = NULL;
+}
+
+/* ---- descriptors that ADDFD does not take ---- */
+
+/* What the guest's recvmsg works on, as it lies in its memory. */
+struct GuestMessage {
+	struct msghdr msg;
+	struct iovec io;
+	char byte[8];
+	union {
+		struct cmsghdr head;
+		char space[CMSG_SPACE(sizeof(int))];
+	} control;
+};
+
+/* A socket from which the guest can receive `fd`. */
+static int mail_fd(int fd)
+{
+	char byte = 0;
+	struct iovec io = {&byte, 1};
+	struct GuestMessage m = {.msg = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = &m.control, .msg_controllen = sizeof m.control}};
+	CLEAN_FD int near = -1;
+	CLEAN_FD int far = -1;
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return bv_neg_errno();
+	near = pair[0];
+	far = pair[1];
+	m.control.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(&m.control.head), &fd, sizeof fd);
+	if (sendmsg(near, &m.msg, MSG_NOSIGNAL) != 1)
+		return bv_neg_errno();
+	return TAKE_FD(far);
+}
+
+/* Lets the stopped thread receive the descriptor; its number, or a negative errno. */
+static int receive_stopped(Call *call, const Regs *at_stop, int sock, bool cloexec, int *pending_sig)
+{
+	struct GuestMessage m = {.msg = {.msg_iovlen = 1, .msg_controllen = sizeof m.control}, .io = {.iov_len = 1}};
+	uint64_t base = (regs_sp(at_stop) - RED_ZONE - sizeof m) & ~15ULL, n;
+	int fd = -1;
+
+	m.msg.msg_iov = (void *)(uintptr_t)(base + offsetof(struct GuestMessage, io));
+	m.msg.msg_control = (void *)(uintptr_t)(base + offsetof(struct GuestMessage, control));
+	m.io.iov_base = (void *)(uintptr_t)(base + offsetof(struct GuestMessage, byte));
+	int r = mem_write(call, base, &m, sizeof m);
+	const uint64_t args[6] = {(uint64_t)sock, base, cloexec ? MSG_CMSG_CLOEXEC : 0, 0, 0, 0};
+	if (r == 0)
+		r = inject(call->tid, at_stop, SYS_recvmsg, args, &n, pending_sig);
+	if (r == 0)
+		r = mem_read(call, base, &m, sizeof m);
+	if (r < 0)
+		return r;
+	if (m.msg.msg_controllen < CMSG_LEN(sizeof fd) || m.control.head.cmsg_type != SCM_RIGHTS)
+		return -EMFILE; /* the limit left room for one descriptor, the socket's */
+	memcpy(&fd, CMSG_DATA(&m.control.head), sizeof fd);
+	return fd;
+}
+
+/* The socket took the lowest free number, which is the one that the guest must see: the descriptor moves there. */
+static int64_t deliver_stopped(Call *call, const Regs *at_stop, int sock, bool cloexec, int *pending_sig)
+{
+	uint64_t n;
+	int fd = receive_stopped(call, at_stop, sock, cloexec, pending_sig);
+
+	if (fd >= 0) {
+		const uint64_t move[6] = {(uint64_t)fd, (uint64_t)sock, cloexec ? O_CLOEXEC : 0, 0, 0, 0};
+		int r = inject(call->tid, at_stop, SYS_dup3, move, &n, pending_sig);
+		const uint64_t surplus[6] = {(uint64_t)fd, 0, 0, 0, 0, 0};
+		int closed = inject(call->tid, at_stop, SYS_close, surplus, &n, pending_sig);
+		return r < 0 ? r : closed < 0 ? closed : sock;
+	}
+	const uint64_t surplus[6] = {(uint64_t)sock, 0, 0, 0, 0, 0};
+	(void)!inject(call->tid, at_stop, SYS_close, surplus, &n, pending_sig);
+	return fd;
+}
+
+int call_reply_path_fd(Call *call, int fd, bool cloexec)
+{
+	CLEAN_FD int mail = mail_fd(fd);
+	int pending_sig = 0;
+	Regs at_stop;
+
+	if (mail < 0)
+		return mail;
+	int sock = call_give_fd(call, mail);
+	if (sock < 0)
+		return sock == -ENOENT ? CALL_REPLIED : sock;
+	int r = stop_thread(call, -ENOSYS);
+	if (r != 0)
+		return r;
+	if (regs_get(call->tid, &at_stop) == 0) {
+		int64_t value = deliver_stopped(call, &at_stop, sock, cloexec, &pending_sig);
+		regs_set_result(&at_stop, value);
+		regs_put(call->tid, &at_stop);
+	}
+	detach(call->tid, pending_sig);
+	return CALL_REPLIED;
 }

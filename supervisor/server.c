@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #define MAX_CLIENTS 256
@@ -21,12 +22,11 @@
 
 typedef struct Server {
 	Supervisor *sup;
-	int listen_fd;
+	int listen_fd; /* -1 before the first request */
 	int clients[MAX_CLIENTS];
 	size_t n_clients;
 	bool stopping;
-	int stop_client; /* waits for the answer to "stop", -1 if none */
-	double stop_seq;
+	StopRequest stop;
 	bool done;
 } Server;
 
@@ -81,9 +81,13 @@ static void maybe_free(Supervisor *sup, Command *c)
 		free_command(sup, c);
 }
 
+/* Whoever knows of the end finds in the database all that the command did. A failure is told to those who ask for a commit. */
 static void tell_end(Supervisor *sup, Command *c)
 {
 	cJSON *o = cJSON_CreateObject();
+
+	if (!sup->discards)
+		IGNORE_RESULT(cowfs_commit(sup->fs, false));
 
 	if (WIFEXITED(c->status)) {
 		cJSON_AddNumberToObject(o, "exit", WEXITSTATUS(c->status));
@@ -226,8 +230,7 @@ static void begin_stop(Server *s)
 
 static void request_stop(Server *s, int client, double seq)
 {
-	s->stop_client = client;
-	s->stop_seq = seq;
+	s->stop = (StopRequest){client, seq};
 	if (!s->stopping)
 		begin_stop(s);
 }
@@ -272,8 +275,8 @@ static void drop_client(Server *s, size_t i)
 
 	close(fd);
 	s->clients[i] = s->clients[--s->n_clients];
-	if (s->stop_client == fd)
-		s->stop_client = -1;
+	if (s->stop.client == fd)
+		s->stop.client = -1;
 	for (Command *c = s->sup->commands, *next; c; c = next) {
 		next = c->next;
 		if (c->waiting && c->waiter == fd)
@@ -285,6 +288,21 @@ static void drop_client(Server *s, size_t i)
 			kill_tree_of(s->sup, c);
 		maybe_free(s->sup, c);
 	}
+}
+
+/* After the first request, while init already works on it. A client that comes before finds the sandbox locked and tries again. */
+static void open_control_socket(Server *s)
+{
+	CLEAN_FD int dir = open(s->sup->dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	CLEAN_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+
+	unlinkat(dir, "control.sock", 0);
+	snprintf(un.sun_path, sizeof un.sun_path, "/proc/self/fd/%d/control.sock", dir); /* the store's path may be too long for an address */
+	if (dir < 0 || fd < 0 || bind(fd, (struct sockaddr *)&un, sizeof un) < 0 || fchmodat(dir, "control.sock", 0600, 0) < 0 || listen(fd, 16) < 0)
+		fprintf(stderr, "bvisor-supervisor: cannot make the control socket in %s: %s; the next request tries again\n", s->sup->dir, strerror(errno));
+	else
+		s->listen_fd = TAKE_FD(fd);
 }
 
 static void accept_client(Server *s)
@@ -426,6 +444,8 @@ static void serve_clients(Server *s, const struct pollfd *p, size_t n)
 		}
 		serve_request(s, p[i].fd, &packet);
 		packet_release(&packet);
+		if (s->listen_fd < 0 && !s->stopping)
+			open_control_socket(s);
 	}
 }
 
@@ -450,9 +470,9 @@ static void loop_once(Server *s, int *timeout)
 	task_drop_links(s->sup, false);
 }
 
-int server_run(Supervisor *sup, int first_fd, int listen_fd)
+void server_run(Supervisor *sup, int first_fd, StopRequest *stop)
 {
-	Server s = {.sup = sup, .listen_fd = listen_fd, .clients = {first_fd}, .n_clients = 1, .stop_client = -1};
+	Server s = {.sup = sup, .listen_fd = -1, .clients = {first_fd}, .n_clients = 1, .stop = {.client = -1}};
 	int timeout = TICK_IDLE_MS;
 
 	while (!s.done) {
@@ -463,13 +483,14 @@ int server_run(Supervisor *sup, int first_fd, int listen_fd)
 	while (sup->commands)
 		free_command(sup, sup->commands);
 	task_drop_links(sup, true);
-	int r = cowfs_commit(sup->fs, true);
-	if (s.stop_client >= 0) {
-		if (r < 0)
-			IGNORE_RESULT(refuse(s.stop_client, s.stop_seq, r, NULL, NULL));
-		else
-			IGNORE_RESULT(answer(s.stop_client, s.stop_seq, cJSON_CreateObject()));
-	}
-	close(listen_fd);
-	return r;
+	bv_close_fd(&s.listen_fd);
+	*stop = s.stop;
+}
+
+void server_answer_stop(const StopRequest *stop, int result)
+{
+	if (stop->client >= 0 && result < 0)
+		IGNORE_RESULT(refuse(stop->client, stop->seq, result, NULL, NULL));
+	else if (stop->client >= 0)
+		IGNORE_RESULT(answer(stop->client, stop->seq, cJSON_CreateObject()));
 }

@@ -45,6 +45,7 @@ struct Supervisor {
 	Features features;
 	Cowfs *fs;
 	CowCred cred;
+	struct VcredTable *vcreds;
 	TaskTable *tasks;
 	WorkerPool *workers;
 	Foreign *foreign;
@@ -59,6 +60,7 @@ struct Supervisor {
 	atomic_uint_fast64_t unknown[1024]; /* calls without a row, by number */
 	atomic_bool umask_shared;	    /* some guest used CLONE_FS across processes: umask caching is off */
 	atomic_bool stopping;
+	bool discards; /* the sandbox is deleted at the end: nothing needs to be kept */
 };
 
 /* One command spawned by the library. */

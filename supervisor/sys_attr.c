@@ -94,7 +94,7 @@ int sys_fchmodat2(Call *call)
 
 static CowAttr owner_attr(uint64_t uid, uint64_t gid)
 {
-	CowAttr a = {.uid = (uid_t)uid, .gid = (gid_t)gid};
+	CowAttr a = {.set = COW_CHOWN, .uid = (uid_t)uid, .gid = (gid_t)gid};
 
 	if (a.uid != (uid_t)-1)
 		a.set |= COW_SET_UID;
@@ -160,11 +160,23 @@ static int times_attr(const struct timespec t[2], CowAttr *a)
 	return 0;
 }
 
+/* Impossible times are told only after the lookup (vfs_utimes). */
+static int lookup_then(Call *call, int fd, uint64_t path, int at_flags, int error)
+{
+	CLEAN_PATH PathArg p = {0};
+	CLEAN_LOC CowLoc loc = {0};
+	int r = patharg_get(call, fd, path, at_flags & AT_EMPTY_PATH, &p);
+
+	if (r == 0)
+		r = cowfs_resolve(call->sup->fs, &call->req, patharg_at(&p), p.path, walk_flags(at_flags), 0, &loc);
+	return r < 0 && r != -EXDEV ? r : error;
+}
+
 int sys_utimensat(Call *call)
 {
 	struct timespec t[2];
 	CowAttr a = now_attr();
-	int flags = ARG_INT(call, 3), r;
+	int flags = ARG_INT(call, 3), r, bad = 0;
 
 	if (call->args[2]) {
 		r = mem_read(call, call->args[2], t, sizeof t);
@@ -172,14 +184,14 @@ int sys_utimensat(Call *call)
 			return r;
 		if (t[0].tv_nsec == UTIME_OMIT && t[1].tv_nsec == UTIME_OMIT)
 			return 0; /* before any look at the path: do_utimes */
-		r = times_attr(t, &a);
-		if (r < 0)
-			return r;
+		bad = times_attr(t, &a);
 	}
 	if (call->args[1] == 0 && ARG_FD(call, 0) != AT_FDCWD)
-		return flags ? -EINVAL : set_fd(call, ARG_FD(call, 0), &a, native_times);
+		return flags || bad ? -EINVAL : set_fd(call, ARG_FD(call, 0), &a, native_times);
 	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
+	if (bad)
+		return lookup_then(call, ARG_FD(call, 0), call->args[1], flags, bad);
 	return set_at(call, ARG_FD(call, 0), call->args[1], flags, &a);
 }
 
@@ -251,6 +263,10 @@ int sys_file_attr(Call *call)
 	int flags = ARG_INT(call, 4);
 
 	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
+		return -EINVAL;
+	if (call->args[3] > 4096) /* a page: more than any future struct file_attr */
+		return -E2BIG;
+	if (call->args[3] < 24) /* its first version */
 		return -EINVAL;
 	int r = patharg_get(call, ARG_FD(call, 0), call->args[1], flags & AT_EMPTY_PATH, &p);
 	if (r == 0)

@@ -27,6 +27,13 @@ static bool kernel_agrees(Call *call, const char *path, const struct statx *want
 	return st.stx_ino == want->stx_ino && st.stx_dev_major == want->stx_dev_major && st.stx_dev_minor == want->stx_dev_minor;
 }
 
+static bool is_cwd(Call *call, const CowLoc *dir)
+{
+	CLEAN_LOC CowLoc cwd = {0};
+
+	return dir->kind == COW_NODE && guest_cwd_loc(call->sup, call->tid, &cwd) == 0 && cwd.kind == COW_NODE && cwd.node == dir->node;
+}
+
 static int do_chdir(Call *call, const CowLoc *at, const char *path, unsigned flags)
 {
 	CLEAN_LOC CowLoc dir = {0};
@@ -39,6 +46,8 @@ static int do_chdir(Call *call, const CowLoc *at, const char *path, unsigned fla
 		r = cowfs_access(call->sup->fs, &call->req, &dir, "", COW_EMPTY_PATH, X_OK);
 	if (r == 0)
 		r = cowfs_cwd_place(call->sup->fs, &call->req, &dir, &fd, place, sizeof place);
+	if (r == -ENOENT && cowfs_is_removed(call->sup->fs, &dir) && is_cwd(call, &dir))
+		return 0; /* removed: nobody gets there any more, but the guest is there */
 	if (r < 0)
 		return r;
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st) < 0)
@@ -273,13 +282,15 @@ static int do_getdents(Call *call, bool old)
 	if (r == -EBADF)
 		return r;
 	if (r == -ENOENT && S_ISDIR(raw.stx_mode))
-		return -ENOENT; /* removed meanwhile */
+		return -ENOENT; /* removed meanwhile, and forgotten */
 	if (r < 0 || !S_ISDIR(raw.stx_mode)) {
 		r = guest_fd_info(call, fd, &pos, &flags);
 		return r < 0 || (flags & O_PATH) ? -EBADF : -ENOTDIR;
 	}
 	if (dir.kind == COW_LOWER && cowfs_dir_is_clean(call->sup->fs, &dir))
 		return CALL_CONTINUE;
+	if (cowfs_is_removed(call->sup->fs, &dir))
+		return -ENOENT; /* iterate_dir() of the kernel */
 	buf = malloc(size + 1);
 	if (!buf)
 		return -ENOMEM;

@@ -43,7 +43,7 @@ static int parse_bang(const char *buf, size_t len, Bang *out)
 	const char *end = memchr(buf, '\n', len);
 	bool cut = !end && len == BANG_MAX;
 	if (!end)
-		end = buf + len;
+		end = buf + (cut ? len - 1 : len); /* the kernel's buffer keeps its last byte for the NUL */
 	const char *p = buf + 2;
 	while (p < end && (*p == ' ' || *p == '\t'))
 		p++;
@@ -99,8 +99,9 @@ static int patched_copy(Call *call, ExecPlan *plan, const char *interp, Elf64_Ph
 	if (fstat(plan->target.fd, &st) < 0)
 		return bv_neg_errno();
 	snprintf(path, sizeof path, "%s/i%u", call->sup->exec_dir, n);
-	if (mkdir(path, 0700) < 0)
-		return bv_neg_errno();
+	int r = bv_mkdir_all(path);
+	if (r < 0)
+		return r;
 	snprintf(path, sizeof path, "%s/i%u/%.255s", call->sup->exec_dir, n, slash ? slash + 1 : "a.out");
 	CLEAN_FD int out = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0755);
 	off_t from = 0;
@@ -273,6 +274,28 @@ static void note_link(Call *call, const ExecPlan *plan)
 		task_link(call->sup, plan->target.host_path);
 }
 
+/* A memory file named by path, as in /proc/self/fd/N: it has no place in the view, the kernel finds it by the guest's descriptor. */
+static int exec_memory(Call *call, const PathArg *p, uint64_t argv, uint64_t envp)
+{
+	CLEAN_LOC CowLoc file = {0};
+	char path[PATH_MAX], text[16];
+
+	if (cowfs_resolve(call->sup->fs, &call->req, patharg_at(p), p->path, 0, 0, &file) < 0 || file.kind != COW_FOREIGN)
+		return -EACCES;
+	size_t len = strlen(file.path);
+	if (len < 2 || file.path[len - 1] != '/') /* cowfs.h, follow(): such a path is an object without a place */
+		return -EACCES;
+	file.path[len - 1] = 0;
+	ssize_t n = readlinkat(call->sup->proc_fd, file.path, text, sizeof text);
+	if (n < 7 || memcmp(text, "/memfd:", 7) != 0)
+		return -EACCES;
+	if (strncmp(p->path, "/proc/self/fd/", 14) == 0)
+		return CALL_CONTINUE;
+	snprintf(path, sizeof path, "/proc/%s", file.path);
+	const Rewrite rw = {.nr = SYS_execve, .args = {0, argv, envp}, .arg_offsets = 1, .data = path, .len = strlen(path) + 1};
+	return call_rewrite(call, &rw);
+}
+
 static int do_exec(Call *call, int dirfd, uint64_t path, uint64_t argv, uint64_t envp, int flags)
 {
 	CLEAN_PATH PathArg p = {0};
@@ -284,6 +307,8 @@ static int do_exec(Call *call, int dirfd, uint64_t path, uint64_t argv, uint64_t
 		return CALL_CONTINUE; /* a memfd: anonymous memory of the guest's own, by descriptor */
 	if (r == 0)
 		r = cowfs_exec_place(call->sup->fs, &call->req, patharg_at(&p), p.path, walk_flags(flags), call->sup->exec_dir, &plan.target);
+	if (r == -EACCES)
+		return exec_memory(call, &p, argv, envp);
 	if (r < 0)
 		return r;
 	if (p.path[0] == '/')
@@ -295,6 +320,9 @@ static int do_exec(Call *call, int dirfd, uint64_t path, uint64_t argv, uint64_t
 	/* By descriptor the kernel executes what the guest has open, upper or lower. */
 	plan.native = p.path[0] == 0 || (plan.target.lower && same_file(plan.target.fd, kernel_path));
 	r = follow_bangs(call, &plan);
+	/* Where the kernel names the process after the file, that must not be the blob's. */
+	if (p.path[0] == 0 && plan.n_bangs == 0 && !plan.target.lower && call->sup->features.comm_of_file)
+		plan.native = false;
 	if (r == 0 && plan.native) {
 		r = CALL_CONTINUE;
 	} else if (r == 0) {

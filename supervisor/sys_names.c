@@ -46,6 +46,28 @@ int sys_mknodat(Call *call)
 	return do_mknod(call, ARG_FD(call, 0), call->args[1], ARG_MODE(call, 2), call->args[3]);
 }
 
+/* The kernel copies both names in, but tells what is wrong with the new one (`error`) only after it has looked up the old one, of which
+ * rename needs no more than the parent. */
+static int old_name_first(Call *call, const PathArg *from, unsigned walk, bool parent, int error)
+{
+	CLEAN_LOC CowLoc loc = {0};
+	char path[PATH_MAX];
+
+	memcpy(path, from->path, strlen(from->path) + 1);
+	if (parent) {
+		char *end = path + strlen(path);
+		while (end > path && end[-1] == '/')
+			end--;
+		while (end > path && end[-1] != '/')
+			end--;
+		if (end == path)
+			return error;
+		*end = 0;
+	}
+	int r = cowfs_resolve(call->sup->fs, &call->req, patharg_at(from), path, walk, 0, &loc);
+	return r < 0 ? r : error;
+}
+
 static int do_link(Call *call, int old_fd, uint64_t old_path, int new_fd, uint64_t new_path, int flags)
 {
 	CLEAN_PATH PathArg from = {0};
@@ -54,10 +76,11 @@ static int do_link(Call *call, int old_fd, uint64_t old_path, int new_fd, uint64
 	if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
 	int r = patharg_get(call, old_fd, old_path, flags & AT_EMPTY_PATH, &from);
-	if (r == 0)
-		r = patharg_get(call, new_fd, new_path, false, &to);
 	if (r < 0)
 		return r;
+	r = patharg_get(call, new_fd, new_path, false, &to);
+	if (r < 0)
+		return old_name_first(call, &from, (flags & AT_SYMLINK_FOLLOW ? 0 : COW_NOFOLLOW) | (flags & AT_EMPTY_PATH ? COW_EMPTY_PATH : 0), false, r);
 	return cowfs_link(call->sup->fs, &call->req, patharg_at(&from), from.path, patharg_at(&to), to.path, flags);
 }
 
@@ -128,10 +151,11 @@ static int do_rename(Call *call, int old_fd, uint64_t old_path, int new_fd, uint
 	if ((flags & (RENAME_NOREPLACE | RENAME_WHITEOUT)) && (flags & RENAME_EXCHANGE))
 		return -EINVAL;
 	int r = patharg_get(call, old_fd, old_path, false, &from);
-	if (r == 0)
-		r = patharg_get(call, new_fd, new_path, false, &to);
 	if (r < 0)
 		return r;
+	r = patharg_get(call, new_fd, new_path, false, &to);
+	if (r < 0)
+		return old_name_first(call, &from, COW_DIRECTORY, true, r);
 	return cowfs_rename(call->sup->fs, &call->req, patharg_at(&from), from.path, patharg_at(&to), to.path, flags);
 }
 

@@ -3,8 +3,6 @@
 #include "supervisor/sysargs.h"
 
 #include <linux/openat2.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 
 #define KNOWN_OPEN_FLAGS \
 	(O_ACCMODE | O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_APPEND | O_NONBLOCK | O_DSYNC | O_SYNC | O_DIRECT | O_LARGEFILE | O_DIRECTORY | \
@@ -13,26 +11,40 @@
 #define KNOWN_RESOLVE \
 	(RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH | RESOLVE_IN_ROOT | RESOLVE_CACHED)
 
-/* The kernel refuses to hand over O_PATH descriptors, so the guest is made to open the host's object itself. O_PATH gives no access: should the
- * guest change the path meanwhile it gets a name for something, and every use of that comes back to us and is looked up in the view. */
-static int open_path_in_guest(Call *call, int fd, uint64_t flags)
+/* Only such a path can lead to where the guest is already; others are spared the second walk. */
+static bool may_lead_back(const char *path)
 {
-	char link[32], place[PATH_MAX];
-	struct stat want, got;
+	size_t n = strlen(path);
 
-	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-	ssize_t n = readlink(link, place, sizeof place - 1);
-	if (n < 0)
-		return bv_neg_errno();
-	place[n] = 0;
-	if (fstat(fd, &want) < 0 || lstat(place, &got) < 0 || want.st_dev != got.st_dev || want.st_ino != got.st_ino)
-		return -ENOENT; /* moved on the host meanwhile */
-	const Rewrite rw = {.nr = SYS_openat,
-			    .args = {(uint64_t)(int64_t)AT_FDCWD, 0, O_PATH | O_NOFOLLOW | (flags & (O_CLOEXEC | O_DIRECTORY))},
-			    .arg_offsets = 2,
-			    .data = place,
-			    .len = (size_t)n + 1};
-	return call_rewrite(call, &rw);
+	while (n > 1 && path[n - 1] == '/')
+		n--;
+	return (n >= 1 && path[n - 1] == '.' && (n == 1 || path[n - 2] == '/' || path[n - 2] == '.')) || strncmp(path, "/proc/", 6) == 0;
+}
+
+/* A removed directory has no place any more from which it could be opened anew, but the guest has it: "." of its cwd or descriptor. */
+static int open_removed_dir(Call *call, int dirfd, const PathArg *p, const struct open_how *how)
+{
+	CLEAN_LOC CowLoc held = {0};
+	CLEAN_LOC CowLoc dir = {0};
+	char link[48];
+	int from = p->path[0] == '/' ? AT_FDCWD : dirfd;
+
+	if (how->flags & (O_CREAT | TMPFILE_BIT) || (how->flags & (O_ACCMODE | O_TRUNC)) != O_RDONLY)
+		return -ENOENT;
+	int r = cowfs_resolve(call->sup->fs, &call->req, patharg_at(p), p->path, 0, how->resolve, &dir);
+	if (r == 0)
+		r = guest_at(call, from, ".", false, &held);
+	if (r < 0 || dir.kind != COW_NODE || held.kind != COW_NODE || dir.node != held.node)
+		return -ENOENT;
+	r = how->flags & O_PATH ? 0 : cowfs_access(call->sup->fs, &call->req, &held, "", COW_EMPTY_PATH, R_OK);
+	if (r < 0)
+		return r;
+	if (from == AT_FDCWD)
+		snprintf(link, sizeof link, "%d/cwd", call->tid);
+	else
+		snprintf(link, sizeof link, "%d/fd/%d", call->tid, from);
+	int fd = openat(call->sup->proc_fd, link, (int)(how->flags & (O_PATH | O_NONBLOCK | O_NOATIME)) | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? bv_neg_errno() : fd;
 }
 
 /* A file of a foreign file system or a pipe may be opened through /proc/self/fd; those come back as plain descriptors too. */
@@ -55,12 +67,16 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 	if (how->flags & (O_CREAT | TMPFILE_BIT))
 		how->mode &= ~(uint64_t)task_umask(call);
 	r = cowfs_openat(call->sup->fs, &call->req, patharg_at(&p), p.path, how, &file);
+	if (r == -ENOENT && may_lead_back(p.path))
+		r = file.fd = open_removed_dir(call, dirfd, &p, how);
 	if (r < 0)
 		return r;
 	if (how->flags & O_PATH)
-		r = open_path_in_guest(call, file.fd, how->flags);
+		r = call_reply_path_fd(call, file.fd, how->flags & O_CLOEXEC);
 	else
 		r = call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);
+	if (r < 0 && r != CALL_REPLIED && file.created) /* no descriptor was free: the kernel would have seen that before it made the file */
+		(void)!cowfs_unlink(call->sup->fs, &call->req, patharg_at(&p), p.path, 0);
 	close(file.fd);
 	return r;
 }
@@ -95,8 +111,6 @@ int sys_creat(Call *call)
 
 int sys_openat(Call *call)
 {
-	if ((ARG_INT(call, 2) & O_PATH) && task_take_expected(call))
-		return CALL_CONTINUE;
 	return legacy_open(call, ARG_FD(call, 0), call->args[1], ARG_INT(call, 2), ARG_MODE(call, 3));
 }
 

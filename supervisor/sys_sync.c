@@ -5,9 +5,10 @@
 int sys_fsync(Call *call)
 {
 	CLEAN_LOC CowLoc loc = {0};
+	struct statx raw = {0};
 	uint64_t pos;
 	int flags;
-	int r = ARG_FD(call, 0) < 0 ? -EBADF : guest_fd_loc(call, ARG_FD(call, 0), &loc, NULL);
+	int r = ARG_FD(call, 0) < 0 ? -EBADF : guest_fd_loc(call, ARG_FD(call, 0), &loc, &raw);
 
 	if (r == -EXDEV || r == -ENOENT) /* not of the view, or without a name: the kernel knows what to do with the bytes */
 		return CALL_CONTINUE;
@@ -16,8 +17,8 @@ int sys_fsync(Call *call)
 	r = guest_fd_info(call, ARG_FD(call, 0), &pos, &flags);
 	if (r < 0 || (flags & O_PATH))
 		return -EBADF;
-	if (loc.kind != COW_NODE)
-		return CALL_CONTINUE; /* an untouched or foreign file: nothing of ours */
+	if (loc.kind != COW_NODE || !(S_ISREG(raw.stx_mode) || S_ISDIR(raw.stx_mode)))
+		return CALL_CONTINUE; /* untouched or foreign: nothing of ours; a FIFO or a device: the kernel says EINVAL */
 	return cowfs_fsync(call->sup->fs, &call->req, &loc);
 }
 
@@ -30,10 +31,11 @@ int sys_sync(Call *call)
 
 int sys_syncfs(Call *call)
 {
-	struct statx st;
-	int r = guest_fd_statx(call, ARG_FD(call, 0), STATX_TYPE, &st);
+	uint64_t pos;
+	int flags;
+	int r = ARG_FD(call, 0) < 0 ? -EBADF : guest_fd_info(call, ARG_FD(call, 0), &pos, &flags);
 
-	return r < 0 ? -EBADF : cowfs_fsync(call->sup->fs, &call->req, NULL);
+	return r < 0 || (flags & O_PATH) ? -EBADF : cowfs_fsync(call->sup->fs, &call->req, NULL);
 }
 
 /* MS_SYNC: names and metadata first, then the kernel writes the mapped pages. */

@@ -133,6 +133,8 @@ static int by_fd(Call *call, XattrOp op)
 	CLEAN_TARGET XattrTarget t = {0};
 	int r = target_fd(call, ARG_FD(call, 0), &t);
 
+	if (r == -EOPNOTSUPP && (op == OP_SET || op == OP_REMOVE))
+		return -EPERM; /* a pipe or socket has no user.* attributes, and a guest no capability for others */
 	return r < 0 ? r : run(call, op, &t, call->args + 1);
 }
 
@@ -181,8 +183,13 @@ static int by_at(Call *call, XattrOp op)
 
 	if (at_flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
+	char first = 0;
 	int r = at_rest(call, op, rest);
-	if (r == 0)
+	if (r == 0 && (at_flags & AT_EMPTY_PATH) && call->args[1])
+		r = mem_read(call, call->args[1], &first, 1);
+	if (r == 0 && (at_flags & AT_EMPTY_PATH) && !first && ARG_FD(call, 0) != AT_FDCWD)
+		r = target_fd(call, ARG_FD(call, 0), &t); /* as the f*xattr calls: no O_PATH */
+	else if (r == 0)
 		r = target_path(call, ARG_FD(call, 0), call->args[1], at_flags, &t);
 	return r < 0 ? r : run(call, op, &t, rest);
 }

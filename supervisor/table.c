@@ -10,6 +10,7 @@
 
 #define NATIVE(n, why) {__NR_##n, #n, POLICY_NATIVE, 0, NULL, NULL, why}
 #define EMULATE(n, handler, args, why) {__NR_##n, #n, POLICY_EMULATE, 0, handler, args, why}
+#define EMULATE_FOR_ROOT(n, handler, why) {__NR_##n, #n, POLICY_EMULATE_FOR_ROOT, 0, handler, NULL, why}
 #define REFUSE(n, err, why) {__NR_##n, #n, POLICY_REFUSE, err, NULL, NULL, why}
 
 /* clang-format off */
@@ -197,22 +198,22 @@ const Syscall syscall_table[] = {
 	NATIVE(setrlimit, "about the caller itself or its own children"),
 	NATIVE(pidfd_send_signal, "about the caller itself or its own children"),
 	NATIVE(membarrier, "about the caller itself or its own children"),
-	NATIVE(getuid, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(geteuid, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(getgid, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(getegid, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(getresuid, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(getresgid, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(getgroups, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(setuid, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(setgid, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(setreuid, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(setregid, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(setresuid, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(setresgid, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(setfsuid, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(setfsgid, "a guest has no capability: the kernel refuses what matters"),
-	NATIVE(setgroups, "a guest has no capability: the kernel refuses what matters"),
+	EMULATE_FOR_ROOT(getuid, sys_getid, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(geteuid, sys_getid, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(getgid, sys_getid, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(getegid, sys_getid, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(getresuid, sys_getresid, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(getresgid, sys_getresid, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(getgroups, sys_getgroups, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(setuid, sys_setid, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(setgid, sys_setid, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(setreuid, sys_setid, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(setregid, sys_setid, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(setresuid, sys_setid, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(setresgid, sys_setid, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(setfsuid, sys_setfsid, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(setfsgid, sys_setfsid, "virtual credentials; native for an ordinary user's sandbox"),
+	EMULATE_FOR_ROOT(setgroups, sys_setgroups, "virtual credentials; native for an ordinary user's sandbox"),
 	NATIVE(capget, "a guest has no capability: the kernel refuses what matters"),
 	NATIVE(capset, "a guest has no capability: the kernel refuses what matters"),
 	NATIVE(rt_sigaction, "signals of the caller"),

@@ -22,6 +22,9 @@ typedef struct Task {
 	uint64_t umask_until; /* 0: not known */
 	long expect_nr;	      /* -1: nothing expected */
 	uint64_t expect_args[6];
+	uint64_t expect_base;
+	void *expect_data; /* owned; NULL: none */
+	size_t expect_len;
 } Task;
 
 typedef struct ExecLink {
@@ -50,10 +53,16 @@ int tasks_new(TaskTable **out)
 	return 0;
 }
 
+static void task_free(Task *task)
+{
+	free(task->expect_data);
+	free(task);
+}
+
 static void forget_all_locked(TaskTable *t)
 {
 	HMAP_FOREACH_SAFE (&t->tasks, n, tmp)
-		free(CONTAINER_OF(n, Task, by_tid));
+		task_free(CONTAINER_OF(n, Task, by_tid));
 	hmap_release(&t->tasks);
 }
 
@@ -88,7 +97,7 @@ static Task *find_locked(TaskTable *t, pid_t tid, bool create)
 			if (old->expect_nr >= 0)
 				continue;
 			hmap_remove(&t->tasks, n);
-			free(old);
+			task_free(old);
 		}
 	}
 	Task *task = calloc(1, sizeof *task);
@@ -180,16 +189,23 @@ void task_set_umask(Call *call, mode_t mask)
 	pthread_mutex_unlock(&t->lock);
 }
 
-void task_expect(Call *call, long nr, const uint64_t args[6])
+void task_expect(Call *call, long nr, const uint64_t args[6], uint64_t base, const void *data, size_t len)
 {
 	TaskTable *t = call->sup->tasks;
+	CLEAN_FREE void *copy = data ? malloc(len) : NULL; /* without it the call merely may fail */
 
+	if (copy)
+		memcpy(copy, data, len);
 	atomic_store(&t->expecting, true);
 	pthread_mutex_lock(&t->lock);
 	Task *task = find_locked(t, call->tid, true);
 	if (task) {
 		task->expect_nr = nr;
 		memcpy(task->expect_args, args, sizeof task->expect_args);
+		free(task->expect_data);
+		task->expect_data = TAKE_PTR(copy);
+		task->expect_base = base;
+		task->expect_len = len;
 	}
 	pthread_mutex_unlock(&t->lock);
 }
@@ -198,6 +214,9 @@ void task_expect(Call *call, long nr, const uint64_t args[6])
 bool task_take_expected(Call *call)
 {
 	TaskTable *t = call->sup->tasks;
+	CLEAN_FREE void *data = NULL;
+	uint64_t base = 0;
+	size_t len = 0;
 	bool hit = false;
 
 	if (!atomic_load(&t->expecting))
@@ -207,8 +226,13 @@ bool task_take_expected(Call *call)
 	if (task && task->expect_nr == call->nr && memcmp(task->expect_args, call->args, sizeof call->args) == 0) {
 		hit = true;
 		task->expect_nr = -1;
+		data = TAKE_PTR(task->expect_data);
+		base = task->expect_base;
+		len = task->expect_len;
 	}
 	pthread_mutex_unlock(&t->lock);
+	if (data)
+		IGNORE_RESULT(mem_write(call, base, data, len)); /* the kernel finds out the same way */
 	return hit;
 }
 

@@ -97,6 +97,8 @@ static void run_job(WorkerPool *p, Job *job)
 			value = -ERESTARTSYS;
 		pthread_mutex_unlock(&p->lock);
 	}
+	if (value == -ERESTARTSYS && !call->held && call_restart(call) == CALL_REPLIED)
+		value = CALL_REPLIED;
 	if (value != CALL_REPLIED)
 		call_answer(call, value);
 }
@@ -150,7 +152,6 @@ int workers_submit(WorkerPool *p, const Call *call)
 	job->call = *call;
 	job->call.req.may_block = true;
 	job->call.req.caller = &job->call.caller;
-	job->call.req.cred = &job->call.sup->cred;
 	pthread_mutex_lock(&p->lock);
 	if (p->queued >= p->idle) /* each idle thread is spoken for */
 		r = add_thread_locked(p);
@@ -169,26 +170,51 @@ int workers_submit(WorkerPool *p, const Call *call)
 	return 0;
 }
 
-/* Has the thread a signal that would interrupt a system call: pending, not blocked, not ignored? */
-static bool signal_pending(Supervisor *sup, pid_t tid)
+typedef struct Signals {
+	pid_t tgid;
+	bool ended; /* a leader that its threads outlive */
+	uint64_t own, shared, blocked, ignored;
+} Signals;
+
+static uint64_t mask_after(const char *text, const char *key)
+{
+	const char *at = strstr(text, key);
+
+	return at ? strtoull(at + strlen(key), NULL, 16) : 0;
+}
+
+static bool read_signals(Supervisor *sup, pid_t tid, Signals *out)
 {
 	char path[32];
 	CLEAN_FREE char *text = NULL;
-	unsigned long long pending = 0, blocked = 0, ignored = 0;
 
 	snprintf(path, sizeof path, "%d/status", tid);
 	if (bv_read_file_at(sup->proc_fd, path, 65536, &text) < 0)
-		return true; /* gone */
-	char *s = strstr(text, "\nSigPnd:");
-	char *d = strstr(text, "\nShdPnd:");
-	char *b = strstr(text, "\nSigBlk:");
-	char *i = strstr(text, "\nSigIgn:");
-	if (!s || !d || !b || !i)
 		return false;
-	pending = strtoull(s + 8, NULL, 16) | strtoull(d + 8, NULL, 16);
-	blocked = strtoull(b + 8, NULL, 16);
-	ignored = strtoull(i + 8, NULL, 16);
-	return pending & ~blocked & ~ignored;
+	const char *tgid = strstr(text, "\nTgid:");
+	*out = (Signals){.tgid = tgid ? (pid_t)strtol(tgid + 6, NULL, 10) : 0,
+			 .ended = strstr(text, "\nState:\tZ") != NULL,
+			 .own = mask_after(text, "\nSigPnd:"),
+			 .shared = mask_after(text, "\nShdPnd:"),
+			 .blocked = mask_after(text, "\nSigBlk:"),
+			 .ignored = mask_after(text, "\nSigIgn:")};
+	return true;
+}
+
+/* Has the thread a signal that would interrupt a system call: pending, not blocked, not ignored? One for the process goes to the leader
+ * if that takes it (complete_signal()): other threads stay where they are. */
+static bool signal_pending(Supervisor *sup, pid_t tid)
+{
+	Signals s, leader;
+
+	if (!read_signals(sup, tid, &s))
+		return true; /* gone */
+	uint64_t wanted = ~s.blocked & ~s.ignored, shared = s.shared & wanted;
+	if (s.own & wanted)
+		return true;
+	if (shared && s.tgid != tid && read_signals(sup, s.tgid, &leader) && !leader.ended)
+		shared &= leader.blocked;
+	return shared;
 }
 
 size_t workers_tick(WorkerPool *p)

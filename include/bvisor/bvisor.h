@@ -57,6 +57,7 @@ void bv_free(void *memory);
 
 enum {
 	BV_CREATE_READ_ONLY = 1, /* every change that a guest tries is answered EROFS */
+	BV_CREATE_EPHEMERAL = 2, /* deleted when no command and no handle is left, however this process ends; nothing of it is durable */
 };
 
 typedef struct BvCreateOptions {
@@ -73,7 +74,7 @@ typedef struct BvCreateOptions {
 } BvCreateOptions;
 #define BV_CREATE_OPTIONS_INIT {sizeof(BvCreateOptions), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 
-/* Makes a new sandbox in the store. *out is the caller's to close; the sandbox itself stays until bv_sandbox_remove.
+/* Makes a new sandbox in the store. *out is the caller's to close; the sandbox itself stays until bv_sandbox_remove (or see EPHEMERAL).
  * -EINVAL (name, backend, path or size of the options), -EEXIST (name), -EACCES, -EROFS, -ENOSPC (store or backend), -ENOMEM. */
 int bv_sandbox_create(const BvCreateOptions *options, BvSandbox **out, BvError **err);
 /* Opens an existing sandbox; name NULL means the newest one, store NULL the default store.

@@ -26,7 +26,7 @@ def measure_memory(sandbox, tree, table):
     process = subprocess.Popen(argv, env=sandbox.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tree)
     try:
         expect(process, "ready")
-        pid = supervisor_of(process.pid)
+        pid = supervisor_of(sandbox.store())
         at_rest = pss_kib(pid)
         process.stdin.write(b"\n")
         process.stdin.flush()

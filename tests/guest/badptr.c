@@ -32,21 +32,25 @@ static const struct Call calls[] = {
 	C(fchownat, AT_FDCWD, P, -1, -1, 0), C(truncate, P, 5), C(mknodat, AT_FDCWD, P, S_IFREG | 0600, 0), C(utimensat, AT_FDCWD, P, P, 0), C(statfs, P, OUT), C(fstatfs, GOOD_FD, OUT),
 	C(getxattr, P, P, OUT, 10), C(lgetxattr, P, P, OUT, 10), C(fgetxattr, GOOD_FD, P, OUT, 10), C(setxattr, P, P, P, 4, 0), C(lsetxattr, P, P, P, 4, 0), C(fsetxattr, GOOD_FD, P, P, 4, 0),
 	C(listxattr, P, OUT, 1000), C(llistxattr, P, OUT, 1000), C(flistxattr, GOOD_FD, OUT, 1000), C(removexattr, P, P), C(lremovexattr, P, P), C(fremovexattr, GOOD_FD, P),
-	C(chdir, P), C(getcwd, OUT, 4000), C(execve, P, 0, 0), C(execveat, AT_FDCWD, P, 0, 0, 0), C(connect, SOCKET, P, 20), C(bind, SOCKET, P, 20), C(sendto, SOCKET, P, 4, 0, P, 20),
+	C(chdir, P), C(getcwd, OUT, 4000), C(execve, P, 0, 0), C(execveat, AT_FDCWD, P, 0, 0, 0), C(connect, SOCKET, P, 20), C(bind, SOCKET, P, 20), C(sendto, SOCKET, P, 4, 0, 0, 0), C(sendto, SOCKET, 0, 0, 0, P, 20),
 	C(getdents64, DIR_FD, OUT, 1000), C(openat, 999, P, O_RDONLY), C(newfstatat, 999, P, OUT, 0),
 };
 
-static char *page, *unmapped, *readonly, *endless;
+static char *page, *unmapped, *readonly, *endless, *closed;
 
 static void map_pages(void)
 {
-	page = mmap(NULL, 5 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* far below where the kernel puts mappings of its own choice, so that nothing comes into the holes */
+	page = mmap((void *)0x20000000, 7 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	unmapped = page + 4096;
 	munmap(unmapped, 4096);
 	readonly = page + 2 * 4096;
 	endless = page + 3 * 4096;
 	memset(endless, 'a', 4096);
 	munmap(endless + 4096, 4096);
+	closed = page + 5 * 4096; /* mapped without any access: what goes through /proc/PID/mem would not notice */
+	strcpy(closed, "file");
+	mprotect(closed, 4096, PROT_NONE);
 	strcpy(readonly, "file");
 	mprotect(readonly, 4096, PROT_READ);
 }
@@ -71,7 +75,8 @@ static const struct Bad *bad_pointers(size_t *count)
 	all[6] = (struct Bad){"unterminated", endless + 4096 - 4};
 	all[7] = (struct Bad){"read-only", readonly};
 	all[8] = (struct Bad){"last bytes of a page", page + 4096 - 5};
-	*count = 9;
+	all[9] = (struct Bad){"no access", closed};
+	*count = 10;
 	return all;
 }
 
@@ -128,6 +133,7 @@ static void restore(void)
 	put("file", "hello, fixture\n");
 	put("file2", "second file\n");
 	memcpy(page + 4096 - 5, "file", 5);
+	memset(endless, 'a', 4096); /* a result may have been written up to its end */
 }
 
 static void pointers(void)

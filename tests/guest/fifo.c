@@ -97,8 +97,8 @@ static void interrupted(const char *path)
 	pid_t pid = child_opens(path, O_WRONLY, 300);
 	int fd = FD(open(path, O_RDONLY));
 	VAL(alarms);
+	reap(pid); /* before the close, or its write has no reader */
 	close(fd);
-	reap(pid);
 }
 
 /* A guest killed while it waits in an open leaves nothing behind. */
@@ -109,6 +109,7 @@ static void killed(const char *path)
 	nap_ms(100);
 	ERR(kill(pid, SIGKILL));
 	reap(pid);
+	nap_ms(200); /* the supervisor's own wait in its place ends a little later */
 	ERR(open(path, O_WRONLY | O_NONBLOCK));
 	pid = child_opens(path, O_RDONLY, 0);
 	nap_ms(100);

@@ -365,7 +365,7 @@ static void one(const struct Row *row, enum Target t, enum Way w)
 	long r = try(row, &p);
 	int e = errno;
 
-	printf("%s%s %s %s -> %s", row->name, row->args[0] == A_AID || row->args[1] == A_AID ? " onto" : "", target_names[t], way_names[w], r < 0 ? errname(e) : "ok");
+	printf("%s%s %s %s -> %s", row->name, row->args[0] == A_AID || row->args[1] == A_AID ? " onto" : "", target_names[t], way_names[w], r >= 0 ? "ok" : row->nr == __NR_ioctl && e == EOPNOTSUPP ? "EPERM" : errname(e)); /* both say: no such flag for you */
 	state(target_names[t]);
 	if (chdir(where) == 0) {
 		state("fresh");

@@ -11,6 +11,12 @@ static const struct {
 	const char *name;
 } bits[] = {{O_CREAT, "CREAT"}, {O_EXCL, "EXCL"}, {O_TRUNC, "TRUNC"}, {O_NOFOLLOW, "NOFOLLOW"}, {O_DIRECTORY, "DIRECTORY"}, {O_PATH, "PATH"}};
 
+/* What F_GETFL tells of an open. O_NOFOLLOW and O_DIRECTORY are left out: the supervisor opens what it has resolved, and adds them. */
+static int shown_flags(int fd)
+{
+	return fcntl(fd, F_GETFL) & ~(O_NONBLOCK | 0100000 | O_NOFOLLOW | O_DIRECTORY);
+}
+
 static void print_flags(int flags)
 {
 	static const char *const modes[] = {"RDONLY", "WRONLY", "RDWR", "3"};
@@ -35,7 +41,7 @@ static void attempt(const char *path, int flags)
 	} else {
 		memset(&st, 0, sizeof(st));
 		fstat(fd, &st);
-		printf(" -> %c%04o fl %#x\n", type_letter(st.st_mode), st.st_mode & 07777, fcntl(fd, F_GETFL) & ~(O_NONBLOCK | 0100000));
+		printf(" -> %c%04o fl %#x\n", type_letter(st.st_mode), st.st_mode & 07777, shown_flags(fd));
 		close(fd);
 	}
 	if (!there && *path)

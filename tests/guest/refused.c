@@ -7,7 +7,10 @@
  * COVERS: add_key request_key keyctl open_by_handle_at ptrace process_vm_readv process_vm_writev kexec_load kexec_file_load init_module
  * COVERS: finit_module delete_module swapon swapoff acct quotactl quotactl_fd fanotify_init fanotify_mark uselib clone3 reboot
  * COVERS: sethostname setdomainname settimeofday clock_settime clock_adjtime adjtimex syslog vhangup fsopen fsconfig fsmount fspick
- * COVERS: move_mount open_tree open_tree_attr mount_setattr mknod mknodat listns */
+ * COVERS: move_mount open_tree open_tree_attr mount_setattr mknod mknodat listns statmount listmount name_to_handle_at ustat sysfs iopl ioperm
+ * COVERS: mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr shmget shmat shmctl shmdt semget semop semtimedop semctl
+ * COVERS: msgget msgsnd msgrcv msgctl process_madvise process_mrelease kcmp pidfd_getfd landlock_create_ruleset landlock_add_rule
+ * COVERS: landlock_restrict_self lsm_get_self_attr lsm_set_self_attr lsm_list_modules modify_ldt lookup_dcookie seccomp */
 #include "guest.h"
 
 #include <linux/sched.h>
@@ -16,6 +19,18 @@
 
 #ifndef __NR_open_tree_attr
 #define __NR_open_tree_attr 467
+#endif
+#ifndef __NR_statmount
+#define __NR_statmount 457
+#define __NR_listmount 458
+#endif
+#ifndef __NR_lsm_get_self_attr
+#define __NR_lsm_get_self_attr 459
+#define __NR_lsm_set_self_attr 460
+#define __NR_lsm_list_modules 461
+#endif
+#ifndef __NR_listns
+#define __NR_listns 470
 #endif
 #ifndef __NR_quotactl_fd
 #define __NR_quotactl_fd 443
@@ -80,8 +95,48 @@ static const struct Refused *calls(size_t *count)
 		R(open_tree, -1, 0, 1),
 		R(open_tree_attr, -1, 0, 1, 0, 0),
 		R(mount_setattr, -1, 0, 0, 0, 0),
-#ifdef __NR_uselib
+		R(statmount, 0, 0, 0, 0),
+		R(listmount, 0, 0, 0, 0),
+		R(listns, 0, 0, 0, 0),
+		R(name_to_handle_at, -1, 0, 0, 0, 0),
+		R(mq_open, 0, 0, 0, 0),
+		R(mq_unlink, 0),
+		R(mq_timedsend, -1, 0, 0, 0, 0),
+		R(mq_timedreceive, -1, 0, 0, 0, 0),
+		R(mq_notify, -1, 0),
+		R(mq_getsetattr, -1, 0, 0),
+		R(shmget, 0, 0, 0),
+		R(shmat, -1, 0, 0),
+		R(shmctl, -1, 0, 0),
+		R(shmdt, 1),
+		R(semget, 0, -1, 0),
+		R(semop, -1, 0, 0),
+		R(semtimedop, -1, 0, 0, 0),
+		R(semctl, -1, 0, 0, 0),
+		R(msgget, 0x5eed0099, 0),
+		R(msgsnd, -1, 0, 0, 0),
+		R(msgrcv, -1, 0, 0, 0, 0),
+		R(msgctl, -1, 0, 0),
+		R(process_madvise, -1, 0, 0, 0, 0),
+		R(process_mrelease, -1, 0),
+		R(kcmp, 1, 1, 0, 0, 0),
+		R(pidfd_getfd, -1, 0, 0),
+		R(landlock_create_ruleset, 0, 0, 1),
+		R(landlock_add_rule, -1, 0, 0, 0),
+		R(landlock_restrict_self, -1, 0),
+		R(lsm_get_self_attr, 0, 0, 0, 0),
+		R(lsm_set_self_attr, 0, 0, 0, 0),
+		R(lsm_list_modules, 0, 0, 0),
+#ifdef __NR_uselib /* what only x86_64 has */
 		R(uselib, 0),
+		R(ustat, 0, 0),
+		R(sysfs, -1, 0, 0),
+		R(iopl, 0),
+		R(ioperm, -1, 0, 0),
+		R(modify_ldt, -1, 0, 0),
+#endif
+#ifdef __NR_lookup_dcookie
+		R(lookup_dcookie, 0, 0, 0),
 #endif
 	};
 	static struct Refused paths[] = {
@@ -109,9 +164,16 @@ static void expect(const char *name, long r, bool refused)
 	status = 1;
 }
 
+/* The call comes first: the condition looks at its errno. */
+#define EXPECT(name, call, condition) \
+	do { \
+		long result_ = (call); \
+		expect(name, result_, condition); \
+	} while (0)
+
 static bool denied(void)
 {
-	return errno == EPERM || errno == ENOSYS || errno == EACCES;
+	return errno == EPERM || errno == ENOSYS || errno == EACCES || errno == EOPNOTSUPP;
 }
 
 static void plain_calls(void)
@@ -130,14 +192,14 @@ static void plain_calls(void)
 
 static void devices(void)
 {
-	expect("mknod char", mknod("char", S_IFCHR | 0666, makedev(1, 3)), errno == EPERM);
-	expect("mknod block", mknodat(AT_FDCWD, "block", S_IFBLK | 0666, makedev(8, 0)), errno == EPERM);
-	expect("open of a block device", open("/dev/sda", O_RDONLY), errno == ENOENT);
-	expect("open of /dev/mem", open("/dev/mem", O_RDONLY), errno == ENOENT || errno == EPERM || errno == EACCES);
-	expect("open of /dev/kmsg", open("/dev/kmsg", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES);
-	expect("open of /proc/sysrq-trigger", open("/proc/sysrq-trigger", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES);
-	expect("open of /proc/sys/kernel/core_pattern", open("/proc/sys/kernel/core_pattern", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES || errno == EROFS);
-	expect("open of /sys/power/state", open("/sys/power/state", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES || errno == EROFS);
+	EXPECT("mknod char", mknod("char", S_IFCHR | 0666, makedev(1, 3)), errno == EPERM);
+	EXPECT("mknod block", mknodat(AT_FDCWD, "block", S_IFBLK | 0666, makedev(8, 0)), errno == EPERM);
+	EXPECT("open of a block device", open("/dev/sda", O_RDONLY), errno == ENOENT);
+	EXPECT("open of /dev/mem", open("/dev/mem", O_RDONLY), errno == ENOENT || errno == EPERM || errno == EACCES);
+	EXPECT("open of /dev/kmsg", open("/dev/kmsg", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES);
+	EXPECT("open of /proc/sysrq-trigger", open("/proc/sysrq-trigger", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES);
+	EXPECT("open of /proc/sys/kernel/core_pattern", open("/proc/sys/kernel/core_pattern", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES || errno == EROFS);
+	EXPECT("open of /sys/power/state", open("/sys/power/state", O_WRONLY), errno == ENOENT || errno == EPERM || errno == EACCES || errno == EROFS);
 }
 
 /* Namespaces by the calls that also make processes; clone3 is not there at all, so that the C library falls back to clone. */
@@ -148,40 +210,40 @@ static void processes(void)
 
 	if (pid == 0)
 		_exit(0);
-	expect("clone3 CLONE_NEWUSER", pid, errno == ENOSYS || errno == EPERM);
+	EXPECT("clone3 CLONE_NEWUSER", pid, errno == ENOSYS || errno == EPERM);
 	const unsigned long flags[] = {CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWNET, CLONE_NEWIPC, CLONE_NEWUTS, CLONE_NEWCGROUP};
 	for (size_t i = 0; i < COUNT(flags); i++) {
 		pid = syscall(__NR_clone, flags[i] | SIGCHLD, 0, 0, 0, 0);
 		if (pid == 0)
 			_exit(0);
-		expect("clone of a namespace", pid, errno == EPERM);
+		EXPECT("clone of a namespace", pid, errno == EPERM);
 	}
 }
 
 /* Processes outside of the sandbox do not exist: pid 1 and the supervisor's parent. Signal 0 does no harm. */
 static void outside(void)
 {
-	expect("kill 1", kill(1, 0), errno == ESRCH || errno == EPERM);
-	expect("tgkill 1", syscall(__NR_tgkill, 1, 1, 0), errno == ESRCH || errno == EPERM);
-	expect("tkill 1", syscall(__NR_tkill, 1, 0), errno == ESRCH || errno == EPERM);
-	expect("rt_sigqueueinfo 1", syscall(__NR_rt_sigqueueinfo, 1, 0, 0), denied() || errno == ESRCH);
-	expect("pidfd_open 1", syscall(__NR_pidfd_open, 1, 0), errno == ESRCH || errno == EPERM);
-	expect("open /proc/1/environ", open("/proc/1/environ", O_RDONLY), errno == ENOENT);
-	expect("open /proc/1/root/etc/passwd", open("/proc/1/root/etc/passwd", O_RDONLY), errno == ENOENT);
-	expect("open /proc/1/mem", open("/proc/1/mem", O_RDWR), errno == ENOENT);
-	expect("prlimit 1", syscall(__NR_prlimit64, 1, 7, NULL, NULL), errno == ESRCH || errno == EPERM);
-	expect("setpriority 1", syscall(__NR_setpriority, 0, 1, 0), errno == ESRCH || errno == EPERM);
-	expect("sched_setaffinity 1", syscall(__NR_sched_setaffinity, 1, 0, NULL), errno == ESRCH || errno == EPERM);
+	EXPECT("kill 1", kill(1, 0), errno == ESRCH || errno == EPERM);
+	EXPECT("tgkill 1", syscall(__NR_tgkill, 1, 1, 0), errno == ESRCH || errno == EPERM);
+	EXPECT("tkill 1", syscall(__NR_tkill, 1, 0), errno == ESRCH || errno == EPERM);
+	EXPECT("rt_sigqueueinfo 1", syscall(__NR_rt_sigqueueinfo, 1, 0, 0), denied() || errno == ESRCH);
+	EXPECT("pidfd_open 1", syscall(__NR_pidfd_open, 1, 0), errno == ESRCH || errno == EPERM);
+	EXPECT("open /proc/1/environ", open("/proc/1/environ", O_RDONLY), errno == ENOENT);
+	EXPECT("open /proc/1/root/etc/passwd", open("/proc/1/root/etc/passwd", O_RDONLY), errno == ENOENT);
+	EXPECT("open /proc/1/mem", open("/proc/1/mem", O_RDWR), errno == ENOENT);
+	EXPECT("prlimit 1", syscall(__NR_prlimit64, 1, 7, NULL, NULL), errno == ESRCH || errno == EPERM);
+	EXPECT("setpriority 1", syscall(__NR_setpriority, 0, 1, 0), errno == ESRCH || errno == EPERM);
+	EXPECT("sched_setaffinity 1", syscall(__NR_sched_setaffinity, 1, 0, NULL), errno == ESRCH || errno == EPERM);
 }
 
 static void terminals(void)
 {
 	char c = ' ';
 
-	expect("TIOCSTI", ioctl(0, TIOCSTI, &c), errno == EPERM || errno == EACCES);
-	expect("TIOCLINUX", ioctl(0, TIOCLINUX, &c), errno == EPERM || errno == EACCES);
+	EXPECT("TIOCSTI", ioctl(0, TIOCSTI, &c), errno == EPERM || errno == EACCES);
+	EXPECT("TIOCLINUX", ioctl(0, TIOCLINUX, &c), errno == EPERM || errno == EACCES);
 	long flags = 0x10, fd = open("file", O_RDONLY);
-	expect("FS_IOC_SETFLAGS immutable", ioctl((int)fd, _IOW('f', 2, long), &flags), errno == EPERM || errno == ENOTTY || errno == EOPNOTSUPP);
+	EXPECT("FS_IOC_SETFLAGS immutable", ioctl((int)fd, _IOW('f', 2, long), &flags), errno == EPERM || errno == ENOTTY || errno == EOPNOTSUPP);
 }
 
 /* The 32-bit and x32 entries of an x86_64 kernel: refused, or the process dies; never a way around the filter. */
@@ -226,10 +288,10 @@ static void foreign_entries(void)
 	int x32 = entry_result(enter_x32), int80 = entry_result(enter_int80);
 
 	errno = EPERM;
-	expect("x32 mkdir", WIFEXITED(x32) && WEXITSTATUS(x32) == 42 ? 0 : -1, true);
-	expect("int80 mkdir", WIFEXITED(int80) && WEXITSTATUS(int80) == 42 ? 0 : -1, true);
-	expect("what x32 made", access("made-by-x32", F_OK), errno == ENOENT);
-	expect("what int80 made", access("made-by-int80", F_OK), errno == ENOENT);
+	EXPECT("x32 mkdir", WIFEXITED(x32) && WEXITSTATUS(x32) == 42 ? 0 : -1, true);
+	EXPECT("int80 mkdir", WIFEXITED(int80) && WEXITSTATUS(int80) == 42 ? 0 : -1, true);
+	EXPECT("what x32 made", access("made-by-x32", F_OK), errno == ENOENT);
+	EXPECT("what int80 made", access("made-by-int80", F_OK), errno == ENOENT);
 }
 #else
 static void foreign_entries(void)
@@ -245,10 +307,10 @@ static void listeners(void)
 		void *filter;
 	} empty = {0, NULL};
 
-	expect("seccomp listener", syscall(__NR_seccomp, 1, 8, &empty), errno == EBUSY || denied() || errno == EINVAL);
-	expect("call 4000", syscall(4000), errno == ENOSYS);
-	expect("call -1", syscall(-1), errno == ENOSYS);
-	expect("call 600", syscall(600), errno == ENOSYS);
+	EXPECT("seccomp listener", syscall(__NR_seccomp, 1, 8, &empty), errno == EBUSY || denied() || errno == EINVAL);
+	EXPECT("call 4000", syscall(4000), errno == ENOSYS);
+	EXPECT("call -1", syscall(-1), errno == ENOSYS);
+	EXPECT("call 600", syscall(600), errno == ENOSYS);
 }
 
 int main(void)

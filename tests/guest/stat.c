@@ -16,8 +16,8 @@ static void print_statx(const char *path, int flags, unsigned mask)
 	memset(&x, 0, sizeof(x));
 	if (LABEL(statx(AT_FDCWD, path, flags, mask, &x), "statx %s %#x %#x", path, flags, mask) < 0)
 		return;
-	printf("   %c%04o uid %d nlink>0 %d basic %d\n", type_letter(x.stx_mode), x.stx_mode & 07777, (int)x.stx_uid, x.stx_nlink > 0,
-	       (x.stx_mask & STATX_BASIC_STATS) == STATX_BASIC_STATS);
+	unsigned wanted = mask & STATX_BASIC_STATS; /* more may come along */
+	printf("   %c%04o uid %d nlink>0 %d wanted %d\n", type_letter(x.stx_mode), x.stx_mode & 07777, (int)x.stx_uid, x.stx_nlink > 0, (x.stx_mask & wanted) == wanted);
 }
 
 static void agree(const char *path)

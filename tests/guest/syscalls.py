@@ -43,4 +43,13 @@ def check(cc):
             same = {"fstatat": "newfstatat", "fstatat64": "newfstatat", "fadvise64_64": "fadvise64"}
             names = {same.get(n, n) for n in kernel_names(compiler)} | set(NEWER)
             said += [f"{compiler}: nothing is known about {n}" for n in sorted(names - touched - refused - unchanging)]
-    return said
+    return said + check_rows()
+
+
+def check_rows():
+    """Every row of the supervisor's table has a guest test that says so, and no test speaks of a call without a row."""
+    table = (HERE.parent.parent / "supervisor/table.c").read_text()
+    rows = set(re.findall(r"^\s[A-Z_]+\((\w+)[,)]", table, re.M))
+    tested = set().union(*(covers(source) for source in HERE.glob("*.c")))
+    return [f"no guest program covers {n}, which the supervisor's table has" for n in sorted(rows - tested)] + \
+           [f"{n} is covered here and has no row in the supervisor's table" for n in sorted(tested - rows)]

@@ -148,14 +148,14 @@ static void datagrams(void)
 	VAL(recvfrom(server, buf, sizeof(buf), 0, (struct sockaddr *)&from, &from_len));
 	printf("   from %s\n", from.sun_path);
 	VAL(sendto(server, "back", 4, 0, (struct sockaddr *)&from, from_len));
-	VAL(recv(named, buf, sizeof(buf), 0));
+	VAL(recv(named, buf, sizeof(buf), MSG_DONTWAIT));
 	struct iovec io = {buf, 4};
 	struct mmsghdr m[2] = {{.msg_hdr = {.msg_name = &a, .msg_namelen = len, .msg_iov = &io, .msg_iovlen = 1}}, {.msg_hdr = {.msg_name = &a, .msg_namelen = len, .msg_iov = &io, .msg_iovlen = 1}}};
 	VAL(sendmsg(client, &m[0].msg_hdr, 0));
-	VAL(recv(server, buf, sizeof(buf), 0));
+	VAL(recv(server, buf, sizeof(buf), MSG_DONTWAIT));
 	VAL(sendmmsg(client, m, 2, 0));
-	VAL(recv(server, buf, sizeof(buf), 0));
-	VAL(recv(server, buf, sizeof(buf), 0));
+	VAL(recv(server, buf, sizeof(buf), MSG_DONTWAIT));
+	VAL(recv(server, buf, sizeof(buf), MSG_DONTWAIT));
 	len = address(&a, "nothing");
 	VAL(sendto(client, "x", 1, 0, (struct sockaddr *)&a, len));
 	VAL(sendmsg(client, &m[0].msg_hdr, 0));

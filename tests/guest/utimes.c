@@ -15,6 +15,10 @@ static void times_of(const char *path)
 	}
 	printf("   %s: mtime ", path);
 	recent(st.st_mtim) ? printf("recent") : printf("%lld.%09ld", (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	if (S_ISLNK(st.st_mode)) { /* following a link is an access, which the kernel notes and the view does not */
+		printf(" ctime %s\n", recent(st.st_ctim) ? "recent" : "old");
+		return;
+	}
 	printf(" atime ");
 	recent(st.st_atim) ? printf("recent") : printf("%lld.%09ld", (long long)st.st_atim.tv_sec, st.st_atim.tv_nsec);
 	printf(" ctime %s\n", recent(st.st_ctim) ? "recent" : "old");

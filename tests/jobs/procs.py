@@ -34,13 +34,20 @@ def descendants(pid):
     return found
 
 
-def supervisor_of(cli_pid):
-    """The supervisor that this bvisor command started."""
-    for pid in descendants(cli_pid):
-        fields = stat_fields(pid)
-        if fields and fields[0].startswith("bvisor-supervis"):
-            return pid
-    raise RuntimeError(f"bvisor {cli_pid} has no supervisor among its children")
+def holds_open(pid, path):
+    try:
+        return any(os.readlink(f"/proc/{pid}/fd/{fd}") == path for fd in os.listdir(f"/proc/{pid}/fd"))
+    except OSError:  # gone, or another user's
+        return False
+
+
+def supervisor_of(store):
+    """The supervisor of the sandbox kept in `store`: it holds the lock there (and belongs to no bvisor command, it outlives them)."""
+    for name in os.listdir("/proc"):
+        fields = stat_fields(name) if name.isdigit() else None
+        if fields and fields[0].startswith("bvisor-supervis") and holds_open(name, os.path.join(store, "sandbox.json")):
+            return int(name)
+    raise RuntimeError(f"no supervisor holds {store}/sandbox.json")
 
 
 def alive(pid):

@@ -23,6 +23,7 @@ typedef struct Progress { /* shared with the child */
 	_Atomic size_t journal;	 /* records in the journal covered by a completed fsync */
 	_Atomic bool ready;
 	char why[400];
+	int32_t answer[MAX_OPS]; /* of each operation, to name the first on which the replay differs */
 } Progress;
 
 static Progress *progress;
@@ -120,6 +121,7 @@ static _Noreturn void child(World *w, uint64_t seed)
 		while (!is_metadata(&op));
 		record->ops[record->count++] = op;
 		cow_do(w, &op, &res);
+		progress->answer[i] = (int32_t)res.ret;
 		number_operation(w, i + 1);
 		if (random_below(&random, 40) == 0)
 			journal(w, i + 1);
@@ -175,26 +177,40 @@ static int check_journal(World *w)
 	return expected >= synced ? 0 : world_fail(w, "journal has %ju records, %ju were fsynced", (uintmax_t)expected, (uintmax_t)synced);
 }
 
+static int replay(World *w, size_t i)
+{
+	static Result res;
+	char text[600];
+
+	real_do(w, &record->ops[i], &res);
+	if (res.ret == progress->answer[i])
+		return 0;
+	return world_fail(w, "operation %zu: real answered %ld, the view %d: %.500s", i, res.ret, progress->answer[i],
+			  op_text(&record->ops[i], text, sizeof text));
+}
+
 /* Replays on the real copy until the trees agree at seq or seq + 1 operations. */
 static int match_prefix(World *w, uint64_t seq)
 {
-	static Result res;
-	char why[sizeof w->why];
+	char why[sizeof w->why], next[sizeof w->why];
 
 	for (size_t i = 0; i < seq; i++)
-		real_do(w, &record->ops[i], &res);
+		if (replay(w, i) < 0)
+			return -1;
 	if (tree_compare(w) == 0)
 		return 0;
 	memcpy(why, w->why, sizeof why);
 	w->why[0] = 0;
 	tree_forget(w);
 	if (seq < record->count) {
+		static Result res; /* without an answer to compare: the kill may have come before it */
 		real_do(w, &record->ops[seq], &res);
 		if (tree_compare(w) == 0)
 			return 0;
 	}
+	snprintf(next, sizeof next, "%s", w->why);
 	w->why[0] = 0;
-	return world_fail(w, "no prefix of the history: after %ju operations: %.400s", (uintmax_t)seq, why);
+	return world_fail(w, "no prefix of the history: after %ju operations: %.250s; after one more: %.250s", (uintmax_t)seq, why, next);
 }
 
 static int verify(World *w)

@@ -227,6 +227,10 @@ ssize_t cowfs_virtual_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size)
 	memcpy(buf, loc->path, len + 1);
 	return (ssize_t)len;
 }
+ssize_t cowfs_removed_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size)
+{
+	return cowfs_virtual_path(fs, loc, buf, size);
+}
 ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, char *buf, size_t size)
 {
 	(void)fs;

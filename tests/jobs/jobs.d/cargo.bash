@@ -8,7 +8,7 @@ cargo_env()
 	export RUSTUP_HOME=${RUSTUP_HOME:-$real/.rustup} CARGO_HOME=$PWD/cargohome CARGO_INCREMENTAL=0 CARGO_NET_OFFLINE=true
 	local tools
 	for tools in "$RUSTUP_HOME"/toolchains/*/bin; do
-		[ -x "$tools/cargo" ] && PATH=$tools:$PATH
+		if [ -x "$tools/cargo" ]; then PATH=$tools:$PATH; fi
 	done
 }
 

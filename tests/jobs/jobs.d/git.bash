@@ -3,6 +3,7 @@
 # VOLATILE: */.git/index (holds times and inode numbers)
 # VOLATILE: */.git/logs/* */.git/gc.log
 # VOLATILE: */.git/objects/info/* */.git/objects/pack/* (threads decide which deltas are found)
+# VOLATILE: origin/.git/objects/* (linked by the clone; gc touches some of them)
 # LOOSE: */.git/objects/pack/*
 prepare()
 {
@@ -10,13 +11,20 @@ prepare()
 	mkdir origin
 	cd origin
 	git init -q -b main .
-	local d f
-	for d in $(seq 1 44); do
-		mkdir -p "src/dir$d/deep/er"
-		for f in $(seq 1 50); do
-			printf 'file %s of %s\n%s\n' "$f" "$d" "$(seq "$f" $((f + 40)))" >"src/dir$d/deep/er/file$f.txt"
-		done
-	done
+	# As long as source files are: 2 to 30 KiB, 11 KiB on average.
+	/usr/bin/python3 - <<-'P'
+		import os, random
+		rng = random.Random(7)
+		words = ["".join(rng.choices("abcdefghijklmnop_", k=rng.randint(2, 11))) for _ in range(4000)]
+		for d in range(1, 45):
+		    os.makedirs(f"src/dir{d}/deep/er")
+		    for f in range(1, 51):
+		        with open(f"src/dir{d}/deep/er/file{f}.txt", "w") as out:
+		            out.write(f"file {f} of {d}\n")
+		            for _ in range(rng.randint(40, 600)):
+		                out.write(" ".join(rng.choices(words, k=5)) + "\n")
+	P
+	local d
 	ln -s src/dir1 link
 	printf '#!/bin/sh\necho tool\n' >tool.sh
 	chmod +x tool.sh
