@@ -368,7 +368,7 @@ typedef struct CowWalk {
 	LastType last_type;
 	size_t nlast;
 	int open_flags, fd;
-	dev_t dev; /* RESOLVE_NO_XDEV: where the walk has to stay */
+	uint64_t mount; /* RESOLVE_NO_XDEV: where the walk has to stay */
 	const char *rest;
 	char *heap;
 	CowLoc hold; /* keeps the object that a magic link gave */
