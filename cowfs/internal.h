@@ -422,6 +422,8 @@ void setid_settle_all(Cowfs *fs);
 /* ---- copyup.c ---- */
 /* Gives a regular file or FIFO a blob of its own. Called with fs->lock held for writing and a reference; may release and take it again. */
 int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated) MUST_CHECK;
+/* For O_TRUNC: an empty blob in the place of the host's file (node->origin), already opened, so that a failing open leaves the content. */
+int copyup_empty(Cowfs *fs, CowNode *node, int flags, int *fd) MUST_CHECK;
 /* blob_create/blob_make_node of an id that was just taken. */
 int body_create(Cowfs *fs, BlobId id, mode_t mode, int *fd) MUST_CHECK;
 int body_make_fifo(Cowfs *fs, BlobId id, mode_t mode) MUST_CHECK;
