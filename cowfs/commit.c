@@ -252,13 +252,12 @@ static void *writer_main(void *arg)
 		bool durable = fs->want_durable > fs->done;
 		fs->committing = true;
 		pthread_mutex_unlock(&fs->commit_lock);
-		if (reap)
-			orphans_reap(fs, false);
+		bool more = reap && orphans_reap(fs, false);
 		int rc = write_once(fs, durable, false);
 		pthread_mutex_lock(&fs->commit_lock);
 		fs->commit_error = rc;
 		fs->committing = false;
-		if (rc < 0)
+		if (rc < 0 || more)
 			fs->pending = true; /* tried again with the next batch, in 50 ms at the latest */
 		fs->done = ticket;
 		pthread_cond_broadcast(&fs->commit_done);
@@ -293,7 +292,7 @@ int commit_stop(Cowfs *fs)
 		if ((node->flags & N_PRIVATE) && node->blob && !(node->flags & N_ORPHAN))
 			dead_blob_add(fs, node->blob);
 	}
-	orphans_reap(fs, true);
+	IGNORE_RESULT(orphans_reap(fs, true)); /* all of them */
 	return write_once(fs, false, true);
 }
 

@@ -266,3 +266,19 @@ int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated)
 	copy_discard(fs, &copy);
 	return rc;
 }
+
+int copyup_empty(Cowfs *fs, CowNode *node, int flags, int *fd)
+{
+	CLEAN_FD int opened = -1;
+	Copy copy = {.fd = -1};
+	int rc = copy_once(fs, node, false, true, &copy);
+
+	if (rc == 0)
+		rc = blob_open(fs->blobs, copy.id, flags, &opened);
+	if (rc == 0)
+		rc = copy_publish(fs, node, &copy, true);
+	copy_discard(fs, &copy);
+	if (rc == 0)
+		*fd = TAKE_FD(opened);
+	return rc;
+}

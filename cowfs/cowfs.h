@@ -278,10 +278,10 @@ typedef enum CowChangeKind { COW_ADDED, COW_MODIFIED, COW_DELETED, COW_TYPE_CHAN
 /* Bits of what differs of a modified object. */
 enum { COW_DIFF_CONTENT = 1, COW_DIFF_MODE = 2, COW_DIFF_OWNER = 4, COW_DIFF_TIMES = 8, COW_DIFF_XATTR = 16, COW_DIFF_TARGET = 32 };
 typedef struct CowIdentity { /* of a host file when the sandbox first rested on it */
-	bool known;
 	uint64_t dev, ino, size;
 	struct timespec mtime, ctime;
 	uint32_t mode, uid, gid;
+	bool known; /* else the rest is 0 */
 } CowIdentity;
 typedef struct CowChange {
 	CowChangeKind kind;

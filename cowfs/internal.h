@@ -58,13 +58,12 @@ typedef struct CowXattr {
 	char name[]; /* NUL-terminated, then `size` bytes of value */
 } CowXattr;
 
-/* (dev, ino) of a host object that stands for a node. */
+/* (dev, ino) of a host object that stands for the node that this is a member of. */
 typedef struct CowIdent {
 	HmapNode hash;
 	dev_t dev;
 	ino_t ino;
-	CowNode *node;
-	bool listed;
+	bool listed, own; /* own: own_id, else lower_id */
 } CowIdent;
 
 typedef struct CowGrant {
@@ -379,7 +378,7 @@ typedef struct CowWalk {
 	LastType last_type;
 	size_t nlast;
 	int open_flags, fd;
-	dev_t dev; /* RESOLVE_NO_XDEV: where the walk has to stay */
+	uint64_t mount; /* RESOLVE_NO_XDEV: where the walk has to stay */
 	const char *rest;
 	char *heap;
 	CowLoc hold; /* keeps the object that a magic link gave */
@@ -433,6 +432,8 @@ void setid_settle_all(Cowfs *fs);
 /* ---- copyup.c ---- */
 /* Gives a regular file or FIFO a blob of its own. Called with fs->lock held for writing and a reference; may release and take it again. */
 int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated) MUST_CHECK;
+/* For O_TRUNC: an empty blob in the place of the host's file (node->origin), already opened, so that a failing open leaves the content. */
+int copyup_empty(Cowfs *fs, CowNode *node, int flags, int *fd) MUST_CHECK;
 /* blob_create/blob_make_node of an id that was just taken. */
 int body_create(Cowfs *fs, BlobId id, mode_t mode, int *fd) MUST_CHECK;
 int body_make_fifo(Cowfs *fs, BlobId id, mode_t mode) MUST_CHECK;
@@ -509,7 +510,7 @@ void commit_poke(Cowfs *fs); /* something is dirty: the writer thread will look 
 
 /* ---- orphans.c: fs->lock held for writing, but for orphans_reap, which takes it ---- */
 void orphan_add(Cowfs *fs, CowNode *node);
-void orphans_reap(Cowfs *fs, bool all);
+bool orphans_reap(Cowfs *fs, bool all); /* true: there is more to drop soon */
 bool blob_is_unused(Cowfs *fs, BlobId id); /* nobody has it open */
 void dead_blob_add(Cowfs *fs, BlobId id);
 void filled_blob_add(Cowfs *fs, BlobId id); /* its bytes replace something durable: a durable commit waits for them */

@@ -355,15 +355,20 @@ static CowIdent *ident_entry(Cowfs *fs, dev_t dev, ino_t ino)
 	return NULL;
 }
 
+static CowNode *ident_node(CowIdent *ident)
+{
+	return ident->own ? CONTAINER_OF(ident, CowNode, own_id) : CONTAINER_OF(ident, CowNode, lower_id);
+}
+
 CowNode *ident_find(Cowfs *fs, dev_t dev, ino_t ino)
 {
 	CowIdent *ident = ident_entry(fs, dev, ino);
-	return ident ? ident->node : NULL;
+	return ident ? ident_node(ident) : NULL;
 }
 
-static bool counts_as_lower(const CowIdent *ident)
+static bool counts_as_lower(CowIdent *ident)
 {
-	return ident == &ident->node->lower_id && !S_ISDIR(ident->node->mode);
+	return !ident->own && !S_ISDIR(ident_node(ident)->mode);
 }
 
 void ident_clear(Cowfs *fs, CowIdent *ident)
@@ -383,7 +388,7 @@ void ident_set(Cowfs *fs, CowIdent *ident, CowNode *node, dev_t dev, ino_t ino)
 	ident_clear(fs, ident);
 	if (older && older != ident)
 		ident_clear(fs, older); /* the host used the number again: what had it is gone */
-	ident->node = node;
+	ident->own = ident == &node->own_id;
 	ident->dev = dev;
 	ident->ino = ino;
 	ident->listed = true;

@@ -90,17 +90,33 @@ static int prepare_body(Cowfs *fs, const CowReq *req, CowNode *node, int flags)
 
 static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd)
 {
-	int rc = prepare_body(fs, req, node, flags);
+	const int blob_flags = host_flags(flags) & ~(O_NOFOLLOW | O_DIRECTORY);
+	bool writes = wants_write(flags) && !(flags & O_PATH);
+	int rc = 0, opened = -1;
 
+	if (writes && !node->blob && node->origin && (flags & O_TRUNC))
+		rc = copyup_empty(fs, node, blob_flags, &opened);
+	else if (writes && !node->blob)
+		rc = copyup_node(fs, req, node, false);
 	if (rc < 0)
 		return rc;
+	if (node->blob && opened < 0) {
+		rc = blob_open(fs->blobs, node->blob, blob_flags, &opened);
+		if (rc < 0)
+			return rc == -ENOENT ? -EIO : rc;
+	}
+	if (node->blob && writes) {
+		if (flags & O_TRUNC)
+			setid_written(fs, req, node);
+		setid_watch(fs, req, node);
+	}
 	if (node->blob) {
-		rc = blob_open(fs->blobs, node->blob, host_flags(flags) & ~(O_NOFOLLOW | O_DIRECTORY), fd);
-		return rc == -ENOENT ? -EIO : rc;
+		*fd = opened;
+		return 0;
 	}
 	if (!node->origin)
 		return -ENOENT;
-	int opened = lower_open(fs, node->origin, host_flags(flags), 0);
+	opened = lower_open(fs, node->origin, host_flags(flags), 0);
 	if (opened == -EACCES && (node->have & OV_MODE)) /* a chmod in the sandbox */
 		opened = lower_open_owned(fs, node->origin, host_flags(flags));
 	if (opened < 0)

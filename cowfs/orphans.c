@@ -3,7 +3,7 @@
  * The writer thread drops orphans: a write lease on the blob is granted only if nobody has it open. */
 #include "internal.h"
 
-#define REAP_ROUNDS 4 /* of COW_ORPHAN_BATCH for each pass */
+#define REAP_ROUNDS 32 /* of COW_ORPHAN_BATCH for each pass: milliseconds, for which a commit may have to wait */
 
 /* False when out of memory. */
 static bool add_id(BlobId **list, size_t *count, size_t *room, BlobId id)
@@ -93,7 +93,7 @@ static void orphan_drop_locked(Cowfs *fs, CowNode *node)
 
 /* Whether a guest has it open is asked without the lock. What was unused stays so: without a name it can only be opened through a
  * descriptor that somebody has open. It may have got a name (linkat of an O_TMPFILE), which orphan_drop_locked sees. */
-static size_t reap_some(Cowfs *fs, bool all)
+static size_t reap_some(Cowfs *fs, bool all, size_t *dropped)
 {
 	Orphan some[COW_ORPHAN_BATCH];
 
@@ -104,18 +104,23 @@ static size_t reap_some(Cowfs *fs, bool all)
 		some[i].unused = all || blob_is_unused(fs, some[i].blob);
 	fs_wrlock(fs);
 	for (size_t i = 0; i < n; i++)
-		if (some[i].unused || !node_is_orphan(some[i].node))
+		if (some[i].unused || !node_is_orphan(some[i].node)) {
 			orphan_drop_locked(fs, some[i].node);
-		else
+			++*dropped;
+		} else {
 			orphan_append_locked(fs, some[i].node); /* the next pass begins with others */
+		}
 	fs_unlock(fs);
 	for (size_t i = 0; i < n; i++)
 		node_put(some[i].node);
 	return n;
 }
 
-void orphans_reap(Cowfs *fs, bool all)
+bool orphans_reap(Cowfs *fs, bool all)
 {
-	for (int i = 0; (all || i < REAP_ROUNDS) && reap_some(fs, all); i++)
+	size_t dropped = 0;
+
+	for (int i = 0; (all || i < REAP_ROUNDS) && reap_some(fs, all, &dropped); i++)
 		;
+	return dropped >= COW_ORPHAN_BATCH && fs->norphans >= COW_ORPHAN_BATCH;
 }

@@ -455,27 +455,48 @@ mode_t walk_type(CowWalk *w)
 
 /* ---- the loop ---- */
 
-/* RESOLVE_NO_XDEV: is cur still on the file system where the walk began? */
+#define NOT_A_MOUNT_ID (1ULL << 62) /* set in what stands for a mount where the kernel has none */
+
+static uint64_t mount_of_stat(const struct statx *st)
+{
+	return st->stx_mask & STATX_MNT_ID ? st->stx_mnt_id : statx_dev(st) | NOT_A_MOUNT_ID; /* kernels before 5.8 do not tell */
+}
+
+/* What the sandbox made is on the mount of the nearest directory that the host has; each pinned directory is a mount of its own. */
+static uint64_t mount_of_node(Cowfs *fs, const CowNode *node)
+{
+	struct statx st;
+
+	for (; node; node = node->names ? node->names->dir : NULL) {
+		if ((node->flags & N_PIN) && node->dir)
+			return node->vdev | NOT_A_MOUNT_ID;
+		if (node->origin && lower_statx(fs, NULL, node->origin, &st) == 0)
+			return mount_of_stat(&st);
+	}
+	return fs->root->vdev | NOT_A_MOUNT_ID;
+}
+
+/* RESOLVE_NO_XDEV: is cur still on the mount where the walk began? */
 static int check_device(CowWalk *w, bool begin)
 {
-	dev_t dev;
+	uint64_t mount;
 
 	if (!(w->resolve & RESOLVE_NO_XDEV))
 		return 0;
 	if (w->cur.kind == COW_FOREIGN) {
-		dev = (dev_t)(uintptr_t)w->cur.foreign;
+		mount = (uint64_t)(uintptr_t)w->cur.foreign | NOT_A_MOUNT_ID;
 	} else if (w->cur.kind == COW_NODE) {
-		dev = w->cur.node->vdev;
+		mount = mount_of_node(w->fs, w->cur.node);
 	} else {
 		struct statx st;
 		int rc = walk_stat(w, &st);
 		if (rc < 0)
 			return rc;
-		dev = statx_dev(&st);
+		mount = mount_of_stat(&st);
 	}
 	if (begin)
-		w->dev = dev;
-	return dev == w->dev ? 0 : -EXDEV;
+		w->mount = mount;
+	return mount == w->mount ? 0 : -EXDEV;
 }
 
 /* Does cur, found as the last component, have to be followed? */

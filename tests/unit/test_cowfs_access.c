@@ -1,7 +1,9 @@
-/* tests/unit/test_cowfs_access.c - extended attributes of any size, and the host's ACLs for an ordinary user. */
+/* tests/unit/test_cowfs_access.c - extended attributes of any size, the host's ACLs for an ordinary user, mounts. */
 #include "tests/unit/cowfs_view.h"
 
 #include <endian.h>
+#include <sched.h>
+#include <sys/mount.h>
 
 #define BIG 60000
 
@@ -89,12 +91,42 @@ static void the_hosts_acl_speaks_for_untouched_objects(void **state)
 	assert_int_equal(not_made, -EACCES);
 }
 
+static int open_without_xdev(const char *start, const char *path)
+{
+	struct open_how how = {.flags = O_RDONLY, .resolve = RESOLVE_NO_XDEV};
+	CLEAN_LOC CowLoc dir = {0};
+	CowFile file;
+
+	assert_int_equal(cowfs_resolve(fs, &req, NULL, start, COW_DIRECTORY, 0, &dir), 0);
+	int rc = cowfs_openat(fs, &req, &dir, path, &how, &file);
+	if (rc == 0)
+		close(file.fd);
+	return rc;
+}
+
+static void a_bind_mount_of_one_file_system_is_another_mount(void **state)
+{
+	(void)state;
+	assert_int_equal(mkdir(at("h/bound"), 0755), 0);
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 || mount(at("h/sub"), at("h/bound"), NULL, MS_BIND, NULL) < 0)
+		skip(); /* no right to mount */
+	assert_int_equal(open_without_xdev(at("h"), "sub/b"), 0);
+	assert_int_equal(open_without_xdev(at("h"), "bound/b"), -EXDEV);
+	put("h/sub/made", "m"); /* of the sandbox: on the mount of its directory */
+	assert_int_equal(open_without_xdev(at("h"), "sub/made"), 0);
+	assert_int_equal(open_without_xdev(at("h/sub"), "made"), 0);
+	put("h/bound/made2", "m");
+	assert_int_equal(open_without_xdev(at("h"), "bound/made2"), -EXDEV);
+	assert_int_equal(umount2(at("h/bound"), MNT_DETACH), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(a_copy_up_keeps_attributes_of_the_largest_size),
 		CASE(a_copy_up_keeps_many_attributes),
 		CASE(the_hosts_acl_speaks_for_untouched_objects),
+		CASE(a_bind_mount_of_one_file_system_is_another_mount), /* last: it leaves the test in a mount namespace of its own */
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
