@@ -206,7 +206,7 @@ typedef struct CowFile {
  * O_TRUNC, O_APPEND, O_DIRECTORY, O_NOFOLLOW, O_PATH, O_TMPFILE, O_NOATIME. Directories with any change give a marker directory of
  * mark_dir; untouched ones the host's own. Errors as in open(2). */
 int cowfs_openat(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, const struct open_how *how, CowFile *out) MUST_CHECK;
-/* Reopens an object itself (/proc/self/fd/N, O_TMPFILE leftovers). */
+/* Reopens an object itself (/proc/self/fd/N, O_TMPFILE leftovers). -ENOENT for a removed directory: who has a descriptor opens that anew. */
 int cowfs_open_loc(Cowfs *fs, const CowReq *req, const CowLoc *loc, int flags, CowFile *out) MUST_CHECK;
 
 /* A host directory that stands for this directory as a kernel cwd: the host's own for an untouched one, else its marker. O_PATH

@@ -34,7 +34,7 @@ static void catch_signal(int sig)
 
 static void family(void)
 {
-	int status;
+	int status, hold[2];
 	siginfo_t info;
 	struct rusage usage;
 
@@ -52,14 +52,21 @@ static void family(void)
 	TRUTH(waitpid(pid, &status, 0) == pid);
 	ERR(waitpid(pid, &status, 0));
 	ERR(waitpid(-1, &status, WNOHANG));
+	if (pipe(hold) < 0)
+		return;
 	pid = fork();
 	if (pid == 0) {
+		char end;
+		close(hold[1]);
 		raise(SIGSTOP);
-		_exit(24);
+		if (read(hold[0], &end, 1) == 0) /* an end that came before the wait would be all that is told */
+			_exit(24);
 	}
+	close(hold[0]);
 	TRUTH(waitpid(pid, &status, WUNTRACED) == pid && WIFSTOPPED(status));
 	ERR(kill(pid, SIGCONT));
 	TRUTH(waitpid(pid, &status, WCONTINUED) == pid && WIFCONTINUED(status));
+	close(hold[1]);
 	waitpid(pid, &status, 0);
 	print_status("continued", status);
 	pid = fork();

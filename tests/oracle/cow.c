@@ -195,11 +195,30 @@ static long set_xattr(World *w, const Op *op, const CowLoc *at, const char *path
 	return r;
 }
 
+/* A removed directory has no place from which cowfs could open it; as the supervisor does, it is opened through the descriptor there is. */
+static long reopen_fd(World *w, const Op *op, int fd, const CowLoc *loc, Result *res)
+{
+	int flags = op->flags | O_NONBLOCK | O_CLOEXEC;
+	CowFile file = {.fd = -1};
+	char self[40];
+	struct stat st;
+	long r;
+
+	CALL(w, r, cowfs_open_loc(w->fs, req, loc, flags, &file));
+	if (r == -ENOENT && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) && st.st_nlink == 0) {
+		snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+		file.fd = open(self, flags);
+		r = file.fd < 0 ? -errno : 0;
+	}
+	if (r == 0)
+		install(w, op, file.fd, res);
+	return r;
+}
+
 /* Calls that need the object behind a descriptor. */
 static long fd_object_do(World *w, const Op *op, int fd, Result *res)
 {
 	CLEAN_LOC CowLoc loc = {0}, at2 = {0};
-	CowFile file = {.fd = -1};
 	char buf[PATHS];
 	CowAttr attr;
 	long r;
@@ -226,10 +245,7 @@ static long fd_object_do(World *w, const Op *op, int fd, Result *res)
 			CALL(w, r, cowfs_link(w->fs, req, &loc, "", &at2, expand(w->lower, op->p2, buf, sizeof buf), AT_EMPTY_PATH));
 		return r;
 	case OP_REOPEN_FD:
-		CALL(w, r, cowfs_open_loc(w->fs, req, &loc, op->flags | O_NONBLOCK | O_CLOEXEC, &file));
-		if (r == 0)
-			install(w, op, file.fd, res);
-		return r;
+		return reopen_fd(w, op, fd, &loc, res);
 	default:
 		set_attr_of(op, &attr);
 		CALL(w, r, cowfs_setattr(w->fs, req, &loc, "", COW_EMPTY_PATH, &attr));
