@@ -28,6 +28,7 @@ typedef struct BlobPlace {
 enum {
 	BLOB_OPEN_CREATE = 1,	/* make the store if it is not there */
 	BLOB_OPEN_READONLY = 2, /* every changing call answers -EROFS */
+	BLOB_OPEN_LATE = 4,	/* a store that is not there is an empty one; with CREATE it is made for the first blob */
 };
 
 typedef struct BlobOps {
@@ -64,6 +65,9 @@ typedef struct BlobOps {
 	int (*remove)(BlobStore *store, BlobId id);
 	/* Makes one blob durable (bytes, size and its name in the store). id 0: every blob of the store. */
 	int (*sync)(BlobStore *store, BlobId id);
+	/* Makes the names of the blobs from..to (inclusive; any of them may be missing) durable, not their bytes: after a power cut each is there,
+	 * perhaps empty. */
+	int (*sync_names)(BlobStore *store, BlobId from, BlobId to);
 	/* Calls `visit` once for every blob present when the call began (and perhaps for some made since; those removed since may
 	 * still be shown), in rising order of ids; stops at the first non-zero answer and returns it. `visit` may call the store. */
 	int (*iterate)(BlobStore *store, int (*visit)(void *ctx, BlobId id), void *ctx);
@@ -122,6 +126,10 @@ static inline int blob_remove(BlobStore *s, BlobId id)
 static inline int blob_sync(BlobStore *s, BlobId id)
 {
 	return s->ops->sync(s, id);
+}
+static inline int blob_sync_names(BlobStore *s, BlobId from, BlobId to)
+{
+	return s->ops->sync_names(s, from, to);
 }
 static inline int blob_iterate(BlobStore *s, int (*visit)(void *ctx, BlobId id), void *ctx)
 {

@@ -125,11 +125,11 @@ typedef struct Json {
 } Json;
 void json_open(Json *j, const char *key, char bracket); /* key NULL inside an array; bracket '{' or '[' */
 void json_close(Json *j, char bracket);
-void json_string(Json *j, const char *key, const char *value); /* NULL: null. Bytes that are no UTF-8 become U+FFFD */
-/* A path: like json_string, and KEY_hex with the exact bytes when they are no UTF-8. */
+void json_put_string(Json *j, const char *key, const char *value); /* NULL: null. Bytes that are no UTF-8 become U+FFFD */
+/* A path: like json_put_string, and KEY_hex with the exact bytes when they are no UTF-8. */
 void json_path(Json *j, const char *key, const char *value);
 void json_int(Json *j, const char *key, int64_t value);
-void json_bool(Json *j, const char *key, bool value);
+void json_put_bool(Json *j, const char *key, bool value);
 void json_raw(Json *j, const char *key, const char *json);
 
 #endif

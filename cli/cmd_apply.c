@@ -27,12 +27,12 @@ static void print_item_json(Json *j, const BvApplyItem *item)
 	char kind[2] = {(char)item->kind, 0};
 
 	json_open(j, NULL, '{');
-	json_string(j, "kind", kind);
-	json_string(j, "result", result_word(item->result));
+	json_put_string(j, "kind", kind);
+	json_put_string(j, "result", result_word(item->result));
 	json_path(j, "path", item->path);
 	if (item->old_path)
 		json_path(j, "old_path", item->old_path);
-	json_string(j, "reason", item->reason);
+	json_put_string(j, "reason", item->reason);
 	json_close(j, '}');
 }
 
@@ -42,8 +42,8 @@ static void begin_json(Report *r)
 		return;
 	r->begun = true;
 	json_open(&r->out, NULL, '{');
-	json_string(&r->out, "sandbox", r->sandbox);
-	json_bool(&r->out, "dry_run", r->dry);
+	json_put_string(&r->out, "sandbox", r->sandbox);
+	json_put_bool(&r->out, "dry_run", r->dry);
 	json_open(&r->out, "items", '[');
 }
 

@@ -85,7 +85,7 @@ static void begin_json(Print *p)
 		return;
 	p->json_begun = true;
 	json_open(&p->json, NULL, '{');
-	json_string(&p->json, "sandbox", bv_sandbox_name(p->sb));
+	json_put_string(&p->json, "sandbox", bv_sandbox_name(p->sb));
 	json_open(&p->json, "changes", '[');
 }
 
@@ -125,7 +125,7 @@ static void print_json(Json *j, const BvChange *c)
 	char kind[2] = {(char)c->kind, 0};
 
 	json_open(j, NULL, '{');
-	json_string(j, "kind", kind);
+	json_put_string(j, "kind", kind);
 	json_path(j, "path", c->path);
 	if (c->old_path)
 		json_path(j, "old_path", c->old_path);
@@ -134,10 +134,10 @@ static void print_json(Json *j, const BvChange *c)
 	json_open(j, "differs", '[');
 	for (size_t i = 0; i < ARRAY_LEN(bits); i++)
 		if (c->diff & bits[i].bit)
-			json_string(j, NULL, bits[i].name);
+			json_put_string(j, NULL, bits[i].name);
 	json_close(j, ']');
 	if (c->mode) {
-		json_string(j, "type", type_name(c->mode));
+		json_put_string(j, "type", type_name(c->mode));
 		json_int(j, "mode", c->mode & 07777);
 		json_int(j, "uid", c->uid);
 		json_int(j, "gid", c->gid);
@@ -146,7 +146,7 @@ static void print_json(Json *j, const BvChange *c)
 		json_int(j, "mtime_nsec", c->mtime_nsec);
 	}
 	if (c->old_mode) {
-		json_string(j, "old_type", type_name(c->old_mode));
+		json_put_string(j, "old_type", type_name(c->old_mode));
 		json_int(j, "old_mode", c->old_mode & 07777);
 	}
 	json_close(j, '}');

@@ -8,11 +8,11 @@ static int doctor_json(void *ctx, const BvFeature *f)
 	Json *j = ctx;
 
 	json_open(j, NULL, '{');
-	json_string(j, "name", f->name);
-	json_bool(j, "works", f->works);
-	json_bool(j, "required", f->required);
-	json_string(j, "reason", f->reason);
-	json_string(j, "consequence", f->works ? NULL : f->consequence);
+	json_put_string(j, "name", f->name);
+	json_put_bool(j, "works", f->works);
+	json_put_bool(j, "required", f->required);
+	json_put_string(j, "reason", f->reason);
+	json_put_string(j, "consequence", f->works ? NULL : f->consequence);
 	json_close(j, '}');
 	return 0;
 }
@@ -50,7 +50,7 @@ int cmd_doctor(const Command *cmd, int argc, char **argv)
 		return cli_fail_error(err);
 	if (json) {
 		json_close(&features, ']');
-		json_bool(&features, "can_run", r > 0);
+		json_put_bool(&features, "can_run", r > 0);
 		json_close(&features, '}');
 		putchar('\n');
 	} else {

@@ -22,11 +22,11 @@ static void json_time(Json *j, const char *key, int64_t sec, long nsec)
 	struct tm tm;
 
 	if (!gmtime_r(&t, &tm) || strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm) == 0) {
-		json_string(j, key, NULL);
+		json_put_string(j, key, NULL);
 		return;
 	}
 	char *full = xasprintf("%s.%09ldZ", text, nsec);
-	json_string(j, key, full);
+	json_put_string(j, key, full);
 	free(full);
 }
 
@@ -37,18 +37,18 @@ static int ls_json(void *ctx, const BvSandboxInfo *info)
 	Json *j = ctx;
 
 	json_open(j, NULL, '{');
-	json_string(j, "name", info->name);
+	json_put_string(j, "name", info->name);
 	json_path(j, "dir", info->dir);
-	json_string(j, "damage", info->damage);
+	json_put_string(j, "damage", info->damage);
 	if (!info->damage) {
 		json_time(j, "created", info->created_sec, info->created_nsec);
-		json_bool(j, "running", info->running);
-		json_bool(j, "unnamed", info->unnamed);
-		json_string(j, "backend", info->backend);
+		json_put_bool(j, "running", info->running);
+		json_put_bool(j, "unnamed", info->unnamed);
+		json_put_string(j, "backend", info->backend);
 		json_path(j, "cwd", info->cwd);
 		json_open(j, "command", '[');
 		for (size_t i = 0; info->command && info->command[i]; i++)
-			json_string(j, NULL, info->command[i]);
+			json_put_string(j, NULL, info->command[i]);
 		json_close(j, ']');
 	}
 	json_close(j, '}');
@@ -110,11 +110,11 @@ static int ps_json(void *ctx, const BvProcessInfo *info)
 	json_int(j, "pid", info->pid);
 	json_int(j, "ppid", info->ppid);
 	json_int(j, "command", (int64_t)info->id);
-	json_string(j, "state", state);
-	json_string(j, "comm", info->comm);
+	json_put_string(j, "state", state);
+	json_put_string(j, "comm", info->comm);
 	json_open(j, "args", '[');
 	for (size_t i = 0; info->args[i]; i++)
-		json_string(j, NULL, info->args[i]);
+		json_put_string(j, NULL, info->args[i]);
 	json_close(j, ']');
 	json_int(j, "start", info->start);
 	json_close(j, '}');

@@ -75,7 +75,7 @@ void json_close(Json *j, char bracket)
 	j->comma = true;
 }
 
-void json_string(Json *j, const char *key, const char *value)
+void json_put_string(Json *j, const char *key, const char *value)
 {
 	put_key(j, key);
 	if (value)
@@ -88,7 +88,7 @@ void json_path(Json *j, const char *key, const char *value)
 {
 	bool utf8 = true;
 
-	json_string(j, key, value);
+	json_put_string(j, key, value);
 	for (const unsigned char *p = (const unsigned char *)(value ? value : ""); *p && utf8; p += utf8 ? utf8_length(p) : 0)
 		utf8 = utf8_length(p) > 0;
 	if (utf8)
@@ -105,7 +105,7 @@ void json_int(Json *j, const char *key, int64_t value)
 	fprintf(j->out, "%" PRId64, value);
 }
 
-void json_bool(Json *j, const char *key, bool value)
+void json_put_bool(Json *j, const char *key, bool value)
 {
 	put_key(j, key);
 	fputs(value ? "true" : "false", j->out);

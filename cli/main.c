@@ -1,7 +1,10 @@
 /* cli/main.c - the table of commands. */
 #include "cli/cli.h"
+#include "lib/embed.h"
+#include "supervisor/run.h"
 
 #include <errno.h>
+#include <sys/prctl.h>
 
 #define COMMAND_OPTIONS \
 	"  --cwd DIR          start the command in DIR of the view (default: here)\n" \
@@ -86,6 +89,27 @@ static int finish(int code)
 	return code;
 }
 
+/* ---- the supervisor, as a fork of this program ---- */
+
+static char *title;
+static size_t title_room;
+
+/* What ps shows must not be the user's command line. */
+static void run_supervisor(void)
+{
+	prctl(PR_SET_NAME, "bvisor-supervisor"); /* the kernel keeps 15 bytes */
+	memset(title, 0, title_room);
+	snprintf(title, title_room, "bvisor-supervisor");
+	supervisor_run();
+}
+
+static void embed_supervisor(int argc, char **argv)
+{
+	title = argv[0];
+	title_room = (size_t)(argv[argc - 1] - argv[0]) + strlen(argv[argc - 1]); /* they lie one behind the other */
+	launch_embed(run_supervisor);
+}
+
 int main(int argc, char **argv)
 {
 	const Command *cmd;
@@ -107,5 +131,6 @@ int main(int argc, char **argv)
 	cmd = find_command(argv[1]);
 	if (!cmd)
 		usage_error(NULL, "unknown %s '%s'", argv[1][0] == '-' ? "option" : "command", argv[1]);
+	embed_supervisor(argc, argv);
 	return finish(cmd->run(cmd, argc - 1, argv + 1));
 }

@@ -66,12 +66,12 @@ static CowIdentity node_base(const CowNode *node)
 
 static bool xattrs_differ(const CowNode *node, const char *host)
 {
-	char value[4096];
+	CLEAN_FREE char *value = node->xattrs ? malloc(XATTR_SIZE_MAX) : NULL;
 
 	for (const CowXattr *x = node->xattrs; x; x = x->next) {
-		ssize_t n = lgetxattr(host, x->name, value, sizeof value);
-		if (x->deleted ? n >= 0 : n != (ssize_t)x->size || memcmp(value, xattr_value(x), x->size) != 0)
-			return true;
+		ssize_t n = value ? lgetxattr(host, x->name, value, XATTR_SIZE_MAX) : 0;
+		if (!value || (x->deleted ? n >= 0 : n != (ssize_t)x->size || memcmp(value, xattr_value(x), x->size) != 0))
+			return true; /* also when out of memory: a change too many is no loss */
 	}
 	return false;
 }

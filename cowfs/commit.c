@@ -2,12 +2,17 @@
  *
  * A batch holds everything that was dirty at one instant (fs->lock held for writing), so what is in the database is always a prefix of what
  * the guests did. Tickets: a caller of cowfs_commit takes the next number; a batch that is collected afterwards covers it.
- * Blobs whose rows went are removed after the batch with the removal was written (I6). The same thread drops orphans: a lease
- * on the blob tells that no guest has it open. */
+ * Blobs whose rows went are removed after the batch with the removal was written (I6).
+ *
+ * A durable commit makes durable what its rows say, and with them those of all batches before: the names of all blobs (a row whose blob is
+ * missing would be damage), and the bytes of those that replaced something that was durable before: copies of host files, and files renamed
+ * over others. New files that nobody synced may be empty after a power cut, as on other file systems. */
 #include "internal.h"
 #include "meta.h"
 
 #include <time.h>
+
+#define SYNC_EACH_MAX 64 /* more bodies than this are synced by one syncfs */
 
 void commit_poke(Cowfs *fs)
 {
@@ -125,107 +130,71 @@ static int collect_locked(Cowfs *fs, CowBatch *batch)
 	return rc;
 }
 
-/* ---- orphans ---- */
-
-void dead_blob_add(Cowfs *fs, BlobId id)
-{
-	if (fs->ndead == fs->dead_room) {
-		size_t room = MAX(64, fs->dead_room * 2);
-		BlobId *more = realloc(fs->dead_blobs, room * sizeof *more);
-		if (!more)
-			return; /* stays unreferenced until the next start after an unclean end, or gc */
-		fs->dead_blobs = more;
-		fs->dead_room = room;
-	}
-	fs->dead_blobs[fs->ndead++] = id;
-	commit_poke(fs);
-}
-
-void orphan_add(Cowfs *fs, CowNode *node)
-{
-	if (node->flags & N_ORPHAN)
-		return;
-	node->flags |= N_ORPHAN;
-	node->orphan_next = fs->orphans;
-	fs->orphans = node;
-	if (++fs->norphans == COW_ORPHAN_BATCH || fs->norphans == 1)
-		commit_poke(fs);
-}
-
-/* Nobody has the blob open: a write lease is granted only then. */
-static bool blob_is_unused(Cowfs *fs, BlobId id)
-{
-	CLEAN_FD int fd = -1;
-	int rc = blob_open(fs->blobs, id, O_RDONLY | O_NONBLOCK, &fd);
-
-	if (rc < 0)
-		return rc == -ENOENT;
-	return fcntl(fd, F_SETLEASE, F_WRLCK) == 0;
-}
-
-/* Under fs->lock for writing, at most `limit` orphans looked at, so that guests wait for milliseconds at worst. */
-static void reap_locked(Cowfs *fs, size_t limit, bool all)
-{
-	CowNode **link = &fs->orphans;
-
-	while (*link && limit--) {
-		CowNode *node = *link;
-		bool named = !node_is_orphan(node);
-		if (named || all || blob_is_unused(fs, node->blob)) {
-			*link = node->orphan_next;
-			node->flags &= ~(unsigned)N_ORPHAN;
-			fs->norphans--;
-			if (!named)
-				node_remove(fs, node);
-			continue;
-		}
-		link = &node->orphan_next;
-	}
-	if (*link && link != &fs->orphans) { /* the next pass begins where this one ended */
-		CowNode *rest = *link, **end = link;
-		*link = NULL;
-		for (end = &rest; *end; end = &(*end)->orphan_next)
-			;
-		*end = fs->orphans;
-		fs->orphans = rest;
-	}
-}
-
 /* ---- the writer thread ---- */
 
-/* The blobs that died go to the list of the batch in hand. */
-static int take_dead_locked(Cowfs *fs)
+/* Moves the ids in *from behind those in *to. */
+static int append_ids(BlobId **to, size_t *nto, const BlobId *from, size_t *nfrom)
 {
-	BlobId *more = realloc(fs->dying, (fs->ndying + fs->ndead) * sizeof *more + 1);
-
+	if (!*nfrom)
+		return 0;
+	BlobId *more = realloc(*to, (*nto + *nfrom) * sizeof *more);
 	if (!more)
 		return -ENOMEM;
-	fs->dying = more;
-	if (fs->ndead)
-		memcpy(more + fs->ndying, fs->dead_blobs, fs->ndead * sizeof *more);
-	fs->ndying += fs->ndead;
-	fs->ndead = 0;
+	memcpy(more + *nto, from, *nfrom * sizeof *more);
+	*to = more;
+	*nto += *nfrom;
+	*nfrom = 0;
 	return 0;
 }
 
-static int write_once(Cowfs *fs, bool durable, bool reap, bool all)
+/* The blobs that died, and those whose bytes a durable commit has to wait for, go to the lists of the batch in hand. */
+static int take_lists_locked(Cowfs *fs)
+{
+	int rc = append_ids(&fs->dying, &fs->ndying, fs->dead_blobs, &fs->ndead);
+
+	return rc < 0 ? rc : append_ids(&fs->filling, &fs->nfilling, fs->filled, &fs->nfilled);
+}
+
+static int sync_bodies(Cowfs *fs, uint64_t next_id)
+{
+	int rc = 0;
+
+	if (fs->nfilling > SYNC_EACH_MAX)
+		rc = blob_sync(fs->blobs, 0);
+	else
+		for (size_t i = 0; i < fs->nfilling && rc == 0; i++) {
+			rc = blob_sync(fs->blobs, fs->filling[i]);
+			rc = rc == -ENOENT ? 0 : rc; /* removed meanwhile */
+		}
+	if (rc == 0 && next_id > fs->names_synced)
+		rc = blob_sync_names(fs->blobs, fs->names_synced, next_id - 1);
+	if (rc < 0)
+		return rc;
+	fs->names_synced = next_id;
+	fs->nfilling = 0;
+	return 0;
+}
+
+static int write_once(Cowfs *fs, bool durable, bool clean)
 {
 	fs_wrlock(fs);
-	if (reap)
-		reap_locked(fs, all ? SIZE_MAX : 4 * COW_ORPHAN_BATCH, all);
 	int rc = collect_locked(fs, fs->batch);
 	if (rc == 0)
-		rc = take_dead_locked(fs);
+		rc = take_lists_locked(fs);
 	if (fs->batch->rows)
 		fs->stats.commits++;
 	fs_unlock(fs);
 	/* A batch that could not be collected whole is no consistent prefix yet: it waits for its rest. */
-	if (rc == 0 && (fs->batch->rows || durable))
-		rc = meta_write(fs->meta, fs->batch, durable && fs->durable);
+	if (rc == 0 && durable && fs->durable)
+		rc = sync_bodies(fs, fs->batch->next_id);
+	if (rc == 0)
+		rc = meta_write(fs->meta, fs->batch, durable, clean);
 	if (rc < 0)
 		return rc; /* the batch is kept and goes with the next one */
-	for (size_t i = 0; i < fs->ndying; i++)
+	for (size_t i = 0; i < fs->ndying; i++) {
 		(void)blob_remove(fs->blobs, fs->dying[i]); /* one that stays is unreferenced: see dead_blob_add */
+		watch_blob_removed(fs, fs->dying[i]);
+	}
 	fs->ndying = 0;
 	batch_reset(fs->batch);
 	return 0;
@@ -265,7 +234,7 @@ static bool wait_for_work_locked(Cowfs *fs, uint64_t *reaped_at)
 	while (!asked_locked(fs) && pthread_cond_timedwait(&fs->commit_wake, &fs->commit_lock, &until) != ETIMEDOUT)
 		;
 	uint64_t now = bv_now_coarse_ns();
-	if (fs->norphans < COW_ORPHAN_BATCH && now - *reaped_at < COW_ORPHAN_SECONDS * 1000000000ULL)
+	if (fs->norphans < COW_ORPHAN_BATCH && !atomic_exchange(&fs->reap_soon, false) && now - *reaped_at < COW_ORPHAN_SECONDS * 1000000000ULL)
 		return false;
 	*reaped_at = now;
 	return true;
@@ -281,10 +250,14 @@ static void *writer_main(void *arg)
 		bool reap = wait_for_work_locked(fs, &reaped_at);
 		uint64_t ticket = fs->want;
 		bool durable = fs->want_durable > fs->done;
+		fs->committing = true;
 		pthread_mutex_unlock(&fs->commit_lock);
-		int rc = write_once(fs, durable, reap, false);
+		if (reap)
+			orphans_reap(fs, false);
+		int rc = write_once(fs, durable, false);
 		pthread_mutex_lock(&fs->commit_lock);
 		fs->commit_error = rc;
+		fs->committing = false;
 		if (rc < 0)
 			fs->pending = true; /* tried again with the next batch, in 50 ms at the latest */
 		fs->done = ticket;
@@ -320,14 +293,26 @@ int commit_stop(Cowfs *fs)
 		if ((node->flags & N_PRIVATE) && node->blob && !(node->flags & N_ORPHAN))
 			dead_blob_add(fs, node->blob);
 	}
-	return write_once(fs, false, true, true);
+	orphans_reap(fs, true);
+	return write_once(fs, false, true);
 }
 
 int cowfs_commit(Cowfs *fs, bool durable)
 {
 	if (!fs->writer_runs)
 		return 0;
+	if (!durable && fs->moved) { /* somebody looks from outside, and may have applied a rename */
+		fs_wrlock(fs);
+		int moved = origins_relocate(fs);
+		fs_unlock(fs);
+		if (moved < 0)
+			return moved;
+	}
 	pthread_mutex_lock(&fs->commit_lock);
+	if (!durable && !fs->pending && !fs->committing && fs->done == fs->want && fs->commit_error == 0) {
+		pthread_mutex_unlock(&fs->commit_lock); /* all is written: the end of a command that changed nothing costs nothing */
+		return 0;
+	}
 	uint64_t ticket = ++fs->want;
 	if (durable)
 		fs->want_durable = ticket;
@@ -356,6 +341,8 @@ int cowfs_fsync(Cowfs *fs, const CowReq *req, const CowLoc *loc)
 	}
 	if (fs->durable && (!loc || blob))
 		rc = blob_sync(fs->blobs, blob);
+	if (rc == -ENOENT)
+		rc = -EIO; /* a row whose bytes are gone */
 	int committed = cowfs_commit(fs, true);
 	return rc < 0 ? rc : committed;
 }

@@ -10,6 +10,30 @@
 
 #define COPY_TRIES 4
 
+/* Ids are never used twice, so a blob that is there already was left by a run that ended before the first row that counted it. */
+int body_create(Cowfs *fs, BlobId id, mode_t mode, int *fd)
+{
+	int rc = cow_fault("blob create");
+
+	if (rc == 0)
+		rc = blob_create(fs->blobs, id, mode, fd);
+	if (rc == -EEXIST && blob_remove(fs->blobs, id) == 0)
+		rc = blob_create(fs->blobs, id, mode, fd);
+	return rc;
+}
+
+int body_make_fifo(Cowfs *fs, BlobId id, mode_t mode)
+{
+	int rc = cow_fault("blob create");
+
+	mode = S_IFIFO | (mode & 07777) | 0600;
+	if (rc == 0)
+		rc = blob_make_node(fs->blobs, id, mode);
+	if (rc == -EEXIST && blob_remove(fs->blobs, id) == 0)
+		rc = blob_make_node(fs->blobs, id, mode);
+	return rc;
+}
+
 static int copy_range(int from, int to, off_t at, off_t end)
 {
 	char *buf = NULL;
@@ -88,27 +112,30 @@ static void copy_discard(Cowfs *fs, Copy *copy)
 	copy->id = 0;
 }
 
-/* Makes the blob. Needs no lock: node->origin is copied by the caller. */
-static int copy_make(Cowfs *fs, const char *origin, mode_t mode, bool truncated, Copy *copy)
+/* Makes the blob, of the inode of a watched stand-in if there is one. Needs no lock: node->origin is copied by the caller. */
+static int copy_make(Cowfs *fs, const char *origin, mode_t mode, const char *stand_in, bool truncated, Copy *copy)
 {
 	struct statx after;
 
 	*copy = (Copy){.fd = -1};
-	CLEAN_FD int from = lower_open(fs, origin, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
+	const int reading = truncated ? O_PATH | O_NOFOLLOW : O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+	CLEAN_FD int from = lower_open(fs, origin, reading, 0);
+	if (from == -EACCES)
+		from = lower_open_owned(fs, origin, reading);
 	if (from < 0)
 		return from;
 	int rc = statx_of_fd(from, &copy->from);
 	if (rc == 0 && !S_ISREG(copy->from.stx_mode))
 		rc = -ESTALE;
-	if (rc == 0)
-		rc = cow_fault("blob create");
 	if (rc < 0)
 		return rc;
 	BlobId id = atomic_fetch_add(&fs->next_id, 1);
-	rc = blob_create(fs->blobs, id, mode & 07777, &copy->fd);
+	rc = body_create(fs, id, mode & 07777, &copy->fd);
 	if (rc < 0)
 		return rc;
 	copy->id = id;
+	if (stand_in)
+		IGNORE_RESULT(watch_adopt(fs, stand_in, id, mode & 07777, &copy->fd)); /* the new blob is as good, only less watched */
 	if (!truncated)
 		rc = copy_bytes(fs, from, copy->fd, copy->from.stx_size);
 	if (rc == 0)
@@ -154,6 +181,8 @@ static int copy_publish(Cowfs *fs, CowNode *node, Copy *copy, bool truncated)
 	ident_set(fs, &node->own_id, node, statx_dev(&copy->to), copy->to.stx_ino);
 	node_drop_origin(fs, node);
 	node_dirty(fs, node);
+	if (!truncated)
+		filled_blob_add(fs, node->blob);
 	fs->stats.copy_ups++;
 	return 0;
 }
@@ -168,7 +197,7 @@ static int copyup_fifo(Cowfs *fs, CowNode *node)
 	if (!S_ISFIFO(copy.from.stx_mode))
 		return -ESTALE;
 	BlobId id = atomic_fetch_add(&fs->next_id, 1);
-	rc = blob_make_node(fs->blobs, id, S_IFIFO | (node->mode & 07777) | 0600);
+	rc = body_make_fifo(fs, id, node->mode);
 	if (rc < 0)
 		return rc;
 	copy.id = id;
@@ -180,7 +209,7 @@ static int copyup_fifo(Cowfs *fs, CowNode *node)
 }
 
 /* Without the lock; it is held again on return. */
-static int copy_aside(Cowfs *fs, CowNode *node, bool truncated, Copy *copy)
+static int copy_aside(Cowfs *fs, CowNode *node, const char *stand_in, bool truncated, Copy *copy)
 {
 	mode_t mode = node->mode;
 	CLEAN_FREE char *origin = strdup(node->origin);
@@ -188,7 +217,7 @@ static int copy_aside(Cowfs *fs, CowNode *node, bool truncated, Copy *copy)
 	if (!origin)
 		return -ENOMEM;
 	fs_unlock(fs);
-	int rc = copy_make(fs, origin, mode, truncated, copy);
+	int rc = copy_make(fs, origin, mode, stand_in, truncated, copy);
 	fs_wrlock(fs);
 	if (rc < 0)
 		return rc;
@@ -196,6 +225,17 @@ static int copy_aside(Cowfs *fs, CowNode *node, bool truncated, Copy *copy)
 		return 0;
 	copy_discard(fs, copy);
 	return node->blob ? 0 : -ENOENT; /* somebody was faster, or it is gone */
+}
+
+static int copy_once(Cowfs *fs, CowNode *node, bool large, bool truncated, Copy *copy)
+{
+	char entry[WATCH_PATH];
+	const char *stand_in = watch_stand_in(fs, node, entry) ? entry : NULL;
+
+	int rc = large ? copy_aside(fs, node, stand_in, truncated, copy) : copy_make(fs, node->origin, node->mode, stand_in, truncated, copy);
+	if (stand_in)
+		node->flags &= ~(unsigned)N_WATCH_TAKEN;
+	return rc;
 }
 
 int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated)
@@ -214,12 +254,10 @@ int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated)
 		rc = lower_statx(fs, NULL, node->origin, &st);
 		if (rc < 0)
 			return rc;
-		if (truncated || st.stx_size <= COWFS_INLINE_COPY)
-			rc = copy_make(fs, node->origin, node->mode, truncated, &copy);
-		else if (!req->may_block)
+		bool large = !truncated && st.stx_size > COWFS_INLINE_COPY;
+		if (large && !req->may_block)
 			return -EINPROGRESS;
-		else
-			rc = copy_aside(fs, node, truncated, &copy);
+		rc = copy_once(fs, node, large, truncated, &copy);
 	}
 	if (rc < 0)
 		return rc == -EAGAIN ? -EBUSY : rc; /* the host writes it faster than it can be copied */

@@ -83,8 +83,13 @@ typedef struct CowfsConfig {
 	const char *db_path;  /* the SQLite file */
 	BlobStore *blobs;     /* opened by the caller; cowfs takes it over (also on failure) */
 	const char *mark_dir; /* for marker directories and unix sockets: empty, or missing, then it is made when needed (unless READONLY) */
+	const char *watch_dir; /* for what watched objects rest on: as mark_dir; best on the file system of the blobs, as hard links of them are made
+				* there. NULL: cowfs_watch_place gives the host's objects */
 	unsigned flags;
 	bool durable; /* false (tmpfs): no fsync of the database */
+	/* NULL, or NULL-terminated: files and directories without which the database could not be found after a power cut. The first durable
+	 * commit syncs them, beside the database, its directory and the blobs' names. Copied. */
+	const char *const *settle;
 } CowfsConfig;
 
 /* Opens (loading every record into memory) and, after an unclean end, removes unreferenced blobs. *err gets a message that names the
@@ -93,7 +98,8 @@ typedef struct CowfsConfig {
 int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err) MUST_CHECK;
 /* Writes what is pending, then frees. NULL is allowed. Returns the first error of the final commit. */
 int cowfs_close(Cowfs *fs);
-/* Commit barrier: when it returns, every change made before the call is in the database and, with `durable`, on the disk. */
+/* Commit barrier: when it returns, every change made before the call is in the database and, with `durable`, on the disk. Without `durable` (the
+ * front end of somebody who looks at a running sandbox) it also follows renames that the host has made after the sandbox did (apply). */
 int cowfs_commit(Cowfs *fs, bool durable) MUST_CHECK;
 
 /* ---- pins: what the front end lays over the view; not stored, given anew at each open, before the first guest ---- */
@@ -206,6 +212,10 @@ int cowfs_open_loc(Cowfs *fs, const CowReq *req, const CowLoc *loc, int flags, C
 /* A host directory that stands for this directory as a kernel cwd: the host's own for an untouched one, else its marker. O_PATH
  * descriptor, and its host path. */
 int cowfs_cwd_place(Cowfs *fs, const CowReq *req, const CowLoc *dir, int *fd, char *path, size_t size) MUST_CHECK;
+
+/* The host object (O_PATH) that inotify_add_watch(2) with `mask` is to be done on for this object: from then on every change of it that
+ * cowfs makes, and every native read and write of bodies opened through cowfs later, raises the events that Linux would. */
+int cowfs_watch_place(Cowfs *fs, const CowReq *req, const CowLoc *loc, uint32_t mask, int *fd) MUST_CHECK;
 
 /* ---- changing names ---- */
 

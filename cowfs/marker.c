@@ -31,6 +31,20 @@ int marker_dir(Cowfs *fs)
 	return fs->mark_fd < 0 ? bv_neg_errno() : 0;
 }
 
+/* A bound socket has its object already; one that was made by mknod, or bound before this run, gets one that nobody listens on. */
+static int make_object(Cowfs *fs, const CowNode *node, const char *name)
+{
+	int rc;
+
+	if (S_ISDIR(node->mode))
+		rc = mkdirat(fs->mark_fd, name, 0700);
+	else if (S_ISLNK(node->mode))
+		rc = symlinkat(node->target, fs->mark_fd, name);
+	else
+		rc = S_ISSOCK(node->mode) ? mknodat(fs->mark_fd, name, S_IFSOCK | 0600, 0) : 0;
+	return rc < 0 && errno != EEXIST ? bv_neg_errno() : 0;
+}
+
 int marker_make(Cowfs *fs, CowNode *node, char name[40])
 {
 	struct stat st;
@@ -43,9 +57,9 @@ int marker_make(Cowfs *fs, CowNode *node, char name[40])
 	int rc = marker_dir(fs);
 	if (rc < 0)
 		return rc;
-	rc = S_ISDIR(node->mode) ? mkdirat(fs->mark_fd, name, 0700) : S_ISLNK(node->mode) ? symlinkat(node->target, fs->mark_fd, name) : 0;
-	if (rc < 0 && errno != EEXIST)
-		return bv_neg_errno();
+	rc = make_object(fs, node, name);
+	if (rc < 0)
+		return rc;
 	if (fstatat(fs->mark_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return bv_neg_errno();
 	node->flags |= N_MARKER;

@@ -1,11 +1,16 @@
-/* cowfs/meta.c - opening and writing the database; see meta.h. The schema and its version are here, loading is in meta_load.c.
+/* cowfs/meta.c - opening the database; see meta.h. The schema and its version are here, loading is in meta_load.c, writing in meta_write.c.
  *
- * Opening a fresh one must cost little: one transaction, no fsync (an empty database that is lost in a power cut is no loss). Only a
- * durable commit waits for the disk: synchronous=FULL for that transaction makes SQLite sync the WAL, and with it all batches before. */
+ * A sandbox in which nothing changes costs no database: the file stays empty until the first batch, and only then SQLite is opened. Then the
+ * empty database is written as one image that was made in memory, which spares SQLite's journal. Only a durable commit waits for the disk:
+ * synchronous=FULL for that transaction makes SQLite sync the WAL, and with it all batches before. */
 #include "meta.h"
 #include "meta_db.h"
 
 #include <sys/file.h>
+
+#define PAGE 4096
+#define TEXT_OF_(x) #x
+#define TEXT_OF(x) TEXT_OF_(x)
 
 static const char schema[] =
 	"CREATE TABLE state(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
@@ -17,16 +22,7 @@ static const char schema[] =
 	" base_dev INT, base_ino INT, base_size INT, base_mtime INT, base_mtime_ns INT, base_ctime INT, base_ctime_ns INT, base_mode INT, base_uid INT,"
 	" base_gid INT, PRIMARY KEY(dir, name)) WITHOUT ROWID;"
 	"CREATE TABLE xattr(inode INT NOT NULL, name BLOB NOT NULL, value BLOB, PRIMARY KEY(inode, name)) WITHOUT ROWID;"
-	"INSERT INTO state VALUES('next_id', 2), ('clean', 0);";
-
-static const char *const sql[] = {
-	[ROW_INODE] = "INSERT OR REPLACE INTO inode VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-	[ROW_INODE_GONE] = "DELETE FROM inode WHERE id = ?",
-	[ROW_DENTRY] = "INSERT OR REPLACE INTO dentry VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-	[ROW_DENTRY_GONE] = "DELETE FROM dentry WHERE dir = ? AND name = ?",
-	[ROW_XATTR] = "INSERT OR REPLACE INTO xattr VALUES(?,?,?)",
-	[ROW_XATTRS_GONE] = "DELETE FROM xattr WHERE inode = ?",
-};
+	"INSERT INTO state VALUES('next_id', 2), ('clean', 1);";
 
 int meta_errno(int rc)
 {
@@ -62,7 +58,7 @@ int meta_step(CowMeta *meta, sqlite3_stmt *stmt)
 	int rc = cow_fault("database step");
 
 	(void)meta;
-	return rc < 0 ? SQLITE_IOERR : sqlite3_step(stmt);
+	return rc == -ENOSPC ? SQLITE_FULL : rc < 0 ? SQLITE_IOERR : sqlite3_step(stmt);
 }
 
 int meta_exec(CowMeta *meta, const char *text)
@@ -99,6 +95,19 @@ int meta_failed(CowMeta *meta, int rc, char **err)
 
 /* ---- open and close ---- */
 
+/* Nothing was written yet, or the first write of all (meta_create) did not end. */
+static bool is_fresh(const CowMeta *meta, int fd)
+{
+	char head[16], wal[PATH_MAX];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return false;
+	snprintf(wal, sizeof wal, "%s-wal", meta->path);
+	return st.st_size == 0 || (pread(fd, head, sizeof head, 0) == sizeof head && memcmp(head, (char[sizeof head]){0}, sizeof head) == 0 &&
+				   access(wal, F_OK) < 0);
+}
+
 /* The lock that makes this process the writer. The descriptor is closed after SQLite has let go of the file (closing it earlier would drop
  * SQLite's own POSIX locks). */
 static int lock_file(CowMeta *meta, const CowfsConfig *config, char **err)
@@ -108,23 +117,80 @@ static int lock_file(CowMeta *meta, const CowfsConfig *config, char **err)
 		return bv_fail(err, bv_neg_errno(), "cannot open the database %s: %s", config->db_path, strerror(errno));
 	if (flock(meta->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return bv_fail(err, errno == EWOULDBLOCK ? -EAGAIN : bv_neg_errno(), "the database %s is in use by another process", config->db_path);
-	struct stat st;
-	meta->fresh = fstat(meta->lock_fd, &st) == 0 && st.st_size == 0;
-	if (meta->fresh && !(config->flags & COWFS_CREATE))
-		return bv_fail(err, -EUCLEAN, "the database %s is empty", config->db_path);
+	meta->fresh = is_fresh(meta, meta->lock_fd);
 	return 0;
 }
 
-static int create_schema(CowMeta *meta)
+static int open_db(CowMeta *meta, char **err)
 {
-	char version[64];
-	/* no sync at creation */
-	int rc = meta_exec(meta, "PRAGMA page_size=4096; PRAGMA synchronous=OFF; PRAGMA journal_mode=WAL; BEGIN IMMEDIATE;");
+	int flags = meta->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
+	int rc = sqlite3_open_v2(meta->path, &meta->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
 
+	if (rc != SQLITE_OK)
+		return bv_fail(err, access(meta->path, F_OK) < 0 ? -ENOENT : meta_errno(rc), "cannot open the database %s: %s", meta->path,
+			       meta->db ? sqlite3_errmsg(meta->db) : "out of memory");
+	meta->synchronous = -1;
+	sqlite3_busy_timeout(meta->db, 5000); /* readers hold it for moments only */
+	if (meta->readonly)
+		return 0;
+	meta->wal_reused = !meta->fresh;
+	sqlite3_wal_hook(meta->db, meta_note_frames, meta); /* in the place of automatic checkpoints */
+	sqlite3_db_config(meta->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); /* it would sync; the next start reads the WAL as well */
+	return 0;
+}
+
+/* The empty database as bytes; sqlite3_free. Its header says WAL. */
+static unsigned char *make_image(sqlite3_int64 *size)
+{
+	unsigned char *image = NULL;
+	char version[64];
+	sqlite3 *db = NULL;
+
+	snprintf(version, sizeof version, "PRAGMA user_version=%d; COMMIT", META_VERSION);
+	if (sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
+	    sqlite3_exec(db, "PRAGMA page_size=" TEXT_OF(PAGE) "; BEGIN", NULL, NULL, NULL) == SQLITE_OK && sqlite3_exec(db, schema, NULL, NULL, NULL) == SQLITE_OK &&
+	    sqlite3_exec(db, version, NULL, NULL, NULL) == SQLITE_OK)
+		image = sqlite3_serialize(db, "main", size, 0);
+	sqlite3_close(db);
+	if (image)
+		image[18] = image[19] = 2; /* the format's versions for writing and reading: 2 is WAL */
+	return image;
+}
+
+/* What belongs to an earlier file of this name would be taken for this one's. */
+static bool remove_beside(const CowMeta *meta, const char *suffix)
+{
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof path, "%s%s", meta->path, suffix);
+	return unlink(path) == 0 || errno == ENOENT;
+}
+
+/* The first page last: a file without it was never finished (is_fresh). */
+int meta_create(CowMeta *meta)
+{
+	sqlite3_int64 size = 0;
+	int rc = cow_fault("database create");
+
+	if (rc < 0)
+		return rc;
+	unsigned char *image = make_image(&size);
+	if (!image)
+		return -ENOMEM;
+	if (!remove_beside(meta, "-wal") || !remove_beside(meta, "-shm") || lseek(meta->lock_fd, PAGE, SEEK_SET) < 0)
+		rc = bv_neg_errno();
 	if (rc == 0)
-		rc = meta_exec(meta, schema);
-	snprintf(version, sizeof version, "PRAGMA user_version=%d; COMMIT;", META_VERSION);
-	return rc < 0 ? rc : meta_exec(meta, version);
+		rc = bv_write_full(meta->lock_fd, image + PAGE, (size_t)size - PAGE);
+	if (rc == 0 && pwrite(meta->lock_fd, image, PAGE, 0) != PAGE)
+		rc = bv_neg_errno();
+	sqlite3_free(image);
+	if (rc == 0)
+		rc = open_db(meta, NULL);
+	if (rc < 0) {
+		sqlite3_close(TAKE_PTR(meta->db));
+		IGNORE_RESULT(ftruncate(meta->lock_fd, 0)); /* what stays has no first page, and the next attempt writes over it */
+	}
+	return rc;
 }
 
 static int check_version(CowMeta *meta, const char *path, char **err)
@@ -167,224 +233,90 @@ static int open_existing(CowMeta *meta, char **err)
 		return bv_fail(err, -EUCLEAN, "the database %s is damaged: %s", meta->path, sqlite3_errmsg(meta->db));
 	if (rc < 0 || meta->readonly)
 		return rc;
+	meta->clean = clean != 0;
 	meta->unclean = !clean;
+	meta->unsynced = true; /* nobody knows what the last run waited for */
 	if (meta->unclean)
 		rc = meta_integrity(meta, err);
 	return rc;
 }
 
-static int open_db(CowMeta *meta, const CowfsConfig *config, char **err)
+/* The database, the directory with its name and its WAL's, and what the caller wants to be there as well. */
+static int note_settle(CowMeta *meta, const CowfsConfig *config)
 {
-	int flags = meta->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;
-	int rc = sqlite3_open_v2(config->db_path, &meta->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+	const char *slash = strrchr(config->db_path, '/');
+	size_t n = 0, extra = 0;
 
-	if (rc != SQLITE_OK)
-		return bv_fail(err, access(config->db_path, F_OK) < 0 ? -ENOENT : meta_errno(rc), "cannot open the database %s: %s", config->db_path,
-			       meta->db ? sqlite3_errmsg(meta->db) : "out of memory");
-	sqlite3_busy_timeout(meta->db, 5000); /* readers hold it for moments only */
-	if (meta->readonly)
-		return 0;
-	sqlite3_db_config(meta->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); /* it would sync; the next start reads the WAL as well */
-	return 0;
+	while (config->settle && config->settle[extra])
+		extra++;
+	meta->settle = calloc(extra + 2, sizeof *meta->settle);
+	if (!meta->settle)
+		return -ENOMEM;
+	meta->settle[n++] = slash ? strndup(config->db_path, MAX(1, (size_t)(slash - config->db_path))) : strdup(".");
+	for (size_t i = 0; i < extra && meta->settle[n - 1]; i++)
+		meta->settle[n++] = strdup(config->settle[i]);
+	return meta->settle[n - 1] ? 0 : -ENOMEM;
+}
+
+/* An empty file is a sandbox in which nothing was changed yet. */
+static int look_at_file(CowMeta *meta, const CowfsConfig *config, char **err)
+{
+	if (!meta->readonly)
+		return lock_file(meta, config, err);
+	CLEAN_FD int fd = open(config->db_path, O_RDONLY | O_CLOEXEC);
+	meta->fresh = fd >= 0 && is_fresh(meta, fd);
+	return 0; /* what cannot be opened is told by open_db */
+}
+
+static int look_at_copy(CowMeta *meta, char **err)
+{
+	if (err)
+		free(TAKE_PTR(*err));
+	sqlite3_close(TAKE_PTR(meta->db));
+	int rc = meta_open_copy(meta);
+	return rc < 0 ? bv_fail(err, rc, "cannot read the database %s: %s", meta->path, strerror(-rc)) : open_existing(meta, err);
 }
 
 int meta_open(const CowfsConfig *config, CowMeta **out, char **err)
 {
 	CowMeta *meta = calloc(1, sizeof *meta);
-	int rc = 0;
 
 	if (!meta)
 		return -ENOMEM;
 	meta->lock_fd = -1;
 	meta->readonly = (config->flags & COWFS_READONLY) != 0;
+	meta->durable = config->durable;
+	meta->clean = true;
 	meta->path = strdup(config->db_path);
-	if (!meta->path)
-		rc = -ENOMEM;
-	if (rc == 0 && !meta->readonly)
-		rc = lock_file(meta, config, err);
+	int rc = meta->path ? note_settle(meta, config) : -ENOMEM;
 	if (rc == 0)
-		rc = open_db(meta, config, err);
-	if (rc == 0 && meta->fresh && (rc = create_schema(meta)) < 0)
-		bv_fail(err, rc, "cannot write the database %s: %s", config->db_path, sqlite3_errmsg(meta->db));
-	else if (rc == 0 && !meta->fresh)
+		rc = look_at_file(meta, config, err);
+	if (rc == 0 && !meta->fresh)
+		rc = open_db(meta, err);
+	if (rc == 0 && !meta->fresh) {
 		rc = open_existing(meta, err);
+		if (meta->readonly && (rc == -EACCES || rc == -EROFS))
+			rc = look_at_copy(meta, err);
+	}
 	if (rc < 0) {
-		meta_close(meta, false);
+		meta_close(meta);
 		return rc;
 	}
 	*out = meta;
 	return 0;
 }
 
-void meta_close(CowMeta *meta, bool clean)
+void meta_close(CowMeta *meta)
 {
 	if (!meta)
 		return;
-	if (clean && !meta->readonly && meta->db)
-		(void)sqlite3_exec(meta->db, "UPDATE state SET value=1 WHERE key='clean'", NULL, NULL, NULL); /* failing only costs a check at the next start */
 	for (size_t i = 0; i < ARRAY_LEN(meta->stmts); i++)
 		sqlite3_finalize(meta->stmts[i]);
 	sqlite3_close(meta->db);
 	bv_close_fd(&meta->lock_fd);
+	for (size_t i = 0; meta->settle && meta->settle[i]; i++)
+		free(meta->settle[i]);
+	free(meta->settle);
 	free(meta->path);
 	free(meta);
-}
-
-/* ---- batches ---- */
-
-int batch_add(CowBatch *batch, CowRow *row, const char *name, size_t name_len, const char *target, size_t target_len)
-{
-	size_t nlen = name ? name_len : 0, tlen = target ? target_len : 0;
-	size_t total = (sizeof *row + nlen + tlen + 7) & ~(size_t)7;
-
-	if (batch->len + total > batch->room) {
-		size_t room = MAX(batch->len + total, MAX(8192, batch->room * 2));
-		char *more = realloc(batch->data, room);
-		if (!more)
-			return -ENOMEM;
-		batch->data = more;
-		batch->room = room;
-	}
-	row->total = (uint32_t)total;
-	row->name_len = name ? (uint32_t)nlen : UINT32_MAX;
-	row->target_len = target ? (uint32_t)tlen : UINT32_MAX;
-	char *at = batch->data + batch->len;
-	memcpy(at, row, sizeof *row);
-	if (nlen)
-		memcpy(at + sizeof *row, name, nlen);
-	if (tlen)
-		memcpy(at + sizeof *row + nlen, target, tlen);
-	batch->len += total;
-	batch->rows++;
-	return 0;
-}
-
-void batch_reset(CowBatch *batch)
-{
-	free(batch->data);
-	*batch = (CowBatch){0};
-}
-
-/* ---- write ---- */
-
-void row_to_values(const CowRow *row, int64_t v[META_VALUES])
-{
-	const int64_t all[META_VALUES] = {
-		row->flags, row->have, row->mode, row->uid, row->gid, row->nlink, (int64_t)row->rdev, (int64_t)row->vdev, (int64_t)row->vino,
-		(int64_t)row->blob, row->atime.tv_sec, row->atime.tv_nsec, row->mtime.tv_sec, row->mtime.tv_nsec, row->ctime.tv_sec,
-		row->ctime.tv_nsec, row->btime.tv_sec, row->btime.tv_nsec, row->base.known, (int64_t)row->base.dev, (int64_t)row->base.ino,
-		(int64_t)row->base.size, row->base.mtime.tv_sec, row->base.mtime.tv_nsec, row->base.ctime.tv_sec, row->base.ctime.tv_nsec,
-		row->base.mode, row->base.uid, row->base.gid};
-	memcpy(v, all, sizeof all);
-}
-
-static int bind_bytes(sqlite3_stmt *stmt, int at, const char *data, uint32_t len)
-{
-	if (len == UINT32_MAX)
-		return sqlite3_bind_null(stmt, at);
-	return sqlite3_bind_blob(stmt, at, len ? data : "", (int)len, SQLITE_STATIC);
-}
-
-/* SQLITE_OK or the first error: a value that was not bound would be written as NULL. */
-static int bind_inode(sqlite3_stmt *stmt, const CowRow *row, const char *name, const char *target)
-{
-	int64_t v[META_VALUES];
-	int rc = sqlite3_bind_int64(stmt, 1, (int64_t)row->id);
-
-	if (rc == SQLITE_OK)
-		rc = bind_bytes(stmt, 2, name, row->name_len);
-	if (rc == SQLITE_OK)
-		rc = bind_bytes(stmt, 3, target, row->target_len);
-	row_to_values(row, v);
-	for (int i = 0; i < META_VALUES && rc == SQLITE_OK; i++)
-		rc = sqlite3_bind_int64(stmt, 4 + i, v[i]);
-	return rc;
-}
-
-static int bind_dentry(sqlite3_stmt *stmt, const CowRow *row, const char *name)
-{
-	int64_t v[META_VALUES];
-	int rc = sqlite3_bind_int64(stmt, 1, (int64_t)row->dir);
-
-	if (rc == SQLITE_OK)
-		rc = bind_bytes(stmt, 2, name, row->name_len);
-	if (rc != SQLITE_OK || row->kind == ROW_DENTRY_GONE)
-		return rc;
-	rc = row->id ? sqlite3_bind_int64(stmt, 3, (int64_t)row->id) : sqlite3_bind_null(stmt, 3);
-	if (rc == SQLITE_OK)
-		rc = sqlite3_bind_int64(stmt, 4, row->flags);
-	row_to_values(row, v);
-	for (int i = 0; i < META_BASE_VALUES && rc == SQLITE_OK; i++)
-		rc = row->base.known ? sqlite3_bind_int64(stmt, 5 + i, v[META_VALUES - META_BASE_VALUES + i]) : sqlite3_bind_null(stmt, 5 + i);
-	return rc;
-}
-
-static int bind_row(sqlite3_stmt *stmt, const CowRow *row)
-{
-	const char *name = (const char *)(row + 1), *target = name + (row->name_len == UINT32_MAX ? 0 : row->name_len);
-	int rc;
-
-	switch ((CowRowKind)row->kind) {
-	case ROW_INODE:
-		return bind_inode(stmt, row, name, target);
-	case ROW_DENTRY:
-	case ROW_DENTRY_GONE:
-		return bind_dentry(stmt, row, name);
-	case ROW_XATTR:
-		rc = sqlite3_bind_int64(stmt, 1, (int64_t)row->id);
-		if (rc == SQLITE_OK)
-			rc = bind_bytes(stmt, 2, name, row->name_len);
-		return rc == SQLITE_OK ? bind_bytes(stmt, 3, target, row->target_len) : rc;
-	case ROW_INODE_GONE:
-	case ROW_XATTRS_GONE:
-		return sqlite3_bind_int64(stmt, 1, (int64_t)row->id);
-	}
-	return SQLITE_MISUSE;
-}
-
-static int write_row(CowMeta *meta, const CowRow *row)
-{
-	sqlite3_stmt **stmt = &meta->stmts[row->kind];
-
-	if (!*stmt) {
-		int rc = sqlite3_prepare_v3(meta->db, sql[row->kind], -1, SQLITE_PREPARE_PERSISTENT, stmt, NULL);
-		if (rc != SQLITE_OK)
-			return meta_errno(rc);
-	}
-	int rc = bind_row(*stmt, row);
-	if (rc == SQLITE_OK)
-		rc = meta_step(meta, *stmt);
-	sqlite3_reset(*stmt);
-	return meta_errno(rc);
-}
-
-static int write_rows(CowMeta *meta, const CowBatch *batch)
-{
-	char state[96];
-	int rc = 0;
-
-	for (size_t at = 0; at < batch->len && rc == 0;) {
-		const CowRow *row = (const CowRow *)(const void *)(batch->data + at);
-		rc = write_row(meta, row);
-		at += row->total;
-	}
-	/* always one change, so that a durable commit has something to make durable */
-	snprintf(state, sizeof state, "UPDATE state SET value=MAX(value,%llu) WHERE key='next_id'", (unsigned long long)batch->next_id);
-	return rc < 0 ? rc : meta_exec(meta, state);
-}
-
-int meta_write(CowMeta *meta, const CowBatch *batch, bool durable)
-{
-	int rc = meta_exec(meta, durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=OFF");
-
-	if (rc == 0)
-		rc = meta_exec(meta, "BEGIN IMMEDIATE");
-	if (rc < 0)
-		return rc;
-	rc = write_rows(meta, batch);
-	if (rc == 0)
-		rc = meta_exec(meta, "COMMIT");
-	if (rc < 0)
-		(void)sqlite3_exec(meta->db, "ROLLBACK", NULL, NULL, NULL); /* fails only if there is no transaction any more */
-	return rc;
 }

@@ -11,16 +11,26 @@
 #define META_BASE_VALUES 10 /* the last of them: the identity of the host's object; the last columns of a dentry row, too */
 
 struct CowMeta {
-	sqlite3 *db;
-	int lock_fd;
-	bool readonly, fresh, unclean;
-	char *path;
+	sqlite3 *db; /* NULL: the file is empty, nothing was ever written */
+	int lock_fd, synchronous, wal_frames;
+	bool wal_reused; /* the WAL may be one that was moved into the database and begun anew */
+	bool readonly, durable;
+	bool fresh, unclean; /* as found when opening */
+	bool clean;	     /* what state.clean is now */
+	bool unsynced;	     /* there are commits that the disk may not have */
+	bool settled;	     /* what leads to the database is on the disk */
+	char *path, **settle;
 	sqlite3_stmt *stmts[ROW_XATTRS_GONE + 1];
 };
 
 int meta_errno(int sqlite_code);
 /* What a failed SQLite call means, with a message that says whether the database is damaged or could not be read. */
 int meta_failed(CowMeta *meta, int sqlite_code, char **err);
+/* Writes the empty database and opens it. */
+int meta_create(CowMeta *meta) MUST_CHECK;
+/* Opens a private copy in the place of a database beside which nothing can be written. */
+int meta_open_copy(CowMeta *meta) MUST_CHECK;
+int meta_note_frames(void *ctx, sqlite3 *db, const char *name, int frames);
 int meta_step(CowMeta *meta, sqlite3_stmt *stmt);
 int meta_exec(CowMeta *meta, const char *text) MUST_CHECK;
 /* PRAGMA integrity_check: -EUCLEAN with a message, another error if it could not be made. */

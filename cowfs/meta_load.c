@@ -300,14 +300,32 @@ static int drop_unreferenced(Loader *l)
 	return rc;
 }
 
+static int note_max(void *ctx, BlobId id)
+{
+	Loader *l = ctx;
+
+	l->max_id = MAX(l->max_id, id);
+	return 0;
+}
+
+/* Without any row: a run that ended before its first batch may have left blobs. They are no proof of damage, and none of them is needed, but
+ * none is removed either. */
+static int skip_used_ids(Loader *l)
+{
+	int rc = l->meta->readonly ? 0 : blob_iterate(l->fs->blobs, note_max, l);
+
+	atomic_store(&l->fs->next_id, MAX((uint64_t)COW_ROOT_ID, l->max_id) + 1);
+	return rc;
+}
+
 int meta_load(CowMeta *meta, Cowfs *fs, char **err)
 {
 	Loader l = {.meta = meta, .fs = fs, .err = err};
 	int64_t next = 0;
 
 	if (meta->fresh)
-		return 0;
-	int rc = meta_exec(meta, meta->readonly ? "BEGIN" : "PRAGMA synchronous=OFF; UPDATE state SET value=0 WHERE key='clean'; BEGIN");
+		return skip_used_ids(&l);
+	int rc = meta_exec(meta, "BEGIN");
 	if (rc < 0)
 		return bv_fail(err, rc, "cannot read the database %s: %s", meta->path, sqlite3_errmsg(meta->db));
 	rc = each_row(&l, "SELECT * FROM inode", load_inode);
@@ -337,6 +355,9 @@ int meta_check(CowMeta *meta, char **err)
 {
 	CowMeta own = {.path = meta->path, .readonly = true};
 	int64_t lost = 0;
+
+	if (!meta->db)
+		return 0; /* nothing was written yet */
 	int rc = meta_errno(sqlite3_open_v2(meta->path, &own.db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL));
 
 	if (rc == 0)

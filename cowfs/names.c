@@ -37,6 +37,7 @@ int node_publish(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode 
 	node_insert(fs, node);
 	node_dirty(fs, node);
 	dir_touch(fs, dir);
+	watch_made(fs, dir, name, len, node, false);
 	return 0;
 }
 
@@ -126,16 +127,14 @@ static int give_blob(Cowfs *fs, CowNode *node)
 {
 	CLEAN_FD int fd = -1;
 	struct statx st;
-	int rc = cow_fault("blob create");
+	int rc;
 
-	if (rc < 0)
-		return rc;
 	if (S_ISFIFO(node->mode)) {
-		rc = blob_make_node(fs->blobs, node->id, S_IFIFO | (node->mode & 07777) | 0600);
+		rc = body_make_fifo(fs, node->id, node->mode);
 		if (rc == 0)
 			rc = blob_statx(fs->blobs, node->id, COW_STATX_MASK, &st);
 	} else {
-		rc = blob_create(fs->blobs, node->id, node->mode & 07777, &fd);
+		rc = body_create(fs, node->id, node->mode & 07777, &fd);
 		if (rc == 0)
 			rc = statx_of_fd(fd, &st);
 	}
@@ -197,6 +196,7 @@ static int link_node(CowWalk *w, CowNode *dir, CowNode *node)
 	node->have |= OV_NLINK;
 	node_changed(fs, node);
 	dir_touch(fs, dir);
+	watch_made(fs, dir, w->last, w->nlast, node, true);
 	return 0;
 }
 

@@ -82,6 +82,7 @@ void cowfs_socket_done(Cowfs *fs, const CowLoc *socket, int bind_result)
 	if (bind_result < 0 && !(node->flags & N_DEAD) && node->names) {
 		CowNode *dir = node->names->dir;
 		CowDentry *d = node->names;
+		watch_removed(fs, dir, d->name, d->len, node);
 		if (!(d->flags & D_OVER))
 			dentry_drop(fs, d);
 		else if (dentry_set(fs, dir, d->name, d->len, NULL, d->flags & (D_OVER | D_HIDE)) < 0)

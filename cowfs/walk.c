@@ -223,12 +223,9 @@ static int step_name(CowWalk *w, const char *name, size_t n)
 	return step_host(w, dir->origin, strlen(dir->origin), name, n);
 }
 
+/* Search permission was checked. */
 static int step_up(CowWalk *w)
 {
-	int rc = check_search(w);
-
-	if (rc < 0)
-		return rc;
 	if ((w->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)) && same_place(w, w->start))
 		return w->resolve & RESOLVE_BENEATH ? -EXDEV : 0;
 	if (w->cur.kind == COW_FOREIGN && w->cur.len) {
@@ -501,6 +498,16 @@ static bool can_leave_index(const CowWalk *w, size_t n)
 	return (w->cur.grant || node_allows(w->req, w->cur.node, X_OK) == 0) && n <= NAME_MAX && !dentry_find(w->fs, w->cur.node, w->rest, n);
 }
 
+/* "." and ".." ask for search permission, too; below the host's directories no step of ours asks for it. Root may search any. */
+static int check_search_dots(CowWalk *w)
+{
+	int rc = check_search(w);
+
+	if (rc == 0 && w->cur.kind == COW_LOWER && w->req && w->req->cred->uid != 0 && faccessat(AT_FDCWD, w->path, X_OK, AT_EACCESS) < 0)
+		return bv_neg_errno();
+	return rc;
+}
+
 static int walk_component(CowWalk *w, size_t n, bool last, const char *after)
 {
 	const char *name = w->rest;
@@ -508,12 +515,14 @@ static int walk_component(CowWalk *w, size_t n, bool last, const char *after)
 	if (n == 1 && name[0] == '.') {
 		w->last_type = LAST_DOT;
 		w->rest = after;
-		return check_search(w);
+		return last ? check_search_dots(w) : check_search(w); /* else the next name meets it */
 	}
 	if (n == 2 && name[0] == '.' && name[1] == '.') {
 		w->last_type = LAST_DOTDOT;
 		w->rest = after;
-		int rc = step_up(w);
+		int rc = check_search_dots(w);
+		if (rc == 0)
+			rc = step_up(w);
 		return rc < 0 ? rc : check_device(w, false);
 	}
 	name_last(w, name, n);

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
@@ -58,13 +59,12 @@ static int prepare_memory(const char *name, char **data, BvError **err)
 	r = make_private(root, err);
 	if (r < 0)
 		return r;
-	path = bv_asprintf("%s/%s-XXXXXX", root, name);
+	uint64_t random;
+	if (getrandom(&random, sizeof random, 0) != sizeof random)
+		return lib_fail(err, -EIO, "backend tmpfs: no random number");
+	path = bv_asprintf("%s/%s-%016jx", root, name, (uintmax_t)random);
 	if (!path)
 		return lib_fail(err, -ENOMEM, "out of memory");
-	if (!mkdtemp(path)) {
-		r = bv_neg_errno();
-		return lib_fail(err, r, "backend tmpfs: cannot make a directory in %s: %s", root, strerror(-r));
-	}
 	*data = TAKE_PTR(path);
 	return 0;
 }
@@ -89,6 +89,14 @@ static int prepare_dir(const char *parent, const char *name, char **data, BvErro
 	}
 	*data = TAKE_PTR(path);
 	return 0;
+}
+
+int backend_make_data(const char *backend, const char *data, BvError **err)
+{
+	if (!backend_is_memory(backend) || mkdir(data, 0700) == 0)
+		return 0;
+	int r = bv_neg_errno();
+	return lib_fail(err, r, "backend tmpfs: cannot make %s: %s", data, strerror(-r));
 }
 
 int backend_prepare(const char *backend, const char *name, char **data, BvError **err)

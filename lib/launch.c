@@ -1,14 +1,16 @@
 /* lib/launch.c - see launch.h.
  *
- * posix_spawn is used, not fork: the host program may have threads. The child gets descriptor 3 (its end of the socket pair), /dev/null
+ * posix_spawn is used, not fork: the host program may have threads (but see embed.h). The child gets descriptor 3 (its end of the socket pair), /dev/null
  * as stdin and stdout, the log file of the store as stderr, a session of its own, default signals, and nothing else. */
 #include "lib/launch.h"
+#include "lib/embed.h"
 #include "lib/store.h"
 #include "supervisor/control.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
@@ -150,7 +152,14 @@ static int spawn_program(void *ctx)
 
 /* The supervisor must not be our child: a host program that never waits would collect zombies, and one that waits for any child would see a
  * stranger. So a process in between starts it and ends at once; it shares our memory (as vfork does) and sends no signal
- * (exit signal 0), so only __WCLONE waits for it. Signals are blocked meanwhile: a handler of the host program must not run in it. */
+ * (exit signal 0), so only __WCLONE waits for it. Signals are blocked meanwhile: a handler of the host program must not run in it.
+ * ThreadSanitizer keeps its state in the memory that is shared, and loses track of the locks: there it has memory of its own. */
+#ifdef __SANITIZE_THREAD__
+enum { SHARING = 0 };
+#else
+enum { SHARING = CLONE_VM | CLONE_VFORK };
+#endif
+
 static int spawn_orphan(Spawn *s)
 {
 	const size_t size = 128 * 1024;
@@ -163,8 +172,8 @@ static int spawn_orphan(Spawn *s)
 		return -ENOMEM;
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	s->result = EAGAIN;
-	pid = clone(spawn_program, stack + size, CLONE_VM | CLONE_VFORK, s);
+	s->result = SHARING ? EAGAIN : 0;
+	pid = clone(spawn_program, stack + size, SHARING, s);
 	if (pid < 0)
 		r = bv_neg_errno();
 	while (pid > 0 && waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
@@ -172,6 +181,47 @@ static int spawn_orphan(Spawn *s)
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	munmap(stack, size);
 	return r < 0 ? r : -s->result;
+}
+
+/* ---- as a fork of this program ---- */
+
+static void (*embedded)(void);
+
+void launch_embed(void (*run)(void))
+{
+	embedded = run;
+}
+
+/* Descriptors as those of the program; those in the way are moved out of it first. */
+static _Noreturn void become_supervisor(const Spawn *s)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC), log = open(s->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	const int fds[] = {null, null, log < 0 ? null : log, s->sock};
+	sigset_t none;
+
+	setsid();
+	sigemptyset(&none);
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	int moved[ARRAY_LEN(fds)];
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, CONTROL_FD + 1);
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++)
+		if (moved[i] < 0 || dup2(moved[i], (int)i) < 0)
+			_exit(1); /* the other end of the socket closes, and it says so */
+	close_range(CONTROL_FD + 1, ~0U, 0);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	embedded();
+	_exit(1);
+}
+
+static int fork_supervisor(const Spawn *s)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		become_supervisor(s);
+	return pid < 0 ? bv_neg_errno() : 0;
 }
 
 /* ---- the first request ---- */
@@ -246,7 +296,8 @@ int launch_supervisor(BvSandbox *sb, Conn **out, BvError **err)
 	r = conn_new(pair[0], &conn);
 	if (r < 0)
 		return lib_fail(err, r, "out of memory");
-	r = spawn_orphan(&(Spawn){.program = program, .log = log, .sock = theirs});
+	Spawn spawn = {.program = program, .log = log, .sock = theirs};
+	r = embedded && !getenv("BVISOR_SUPERVISOR") ? fork_supervisor(&spawn) : spawn_orphan(&spawn);
 	bv_close_fd(&theirs); /* or the end of the supervisor would never be seen */
 	r = r < 0 ? lib_fail(err, r, "cannot start the supervisor %s: %s", program, strerror(-r)) : handshake(sb, conn, program, err);
 	if (r < 0) {

@@ -184,7 +184,7 @@ static int publish(BvSandbox *sb, const char *aside, BvError **err)
 	return fail_errno(err, "make", sb->dir);
 }
 
-/* The description names the data directory, so that is made first; then both appear with one rename. */
+/* The description names the data directory; both appear with one rename. */
 static int fill_and_publish(BvSandbox *sb, const char *aside, BvError **err)
 {
 	SandboxConfig *c = &sb->config;
@@ -192,6 +192,8 @@ static int fill_and_publish(BvSandbox *sb, const char *aside, BvError **err)
 
 	if (r == 0)
 		r = config_write(sb->dirfd, c, err);
+	if (r == 0)
+		r = backend_make_data(c->backend, c->data_dir, err);
 	if (r == 0)
 		r = publish(sb, aside, err);
 	if (r < 0 && c->data_dir) {
@@ -454,5 +456,7 @@ int bv_sandbox_remove(BvSandbox *sb, int force, BvError **err)
 	r = store_delete(sb->store, sb->dirfd, &sb->config);
 	if (r == -EBUSY)
 		return lib_fail(err, r, "sandbox '%s' is running", sb->config.name);
+	if (r == -ENOENT && is_deleted(sb)) /* by another program, or its supervisor, just now */
+		return 0;
 	return r < 0 ? lib_fail(err, r, "cannot delete sandbox '%s': %s", sb->config.name, strerror(-r)) : 0;
 }

@@ -39,9 +39,12 @@ int store_delete(const char *store, int dirfd, const SandboxConfig *config);
 
 /* ---- backends (backend.c) ---- */
 
-/* Checks `backend` and makes the directory for the data of a new sandbox. *data stays NULL for "dir"; else the caller's path.
+/* Checks `backend` and makes the directory for the data of a new sandbox, or for "tmpfs" chooses its name, which nobody else can have: the
+ * directory itself is made after it was written down (backend_make_data), so that no crash leaves one that nobody knows of.
+ * *data stays NULL for "dir"; else the caller's path.
  * -EINVAL (unknown word, relative path), -EACCES, -EROFS, -ENOSPC, -EEXIST ("dir:PATH" that holds this name already), -ENOMEM. */
 int backend_prepare(const char *backend, const char *name, char **data, BvError **err) MUST_CHECK;
+int backend_make_data(const char *backend, const char *data, BvError **err) MUST_CHECK;
 bool backend_is_memory(const char *backend);
 /* Directory that holds the tmpfs data of all sandboxes of this user, for the hidden list; NULL if there is none. */
 char *backend_memory_root(void);

@@ -40,6 +40,7 @@ struct Supervisor {
 	char dir[STORE_PATH_MAX];	 /* the sandbox's directory in the store */
 	char run_dir[STORE_PATH_MAX];	 /* markers, sockets and exec links of this run */
 	char mark_dir[STORE_PATH_MAX]; /* run_dir/m */
+	char watch_dir[PATH_MAX];      /* beside the blobs, as hard links of them are made in it */
 	char exec_dir[STORE_PATH_MAX]; /* run_dir/x */
 	int proc_fd;		 /* O_PATH on /proc */
 	Features features;

@@ -4,6 +4,7 @@
 #include "supervisor/handlers.h"
 #include "supervisor/init.h"
 #include "supervisor/sysargs.h"
+#include "supervisor/unixbind.h"
 
 #include <linux/netlink.h>
 #include <signal.h>
@@ -116,6 +117,22 @@ static int set_unix_path(Addr *a, const char *host)
 	return 0;
 }
 
+/* The path of a socket that could not be bound under its own name (unixbind.h). */
+static bool named_neutrally(Call *call, const char *path, char shown[PATH_MAX])
+{
+	char host[STORE_PATH_MAX + sizeof(struct sockaddr_un)];
+
+	if (strncmp(path, UNIX_NEUTRAL, strlen(UNIX_NEUTRAL)) != 0)
+		return false;
+	path += strlen(UNIX_NEUTRAL);
+	if (path[0] == '/') {
+		snprintf(shown, PATH_MAX, "%s", path);
+		return true;
+	}
+	snprintf(host, sizeof host, "%s/%s", call->sup->mark_dir, path);
+	return !strchr(path, '/') && cowfs_virtual_of_host(call->sup->fs, host, shown, PATH_MAX) > 0;
+}
+
 /* Replaces a virtual unix path by the host path of that socket. */
 static int translate_addr(Call *call, Addr *a)
 {
@@ -131,9 +148,9 @@ static int translate_addr(Call *call, Addr *a)
 	int r = guest_at(call, AT_FDCWD, path, false, &at);
 	if (r == 0)
 		r = cowfs_socket_place(call->sup->fs, &call->req, at.kind ? &at : NULL, path, host, sizeof host, &a->hold);
-	/* recvfrom is the kernel's, so what a guest answers to may be the place on the host of a socket of the view. */
+	/* recvfrom is the kernel's, so what a guest answers to may be a neutral name. */
 	char shown[PATH_MAX];
-	if (r == -ENOENT && path[0] == '/' && cowfs_virtual_of_host(call->sup->fs, path, shown, sizeof shown) > 0 && strcmp(shown, path) != 0)
+	if (r == -ENOENT && named_neutrally(call, path, shown))
 		r = cowfs_socket_place(call->sup->fs, &call->req, NULL, shown, host, sizeof host, &a->hold);
 	return r < 0 ? r : set_unix_path(a, host);
 }
@@ -157,18 +174,22 @@ static int bind_unix(Call *call, int sock, Addr *a)
 	CLEAN_LOC CowLoc node = {0};
 	mode_t mode = 0777 & ~task_umask(call);
 
+	if (!call->req.may_block)
+		return CALL_SLOW; /* it takes a process */
 	unix_path(a, path);
 	call_note(call, path);
 	int r = guest_at(call, AT_FDCWD, path, false, &at);
 	if (r == 0)
 		r = cowfs_socket_begin(call->sup->fs, &call->req, at.kind ? &at : NULL, path, mode, host, sizeof host, &node, &a->hold);
-	if (r == 0) {
+	if (r == 0 && node.kind == COW_NODE) {
+		r = unix_bind_as(sock, (struct sockaddr *)&a->ss, a->len, call->sup->run_dir, host);
+		cowfs_socket_done(call->sup->fs, &node, r);
+	} else if (r == 0) { /* below a grant: at that very place of the host */
 		r = set_unix_path(a, host);
 		if (r == 0 && bind(sock, (struct sockaddr *)&a->ss, a->len) < 0)
 			r = bv_neg_errno();
 		if (r == 0 && a->hold > 0 && fchmodat(AT_FDCWD, host, mode, AT_SYMLINK_NOFOLLOW) < 0) /* our umask is 0 */
 			r = bv_neg_errno();
-		cowfs_socket_done(call->sup->fs, &node, r);
 	}
 	return r;
 }
@@ -427,11 +448,25 @@ int sys_sendmmsg(Call *call)
 	return sent ? (int)sent : r;
 }
 
+static void restore_neutral(Call *call, Addr *a)
+{
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+	char path[sizeof(struct sockaddr_un) + 1], shown[PATH_MAX];
+
+	unix_path(a, path);
+	/* Bound below a grant it went through our descriptor: as if bound by its own name from its directory. */
+	const char *own = strncmp(path, "/proc/self/fd/", 14) == 0 ? strchr(path + 14, '/') : NULL;
+	if (!own && !named_neutrally(call, path, shown))
+		return;
+	snprintf(un.sun_path, sizeof un.sun_path, "%s", own ? own + 1 : shown);
+	memcpy(&a->ss, &un, sizeof un);
+	a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(un.sun_path) + 1);
+}
+
 /* getsockname, getpeername: a unix path is shown as the guest knows it. */
 int sys_sockname(Call *call)
 {
 	Addr a = {.len = sizeof a.ss};
-	char path[sizeof(struct sockaddr_un) + 1], virt[PATH_MAX];
 	socklen_t room;
 	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
 
@@ -447,20 +482,8 @@ int sys_sockname(Call *call)
 		return bv_neg_errno();
 	if (is_unix_abstract(&a))
 		unprefix_abstract(call->sup, &a);
-	if (is_unix_path(&a)) {
-		struct sockaddr_un un = {.sun_family = AF_UNIX};
-		unix_path(&a, path);
-		const char *name = strncmp(path, "/proc/self/fd/", 14) == 0 ? strchr(path + 14, '/') : NULL;
-		if (name) { /* bound below a grant, through our descriptor: as if bound by its own name from its directory */
-			snprintf(un.sun_path, sizeof un.sun_path, "%s", name + 1);
-			memcpy(&a.ss, &un, sizeof un);
-			a.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(name));
-		} else if (cowfs_virtual_of_host(call->sup->fs, path, virt, sizeof virt) >= 0 && strlen(virt) < sizeof un.sun_path) {
-			snprintf(un.sun_path, sizeof un.sun_path, "%s", virt);
-			memcpy(&a.ss, &un, sizeof un);
-			a.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(virt) + 1);
-		}
-	}
+	if (is_unix_path(&a))
+		restore_neutral(call, &a);
 	r = mem_write(call, call->args[1], &a.ss, MIN(room, a.len));
 	return r < 0 ? r : mem_write(call, call->args[2], &a.len, sizeof a.len);
 }

@@ -15,7 +15,7 @@
 
 static char base[64];
 static Cowfs *fs;
-static const CowCred cred = {.uid = 0};
+static CowCred cred; /* this process's: the host's files belong to the one whose view it is */
 static const CowReq req = {.cred = &cred, .may_block = true};
 
 static inline const char *at(const char *rest)
@@ -61,6 +61,7 @@ static inline void reopen_view(void)
 static inline int setup(void **state)
 {
 	(void)state;
+	cred = (CowCred){.uid = geteuid(), .gid = getegid()};
 	strcpy(base, "/var/tmp/cowfs-test-XXXXXX");
 	assert_non_null(mkdtemp(base));
 	assert_int_equal(mkdir(at("h"), 0755), 0);

@@ -136,6 +136,24 @@ static void what_is_in_a_pinned_directory_is_not_kept(void **state)
 	assert_text("h/sub/b", "beta");
 }
 
+static void a_socket_without_server_can_be_opened_as_a_path_also_in_the_next_run(void **state)
+{
+	(void)state;
+	assert_int_equal(cowfs_mknod(fs, &req, NULL, at("h/socket"), S_IFSOCK | 0600, 0), 0);
+	for (int run = 0; run < 2; run++) {
+		struct statx named, opened;
+		int fd = open_in("h/socket", O_PATH | O_NOFOLLOW);
+		assert_true(fd >= 0);
+		assert_int_equal(stat_in("h/socket", &named), 0);
+		assert_int_equal(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &opened), 0);
+		close(fd);
+		cowfs_translate_statx(fs, &opened);
+		assert_true(S_ISSOCK(opened.stx_mode) && opened.stx_ino == named.stx_ino);
+		assert_int_equal(open_in("h/socket", O_RDONLY), -ENXIO);
+		reopen_view();
+	}
+}
+
 static int remove_blob(void *ctx, BlobId id)
 {
 	return blob_remove(ctx, id);
@@ -166,6 +184,7 @@ int main(void)
 		CASE(hidden_is_not_deleted_even_after_a_guest_made_its_own),
 		CASE(a_grant_changes_the_host_and_a_read_only_one_refuses),
 		CASE(what_is_in_a_pinned_directory_is_not_kept),
+		CASE(a_socket_without_server_can_be_opened_as_a_path_also_in_the_next_run),
 		CASE(a_missing_blob_is_refused),
 	};
 
