@@ -285,27 +285,22 @@ static size_t join_plain(CowWalk *w, size_t len, const char *rest, size_t *paren
 	return len;
 }
 
-static int open_host_now(CowWalk *w, size_t len)
+/* Opens what w->st describes, w->cur being the untouched host object. Only regular files and directories: opening a FIFO or a device of the
+ * host is felt by the host's processes, even if it is closed again. Whatever fails here is tried again with its checks. */
+static void open_host_now(CowWalk *w)
 {
 	int flags = w->open_flags;
 	bool probe = !(flags & (O_PATH | O_DIRECTORY | O_NONBLOCK));
 
-	/* O_NONBLOCK so that a FIFO cannot make us wait under the lock; taken off again before a guest sees it. */
+	if (w->cur.kind != COW_LOWER || !(S_ISDIR(w->st.stx_mode) || (S_ISREG(w->st.stx_mode) && !w->slash)))
+		return;
+	/* O_NONBLOCK in case it became a FIFO meanwhile: no waiting under the lock. Taken off again before a guest sees it. */
 	int fd = lower_open(w->fs, w->path, flags | (probe ? O_NONBLOCK : 0), 0);
-	if (fd < 0)
-		return STEP_SLOW; /* statx tells why, and whether a symlink is to be followed */
-	int rc = statx_of_fd(fd, &w->st);
-	if (rc < 0 || !(S_ISREG(w->st.stx_mode) || S_ISDIR(w->st.stx_mode)) || (S_ISREG(w->st.stx_mode) && w->slash)) {
+	if (fd >= 0 && probe && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0) {
 		close(fd);
-		return STEP_SLOW;
+		return;
 	}
-	stand_on_host(w, len, w->cur.grant);
-	if (w->cur.kind == COW_NODE || (probe && fcntl(fd, F_SETFL, flags & ~O_NONBLOCK) < 0)) {
-		close(fd);
-		return STEP_DONE;
-	}
-	w->fd = fd;
-	return STEP_DONE;
+	w->fd = fd < 0 ? -1 : fd;
 }
 
 static void name_last(CowWalk *w, const char *name, size_t n)
@@ -338,14 +333,14 @@ static int walk_host_rest(CowWalk *w)
 	}
 	w->dir = single ? from : (CowAt){.kind = COW_LOWER, .len = parent, .grant = from.grant};
 	name_last(w, w->path + parent + 1, len - parent - 1);
-	if ((w->flags & W_OPEN) && open_host_now(w, len) == STEP_DONE)
-		return STEP_DONE;
 	rc = lower_statx(w->fs, from.grant, w->path, &w->st);
 	if (rc < 0) {
 		w->path[w->dir.kind == COW_LOWER ? w->dir.len : 0] = '\0';
 		return rc;
 	}
 	stand_on_host(w, len, from.grant);
+	if (w->flags & W_OPEN)
+		open_host_now(w);
 	return S_ISLNK(walk_type(w)) ? STEP_LINK : STEP_DONE;
 }
 

@@ -81,6 +81,7 @@ int sys_clone(struct Call *call);
 int sys_fork(struct Call *call);
 int sys_unshare(struct Call *call);
 int sys_kill(struct Call *call);
+int sys_pidfd_send_signal(struct Call *call);
 int sys_tkill(struct Call *call);
 int sys_tgkill(struct Call *call);
 int sys_check_pid(struct Call *call);

@@ -90,6 +90,32 @@ int sys_kill(Call *call)
 	return k.found ? CALL_CONTINUE : -ESRCH;
 }
 
+/* A pidfd of a stranger comes from a unix socket (SO_PEERPIDFD, SCM_PIDFD): who connects and sends is the supervisor. Where another thread could
+ * put such a one in the place of what was checked, the signal is sent through our duplicate. */
+int sys_pidfd_send_signal(Call *call)
+{
+	CLEAN_FD int fd = guest_fd_dup(call, ARG_FD(call, 0));
+	CLEAN_FREE char *text = NULL;
+	char path[48];
+	siginfo_t info;
+
+	if (fd < 0)
+		return fd;
+	snprintf(path, sizeof path, "self/fdinfo/%d", fd);
+	if (bv_read_file_at(call->sup->proc_fd, path, 65536, &text) < 0)
+		return -EBADF;
+	const char *at = strstr(text, "\nPid:"); /* none: a directory of /proc, and those are of guests */
+	pid_t pid = at ? (pid_t)strtol(at + 5, NULL, 10) : 0;
+	if (pid > 0 && !ours(call, pid))
+		return -ESRCH;
+	if (!atomic_load(&call->sup->files_shared) && !call->held)
+		return CALL_CONTINUE;
+	if (call->args[2] && mem_read(call, call->args[2], &info, sizeof info) < 0)
+		return -EFAULT;
+	long r = syscall(SYS_pidfd_send_signal, fd, ARG_INT(call, 1), call->args[2] ? &info : NULL, (unsigned)call->args[3]);
+	return r < 0 ? bv_neg_errno() : 0;
+}
+
 /* getpriority, setpriority, ioprio_get, ioprio_set: (which, who, ...). "All processes of a user" would reach the host's. */
 int sys_priority(Call *call)
 {

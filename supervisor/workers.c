@@ -4,13 +4,15 @@
  * A guest that waits in such a call stays interruptible: workers_tick() looks whether it was killed or has a deliverable signal, and
  * interrupts the thread; the call is then answered with ERESTARTSYS, which the kernel turns into EINTR or a restart when it
  * delivers the signal (SA_RESTART), just as for a call of its own. */
+#include "supervisor/handlers.h"
 #include "supervisor/kernel.h"
 #include "supervisor/notify_internal.h"
 
 #include <signal.h>
 #include <time.h>
 
-#define MAX_WORKERS 512
+#define MAX_WORKERS 2048
+#define RESERVED_WORKERS 16 /* for calls that end by themselves, when guests keep the others waiting */
 #define IDLE_SECONDS 2
 
 typedef struct Job {
@@ -125,12 +127,12 @@ static void *worker(void *arg)
 	return NULL;
 }
 
-static int add_thread_locked(WorkerPool *p)
+static int add_thread_locked(WorkerPool *p, size_t limit)
 {
 	pthread_attr_t attr;
 	pthread_t t;
 
-	if (p->threads >= MAX_WORKERS)
+	if (p->threads >= limit)
 		return -EAGAIN;
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -142,8 +144,25 @@ static int add_thread_locked(WorkerPool *p)
 	return -r;
 }
 
+/* Commits end by themselves; all others may wait for what another guest does, which may itself need a thread. */
+static bool may_wait_for_guests(const Call *call)
+{
+	int (*h)(Call *) = call->row->handler;
+
+	return h != sys_fsync && h != sys_sync && h != sys_syncfs && h != sys_msync;
+}
+
+static void tell_limit(void)
+{
+	static atomic_bool told;
+
+	if (!atomic_exchange(&told, true))
+		fprintf(stderr, "bvisor-supervisor: more than %d calls of guests wait at once (FIFOs, sockets): further ones fail with ENFILE\n", MAX_WORKERS);
+}
+
 int workers_submit(WorkerPool *p, const Call *call)
 {
+	bool waits = may_wait_for_guests(call);
 	Job *job = calloc(1, sizeof *job);
 	int r = 0;
 
@@ -154,11 +173,12 @@ int workers_submit(WorkerPool *p, const Call *call)
 	job->call.req.caller = &job->call.caller;
 	pthread_mutex_lock(&p->lock);
 	if (p->queued >= p->idle) /* each idle thread is spoken for */
-		r = add_thread_locked(p);
-	if (r < 0 && p->threads == 0) {
+		r = add_thread_locked(p, waits ? MAX_WORKERS : MAX_WORKERS + RESERVED_WORKERS);
+	if (r < 0 && (waits || p->threads == 0)) { /* queued behind those that wait for it, it might never run */
 		pthread_mutex_unlock(&p->lock);
 		free(job);
-		return r;
+		tell_limit();
+		return -ENFILE;
 	}
 	atomic_fetch_add(&job->call.listener->in_flight, 1);
 	*p->queue_end = job;

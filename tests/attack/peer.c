@@ -1,4 +1,5 @@
-/* The peer of a unix socket is who called connect or sendmsg. That is the supervisor: its pidfd, its number, and signals to it. */
+/* The peer of a unix socket is who called connect or sendmsg. That is the supervisor: its pidfd, its number, and signals to it.
+ * MASK: landlock */
 #include "attack.h"
 
 #ifndef SO_PEERPIDFD
