@@ -191,8 +191,10 @@ static int write_once(Cowfs *fs, bool durable, bool clean)
 		rc = meta_write(fs->meta, fs->batch, durable, clean);
 	if (rc < 0)
 		return rc; /* the batch is kept and goes with the next one */
-	for (size_t i = 0; i < fs->ndying; i++)
+	for (size_t i = 0; i < fs->ndying; i++) {
 		(void)blob_remove(fs->blobs, fs->dying[i]); /* one that stays is unreferenced: see dead_blob_add */
+		watch_blob_removed(fs, fs->dying[i]);
+	}
 	fs->ndying = 0;
 	batch_reset(fs->batch);
 	return 0;
@@ -232,7 +234,7 @@ static bool wait_for_work_locked(Cowfs *fs, uint64_t *reaped_at)
 	while (!asked_locked(fs) && pthread_cond_timedwait(&fs->commit_wake, &fs->commit_lock, &until) != ETIMEDOUT)
 		;
 	uint64_t now = bv_now_coarse_ns();
-	if (fs->norphans < COW_ORPHAN_BATCH && now - *reaped_at < COW_ORPHAN_SECONDS * 1000000000ULL)
+	if (fs->norphans < COW_ORPHAN_BATCH && !atomic_exchange(&fs->reap_soon, false) && now - *reaped_at < COW_ORPHAN_SECONDS * 1000000000ULL)
 		return false;
 	*reaped_at = now;
 	return true;
@@ -299,6 +301,13 @@ int cowfs_commit(Cowfs *fs, bool durable)
 {
 	if (!fs->writer_runs)
 		return 0;
+	if (!durable && fs->moved) { /* somebody looks from outside, and may have applied a rename */
+		fs_wrlock(fs);
+		int moved = origins_relocate(fs);
+		fs_unlock(fs);
+		if (moved < 0)
+			return moved;
+	}
 	pthread_mutex_lock(&fs->commit_lock);
 	if (!durable && !fs->pending && !fs->committing && fs->done == fs->want && fs->commit_error == 0) {
 		pthread_mutex_unlock(&fs->commit_lock); /* all is written: the end of a command that changed nothing costs nothing */

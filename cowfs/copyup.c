@@ -112,8 +112,8 @@ static void copy_discard(Cowfs *fs, Copy *copy)
 	copy->id = 0;
 }
 
-/* Makes the blob. Needs no lock: node->origin is copied by the caller. */
-static int copy_make(Cowfs *fs, const char *origin, mode_t mode, bool truncated, Copy *copy)
+/* Makes the blob, of the inode of a watched stand-in if there is one. Needs no lock: node->origin is copied by the caller. */
+static int copy_make(Cowfs *fs, const char *origin, mode_t mode, const char *stand_in, bool truncated, Copy *copy)
 {
 	struct statx after;
 
@@ -134,6 +134,8 @@ static int copy_make(Cowfs *fs, const char *origin, mode_t mode, bool truncated,
 	if (rc < 0)
 		return rc;
 	copy->id = id;
+	if (stand_in)
+		IGNORE_RESULT(watch_adopt(fs, stand_in, id, mode & 07777, &copy->fd)); /* the new blob is as good, only less watched */
 	if (!truncated)
 		rc = copy_bytes(fs, from, copy->fd, copy->from.stx_size);
 	if (rc == 0)
@@ -207,7 +209,7 @@ static int copyup_fifo(Cowfs *fs, CowNode *node)
 }
 
 /* Without the lock; it is held again on return. */
-static int copy_aside(Cowfs *fs, CowNode *node, bool truncated, Copy *copy)
+static int copy_aside(Cowfs *fs, CowNode *node, const char *stand_in, bool truncated, Copy *copy)
 {
 	mode_t mode = node->mode;
 	CLEAN_FREE char *origin = strdup(node->origin);
@@ -215,7 +217,7 @@ static int copy_aside(Cowfs *fs, CowNode *node, bool truncated, Copy *copy)
 	if (!origin)
 		return -ENOMEM;
 	fs_unlock(fs);
-	int rc = copy_make(fs, origin, mode, truncated, copy);
+	int rc = copy_make(fs, origin, mode, stand_in, truncated, copy);
 	fs_wrlock(fs);
 	if (rc < 0)
 		return rc;
@@ -223,6 +225,17 @@ static int copy_aside(Cowfs *fs, CowNode *node, bool truncated, Copy *copy)
 		return 0;
 	copy_discard(fs, copy);
 	return node->blob ? 0 : -ENOENT; /* somebody was faster, or it is gone */
+}
+
+static int copy_once(Cowfs *fs, CowNode *node, bool large, bool truncated, Copy *copy)
+{
+	char entry[WATCH_PATH];
+	const char *stand_in = watch_stand_in(fs, node, entry) ? entry : NULL;
+
+	int rc = large ? copy_aside(fs, node, stand_in, truncated, copy) : copy_make(fs, node->origin, node->mode, stand_in, truncated, copy);
+	if (stand_in)
+		node->flags &= ~(unsigned)N_WATCH_TAKEN;
+	return rc;
 }
 
 int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated)
@@ -241,12 +254,10 @@ int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated)
 		rc = lower_statx(fs, NULL, node->origin, &st);
 		if (rc < 0)
 			return rc;
-		if (truncated || st.stx_size <= COWFS_INLINE_COPY)
-			rc = copy_make(fs, node->origin, node->mode, truncated, &copy);
-		else if (!req->may_block)
+		bool large = !truncated && st.stx_size > COWFS_INLINE_COPY;
+		if (large && !req->may_block)
 			return -EINPROGRESS;
-		else
-			rc = copy_aside(fs, node, truncated, &copy);
+		rc = copy_once(fs, node, large, truncated, &copy);
 	}
 	if (rc < 0)
 		return rc == -EAGAIN ? -EBUSY : rc; /* the host writes it faster than it can be copied */

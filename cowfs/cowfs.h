@@ -83,6 +83,8 @@ typedef struct CowfsConfig {
 	const char *db_path;  /* the SQLite file */
 	BlobStore *blobs;     /* opened by the caller; cowfs takes it over (also on failure) */
 	const char *mark_dir; /* for marker directories and unix sockets: empty, or missing, then it is made when needed (unless READONLY) */
+	const char *watch_dir; /* for what watched objects rest on: as mark_dir; best on the file system of the blobs, as hard links of them are made
+				* there. NULL: cowfs_watch_place gives the host's objects */
 	unsigned flags;
 	bool durable; /* false (tmpfs): no fsync of the database */
 	/* NULL, or NULL-terminated: files and directories without which the database could not be found after a power cut. The first durable
@@ -96,7 +98,8 @@ typedef struct CowfsConfig {
 int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err) MUST_CHECK;
 /* Writes what is pending, then frees. NULL is allowed. Returns the first error of the final commit. */
 int cowfs_close(Cowfs *fs);
-/* Commit barrier: when it returns, every change made before the call is in the database and, with `durable`, on the disk. */
+/* Commit barrier: when it returns, every change made before the call is in the database and, with `durable`, on the disk. Without `durable` (the
+ * front end of somebody who looks at a running sandbox) it also follows renames that the host has made after the sandbox did (apply). */
 int cowfs_commit(Cowfs *fs, bool durable) MUST_CHECK;
 
 /* ---- pins: what the front end lays over the view; not stored, given anew at each open, before the first guest ---- */
@@ -210,6 +213,10 @@ int cowfs_open_loc(Cowfs *fs, const CowReq *req, const CowLoc *loc, int flags, C
  * descriptor, and its host path. */
 int cowfs_cwd_place(Cowfs *fs, const CowReq *req, const CowLoc *dir, int *fd, char *path, size_t size) MUST_CHECK;
 
+/* The host object (O_PATH) that inotify_add_watch(2) with `mask` is to be done on for this object: from then on every change of it that
+ * cowfs makes, and every native read and write of bodies opened through cowfs later, raises the events that Linux would. */
+int cowfs_watch_place(Cowfs *fs, const CowReq *req, const CowLoc *loc, uint32_t mask, int *fd) MUST_CHECK;
+
 /* ---- changing names ---- */
 
 int cowfs_mkdir(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, mode_t mode) MUST_CHECK;
@@ -223,12 +230,13 @@ int cowfs_unlink(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *pat
 int cowfs_rename(Cowfs *fs, const CowReq *req, const CowLoc *old_at, const char *old_path, const CowLoc *new_at, const char *new_path, unsigned flags) MUST_CHECK;
 
 /* A unix socket at `path`: makes its record and gives the host path (short enough for sun_path) to bind(2) to; the caller
- * calls cowfs_socket_done with the result of its bind, which publishes or undoes. bind(2): -EADDRINUSE if the name is there. */
-int cowfs_socket_begin(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, mode_t mode, char *host_path, size_t size, CowLoc *out) MUST_CHECK;
+ * calls cowfs_socket_done with the result of its bind, which publishes or undoes. Below a grant *hold gets a descriptor that
+ * host_path goes through: the caller's to close after use (untouched otherwise; the same in cowfs_socket_place). bind(2): -EADDRINUSE if the name is there. */
+int cowfs_socket_begin(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, mode_t mode, char *host_path, size_t size, CowLoc *out, int *hold) MUST_CHECK;
 void cowfs_socket_done(Cowfs *fs, const CowLoc *socket, int bind_result);
 /* For connect(2)/sendto(2): the host path of a socket made in the sandbox, or of a granted host socket. -ECONNREFUSED for other
  * objects and for host sockets that were not granted, -EACCES without write permission. */
-int cowfs_socket_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, char *host_path, size_t size) MUST_CHECK;
+int cowfs_socket_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, char *host_path, size_t size, int *hold) MUST_CHECK;
 
 /* ---- changing metadata ---- */
 

@@ -262,7 +262,7 @@ static void cache_list(Cowfs *fs, CowList *list)
 	fs->lists[slot] = list;
 }
 
-static ssize_t getdents_node(Cowfs *fs, const CowNode *dir, uint64_t *pos, void *buf, size_t size)
+ssize_t node_getdents(Cowfs *fs, const CowNode *dir, uint64_t *pos, void *buf, size_t size)
 {
 	if (!S_ISDIR(dir->mode))
 		return -ENOTDIR;
@@ -340,7 +340,7 @@ ssize_t cowfs_getdents(Cowfs *fs, const CowReq *req, const CowLoc *dir, uint64_t
 		return getdents_foreign(req, dir, pos, buf, size);
 	fs_rdlock(fs);
 	CowNode *node = dir->kind == COW_NODE ? dir->node : node_by_origin(fs, dir->path, strlen(dir->path));
-	ssize_t rc = node ? getdents_node(fs, node, pos, buf, size) : getdents_host(fs, dir, pos, buf, size);
+	ssize_t rc = node ? node_getdents(fs, node, pos, buf, size) : getdents_host(fs, dir, pos, buf, size);
 	fs_unlock(fs);
 	return rc;
 }

@@ -110,6 +110,10 @@ enum { /* CowNode.flags */
 	N_COVERED = 4096, /* a pin lies over its name: unreachable, but its rows stay */
 	N_SETID = 8192,	 /* mtime is the blob's from before any write (setid.c) */
 	N_PRIVATE = 2048, /* inside a pinned directory: not stored, never listed by cowfs_changes */
+	N_WATCHED = 1 << 16,	 /* a guest watches it: it has a shadow (directory) or an alias (file); see watch.c */
+	N_WATCH_OPENS = 1 << 17, /* ... and asked for events of reading */
+	N_WATCH_ALT = 1 << 18,	 /* the shadow has its second name */
+	N_WATCH_TAKEN = 1 << 19, /* a copy-up has taken its stand-in */
 };
 
 /* Where an object was when its last name went: what ".." of a removed directory and "PATH (deleted)" need. */
@@ -196,7 +200,8 @@ typedef struct CowList CowList; /* dents.c */
 struct Cowfs {
 	pthread_rwlock_t lock;
 	unsigned flags;
-	bool durable, broken_openat2;
+	bool durable;
+	_Atomic bool broken_openat2;
 	BlobStore *blobs;
 	CowMeta *meta;
 	int mark_fd; /* -1 until marker_dir */
@@ -208,6 +213,7 @@ struct Cowfs {
 	CowForeign *foreigns;
 	_Atomic uint64_t next_id;
 	uint64_t next_pin;
+	_Atomic bool moved; /* some record may have an origin elsewhere than its place in the view */
 	LowerCache *lower;
 	pthread_mutex_t list_lock;
 	CowList *lists[COW_LISTS];
@@ -239,6 +245,12 @@ struct Cowfs {
 	int commit_error;
 	bool committing; /* the writer has taken a batch and is not done with it */
 	CowfsStats stats; /* protected by lock */
+
+	char *watch_dir; /* where the shadows of watched objects are */
+	int watch_fd; /* -1: not needed yet */
+	size_t watches; /* records with N_WATCHED */
+	_Atomic bool reap_soon; /* a watched file lost its last name */
+	_Atomic bool had_file_watch;
 };
 
 /* ---- fs.c ---- */
@@ -260,6 +272,13 @@ static inline void fs_unlock(Cowfs *fs)
 {
 	pthread_rwlock_unlock(&fs->lock);
 }
+
+/* One of the names of a record, as an absolute path of the view. Returns its length; -ENOENT, -ERANGE. */
+ssize_t node_virtual_path(const CowNode *node, char *buf, size_t size) MUST_CHECK;
+
+/* ---- relocate.c ---- */
+/* fs->lock held for writing. */
+int origins_relocate(Cowfs *fs) MUST_CHECK;
 
 /* ---- node.c: all _locked for writing unless it only finds ---- */
 CowNode *node_new(Cowfs *fs, uint64_t id, mode_t mode); /* not in the index yet; one reference; NULL: no memory */
@@ -284,6 +303,8 @@ int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *n
 void dentry_free(CowDentry *d); /* not in any table */
 void dentry_drop(Cowfs *fs, CowDentry *d); /* out of the index and the database */
 void dentry_dirty(Cowfs *fs, CowDentry *d);
+/* To be called before a change that cannot be taken back when a later dentry_set of this entry fails. -ENOMEM. */
+int dentry_keep_base(CowDentry *d) MUST_CHECK;
 /* What the sandbox knows of the host's object of this name; known is false where it never rested on one. */
 CowIdentity dentry_base(const CowDentry *d);
 
@@ -389,6 +410,10 @@ int node_statx(Cowfs *fs, const CowNode *node, struct statx *out) MUST_CHECK;
 void node_override(const CowNode *node, struct statx *st);
 int cred_allows(const CowCred *cred, mode_t mode, uid_t uid, gid_t gid, int want); /* 0 or -EACCES */
 int node_allows(const CowReq *req, const CowNode *node, int want);
+/* What the host says of its object, ACLs included: 0 or -EACCES; -ENOTSUP if it cannot speak for this caller. */
+int host_allows(const CowReq *req, const char *path, int want);
+/* The same for what a walk has found (not foreign); st is its metadata. */
+int walk_allows(const CowWalk *w, const struct statx *st, int want);
 bool cred_in_group(const CowCred *cred, gid_t gid);
 bool cred_owns(const CowCred *cred, uid_t uid);
 struct timespec cow_now(void);
@@ -433,7 +458,35 @@ int marker_make(Cowfs *fs, CowNode *node, char name[40]) MUST_CHECK;
 void marker_name(const CowNode *node, char name[40]);
 void marker_remove(Cowfs *fs, CowNode *node);
 
+/* ---- watch.c: all return at once when nothing is watched; fs->lock held for writing unless said otherwise ---- */
+#define WATCH_PATH (NAME_MAX + 40) /* of an entry of a shadow, below watch_dir */
+/* (dir, name) came to be; `linked`: as a further name of an older object. */
+void watch_made(Cowfs *fs, const CowNode *dir, const char *name, size_t len, const CowNode *node, bool linked);
+/* (dir, name) goes: called before node_unlinked. */
+void watch_removed(Cowfs *fs, const CowNode *dir, const char *name, size_t len, CowNode *node);
+void watch_moved(Cowfs *fs, const CowWalk *from, const CowNode *from_dir, const CowWalk *to, const CowNode *to_dir, CowNode *node, CowNode *victim);
+void watch_exchanged(Cowfs *fs, const CowWalk *from, const CowNode *from_dir, const CowWalk *to, const CowNode *to_dir, CowNode *node, CowNode *other);
+/* The record goes (N_WATCHED is set); the blob was removed (no lock needed). */
+void watch_forget(Cowfs *fs, CowNode *node);
+void watch_blob_removed(Cowfs *fs, BlobId id);
+/* Is there a link of the node's blob in a watched directory by which the walk found it? Then what is done on the body is done there, by
+ * path below watch_fd, so that the directory's watch sees it. Lock held for reading or writing; so for opening. */
+bool watch_entry_of(const CowWalk *w, const CowNode *node, char at[WATCH_PATH]);
+int watch_utimens(Cowfs *fs, const char *at, const struct timespec times[2]);
+int watch_chmod(Cowfs *fs, const char *at, mode_t mode);
+int watch_truncate(Cowfs *fs, const char *at, uint64_t size) MUST_CHECK;
+/* Opens the body through that link in place of *fd (which may be -1). -ENOENT: there is none. */
+int watch_reopen(const CowWalk *w, const CowNode *node, int flags, int *fd) MUST_CHECK;
+/* It was opened elsewhere (an untouched host file: node NULL), with open(2) flags. */
+void watch_opened(const CowWalk *w, const CowNode *node, int flags);
+/* Its metadata changed. blob_told: on the blob too, through watch_entry_of where there is one. */
+void watch_attrib(const CowWalk *w, const CowNode *node, bool blob_told);
+/* Before a copy-up: does a stand-in wait for the body? It is this copy's alone then. Adopting makes its inode the (new, empty) blob. */
+bool watch_stand_in(Cowfs *fs, CowNode *node, char at[WATCH_PATH]);
+int watch_adopt(Cowfs *fs, const char *at, BlobId id, mode_t mode, int *fd);
+
 /* ---- dents.c ---- */
+ssize_t node_getdents(Cowfs *fs, const CowNode *dir, uint64_t *pos, void *buf, size_t size) MUST_CHECK;
 /* Is there any entry in the merged directory? 0: empty, -ENOTEMPTY. */
 int dir_is_empty(Cowfs *fs, const CowNode *node, const char *host_path);
 void lists_free(Cowfs *fs);
@@ -457,6 +510,7 @@ void commit_poke(Cowfs *fs); /* something is dirty: the writer thread will look 
 /* ---- orphans.c: fs->lock held for writing, but for orphans_reap, which takes it ---- */
 void orphan_add(Cowfs *fs, CowNode *node);
 void orphans_reap(Cowfs *fs, bool all);
+bool blob_is_unused(Cowfs *fs, BlobId id); /* nobody has it open */
 void dead_blob_add(Cowfs *fs, BlobId id);
 void filled_blob_add(Cowfs *fs, BlobId id); /* its bytes replace something durable: a durable commit waits for them */
 

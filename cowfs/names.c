@@ -37,6 +37,7 @@ int node_publish(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode 
 	node_insert(fs, node);
 	node_dirty(fs, node);
 	dir_touch(fs, dir);
+	watch_made(fs, dir, name, len, node, false);
 	return 0;
 }
 
@@ -195,6 +196,7 @@ static int link_node(CowWalk *w, CowNode *dir, CowNode *node)
 	node->have |= OV_NLINK;
 	node_changed(fs, node);
 	dir_touch(fs, dir);
+	watch_made(fs, dir, w->last, w->nlast, node, true);
 	return 0;
 }
 

@@ -74,19 +74,26 @@ static int open_dir(Cowfs *fs, CowNode *node, int flags, int *fd)
 	return open_marker(fs, node, flags, fd);
 }
 
-static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd)
+/* What is to be written has a body of its own then. */
+static int prepare_body(Cowfs *fs, const CowReq *req, CowNode *node, int flags)
 {
-	int rc = 0;
-
-	if (wants_write(flags) && !(flags & O_PATH) && !node->blob)
-		rc = copyup_node(fs, req, node, flags & O_TRUNC);
+	if (!wants_write(flags) || (flags & O_PATH))
+		return 0;
+	int rc = node->blob ? 0 : copyup_node(fs, req, node, flags & O_TRUNC);
 	if (rc < 0)
 		return rc;
-	if (node->blob && wants_write(flags) && !(flags & O_PATH)) {
-		if (flags & O_TRUNC)
-			setid_written(fs, req, node);
-		setid_watch(fs, req, node);
-	}
+	if (flags & O_TRUNC)
+		setid_written(fs, req, node);
+	setid_watch(fs, req, node);
+	return 0;
+}
+
+static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd)
+{
+	int rc = prepare_body(fs, req, node, flags);
+
+	if (rc < 0)
+		return rc;
 	if (node->blob) {
 		rc = blob_open(fs->blobs, node->blob, host_flags(flags) & ~(O_NOFOLLOW | O_DIRECTORY), fd);
 		return rc == -ENOENT ? -EIO : rc;
@@ -161,10 +168,29 @@ static int check_access(CowWalk *w, int flags)
 	bool has_body = S_ISREG(st.stx_mode) || S_ISDIR(st.stx_mode);
 	if (place == -EROFS && wants_write(flags) && has_body)
 		return -EROFS;
-	rc = cred_allows(w->req->cred, st.stx_mode, st.stx_uid, st.stx_gid, access_wanted(flags));
+	rc = walk_allows(w, &st, access_wanted(flags));
 	if (rc < 0)
 		return rc;
 	return (flags & O_NOATIME) && !cred_owns(w->req->cred, st.stx_uid) ? -EPERM : 0;
+}
+
+/* A body is opened through its name in a watched directory, so that the watch sees what is done to it. */
+static int open_named(CowWalk *w, CowNode *node, int flags, int *fd)
+{
+	Cowfs *fs = w->fs;
+	int rc = -ENOENT;
+
+	if (fs->watches && S_ISREG(node->mode) && !(flags & O_PATH)) {
+		rc = prepare_body(fs, w->req, node, flags);
+		if (rc == 0)
+			rc = watch_reopen(w, node, host_flags(flags) & ~(O_NOFOLLOW | O_DIRECTORY), fd);
+		if (rc != -ENOENT)
+			return rc;
+	}
+	rc = open_node(fs, w->req, node, flags, fd);
+	if (rc == 0)
+		watch_opened(w, node, flags);
+	return rc;
 }
 
 /* The host's own object. The peer of a FIFO may never come, so that one is opened without the lock. */
@@ -201,8 +227,10 @@ static int open_found(CowWalk *w, int flags, int *fd)
 	bool host_as_it_is = w->cur.kind == COW_LOWER && (flags & O_PATH || ((S_ISREG(walk_type(w)) || S_ISDIR(walk_type(w))) && !wants_write(flags)));
 	if (host_as_it_is) {
 		int opened = lower_open(w->fs, w->path, host_flags(flags), 0);
-		if (opened >= 0)
+		if (opened >= 0) {
 			*fd = opened;
+			watch_opened(w, NULL, flags);
+		}
 		return MIN(opened, 0);
 	}
 	mode_t type = walk_type(w);
@@ -215,9 +243,12 @@ static int open_found(CowWalk *w, int flags, int *fd)
 		rc = walk_cur_node(w, &node);
 	if (rc < 0)
 		return rc;
-	node_get(node); /* open_node may release the lock */
-	rc = open_node(w->fs, w->req, node, flags, fd);
+	/* open_node may release the lock. */
+	CowNode *dir = w->dir.kind == COW_NODE ? node_get(w->dir.node) : NULL;
+	node_get(node);
+	rc = open_named(w, node, flags, fd);
 	node_put(node);
+	node_put(dir);
 	return rc;
 }
 
@@ -268,6 +299,8 @@ static int create_file(CowWalk *w, int flags, mode_t mode, int *fd)
 	if (rc == 0)
 		rc = node_publish(w->fs, dir, w->last, w->nlast, node);
 	if (rc == 0) {
+		if (w->fs->watches)
+			IGNORE_RESULT(watch_reopen(w, node, host_flags(flags) & ~(O_TRUNC | O_NOFOLLOW | O_DIRECTORY), fd)); /* the descriptor in hand is as good */
 		setid_watch(w->fs, w->req, node);
 		return 0;
 	}
@@ -373,6 +406,7 @@ static int try_open_reading(CowWalk *w, const CowLoc *at, const char *path, int 
 		return rc;
 	if (w->fd >= 0) {
 		*fd = TAKE_FD(w->fd);
+		watch_opened(w, NULL, flags);
 		return 0;
 	}
 	rc = check_type(w, walk_type(w), flags);

@@ -53,7 +53,7 @@ void orphan_add(Cowfs *fs, CowNode *node)
 }
 
 /* Nobody has the blob open: a write lease is granted only then. */
-static bool blob_is_unused(Cowfs *fs, BlobId id)
+bool blob_is_unused(Cowfs *fs, BlobId id)
 {
 	CLEAN_FD int fd = -1;
 	int rc = blob_open(fs->blobs, id, O_RDONLY | O_NONBLOCK, &fd);

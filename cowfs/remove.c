@@ -63,6 +63,7 @@ static int remove_record(CowWalk *w, CowNode *dir)
 			node->flags &= ~(unsigned)N_MARKER;
 		}
 	}
+	watch_removed(fs, dir, w->last, w->nlast, node);
 	node_unlinked(fs, node);
 	dir_touch(fs, dir);
 	return 0;
@@ -200,6 +201,16 @@ static int rename_check(Rename *r)
 	return rc;
 }
 
+/* After this the change of the two entries allocates nothing more for an entry that is there. */
+static int keep_bases(Rename *r)
+{
+	CowDentry *from = dentry_find(r->from->fs, r->from_dir, r->from->last, r->from->nlast);
+	CowDentry *to = dentry_find(r->to->fs, r->to_dir, r->to->last, r->to->nlast);
+	int rc = from ? dentry_keep_base(from) : 0;
+
+	return rc == 0 && to ? dentry_keep_base(to) : rc;
+}
+
 static int rename_exchange(Rename *r)
 {
 	Cowfs *fs = r->from->fs;
@@ -213,6 +224,7 @@ static int rename_exchange(Rename *r)
 	r->from_dir->nlink += b - a;
 	r->to_dir->nlink += a - b;
 	node_changed(fs, r->victim);
+	watch_exchanged(fs, r->from, r->from_dir, r->to, r->to_dir, r->node, r->victim);
 	return 0;
 }
 
@@ -235,6 +247,7 @@ static int rename_move(Rename *r)
 		r->from_dir->nlink--;
 		r->to_dir->nlink++;
 	}
+	watch_moved(fs, r->from, r->from_dir, r->to, r->to_dir, r->node, r->victim);
 	if (r->victim) {
 		if (r->node->blob && !(r->node->flags & N_PRIVATE))
 			filled_blob_add(fs, r->node->blob);
@@ -269,9 +282,12 @@ static int rename_locked(Rename *r)
 		return 0; /* two names of one file: nothing happens */
 	rc = rename_check(r);
 	if (rc == 0)
+		rc = keep_bases(r);
+	if (rc == 0)
 		rc = r->flags & RENAME_EXCHANGE ? rename_exchange(r) : rename_move(r);
 	if (rc < 0)
 		return rc;
+	fs->moved = true;
 	node_changed(fs, r->node);
 	dir_touch(fs, r->from_dir);
 	dir_touch(fs, r->to_dir);

@@ -21,16 +21,17 @@ static int may_set(const CowReq *req, const struct statx *st, const CowAttr *att
 	return cred_allows(req->cred, st->stx_mode, st->stx_uid, st->stx_gid, W_OK);
 }
 
-static void set_mode(Cowfs *fs, CowNode *node, mode_t mode)
+/* via: the link of the body in a watched directory, or NULL. */
+static void set_mode(Cowfs *fs, CowNode *node, const char *via, mode_t mode)
 {
 	node->mode = (node->mode & S_IFMT) | (mode & 07777);
 	node->have |= OV_MODE;
 	node->flags &= ~(unsigned)N_SETID;
 	if (node->blob)
-		(void)blob_chmod(fs->blobs, node->blob, (mode & 0777) | 0600); /* best effort, as the contract of blobs says */
+		(void)(via ? watch_chmod(fs, via, (mode & 0777) | 0600) : blob_chmod(fs->blobs, node->blob, (mode & 0777) | 0600)); /* best effort, as the contract of blobs says */
 }
 
-static void set_owner(Cowfs *fs, CowNode *node, const struct statx *st, const CowAttr *attr)
+static void set_owner(Cowfs *fs, CowNode *node, const char *via, const struct statx *st, const CowAttr *attr)
 {
 	if ((attr->set & COW_SET_UID) && attr->uid != (uid_t)-1) {
 		node->uid = attr->uid;
@@ -42,7 +43,7 @@ static void set_owner(Cowfs *fs, CowNode *node, const struct statx *st, const Co
 	}
 	mode_t kill = S_ISDIR(node->mode) ? 0 : S_ISUID | (st->stx_mode & S_IXGRP ? S_ISGID : 0);
 	if (st->stx_mode & kill)
-		set_mode(fs, node, st->stx_mode & ~kill);
+		set_mode(fs, node, via, st->stx_mode & ~kill);
 }
 
 static struct timespec resolved(struct timespec ts)
@@ -50,7 +51,7 @@ static struct timespec resolved(struct timespec ts)
 	return ts.tv_nsec == UTIME_NOW ? cow_now() : ts;
 }
 
-static void set_times(Cowfs *fs, CowNode *node, const CowAttr *attr)
+static void set_times(Cowfs *fs, CowNode *node, const char *via, const CowAttr *attr)
 {
 	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}};
 
@@ -59,7 +60,7 @@ static void set_times(Cowfs *fs, CowNode *node, const CowAttr *attr)
 	if (attr->set & COW_SET_MTIME)
 		times[1] = resolved(attr->mtime);
 	setid_settle(fs, node);
-	if (node->blob && blob_utimens(fs->blobs, node->blob, times) == 0)
+	if (node->blob && (via ? watch_utimens(fs, via, times) : blob_utimens(fs->blobs, node->blob, times)) == 0)
 		return;
 	if (attr->set & COW_SET_ATIME) {
 		node->atime = times[0];
@@ -101,17 +102,20 @@ static int setattr_locked(CowWalk *w, const CowAttr *attr)
 		rc = walk_cur_node(w, &node);
 	if (rc < 0)
 		return rc;
+	char entry[WATCH_PATH];
+	const char *via = watch_entry_of(w, node, entry) ? entry : NULL;
 	if (attr->set & (COW_SET_UID | COW_SET_GID | COW_CHOWN))
-		set_owner(w->fs, node, &st, attr);
+		set_owner(w->fs, node, via, &st, attr);
 	if (attr->set & COW_SET_MODE) {
 		gid_t gid = node->have & OV_GID ? node->gid : st.stx_gid;
 		bool drop = w->req->cred->uid != 0 && !cred_in_group(w->req->cred, gid);
-		set_mode(w->fs, node, drop ? attr->mode & ~(mode_t)S_ISGID : attr->mode);
+		set_mode(w->fs, node, via, drop ? attr->mode & ~(mode_t)S_ISGID : attr->mode);
 	}
 	if (attr->set & (COW_SET_ATIME | COW_SET_MTIME))
-		set_times(w->fs, node, attr);
+		set_times(w->fs, node, via, attr);
 	setid_watch(w->fs, w->req, node);
 	node_changed(w->fs, node);
+	watch_attrib(w, node, node->blob && (attr->set & (COW_SET_MODE | COW_SET_ATIME | COW_SET_MTIME)));
 	return 0;
 }
 
@@ -152,15 +156,19 @@ static int truncate_locked(CowWalk *w, uint64_t size)
 	rc = walk_cur_node(w, &node);
 	if (rc < 0)
 		return rc;
-	node_get(node); /* copyup_node may release the lock */
+	/* copyup_node may release the lock. */
+	CowNode *dir = w->dir.kind == COW_NODE ? node_get(w->dir.node) : NULL;
+	char entry[WATCH_PATH];
+	node_get(node);
 	rc = copyup_node(w->fs, w->req, node, size == 0);
 	if (rc == 0)
-		rc = blob_truncate(w->fs->blobs, node->blob, size);
+		rc = watch_entry_of(w, node, entry) ? watch_truncate(w->fs, entry, size) : blob_truncate(w->fs->blobs, node->blob, size);
 	if (rc == 0) {
 		setid_written(w->fs, w->req, node);
 		node_changed(w->fs, node);
 	}
 	node_put(node);
+	node_put(dir);
 	return rc;
 }
 

@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
@@ -99,7 +100,7 @@ static int take_lock(Start *st)
 	return 0;
 }
 
-/* Markers, sockets and exec links of the last run mean nothing now. */
+/* Markers, sockets, exec links and watched shadows of the last run mean nothing now. */
 static int clear_run_dir(Supervisor *sup, Start *st)
 {
 	size_t n = sizeof sup->run_dir;
@@ -107,7 +108,12 @@ static int clear_run_dir(Supervisor *sup, Start *st)
 	if ((size_t)snprintf(sup->dir, n, "%s", st->dir) >= n || (size_t)snprintf(sup->run_dir, n, "%s/run", st->dir) >= n ||
 	    (size_t)snprintf(sup->mark_dir, n, "%s/run/m", st->dir) >= n || (size_t)snprintf(sup->exec_dir, n, "%s/run/x", st->dir) >= n)
 		return bv_fail(&st->error, -ENAMETOOLONG, "the store's path is too long: %s; set BVISOR_HOME to a shorter one", st->dir);
+	const char *colon = strchr(st->blobs, ':'), *blobs = colon ? colon + 1 : "", *slash = strrchr(blobs, '/');
+	if (!slash || (size_t)snprintf(sup->watch_dir, sizeof sup->watch_dir, "%.*s/watch", (int)(slash - blobs), blobs) >= sizeof sup->watch_dir)
+		return bv_fail(&st->error, -ENAMETOOLONG, "the path of the backend is relative or too long: %s", st->blobs);
 	int r = bv_remove_tree_at(AT_FDCWD, sup->run_dir);
+	if (r == 0)
+		r = bv_remove_tree_at(AT_FDCWD, sup->watch_dir);
 	return r < 0 ? bv_fail(&st->error, r, "cannot clear %s: %s; check the permissions of the store", sup->run_dir, strerror(-r)) : 0;
 }
 
@@ -158,13 +164,19 @@ static int open_blobs(Start *st, BlobStore **out)
 
 	if (!ops)
 		return bv_fail(&st->error, -EINVAL, "unknown backend %s", st->blobs);
-	return ops->open(colon + 1, BLOB_OPEN_CREATE, out, &st->error);
+	return ops->open(colon + 1, BLOB_OPEN_CREATE | BLOB_OPEN_LATE, out, &st->error);
 }
 
 static int open_view(Supervisor *sup, Start *st)
 {
-	CowfsConfig config = {.db_path = st->db,
+	CLEAN_FREE char *json = bv_asprintf("%s/sandbox.json", st->dir), *above = bv_asprintf("%s/..", st->dir);
+	const char *const settle[] = {json, st->dir, above, NULL};
+	if (!json || !above)
+		return -ENOMEM;
+	CowfsConfig config = {.settle = settle,
+			      .db_path = st->db,
 			      .mark_dir = sup->mark_dir,
+			      .watch_dir = sup->watch_dir,
 			      .flags = COWFS_CREATE | (json_bool(st->packet.json, "ro", false) ? COWFS_RO_VIEW : 0),
 			      .durable = json_bool(st->packet.json, "durable", true)};
 
@@ -356,6 +368,8 @@ static int finish(Supervisor *sup, Start *st)
 			r = cowfs_close(sup->fs);
 		if (sup->run_dir[0])
 			IGNORE_RESULT(bv_remove_tree_at(AT_FDCWD, sup->run_dir));
+		if (sup->watch_dir[0])
+			IGNORE_RESULT(bv_remove_tree_at(AT_FDCWD, sup->watch_dir));
 		foreign_free(sup->foreign);
 		tasks_free(sup->tasks);
 		vcred_free(sup->vcreds);
@@ -370,6 +384,7 @@ void supervisor_run(void)
 	Start st = {.lock_fd = -1};
 	StopRequest stop = {.client = -1};
 
+	mallopt(M_ARENA_MAX, 2); /* a heap for each of some dozen threads would be memory that is never used */
 	pthread_mutex_init(&sup.lock, NULL);
 	int r = start(&sup, &st);
 	tell_start(&st, r);

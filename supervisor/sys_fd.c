@@ -1,4 +1,4 @@
-/* sys_fd.c - what of fcntl and ioctl the filter does not let through, and inotify_add_watch. */
+/* sys_fd.c - what of fcntl and ioctl the filter does not let through, and inotify_add_watch (whose events: cowfs/watch.c). */
 #include "supervisor/handlers.h"
 #include "supervisor/proctree.h"
 #include "supervisor/sysargs.h"
@@ -7,6 +7,7 @@
 #include <linux/fs.h>
 #include <linux/sockios.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 
 /* F_SETOWN: signals may go to guests only. Negative: a process group; positive: a process. */
 int sys_fcntl(Call *call)
@@ -30,6 +31,19 @@ int sys_fcntl(Call *call)
 	}
 }
 
+/* The other side of a terminal: opening it is refused to guests by Landlock, as it has no path that a rule could name. O_NOCTTY, or
+ * it could become the terminal of this process; guests take it with TIOCSCTTY. */
+static int open_terminal_peer(Call *call)
+{
+	CLEAN_FD int master = guest_fd_dup(call, ARG_FD(call, 0));
+	int flags = ARG_INT(call, 2);
+
+	if (master < 0)
+		return master;
+	CLEAN_FD int peer = ioctl(master, TIOCGPTPEER, flags | O_NOCTTY | O_CLOEXEC);
+	return peer < 0 ? bv_neg_errno() : call_reply_fd(call, peer, flags & O_CLOEXEC);
+}
+
 /* Refused requests in the words of the kernel: what no driver knows is ENOTTY. */
 int sys_ioctl(Call *call)
 {
@@ -46,6 +60,8 @@ int sys_ioctl(Call *call)
 	case FS_IOC_SETFLAGS:
 	case FS_IOC_FSSETXATTR:
 		return S_ISREG(st.stx_mode) || S_ISDIR(st.stx_mode) ? -EOPNOTSUPP : -EPERM;
+	case TIOCGPTPEER:
+		return S_ISCHR(st.stx_mode) ? open_terminal_peer(call) : -ENOTTY;
 	case FIDEDUPERANGE:
 		return -EOPNOTSUPP;
 	default:
@@ -59,7 +75,7 @@ int sys_inotify_add_watch(Call *call)
 	CLEAN_PATH PathArg p = {0};
 	CLEAN_LOC CowLoc loc = {0};
 	CLEAN_FD int inotify = -1;
-	CowFile target = {.fd = -1};
+	CLEAN_FD int target = -1;
 	char link[64];
 	uint32_t mask = (uint32_t)call->args[2];
 
@@ -74,13 +90,10 @@ int sys_inotify_add_watch(Call *call)
 	inotify = guest_fd_dup(call, ARG_FD(call, 0));
 	if (inotify < 0)
 		return inotify;
-	r = cowfs_open_loc(call->sup->fs, &call->req, &loc, O_PATH | ((mask & IN_DONT_FOLLOW) ? O_NOFOLLOW : 0), &target);
+	r = cowfs_watch_place(call->sup->fs, &call->req, &loc, mask, &target);
 	if (r < 0)
 		return r;
-	snprintf(link, sizeof link, "/proc/self/fd/%d", target.fd);
+	snprintf(link, sizeof link, "/proc/self/fd/%d", target);
 	r = inotify_add_watch(inotify, link, mask & ~(uint32_t)IN_DONT_FOLLOW);
-	if (r < 0)
-		r = bv_neg_errno();
-	close(target.fd);
-	return r;
+	return r < 0 ? bv_neg_errno() : r;
 }

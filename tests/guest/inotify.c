@@ -7,6 +7,7 @@
 
 static int queue, watch_numbers[32];
 static const char *watch_names[32];
+static char last_event[sizeof(struct inotify_event) + NAME_MAX + 1];
 
 static int watch(const char *path, uint32_t mask)
 {
@@ -30,19 +31,34 @@ static const char *watched(int wd)
 	return "?";
 }
 
+/* The kernel joins an event with an equal one that is the last in the queue, if nobody has read that yet: which of them are joined depends
+ * on the moment of reading, so equal neighbours count as one. */
+static bool is_repeated(const struct inotify_event *e)
+{
+	size_t len = sizeof(*e) + (e->len ? strlen(e->name) + 1 : 0);
+	bool same = memcmp(last_event, e, len) == 0;
+
+	memcpy(last_event, e, len);
+	return same;
+}
+
 static void events(const char *after)
 {
 	static char buf[65536] __attribute__((aligned(8)));
 	struct pollfd p = {queue, POLLIN, 0};
 	uint32_t first_cookie = 0;
 
+	memset(last_event, 0, sizeof(last_event));
 	printf("after %s:\n", after);
-	while (poll(&p, 1, 100) > 0) {
+	while (poll(&p, 1, 150) > 0) {
 		ssize_t n = read(queue, buf, sizeof(buf));
 
 		for (ssize_t at = 0; at < n;) {
 			struct inotify_event *e = (void *)(buf + at);
 
+			at += (ssize_t)sizeof(*e) + e->len;
+			if (is_repeated(e))
+				continue;
 			if (e->cookie && !first_cookie)
 				first_cookie = e->cookie;
 			printf("   %s %#x%s", watched(e->wd), e->mask, e->cookie ? e->cookie == first_cookie ? " cookie 1" : " cookie 2" : "");
@@ -51,7 +67,6 @@ static void events(const char *after)
 				print_bytes(e->name, strlen(e->name));
 			}
 			printf("\n");
-			at += (ssize_t)sizeof(*e) + e->len;
 		}
 	}
 }

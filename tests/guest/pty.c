@@ -36,6 +36,29 @@ static void attributes(void)
 	ERR(ioctl(open("/dev/null", O_RDWR), TIOCGWINSZ, &got));
 }
 
+/* The slave without a name: what openpty(3) tries first. */
+static void peer(void)
+{
+	char mine[64], theirs[64];
+	int fd = FD(ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+
+	TRUTH(isatty(fd));
+	ERR(ttyname_r(slave, mine, sizeof(mine)) || ttyname_r(fd, theirs, sizeof(theirs)) ? -1 : 0);
+	TRUTH(strcmp(mine, theirs) == 0);
+	TRUTH(fcntl(fd, F_GETFD) == FD_CLOEXEC && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDWR);
+	VAL(write(fd, "peer", 4));
+	VAL(read(master, mine, sizeof(mine)));
+	close(fd);
+	fd = FD(ioctl(master, TIOCGPTPEER, O_RDONLY | O_NOCTTY));
+	TRUTH(fcntl(fd, F_GETFD) == 0);
+	ERR(write(fd, "x", 1));
+	close(fd);
+	ERR(ioctl(slave, TIOCGPTPEER, O_RDWR | O_NOCTTY));
+	ERR(ioctl(open("/dev/null", O_RDWR), TIOCGPTPEER, O_RDWR | O_NOCTTY));
+	ERR(ioctl(open("file", O_RDONLY), TIOCGPTPEER, O_RDWR | O_NOCTTY));
+	ERR(ioctl(-1, TIOCGPTPEER, O_RDWR | O_NOCTTY));
+}
+
 static void in_session(void)
 {
 	char name[64];
@@ -119,6 +142,7 @@ int main(void)
 
 	ERR(openpty(&master, &slave, NULL, NULL, NULL));
 	attributes();
+	peer();
 	in_child("session leader", in_session);
 	ERR(openpty(&master, &slave, NULL, NULL, NULL));
 	in_child("job control", job_control);
