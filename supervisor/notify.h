@@ -15,6 +15,8 @@ void listener_stop(Listener *listener);
 int workers_new(Supervisor *sup, WorkerPool **out) MUST_CHECK;
 /* Interrupts calls whose guest is gone or has a signal to take. Returns how many calls are being worked on; call every few ms while > 0. */
 size_t workers_tick(WorkerPool *pool);
+/* Readable when calls began to wait: the time to tick often. */
+int workers_event(const WorkerPool *pool);
 /* Interrupts everything and joins. NULL is allowed. */
 void workers_free(WorkerPool *pool);
 

@@ -19,6 +19,7 @@
 #define MAX_CLIENTS 256
 #define TICK_BUSY_MS 20	 /* while calls wait on workers: how late a signal may interrupt them */
 #define TICK_IDLE_MS 1000
+#define FIXED_FDS 3 /* of those that are polled: init, the listening socket, the workers' event */
 
 typedef struct Server {
 	Supervisor *sup;
@@ -418,6 +419,7 @@ static size_t fill_poll(const Server *s, struct pollfd *p, size_t room)
 
 	p[n++] = (struct pollfd){.fd = s->sup->init->sock, .events = POLLIN};
 	p[n++] = (struct pollfd){.fd = s->listen_fd, .events = POLLIN};
+	p[n++] = (struct pollfd){.fd = workers_event(s->sup->workers), .events = POLLIN}; /* from now on ticks are short */
 	for (size_t i = 0; i < s->n_clients; i++)
 		p[n++] = (struct pollfd){.fd = s->clients[i], .events = POLLIN};
 	for (const Command *c = s->sup->commands; c && n < room; c = c->next)
@@ -451,7 +453,7 @@ static void serve_clients(Server *s, const struct pollfd *p, size_t n)
 
 static void loop_once(Server *s, int *timeout)
 {
-	struct pollfd p[2 + MAX_CLIENTS + 1024];
+	struct pollfd p[FIXED_FDS + MAX_CLIENTS + 1024];
 	size_t clients = s->n_clients;
 	size_t n = fill_poll(s, p, ARRAY_LEN(p));
 
@@ -460,10 +462,10 @@ static void loop_once(Server *s, int *timeout)
 	if (p[0].revents)
 		on_init(s);
 	else /* events of init first: an exit is told before its command's client is looked at again */
-		serve_clients(s, p + 2, clients);
+		serve_clients(s, p + FIXED_FDS, clients);
 	if (p[1].revents)
 		accept_client(s);
-	for (size_t i = 2 + clients; i < n; i++)
+	for (size_t i = FIXED_FDS + clients; i < n; i++)
 		if (p[i].revents & (POLLHUP | POLLERR))
 			on_listener_end(s, p[i].fd);
 	*timeout = workers_tick(s->sup->workers) ? TICK_BUSY_MS : TICK_IDLE_MS;

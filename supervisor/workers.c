@@ -9,6 +9,7 @@
 #include "supervisor/notify_internal.h"
 
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <time.h>
 
 #define MAX_WORKERS 2048
@@ -31,6 +32,7 @@ struct WorkerPool {
 	Job *running;
 	size_t threads, idle, queued;
 	size_t busy; /* queued and running */
+	int event;   /* an eventfd: busy has become more than none */
 	bool stop;
 };
 
@@ -41,6 +43,12 @@ int workers_new(Supervisor *sup, WorkerPool **out)
 	if (!p)
 		return -ENOMEM;
 	p->sup = sup;
+	p->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (p->event < 0) {
+		int r = bv_neg_errno();
+		free(p);
+		return r;
+	}
 	p->queue_end = &p->queue;
 	pthread_mutex_init(&p->lock, NULL);
 	pthread_cond_init(&p->wake, NULL);
@@ -184,7 +192,8 @@ int workers_submit(WorkerPool *p, const Call *call)
 	*p->queue_end = job;
 	p->queue_end = &job->next;
 	p->queued++;
-	p->busy++;
+	if (p->busy++ == 0)
+		IGNORE_RESULT(eventfd_write(p->event, 1)); /* it is read long before it is full */
 	pthread_cond_signal(&p->wake);
 	pthread_mutex_unlock(&p->lock);
 	return 0;
@@ -237,8 +246,16 @@ static bool signal_pending(Supervisor *sup, pid_t tid)
 	return shared;
 }
 
+int workers_event(const WorkerPool *p)
+{
+	return p->event;
+}
+
 size_t workers_tick(WorkerPool *p)
 {
+	eventfd_t n;
+
+	IGNORE_RESULT(eventfd_read(p->event, &n)); /* EAGAIN: nothing new */
 	pthread_mutex_lock(&p->lock);
 	for (Job *job = p->running; job; job = job->next) {
 		if (p->stop || atomic_load(&job->call.listener->stop) || !call_valid(&job->call)) {
@@ -272,5 +289,6 @@ void workers_free(WorkerPool *p)
 	pthread_mutex_destroy(&p->lock);
 	pthread_cond_destroy(&p->wake);
 	pthread_cond_destroy(&p->gone);
+	close(p->event);
 	free(p);
 }
