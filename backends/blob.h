@@ -28,6 +28,7 @@ typedef struct BlobPlace {
 enum {
 	BLOB_OPEN_CREATE = 1,	/* make the store if it is not there */
 	BLOB_OPEN_READONLY = 2, /* every changing call answers -EROFS */
+	BLOB_OPEN_LATE = 4,	/* a store that is not there is an empty one; with CREATE it is made for the first blob */
 };
 
 typedef struct BlobOps {

@@ -63,6 +63,10 @@ static int make_shard(FileStore *fs, uint64_t number)
 	char text[20];
 	int r = 0;
 
+	if (atomic_load(&fs->late))
+		r = filestore_appear(fs, true);
+	if (r < 0)
+		return r;
 	snprintf(text, sizeof text, "%jx", (uintmax_t)number);
 	pthread_mutex_lock(&fs->lock);
 	if (mkdirat(fs->root, text, 0700) == 0)
@@ -141,6 +145,16 @@ int filestore_make_node(BlobStore *store, BlobId id, mode_t mode)
 	return 0;
 }
 
+/* Has somebody else (the supervisor, when we only read) made the store meanwhile? True once; keeps errno. */
+static bool appeared(FileStore *fs)
+{
+	int saved = errno;
+	bool now = atomic_load(&fs->late) && filestore_appear(fs, false) == 0;
+
+	errno = saved;
+	return now;
+}
+
 int filestore_open_blob(BlobStore *store, BlobId id, int flags, int *fd)
 {
 	FileStore *fs = filestore_of(store);
@@ -154,7 +168,9 @@ int filestore_open_blob(BlobStore *store, BlobId id, int flags, int *fd)
 	if (id == 0)
 		return -ENOENT;
 	/* No retry on EINTR: only the open of a FIFO is interrupted, and then somebody wants it to end. */
-	opened = openat(fs->root, name.text, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	do
+		opened = openat(fs->root, name.text, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+	while (opened < 0 && errno == ENOENT && appeared(fs));
 	if (opened < 0)
 		return bv_neg_errno();
 	*fd = opened;
@@ -168,8 +184,9 @@ int filestore_statx(BlobStore *store, BlobId id, unsigned mask, struct statx *ou
 
 	if (id == 0)
 		return -ENOENT;
-	if (statx(filestore_of(store)->root, name.text, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, mask, &st) < 0)
-		return bv_neg_errno();
+	while (statx(filestore_of(store)->root, name.text, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, mask, &st) < 0)
+		if (errno != ENOENT || !appeared(filestore_of(store)))
+			return -errno;
 	*out = st;
 	return 0;
 }
@@ -438,7 +455,11 @@ int filestore_iterate(BlobStore *store, int (*visit)(void *ctx, BlobId id), void
 {
 	FileStore *fs = filestore_of(store);
 	IdList shards = {0};
-	int r = list_numbers(fs->root, ".", &shards);
+	int r = atomic_load(&fs->late) ? filestore_appear(fs, false) : 0;
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	r = list_numbers(fs->root, ".", &shards);
 
 	for (size_t i = 0; r == 0 && i < shards.len; i++)
 		r = iterate_shard(fs, shards.ids[i], visit, ctx);

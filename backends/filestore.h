@@ -37,6 +37,7 @@ int filestore_iterate(BlobStore *store, int (*visit)(void *ctx, BlobId id), void
 #include "base/hmap.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #define SHARD_BITS 10 /* 1024 consecutive ids share a directory */
 
@@ -55,7 +56,9 @@ typedef struct FileStore {
 	BlobStore base;
 	int root; /* the directory, O_RDONLY */
 	bool readonly;
-	mode_t masked; /* mode bits that the kernel would take from a new file (umask, default ACL) */
+	_Atomic mode_t masked; /* mode bits that the kernel would take from a new file (umask, default ACL) */
+	atomic_bool late;      /* the store is not there yet, and root is the directory that it will be in (see filestore_appear) */
+	char *late_name;       /* its name there, or NULL */
 
 	pthread_mutex_t lock; /* protects the rest; never held over fsync */
 	Hmap shards;	      /* those that were ever synced by this opening */
@@ -67,6 +70,10 @@ static inline FileStore *filestore_of(BlobStore *store)
 {
 	return CONTAINER_OF(store, FileStore, base);
 }
+
+/* For a store that was not there when it was opened: looks for it again, or makes it. Whoever looks for a blob "shard/id" in the directory
+ * above meanwhile finds none, which is right. 0: root is the store now; -ENOENT: still none (only without `make`). */
+int filestore_appear(FileStore *fs, bool make) MUST_CHECK;
 
 /* Strict inverse of "%x": lower case, no leading zero, nothing behind. False for any other text. */
 bool filestore_parse_hex(const char *text, uint64_t *out);

@@ -121,10 +121,29 @@ static int check_marker(int root, const char *path, unsigned flags, char **err)
 	return bv_fail(err, -EUCLEAN, "blob store %s is damaged: its file \"format\" is not what bvisor wrote; nothing was changed", path);
 }
 
-static int open_root(const char *path, unsigned flags, int *root, char **err)
+/* The directory that a store is to be in. */
+static int open_above(const char *path, int *root)
+{
+	const char *slash = strrchr(path, '/');
+	CLEAN_FREE char *above = slash && slash[1] ? strndup(path, (size_t)MAX(slash - path, 1)) : NULL;
+
+	if (!above)
+		return -EINVAL;
+	int fd = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return bv_neg_errno();
+	*root = fd;
+	return 0;
+}
+
+/* *late: root is the directory above. */
+static int open_root(const char *path, unsigned flags, int *root, bool *late, char **err)
 {
 	int r = 0, fd;
 
+	*late = (flags & BLOB_OPEN_LATE) && access(path, F_OK) < 0 && errno == ENOENT && open_above(path, root) == 0;
+	if (*late)
+		return 0;
 	if ((flags & BLOB_OPEN_CREATE) && !(flags & BLOB_OPEN_READONLY))
 		r = bv_mkdir_all(path);
 	if (r < 0)
@@ -157,11 +176,12 @@ int filestore_open(const FileStoreKind *kind, const char *path, unsigned flags, 
 {
 	CLEAN_FD int root = -1;
 	FileStore *fs;
-	int r = open_root(path, flags, &root, err);
+	bool late;
+	int r = open_root(path, flags, &root, &late, err);
 
 	if (r == 0)
 		r = check_place(kind, root, path, flags, err);
-	if (r == 0)
+	if (r == 0 && !late)
 		r = check_marker(root, path, flags, err);
 	if (r < 0)
 		return r;
@@ -172,12 +192,45 @@ int filestore_open(const FileStoreKind *kind, const char *path, unsigned flags, 
 	}
 	fs->base.ops = kind->ops;
 	fs->readonly = flags & BLOB_OPEN_READONLY;
-	fs->masked = fs->readonly ? 0 : masked_bits(root);
+	if (late && !(fs->late_name = strdup(strrchr(path, '/') + 1))) {
+		hmap_release(&fs->shards);
+		free(fs);
+		return bv_fail(err, -ENOMEM, "cannot open blob store %s: out of memory", path);
+	}
+	atomic_init(&fs->late, late);
+	atomic_init(&fs->masked, fs->readonly || late ? 0 : masked_bits(root));
 	fs->root_names.made = 1; /* what an earlier run left may not be durable */
 	pthread_mutex_init(&fs->lock, NULL);
 	fs->root = TAKE_FD(root);
 	*out = &fs->base;
 	return 0;
+}
+
+/* Under fs->lock. dup3 replaces the directory in one step for all that use its number. */
+static int appear_locked(FileStore *fs, bool make)
+{
+	if (make && mkdirat(fs->root, fs->late_name, 0700) < 0 && errno != EEXIST)
+		return bv_neg_errno();
+	CLEAN_FD int root = openat(fs->root, fs->late_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (root < 0)
+		return bv_neg_errno();
+	int r = make ? write_marker(root) : 0;
+	if (r < 0)
+		return r;
+	if (!fs->readonly)
+		atomic_store(&fs->masked, masked_bits(root));
+	if (dup3(root, fs->root, O_CLOEXEC) < 0)
+		return bv_neg_errno();
+	atomic_store(&fs->late, false);
+	return 0;
+}
+
+int filestore_appear(FileStore *fs, bool make)
+{
+	pthread_mutex_lock(&fs->lock);
+	int r = atomic_load(&fs->late) ? appear_locked(fs, make) : 0;
+	pthread_mutex_unlock(&fs->lock);
+	return r;
 }
 
 void filestore_close(BlobStore *store)
@@ -192,5 +245,6 @@ void filestore_close(BlobStore *store)
 	hmap_release(&fs->shards);
 	pthread_mutex_destroy(&fs->lock);
 	close(fs->root);
+	free(fs->late_name);
 	free(fs);
 }

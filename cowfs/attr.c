@@ -1,5 +1,5 @@
 /* cowfs/attr.c - what stat shows, and who may do what. Permission rules are those of generic_permission() in the kernel's fs/namei.c,
- * without ACLs: records have none (xattr.c refuses them). */
+ * without ACLs: records have none (xattr.c refuses them). For objects whose permissions are the host's own, the host judges by its ACLs. */
 #include "internal.h"
 
 struct timespec cow_now(void)
@@ -44,9 +44,32 @@ int cred_allows(const CowCred *cred, mode_t mode, uid_t uid, gid_t gid, int want
 	return ((mode >> shift) & (unsigned)want) == (unsigned)want ? 0 : -EACCES;
 }
 
+int host_allows(const CowReq *req, const char *path, int want)
+{
+	if (req->cred->uid == 0 || req->cred->uid != geteuid())
+		return -ENOTSUP;
+	if (faccessat(AT_FDCWD, path, want, AT_EACCESS | AT_SYMLINK_NOFOLLOW) == 0)
+		return 0;
+	return errno == EACCES ? -EACCES : -ENOTSUP; /* a file system that is read-only for the host is not for the view */
+}
+
 int node_allows(const CowReq *req, const CowNode *node, int want)
 {
-	return req ? cred_allows(req->cred, node->mode, node->uid, node->gid, want) : 0;
+	int rc = req ? cred_allows(req->cred, node->mode, node->uid, node->gid, want) : 0;
+
+	if (rc < 0 && node->origin && !(node->have & (OV_MODE | OV_OWNER)) && host_allows(req, node->origin, want) == 0)
+		return 0;
+	return rc;
+}
+
+int walk_allows(const CowWalk *w, const struct statx *st, int want)
+{
+	const CowNode *node = w->cur.kind == COW_NODE ? w->cur.node : NULL;
+	int rc = -ENOTSUP;
+
+	if (!node || (node->origin && !(node->have & (OV_MODE | OV_OWNER))))
+		rc = host_allows(w->req, node ? node->origin : w->path, want);
+	return rc != -ENOTSUP ? rc : cred_allows(w->req->cred, st->stx_mode, st->stx_uid, st->stx_gid, want);
 }
 
 int change_place(Cowfs *fs, const CowAt *at)
@@ -204,21 +227,25 @@ int cowfs_access(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *pat
 
 	walk_init(&w, fs, req, flags, 0);
 	fs_rdlock(fs);
-	int rc = walk_run(&w, at, path), place = 0;
+	int rc = walk_run(&w, at, path), place = 0, allowed = 0;
 	bool foreign = rc == 0 && w.cur.kind == COW_FOREIGN;
 	if (rc == 0 && !foreign) {
 		rc = walk_stat(&w, &st);
 		place = change_place(fs, &w.cur);
+		if (rc == 0 && mode != F_OK)
+			allowed = walk_allows(&w, &st, mode);
 	}
 	fs_unlock(fs);
 	if (foreign)
 		rc = foreign_statx(&w, STATX_BASIC_STATS, &st);
+	if (rc == 0 && mode != F_OK && foreign)
+		allowed = cred_allows(req->cred, st.stx_mode, st.stx_uid, st.stx_gid, mode);
 	walk_end(&w);
 	if (rc < 0 || mode == F_OK)
 		return rc;
 	if ((mode & W_OK) && place == -EROFS && (S_ISREG(st.stx_mode) || S_ISDIR(st.stx_mode) || S_ISLNK(st.stx_mode)))
 		return -EROFS;
-	return cred_allows(req->cred, st.stx_mode, st.stx_uid, st.stx_gid, mode);
+	return allowed;
 }
 
 ssize_t cowfs_readlink(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, char *buf, size_t size)

@@ -66,12 +66,12 @@ static CowIdentity node_base(const CowNode *node)
 
 static bool xattrs_differ(const CowNode *node, const char *host)
 {
-	char value[4096];
+	CLEAN_FREE char *value = node->xattrs ? malloc(XATTR_SIZE_MAX) : NULL;
 
 	for (const CowXattr *x = node->xattrs; x; x = x->next) {
-		ssize_t n = lgetxattr(host, x->name, value, sizeof value);
-		if (x->deleted ? n >= 0 : n != (ssize_t)x->size || memcmp(value, xattr_value(x), x->size) != 0)
-			return true;
+		ssize_t n = value ? lgetxattr(host, x->name, value, XATTR_SIZE_MAX) : 0;
+		if (!value || (x->deleted ? n >= 0 : n != (ssize_t)x->size || memcmp(value, xattr_value(x), x->size) != 0))
+			return true; /* also when out of memory: a change too many is no loss */
 	}
 	return false;
 }
@@ -257,11 +257,14 @@ static int add_hidden_names(Changes *all, const CowNode *dir, const char *host, 
 
 static int collect_name(Changes *all, const Name *n, const char *path, const char *host_dir)
 {
-	char virtual_path[PATH_MAX], host[PATH_MAX];
+	CLEAN_FREE char *paths = malloc(2 * (size_t)PATH_MAX); /* not on the stack: a level for each of up to PATH_MAX / 2 directories */
+	char *virtual_path = paths, *host = paths + PATH_MAX;
 	struct statx was;
 	size_t len = strlen(n->name);
 	const CowNode *moved;
 
+	if (!paths)
+		return -ENOMEM;
 	if (path_join(virtual_path, path, strlen(path), n->name, len) < 0)
 		return 0; /* deeper than a path can say */
 	bool has_host = host_dir && !(n->d && (n->d->flags & D_HIDE)) && path_join(host, host_dir, strlen(host_dir), n->name, len) > 0;

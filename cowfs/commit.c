@@ -301,6 +301,13 @@ int cowfs_commit(Cowfs *fs, bool durable)
 {
 	if (!fs->writer_runs)
 		return 0;
+	if (!durable && fs->moved) { /* somebody looks from outside, and may have applied a rename */
+		fs_wrlock(fs);
+		int moved = origins_relocate(fs);
+		fs_unlock(fs);
+		if (moved < 0)
+			return moved;
+	}
 	pthread_mutex_lock(&fs->commit_lock);
 	if (!durable && !fs->pending && !fs->committing && fs->done == fs->want && fs->commit_error == 0) {
 		pthread_mutex_unlock(&fs->commit_lock); /* all is written: the end of a command that changed nothing costs nothing */

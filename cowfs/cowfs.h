@@ -98,7 +98,8 @@ typedef struct CowfsConfig {
 int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err) MUST_CHECK;
 /* Writes what is pending, then frees. NULL is allowed. Returns the first error of the final commit. */
 int cowfs_close(Cowfs *fs);
-/* Commit barrier: when it returns, every change made before the call is in the database and, with `durable`, on the disk. */
+/* Commit barrier: when it returns, every change made before the call is in the database and, with `durable`, on the disk. Without `durable` (the
+ * front end of somebody who looks at a running sandbox) it also follows renames that the host has made after the sandbox did (apply). */
 int cowfs_commit(Cowfs *fs, bool durable) MUST_CHECK;
 
 /* ---- pins: what the front end lays over the view; not stored, given anew at each open, before the first guest ---- */
@@ -229,12 +230,13 @@ int cowfs_unlink(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *pat
 int cowfs_rename(Cowfs *fs, const CowReq *req, const CowLoc *old_at, const char *old_path, const CowLoc *new_at, const char *new_path, unsigned flags) MUST_CHECK;
 
 /* A unix socket at `path`: makes its record and gives the host path (short enough for sun_path) to bind(2) to; the caller
- * calls cowfs_socket_done with the result of its bind, which publishes or undoes. bind(2): -EADDRINUSE if the name is there. */
-int cowfs_socket_begin(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, mode_t mode, char *host_path, size_t size, CowLoc *out) MUST_CHECK;
+ * calls cowfs_socket_done with the result of its bind, which publishes or undoes. Below a grant *hold gets a descriptor that
+ * host_path goes through: the caller's to close after use (untouched otherwise; the same in cowfs_socket_place). bind(2): -EADDRINUSE if the name is there. */
+int cowfs_socket_begin(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, mode_t mode, char *host_path, size_t size, CowLoc *out, int *hold) MUST_CHECK;
 void cowfs_socket_done(Cowfs *fs, const CowLoc *socket, int bind_result);
 /* For connect(2)/sendto(2): the host path of a socket made in the sandbox, or of a granted host socket. -ECONNREFUSED for other
  * objects and for host sockets that were not granted, -EACCES without write permission. */
-int cowfs_socket_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, char *host_path, size_t size) MUST_CHECK;
+int cowfs_socket_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, char *host_path, size_t size, int *hold) MUST_CHECK;
 
 /* ---- changing metadata ---- */
 

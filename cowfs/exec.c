@@ -39,7 +39,7 @@ static int may_exec(CowWalk *w, struct statx *st)
 		return -ELOOP;
 	if (!S_ISREG(st->stx_mode))
 		return -EACCES;
-	return cred_allows(w->req->cred, st->stx_mode, st->stx_uid, st->stx_gid, X_OK);
+	return walk_allows(w, st, X_OK);
 }
 
 /* ETXTBSY: somebody has the blob open for writing. A read lease is refused exactly then. */

@@ -160,6 +160,8 @@ static int open_parts(Cowfs *fs, const CowfsConfig *config, char **err)
 		rc = meta_load(fs->meta, fs, err);
 	if (rc == 0 && (rc = make_root(fs)) < 0)
 		bv_fail(err, rc, "cannot look at the root directory: %s", strerror(-rc));
+	if (rc == 0)
+		rc = origins_relocate(fs);
 	if (rc == 0 && !(config->flags & COWFS_READONLY))
 		rc = commit_start(fs);
 	return rc;
@@ -292,13 +294,12 @@ static ssize_t path_of_node(const CowNode *node, bool removed, char *buf, size_t
 	return (ssize_t)len;
 }
 
-static ssize_t virtual_path_of_node(const CowNode *node, char *buf, size_t size)
+ssize_t node_virtual_path(const CowNode *node, char *buf, size_t size)
 {
 	return path_of_node(node, false, buf, size);
 }
 
-/* The host path is shown in the view if its nearest record has a name and no entry of that record stands in its way. Appends the
- * virtual path to buf. */
+/* The host path is shown in the view if its nearest record has a name and no entry of that record stands in its way. */
 static ssize_t virtual_of_lower(Cowfs *fs, const char *host, char *buf, size_t size)
 {
 	size_t len = strlen(host), n = len;
@@ -311,7 +312,7 @@ static ssize_t virtual_of_lower(Cowfs *fs, const char *host, char *buf, size_t s
 		node = fs->root;
 		n = 0;
 	}
-	ssize_t head = virtual_path_of_node(node, buf, size);
+	ssize_t head = node_virtual_path(node, buf, size);
 	if (head < 0 || n == len || (n == 0 && len == 1))
 		return head;
 	const char *name = host + n + 1;
@@ -380,9 +381,9 @@ ssize_t cowfs_virtual_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size)
 
 	fs_rdlock(fs);
 	if (loc->kind == COW_NODE && (loc->node->names || !loc->path)) {
-		rc = virtual_path_of_node(loc->node, buf, size);
+		rc = node_virtual_path(loc->node, buf, size);
 	} else if (loc->kind == COW_FOREIGN) {
-		rc = virtual_path_of_node(loc->foreign->node, buf, size);
+		rc = node_virtual_path(loc->foreign->node, buf, size);
 		size_t len = strlen(loc->path);
 		if (rc > 0 && len && (size_t)rc + len + 2 > size)
 			rc = -ERANGE;
@@ -427,7 +428,7 @@ ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, char *buf, size_
 	fs_rdlock(fs);
 	CowNode *node = known ? ident_find(fs, st.st_dev, st.st_ino) : NULL;
 	if (node && node->own_id.listed && node->own_id.dev == st.st_dev && node->own_id.ino == st.st_ino)
-		rc = virtual_path_of_node(node, buf, size);
+		rc = node_virtual_path(node, buf, size);
 	else if (host_path[0] == '/')
 		rc = virtual_of_lower(fs, host_path, buf, size);
 	fs_unlock(fs);

@@ -108,7 +108,7 @@ enum { /* CowNode.flags */
 	N_ORPHAN = 512,	 /* on the orphan list */
 	N_MARKER = 1024, /* has an object in mark_dir */
 	N_COVERED = 4096, /* a pin lies over its name: unreachable, but its rows stay */
-	N_SETID = 4096,	 /* mtime is the blob's from before any write (setid.c) */
+	N_SETID = 8192,	 /* mtime is the blob's from before any write (setid.c) */
 	N_PRIVATE = 2048, /* inside a pinned directory: not stored, never listed by cowfs_changes */
 	N_WATCHED = 1 << 16,	 /* a guest watches it: it has a shadow (directory) or an alias (file); see watch.c */
 	N_WATCH_OPENS = 1 << 17, /* ... and asked for events of reading */
@@ -200,7 +200,8 @@ typedef struct CowList CowList; /* dents.c */
 struct Cowfs {
 	pthread_rwlock_t lock;
 	unsigned flags;
-	bool durable, broken_openat2;
+	bool durable;
+	_Atomic bool broken_openat2;
 	BlobStore *blobs;
 	CowMeta *meta;
 	int mark_fd; /* -1 until marker_dir */
@@ -212,6 +213,7 @@ struct Cowfs {
 	CowForeign *foreigns;
 	_Atomic uint64_t next_id;
 	uint64_t next_pin;
+	_Atomic bool moved; /* some record may have an origin elsewhere than its place in the view */
 	LowerCache *lower;
 	pthread_mutex_t list_lock;
 	CowList *lists[COW_LISTS];
@@ -271,6 +273,13 @@ static inline void fs_unlock(Cowfs *fs)
 	pthread_rwlock_unlock(&fs->lock);
 }
 
+/* One of the names of a record, as an absolute path of the view. Returns its length; -ENOENT, -ERANGE. */
+ssize_t node_virtual_path(const CowNode *node, char *buf, size_t size) MUST_CHECK;
+
+/* ---- relocate.c ---- */
+/* fs->lock held for writing. */
+int origins_relocate(Cowfs *fs) MUST_CHECK;
+
 /* ---- node.c: all _locked for writing unless it only finds ---- */
 CowNode *node_new(Cowfs *fs, uint64_t id, mode_t mode); /* not in the index yet; one reference; NULL: no memory */
 void node_insert(Cowfs *fs, CowNode *node);		   /* gives that reference to the index */
@@ -294,6 +303,8 @@ int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *n
 void dentry_free(CowDentry *d); /* not in any table */
 void dentry_drop(Cowfs *fs, CowDentry *d); /* out of the index and the database */
 void dentry_dirty(Cowfs *fs, CowDentry *d);
+/* To be called before a change that cannot be taken back when a later dentry_set of this entry fails. -ENOMEM. */
+int dentry_keep_base(CowDentry *d) MUST_CHECK;
 /* What the sandbox knows of the host's object of this name; known is false where it never rested on one. */
 CowIdentity dentry_base(const CowDentry *d);
 
@@ -399,6 +410,10 @@ int node_statx(Cowfs *fs, const CowNode *node, struct statx *out) MUST_CHECK;
 void node_override(const CowNode *node, struct statx *st);
 int cred_allows(const CowCred *cred, mode_t mode, uid_t uid, gid_t gid, int want); /* 0 or -EACCES */
 int node_allows(const CowReq *req, const CowNode *node, int want);
+/* What the host says of its object, ACLs included: 0 or -EACCES; -ENOTSUP if it cannot speak for this caller. */
+int host_allows(const CowReq *req, const char *path, int want);
+/* The same for what a walk has found (not foreign); st is its metadata. */
+int walk_allows(const CowWalk *w, const struct statx *st, int want);
 bool cred_in_group(const CowCred *cred, gid_t gid);
 bool cred_owns(const CowCred *cred, uid_t uid);
 struct timespec cow_now(void);

@@ -58,7 +58,7 @@ int meta_step(CowMeta *meta, sqlite3_stmt *stmt)
 	int rc = cow_fault("database step");
 
 	(void)meta;
-	return rc < 0 ? SQLITE_IOERR : sqlite3_step(stmt);
+	return rc == -ENOSPC ? SQLITE_FULL : rc < 0 ? SQLITE_IOERR : sqlite3_step(stmt);
 }
 
 int meta_exec(CowMeta *meta, const char *text)
@@ -268,6 +268,15 @@ static int look_at_file(CowMeta *meta, const CowfsConfig *config, char **err)
 	return 0; /* what cannot be opened is told by open_db */
 }
 
+static int look_at_copy(CowMeta *meta, char **err)
+{
+	if (err)
+		free(TAKE_PTR(*err));
+	sqlite3_close(TAKE_PTR(meta->db));
+	int rc = meta_open_copy(meta);
+	return rc < 0 ? bv_fail(err, rc, "cannot read the database %s: %s", meta->path, strerror(-rc)) : open_existing(meta, err);
+}
+
 int meta_open(const CowfsConfig *config, CowMeta **out, char **err)
 {
 	CowMeta *meta = calloc(1, sizeof *meta);
@@ -284,8 +293,11 @@ int meta_open(const CowfsConfig *config, CowMeta **out, char **err)
 		rc = look_at_file(meta, config, err);
 	if (rc == 0 && !meta->fresh)
 		rc = open_db(meta, err);
-	if (rc == 0 && !meta->fresh)
+	if (rc == 0 && !meta->fresh) {
 		rc = open_existing(meta, err);
+		if (meta->readonly && (rc == -EACCES || rc == -EROFS))
+			rc = look_at_copy(meta, err);
+	}
 	if (rc < 0) {
 		meta_close(meta);
 		return rc;

@@ -28,6 +28,8 @@ int meta_errno(int sqlite_code);
 int meta_failed(CowMeta *meta, int sqlite_code, char **err);
 /* Writes the empty database and opens it. */
 int meta_create(CowMeta *meta) MUST_CHECK;
+/* Opens a private copy in the place of a database beside which nothing can be written. */
+int meta_open_copy(CowMeta *meta) MUST_CHECK;
 int meta_note_frames(void *ctx, sqlite3 *db, const char *name, int frames);
 int meta_step(CowMeta *meta, sqlite3_stmt *stmt);
 int meta_exec(CowMeta *meta, const char *text) MUST_CHECK;

@@ -198,6 +198,8 @@ static int sync_path(const char *path)
 {
 	CLEAN_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
 
+	if (fd < 0 && errno == ENOENT)
+		return 0; /* what is not there cannot be lost */
 	return fd < 0 || fsync(fd) < 0 ? bv_neg_errno() : 0;
 }
 

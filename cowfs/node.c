@@ -273,9 +273,9 @@ static CowDentry *dentry_insert(Cowfs *fs, CowNode *dir, const char *name, size_
 }
 
 /* A name of the host gets another meaning for the first time: keeps what the host had, so that apply can tell whether it changed since. */
-static int keep_base(CowDentry *d, const CowNode *next)
+int dentry_keep_base(CowDentry *d)
 {
-	if (d->base || !(d->flags & D_OVER) || !d->node || d->node == next || !d->node->base)
+	if (d->base || !(d->flags & D_OVER) || !d->node || !d->node->base)
 		return 0;
 	d->base = malloc(sizeof *d->base);
 	if (!d->base)
@@ -299,7 +299,7 @@ int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *n
 
 	if (!d && !(d = dentry_insert(fs, dir, name, len)))
 		return -ENOMEM;
-	if (keep_base(d, node) < 0)
+	if (d->node != node && dentry_keep_base(d) < 0)
 		return -ENOMEM;
 	if (d->node)
 		dentry_detach(d);

@@ -168,7 +168,7 @@ static int check_access(CowWalk *w, int flags)
 	bool has_body = S_ISREG(st.stx_mode) || S_ISDIR(st.stx_mode);
 	if (place == -EROFS && wants_write(flags) && has_body)
 		return -EROFS;
-	rc = cred_allows(w->req->cred, st.stx_mode, st.stx_uid, st.stx_gid, access_wanted(flags));
+	rc = walk_allows(w, &st, access_wanted(flags));
 	if (rc < 0)
 		return rc;
 	return (flags & O_NOATIME) && !cred_owns(w->req->cred, st.stx_uid) ? -EPERM : 0;

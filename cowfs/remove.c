@@ -201,6 +201,16 @@ static int rename_check(Rename *r)
 	return rc;
 }
 
+/* After this the change of the two entries allocates nothing more for an entry that is there. */
+static int keep_bases(Rename *r)
+{
+	CowDentry *from = dentry_find(r->from->fs, r->from_dir, r->from->last, r->from->nlast);
+	CowDentry *to = dentry_find(r->to->fs, r->to_dir, r->to->last, r->to->nlast);
+	int rc = from ? dentry_keep_base(from) : 0;
+
+	return rc == 0 && to ? dentry_keep_base(to) : rc;
+}
+
 static int rename_exchange(Rename *r)
 {
 	Cowfs *fs = r->from->fs;
@@ -272,9 +282,12 @@ static int rename_locked(Rename *r)
 		return 0; /* two names of one file: nothing happens */
 	rc = rename_check(r);
 	if (rc == 0)
+		rc = keep_bases(r);
+	if (rc == 0)
 		rc = r->flags & RENAME_EXCHANGE ? rename_exchange(r) : rename_move(r);
 	if (rc < 0)
 		return rc;
+	fs->moved = true;
 	node_changed(fs, r->node);
 	dir_touch(fs, r->from_dir);
 	dir_touch(fs, r->to_dir);

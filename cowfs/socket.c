@@ -17,8 +17,26 @@ static int host_path_of(const Cowfs *fs, const CowNode *node, char *out, size_t 
 	return 0;
 }
 
+/* Below a grant the place is named through a descriptor that the caller holds while it uses the name: the host's path could lead elsewhere
+ * by then, when a guest puts a symlink in the place of a directory. */
+static int granted_place(CowWalk *w, const CowAt *at, const char *name, char *out, size_t size, int *hold)
+{
+	char buf[PATH_MAX];
+	int fd = lower_open(w->fs, walk_host_path(w, at, buf), O_PATH | O_NOFOLLOW, 0);
+
+	if (fd < 0)
+		return fd;
+	if ((size_t)snprintf(out, size, "/proc/self/fd/%d%s%s", fd, *name ? "/" : "", name) >= size) {
+		close(fd);
+		return -ENAMETOOLONG;
+	}
+	*hold = fd;
+	return 0;
+}
+
 /* The record waits with its directory and name: it is in the index (so that done() finds it) but has no name yet. */
-int cowfs_socket_begin(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, mode_t mode, char *host_path, size_t size, CowLoc *out)
+int cowfs_socket_begin(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, mode_t mode, char *host_path, size_t size, CowLoc *out,
+		       int *hold)
 {
 	CowNode *dir;
 	CowWalk w;
@@ -29,9 +47,7 @@ int cowfs_socket_begin(Cowfs *fs, const CowReq *req, const CowLoc *at, const cha
 	if (rc == 0)
 		rc = create_check(&w, false, &dir);
 	if (rc == 1) {
-		char buf[PATH_MAX];
-		const char *host = walk_host_path(&w, &w.dir, buf);
-		rc = snprintf(host_path, size, "%s/%s", host, w.last) >= (int)size ? -ENAMETOOLONG : 0;
+		rc = granted_place(&w, &w.dir, w.last, host_path, size, hold);
 		if (rc == 0)
 			*out = (CowLoc){.kind = COW_NONE}; /* the host's bind does all */
 	} else if (rc == 0) {
@@ -77,7 +93,7 @@ void cowfs_socket_done(Cowfs *fs, const CowLoc *socket, int bind_result)
 	fs_unlock(fs);
 }
 
-int cowfs_socket_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, char *host_path, size_t size)
+int cowfs_socket_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, char *host_path, size_t size, int *hold)
 {
 	struct statx st;
 	CowWalk w;
@@ -92,8 +108,7 @@ int cowfs_socket_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const cha
 	if (rc == 0 && !S_ISSOCK(st.stx_mode))
 		rc = -ECONNREFUSED;
 	if (rc == 0 && w.cur.grant && w.cur.grant->writable) {
-		char buf[PATH_MAX];
-		rc = snprintf(host_path, size, "%s", walk_host_path(&w, &w.cur, buf)) >= (int)size ? -ENAMETOOLONG : 0;
+		rc = granted_place(&w, &w.cur, "", host_path, size, hold);
 	} else if (rc == 0) {
 		bool own = w.cur.kind == COW_NODE && (w.cur.node->flags & N_MARKER) && !w.cur.node->origin;
 		rc = own ? host_path_of(fs, w.cur.node, host_path, size) : -ECONNREFUSED;

@@ -3,6 +3,7 @@
 #include "grant.h"
 #include "internal.h"
 
+#include <linux/limits.h>
 #include <sys/xattr.h>
 
 const CowXattr *xattr_find(const CowNode *node, const char *name)
@@ -154,12 +155,12 @@ static int add_name(NameList *list, const char *name)
 
 static int list_host_names(const CowWalk *w, const char *host, NameList *list)
 {
-	CLEAN_FREE char *names = malloc(65536);
+	CLEAN_FREE char *names = malloc(XATTR_LIST_MAX);
 	int rc = 0;
 
 	if (!names)
 		return -ENOMEM;
-	ssize_t n = llistxattr(host, names, 65536);
+	ssize_t n = llistxattr(host, names, XATTR_LIST_MAX);
 	for (ssize_t at = 0; at < n && rc == 0; at += (ssize_t)strlen(names + at) + 1)
 		if (shows_through(names + at) && !(w->cur.kind == COW_NODE && xattr_find(w->cur.node, names + at)))
 			rc = add_name(list, names + at);
@@ -187,24 +188,33 @@ ssize_t cowfs_listxattr(Cowfs *fs, const CowReq *req, const CowLoc *at, const ch
 	return rc < 0 ? rc : (ssize_t)list.len;
 }
 
+static int import_one(CowNode *node, const char *host, const char *name, char *value)
+{
+	ssize_t len = lgetxattr(host, name, value, XATTR_SIZE_MAX);
+
+	if (len < 0 && (errno == ENODATA || errno == EACCES))
+		return 0; /* removed since it was listed; or a file that only its owner's chmod would make readable */
+	if (len < 0)
+		return bv_neg_errno();
+	node->flags |= N_XATTR;
+	return xattr_set_row(node, name, value, (size_t)len, false);
+}
+
 /* The host's attributes become rows: the host's object is no longer asked after a copy-up. */
 int xattr_import(CowNode *node, const char *host)
 {
-	char names[4096], value[4096];
-	ssize_t n = llistxattr(host, names, sizeof names);
-	int rc = 0;
+	ssize_t n = llistxattr(host, NULL, 0); /* most files have none */
 
-	for (ssize_t at = 0; at < n && rc == 0; at += (ssize_t)strlen(names + at) + 1) {
-		if (!shows_through(names + at) || xattr_find(node, names + at))
-			continue;
-		ssize_t len = lgetxattr(host, names + at, value, sizeof value);
-		if (len < 0 && errno == EACCES)
-			continue; /* a file that only its owner's chmod would make readable */
-		if (len < 0)
-			return errno == ENODATA ? 0 : bv_neg_errno();
-		rc = xattr_set_row(node, names + at, value, (size_t)len, false);
-		node->flags |= N_XATTR;
-	}
+	if (n <= 0)
+		return n == 0 || errno == EOPNOTSUPP ? 0 : bv_neg_errno();
+	CLEAN_FREE char *names = malloc(XATTR_LIST_MAX), *value = malloc(XATTR_SIZE_MAX);
+	int rc = names && value ? 0 : -ENOMEM;
+	n = rc == 0 ? llistxattr(host, names, XATTR_LIST_MAX) : 0;
+	if (n < 0)
+		return bv_neg_errno();
+	for (ssize_t at = 0; at < n && rc == 0; at += (ssize_t)strlen(names + at) + 1)
+		if (shows_through(names + at) && !xattr_find(node, names + at))
+			rc = import_one(node, host, names + at, value);
 	return rc;
 }
 

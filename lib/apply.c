@@ -169,7 +169,7 @@ static int apply_locked(BvSandbox *sb, const BvApplyOptions *o, Visitor *v, BvEr
 		apply_reset(&apply);
 	}
 	view_put(sb);
-	return r;
+	return r < 0 || (o->flags & BV_APPLY_DRY_RUN) ? r : view_commit_running(sb, err);
 }
 
 int bv_sandbox_apply(BvSandbox *sb, const BvApplyOptions *options, int (*visit)(void *, const BvApplyItem *), void *ctx, BvError **err)

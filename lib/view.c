@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-static int commit_running(BvSandbox *sb, BvError **err)
+int view_commit_running(BvSandbox *sb, BvError **err)
 {
 	struct Conn *conn = NULL;
 	cJSON *req;
@@ -54,7 +54,7 @@ static int open_blobs(BvSandbox *sb, BlobStore **out, BvError **err)
 
 	if (!ops || !path)
 		return lib_fail(err, ops ? -ENOMEM : -EINVAL, "cannot use the backend '%s'", sb->config.backend);
-	r = ops->open(path, BLOB_OPEN_READONLY, out, &why);
+	r = ops->open(path, BLOB_OPEN_READONLY | BLOB_OPEN_LATE, out, &why);
 	return r < 0 ? lib_fail_text(err, r, why, path) : 0;
 }
 
@@ -95,7 +95,7 @@ static int open_now(BvSandbox *sb, Cowfs **out, BvError **err)
 
 int view_get(BvSandbox *sb, Cowfs **out, BvError **err)
 {
-	int r = commit_running(sb, err);
+	int r = view_commit_running(sb, err);
 
 	if (r < 0)
 		return r;

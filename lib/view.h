@@ -11,6 +11,8 @@
  * visitor opens belongs to the difference that it was told of. *out is NULL if the sandbox never held anything. view_put gives it back. */
 int view_get(BvSandbox *sb, Cowfs **out, BvError **err) MUST_CHECK;
 void view_put(BvSandbox *sb);
+/* A running supervisor writes what it has, and looks anew at what an apply has moved on the host. Success if none runs. */
+int view_commit_running(BvSandbox *sb, BvError **err) MUST_CHECK;
 
 /* The differences, copied, so that no lock of cowfs is held while somebody looks at them. */
 typedef struct Change {

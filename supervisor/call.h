@@ -37,8 +37,8 @@ int call_reply_fd(Call *call, int fd, bool cloexec);
 int call_reply_path_fd(Call *call, int fd, bool cloexec);
 /* Makes the guest's descriptor `guest_fd` refer to our `fd` (dup2 in the guest). 0 or negative errno; the call is still unanswered. */
 int call_replace_fd(Call *call, int fd, int guest_fd, bool cloexec);
-/* Gives the guest a descriptor (close-on-exec) while its call is unanswered: its number there, or negative errno. */
-int call_give_fd(Call *call, int fd);
+/* Gives the guest a descriptor while its call is unanswered: its number there, or negative errno. */
+int call_give_fd(Call *call, int fd, bool cloexec);
 /* Answers now; the return value says whether the guest was still there. */
 bool call_answer(Call *call, int64_t value);
 /* Notes a decoded path for the trace. */
@@ -89,6 +89,8 @@ int call_restart(Call *call);
 /* A duplicate of the guest's descriptor without pidfd_getfd. The calling thread of the guest is held from then on; the answer releases it. */
 int call_take_fd(Call *call, int guest_fd);
 void call_release_held(Call *call, int64_t value);
+/* call_reply_fd and call_reply_path_fd for a held call: CALL_REPLIED. The other ways to give a descriptor or to rewrite are for calls that hold nothing. */
+int call_reply_held_fd(Call *call, int fd, bool cloexec);
 
 /* ---- tasks (task.c) ---- */
 int tasks_new(TaskTable **out);

@@ -103,6 +103,11 @@ ProcTree *foreign_proctree(Foreign *f)
 	return f->tree;
 }
 
+bool foreign_was_opened(Foreign *f)
+{
+	return ident_used(f->ident);
+}
+
 static bool is_known_given(const Foreign *f, dev_t dev, ino_t ino)
 {
 	bool found = false;

@@ -43,6 +43,8 @@ int foreign_init(const ForeignEnv *env, Foreign **out) MUST_CHECK;
 void foreign_free(Foreign *f); /* after the last call of cowfs; NULL is allowed */
 /* Who belongs to the sandbox; owned by `f`. */
 ProcTree *foreign_proctree(Foreign *f);
+/* Was a guest ever given a descriptor of a directory (or rendered text) of /proc, /sys or /dev/pts? The kernel would list all of the host in it. */
+bool foreign_was_opened(Foreign *f);
 /* A descriptor that the sandbox is given from outside (stdin, stdout, stderr of a spawn); `fd` stays the caller's. Through
  * /proc/<pid>/fd/N such an object is reopened as it is (no copy-up: it is where output goes), and with no more access than the
  * guest's descriptor has. A terminal gets a name in /dev/pts, too. Call before the guest starts. -ENOSPC, -ENOMEM: the object then

@@ -6,6 +6,7 @@
 
 #include "base/hmap.h"
 
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 enum { CAPACITY = 4096 };
@@ -23,6 +24,7 @@ struct IdentTable {
 	Hmap map;
 	Entry *ring[CAPACITY]; /* oldest at `next` */
 	size_t next;
+	atomic_bool used; /* something was ever put: never goes back */
 };
 
 static uint64_t key(dev_t dev, ino_t ino)
@@ -84,6 +86,7 @@ void ident_put(IdentTable *t, ForeignFs fs, dev_t dev, ino_t ino, const char *pa
 	size_t len = strlen(path), slot;
 	Entry *fresh = malloc(sizeof(*fresh) + len + 1);
 
+	atomic_store(&t->used, true);
 	if (!fresh)
 		return;
 	fresh->dev = dev;
@@ -104,6 +107,11 @@ void ident_put(IdentTable *t, ForeignFs fs, dev_t dev, ino_t ino, const char *pa
 		replace_locked(t, slot, fresh);
 	}
 	pthread_mutex_unlock(&t->lock);
+}
+
+bool ident_used(IdentTable *t)
+{
+	return atomic_load(&t->used);
 }
 
 int ident_get(IdentTable *t, ForeignFs fs, dev_t dev, ino_t ino, char *path, size_t size)

@@ -21,6 +21,7 @@ void ident_free(IdentTable *table);
 void ident_put(IdentTable *table, ForeignFs fs, dev_t dev, ino_t ino, const char *path);
 /* -ENOENT, -ERANGE. */
 int ident_get(IdentTable *table, ForeignFs fs, dev_t dev, ino_t ino, char *path, size_t size) MUST_CHECK;
+bool ident_used(IdentTable *table);
 void ident_put_fd(IdentTable *table, ForeignFs fs, int fd, const char *path);
 
 /* ---- terminals (devpts.c) ---- */

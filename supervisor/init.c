@@ -408,8 +408,12 @@ static int strings_fd(char *const argv[], char *const env[], SpawnMsg *msg)
 	if (!text)
 		return -ENOMEM;
 	char *end = text;
-	for (size_t i = 0; i < msg->argc + msg->envc; i++)
-		end = stpcpy(end, i < msg->argc ? argv[i] : env[i - msg->argc]) + 1;
+	for (size_t i = 0; i < msg->argc + msg->envc; i++) {
+		const char *string = i < msg->argc ? argv[i] : env[i - msg->argc];
+		size_t size = strlen(string) + 1;
+		memcpy(end, string, size);
+		end += size;
+	}
 	int r = bv_write_full(fd, text, msg->len);
 	return r < 0 ? r : TAKE_FD(fd);
 }

@@ -37,6 +37,8 @@ bool call_answer(Call *call, int64_t value)
 
 int call_reply_fd(Call *call, int fd, bool cloexec)
 {
+	if (call->held)
+		return call_reply_held_fd(call, fd, cloexec);
 	struct seccomp_notif_addfd add = {
 	    .id = call->id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = (uint32_t)fd, .newfd_flags = cloexec ? O_CLOEXEC : 0};
 	int r = ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
@@ -46,9 +48,9 @@ int call_reply_fd(Call *call, int fd, bool cloexec)
 	return bv_neg_errno(); /* EMFILE: the guest's own limit */
 }
 
-int call_give_fd(Call *call, int fd)
+int call_give_fd(Call *call, int fd, bool cloexec)
 {
-	struct seccomp_notif_addfd add = {.id = call->id, .srcfd = (uint32_t)fd, .newfd_flags = O_CLOEXEC};
+	struct seccomp_notif_addfd add = {.id = call->id, .srcfd = (uint32_t)fd, .newfd_flags = cloexec ? O_CLOEXEC : 0};
 	int r = ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
 
 	return r < 0 ? bv_neg_errno() : r;

@@ -260,7 +260,7 @@ static int hold(Call *call)
 		return bv_neg_errno();
 	ours = sv[0];
 	theirs = sv[1];
-	held->channel = call_give_fd(call, theirs);
+	held->channel = call_give_fd(call, theirs, true);
 	if (held->channel < 0)
 		return held->channel;
 	int r = stop_thread(call, -ENOSYS); /* answers the notification, so only now may call->held be set */
@@ -283,18 +283,24 @@ int call_take_fd(Call *call, int guest_fd)
 	return r < 0 ? r : receive_fd(call->held->our_end);
 }
 
-void call_release_held(Call *call, int64_t value)
+/* Lets the held thread go with this result; the channel in it is closed or in use otherwise. */
+static void end_hold(Call *call, int64_t value)
 {
-	const uint64_t args[6] = {(uint64_t)call->held->channel};
-	uint64_t result;
-
-	IGNORE_RESULT(inject(call->tid, &call->held->regs, SYS_close, args, &result, &call->held->pending_sig)); /* fails only with the thread */
 	regs_set_result(&call->held->regs, value);
 	regs_put(call->tid, &call->held->regs);
 	detach(call->tid, call->held->pending_sig);
 	close(call->held->our_end);
 	free(call->held);
 	call->held = NULL;
+}
+
+void call_release_held(Call *call, int64_t value)
+{
+	const uint64_t args[6] = {(uint64_t)call->held->channel};
+	uint64_t result;
+
+	IGNORE_RESULT(inject(call->tid, &call->held->regs, SYS_close, args, &result, &call->held->pending_sig)); /* fails only with the thread */
+	end_hold(call, value);
 }
 
 /* ---- descriptors that ADDFD does not take ---- */
@@ -310,12 +316,20 @@ struct GuestMessage {
 	} control;
 };
 
-/* A socket from which the guest can receive `fd`. */
-static int mail_fd(int fd)
+static int post_fd(int sock, int fd)
 {
 	char byte = 0;
 	struct iovec io = {&byte, 1};
 	struct GuestMessage m = {.msg = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = &m.control, .msg_controllen = sizeof m.control}};
+
+	m.control.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(&m.control.head), &fd, sizeof fd);
+	return sendmsg(sock, &m.msg, MSG_NOSIGNAL) == 1 ? 0 : bv_neg_errno();
+}
+
+/* A socket from which the guest can receive `fd`. */
+static int mail_fd(int fd)
+{
 	CLEAN_FD int near = -1;
 	CLEAN_FD int far = -1;
 	int pair[2];
@@ -324,11 +338,8 @@ static int mail_fd(int fd)
 		return bv_neg_errno();
 	near = pair[0];
 	far = pair[1];
-	m.control.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-	memcpy(CMSG_DATA(&m.control.head), &fd, sizeof fd);
-	if (sendmsg(near, &m.msg, MSG_NOSIGNAL) != 1)
-		return bv_neg_errno();
-	return TAKE_FD(far);
+	int r = post_fd(near, fd);
+	return r < 0 ? r : TAKE_FD(far);
 }
 
 /* Lets the stopped thread receive the descriptor; its number, or a negative errno. */
@@ -373,15 +384,31 @@ static int64_t deliver_stopped(Call *call, const Regs *at_stop, int sock, bool c
 	return fd;
 }
 
+/* The notification was answered when the thread was held, so nothing can be added to it: the descriptor goes through the channel, and takes its number. */
+int call_reply_held_fd(Call *call, int fd, bool cloexec)
+{
+	int64_t value = post_fd(call->held->our_end, fd);
+
+	if (value < 0) {
+		call_release_held(call, value);
+		return CALL_REPLIED;
+	}
+	value = deliver_stopped(call, &call->held->regs, call->held->channel, cloexec, &call->held->pending_sig);
+	end_hold(call, value);
+	return CALL_REPLIED;
+}
+
 int call_reply_path_fd(Call *call, int fd, bool cloexec)
 {
+	if (call->held)
+		return call_reply_held_fd(call, fd, cloexec);
 	CLEAN_FD int mail = mail_fd(fd);
 	int pending_sig = 0;
 	Regs at_stop;
 
 	if (mail < 0)
 		return mail;
-	int sock = call_give_fd(call, mail);
+	int sock = call_give_fd(call, mail, true);
 	if (sock < 0)
 		return sock == -ENOENT ? CALL_REPLIED : sock;
 	int r = stop_thread(call, -ENOSYS);

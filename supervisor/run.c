@@ -21,6 +21,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
@@ -163,12 +164,17 @@ static int open_blobs(Start *st, BlobStore **out)
 
 	if (!ops)
 		return bv_fail(&st->error, -EINVAL, "unknown backend %s", st->blobs);
-	return ops->open(colon + 1, BLOB_OPEN_CREATE, out, &st->error);
+	return ops->open(colon + 1, BLOB_OPEN_CREATE | BLOB_OPEN_LATE, out, &st->error);
 }
 
 static int open_view(Supervisor *sup, Start *st)
 {
-	CowfsConfig config = {.db_path = st->db,
+	CLEAN_FREE char *json = bv_asprintf("%s/sandbox.json", st->dir), *above = bv_asprintf("%s/..", st->dir);
+	const char *const settle[] = {json, st->dir, above, NULL};
+	if (!json || !above)
+		return -ENOMEM;
+	CowfsConfig config = {.settle = settle,
+			      .db_path = st->db,
 			      .mark_dir = sup->mark_dir,
 			      .watch_dir = sup->watch_dir,
 			      .flags = COWFS_CREATE | (json_bool(st->packet.json, "ro", false) ? COWFS_RO_VIEW : 0),
@@ -378,6 +384,7 @@ void supervisor_run(void)
 	Start st = {.lock_fd = -1};
 	StopRequest stop = {.client = -1};
 
+	mallopt(M_ARENA_MAX, 2); /* a heap for each of some dozen threads would be memory that is never used */
 	pthread_mutex_init(&sup.lock, NULL);
 	int r = start(&sup, &st);
 	tell_start(&st, r);

@@ -59,6 +59,7 @@ struct Supervisor {
 	unsigned next_id;	  /* protected by lock */
 	atomic_uint_fast64_t *counts; /* per table row: refused or unknown calls answered */
 	atomic_uint_fast64_t unknown[1024]; /* calls without a row, by number */
+	atomic_bool files_shared; /* some guest had threads (CLONE_FILES): a descriptor may be replaced between check and use */
 	atomic_bool umask_shared;	    /* some guest used CLONE_FS across processes: umask caching is off */
 	atomic_bool stopping;
 	bool discards; /* the sandbox is deleted at the end: nothing needs to be kept */

@@ -6,6 +6,7 @@
  *   marker or foreign directory  cowfs lists; position = the open file's
  *   raw lower, changed meanwhile kernel records read through our duplicate, filtered, then the sandbox's own entries; how far those were
  *                                handed out is kept per (thread group, fd) and starts again with the kernel's position */
+#include "supervisor/foreign.h"
 #include "supervisor/handlers.h"
 #include "supervisor/sysargs.h"
 
@@ -113,7 +114,7 @@ typedef struct OpenDir {
 	uint64_t pos;
 } OpenDir;
 
-static int opendir_of(Call *call, int guest_fd, OpenDir *d)
+static int opendir_any(Call *call, int guest_fd, OpenDir *d)
 {
 	char link[64];
 	int flags;
@@ -137,6 +138,20 @@ static int opendir_of(Call *call, int guest_fd, OpenDir *d)
 	d->flags = flags;
 	lseek(d->fd, (off_t)d->pos, SEEK_SET);
 	return 0;
+}
+
+/* `raw` is what was looked at: another thread may have put another directory (of /proc, say) in its place. */
+static int opendir_of(Call *call, int guest_fd, const struct statx *raw, OpenDir *d)
+{
+	struct stat st;
+	int r = opendir_any(call, guest_fd, d);
+
+	if (r < 0)
+		return r;
+	if (fstat(d->fd, &st) == 0 && st.st_ino == raw->stx_ino && st.st_dev == makedev(raw->stx_dev_major, raw->stx_dev_minor))
+		return 0;
+	close(d->fd);
+	return -ENOENT;
 }
 
 static int opendir_done(Call *call, int guest_fd, OpenDir *d)
@@ -229,7 +244,7 @@ static bool is_raw_lower(Call *call, int guest_fd)
 static ssize_t list_dir(Call *call, int guest_fd, const CowLoc *dir, const struct statx *raw, char *buf, size_t size)
 {
 	OpenDir d;
-	int r = opendir_of(call, guest_fd, &d);
+	int r = opendir_of(call, guest_fd, raw, &d);
 
 	if (r < 0)
 		return r;
@@ -242,6 +257,27 @@ static ssize_t list_dir(Call *call, int guest_fd, const CowLoc *dir, const struc
 		if (n > 0 && lseek(d.fd, (off_t)pos, SEEK_SET) < 0)
 			n = bv_neg_errno();
 	}
+	r = opendir_done(call, guest_fd, &d);
+	return r < 0 ? r : n;
+}
+
+/* May the kernel list the descriptor by itself? Not if it might be another one by then, one in which it would show all of the host. */
+static bool may_continue(const Call *call)
+{
+	return !(atomic_load(&call->sup->files_shared) && foreign_was_opened(call->sup->foreign));
+}
+
+/* What the kernel lists in a clean host directory, through our duplicate. */
+static ssize_t kernel_dents(Call *call, int guest_fd, const struct statx *raw, char *buf, size_t size)
+{
+	OpenDir d;
+	int r = opendir_of(call, guest_fd, raw, &d);
+
+	if (r < 0)
+		return r;
+	ssize_t n = syscall(SYS_getdents64, d.fd, buf, size);
+	if (n < 0)
+		n = bv_neg_errno();
 	r = opendir_done(call, guest_fd, &d);
 	return r < 0 ? r : n;
 }
@@ -287,14 +323,15 @@ static int do_getdents(Call *call, bool old)
 		r = guest_fd_info(call, fd, &pos, &flags);
 		return r < 0 || (flags & O_PATH) ? -EBADF : -ENOTDIR;
 	}
-	if (dir.kind == COW_LOWER && cowfs_dir_is_clean(call->sup->fs, &dir))
+	bool clean = dir.kind == COW_LOWER && cowfs_dir_is_clean(call->sup->fs, &dir);
+	if (clean && may_continue(call))
 		return CALL_CONTINUE;
 	if (cowfs_is_removed(call->sup->fs, &dir))
 		return -ENOENT; /* iterate_dir() of the kernel */
 	buf = malloc(size + 1);
 	if (!buf)
 		return -ENOMEM;
-	ssize_t n = list_dir(call, fd, &dir, &raw, buf, size);
+	ssize_t n = clean ? kernel_dents(call, fd, &raw, buf, size) : list_dir(call, fd, &dir, &raw, buf, size);
 	if (n <= 0)
 		return (int)n;
 	if (old)

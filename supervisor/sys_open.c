@@ -47,6 +47,16 @@ static int open_removed_dir(Call *call, int dirfd, const PathArg *p, const struc
 	return fd < 0 ? bv_neg_errno() : fd;
 }
 
+/* Of a FIFO or pipe each open end counts (EPIPE, ENXIO, end of file): ours is closed before the guest goes on. */
+static int reply_pipe(Call *call, int *fd, bool cloexec)
+{
+	if (call->held)
+		return call_reply_fd(call, *fd, cloexec);
+	int given = call_give_fd(call, *fd, cloexec);
+	bv_close_fd(fd);
+	return given == -ENOENT ? CALL_REPLIED : given;
+}
+
 /* A file of a foreign file system or a pipe may be opened through /proc/self/fd; those come back as plain descriptors too. */
 static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 {
@@ -73,11 +83,13 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 		return r;
 	if (how->flags & O_PATH)
 		r = call_reply_path_fd(call, file.fd, how->flags & O_CLOEXEC);
+	else if (fcntl(file.fd, F_GETPIPE_SZ) >= 0)
+		r = reply_pipe(call, &file.fd, how->flags & O_CLOEXEC);
 	else
 		r = call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);
 	if (r < 0 && r != CALL_REPLIED && file.created) /* no descriptor was free: the kernel would have seen that before it made the file */
 		(void)!cowfs_unlink(call->sup->fs, &call->req, patharg_at(&p), p.path, 0);
-	close(file.fd);
+	bv_close_fd(&file.fd);
 	return r;
 }
 

@@ -126,6 +126,8 @@ int sys_clone(Call *call)
 		return -EPERM;
 	if (flags & CLONE_UNTRACED)
 		return -EPERM;
+	if (flags & CLONE_FILES)
+		atomic_store(&call->sup->files_shared, true);
 	if ((flags & CLONE_FS) && !(flags & CLONE_THREAD))
 		atomic_store(&call->sup->umask_shared, true);
 	return CALL_CONTINUE;

@@ -36,7 +36,15 @@ int sys_socket(Call *call)
 typedef struct Addr {
 	struct sockaddr_storage ss;
 	socklen_t len;
+	int hold; /* > 0: a descriptor that the address goes through */
 } Addr;
+
+static void addr_release(Addr *a)
+{
+	if (a->hold > 0)
+		close(a->hold);
+}
+#define CLEAN_ADDR __attribute__((cleanup(addr_release)))
 
 static int read_addr(Call *call, uint64_t at, uint64_t len, Addr *out)
 {
@@ -139,11 +147,11 @@ static int translate_addr(Call *call, Addr *a)
 	call_note(call, path);
 	int r = guest_at(call, AT_FDCWD, path, false, &at);
 	if (r == 0)
-		r = cowfs_socket_place(call->sup->fs, &call->req, at.kind ? &at : NULL, path, host, sizeof host);
+		r = cowfs_socket_place(call->sup->fs, &call->req, at.kind ? &at : NULL, path, host, sizeof host, &a->hold);
 	/* recvfrom is the kernel's, so what a guest answers to may be a neutral name. */
 	char shown[PATH_MAX];
 	if (r == -ENOENT && named_neutrally(call, path, shown))
-		r = cowfs_socket_place(call->sup->fs, &call->req, NULL, shown, host, sizeof host);
+		r = cowfs_socket_place(call->sup->fs, &call->req, NULL, shown, host, sizeof host, &a->hold);
 	return r < 0 ? r : set_unix_path(a, host);
 }
 
@@ -164,6 +172,7 @@ static int bind_unix(Call *call, int sock, Addr *a)
 	char path[sizeof(struct sockaddr_un) + 1], host[PATH_MAX];
 	CLEAN_LOC CowLoc at = {0};
 	CLEAN_LOC CowLoc node = {0};
+	mode_t mode = 0777 & ~task_umask(call);
 
 	if (!call->req.may_block)
 		return CALL_SLOW; /* it takes a process */
@@ -171,7 +180,7 @@ static int bind_unix(Call *call, int sock, Addr *a)
 	call_note(call, path);
 	int r = guest_at(call, AT_FDCWD, path, false, &at);
 	if (r == 0)
-		r = cowfs_socket_begin(call->sup->fs, &call->req, at.kind ? &at : NULL, path, 0777 & ~task_umask(call), host, sizeof host, &node);
+		r = cowfs_socket_begin(call->sup->fs, &call->req, at.kind ? &at : NULL, path, mode, host, sizeof host, &node, &a->hold);
 	if (r == 0 && node.kind == COW_NODE) {
 		r = unix_bind_as(sock, (struct sockaddr *)&a->ss, a->len, call->sup->run_dir, host);
 		cowfs_socket_done(call->sup->fs, &node, r);
@@ -179,13 +188,15 @@ static int bind_unix(Call *call, int sock, Addr *a)
 		r = set_unix_path(a, host);
 		if (r == 0 && bind(sock, (struct sockaddr *)&a->ss, a->len) < 0)
 			r = bv_neg_errno();
+		if (r == 0 && a->hold > 0 && fchmodat(AT_FDCWD, host, mode, AT_SYMLINK_NOFOLLOW) < 0) /* our umask is 0 */
+			r = bv_neg_errno();
 	}
 	return r;
 }
 
 int sys_bind(Call *call)
 {
-	Addr a;
+	CLEAN_ADDR Addr a = {0};
 	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
 
 	if (sock < 0)
@@ -212,7 +223,7 @@ static bool waits(int sock)
 
 int sys_connect(Call *call)
 {
-	Addr a;
+	CLEAN_ADDR Addr a = {0};
 	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
 
 	if (sock < 0)
@@ -249,6 +260,7 @@ static void message_release(Message *m)
 		close(m->passed[i]);
 	free(m->data);
 	free(m->control);
+	addr_release(&m->addr);
 }
 
 static int read_iov(Call *call, uint64_t at, size_t count, Message *m)
@@ -442,9 +454,11 @@ static void restore_neutral(Call *call, Addr *a)
 	char path[sizeof(struct sockaddr_un) + 1], shown[PATH_MAX];
 
 	unix_path(a, path);
-	if (!named_neutrally(call, path, shown))
+	/* Bound below a grant it went through our descriptor: as if bound by its own name from its directory. */
+	const char *own = strncmp(path, "/proc/self/fd/", 14) == 0 ? strchr(path + 14, '/') : NULL;
+	if (!own && !named_neutrally(call, path, shown))
 		return;
-	snprintf(un.sun_path, sizeof un.sun_path, "%s", shown);
+	snprintf(un.sun_path, sizeof un.sun_path, "%s", own ? own + 1 : shown);
 	memcpy(&a->ss, &un, sizeof un);
 	a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(un.sun_path) + 1);
 }

@@ -3,7 +3,7 @@
 
 int main(int argc, char **argv)
 {
-	int depth = argc > 2 ? atoi(argv[2]) : 1500;
+	int depth = argc > 2 ? atoi(argv[2]) : 300;
 	pid_t last;
 
 	for (int i = 0; i < depth; i++) {
@@ -15,7 +15,7 @@ int main(int argc, char **argv)
 				pause();
 		}
 	}
-	for (int i = 0; i < 300; i++)
+	for (int i = 0; i < 100; i++)
 		if (fork() == 0)
 			for (;;)
 				pause();

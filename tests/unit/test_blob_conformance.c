@@ -93,6 +93,43 @@ static struct statx stat_of(Place *p, BlobId id)
 
 /* ---- opening a store ---- */
 
+static int count_blob(void *ctx, BlobId id)
+{
+	(void)id;
+	++*(int *)ctx;
+	return 0;
+}
+
+static void a_late_store_is_made_for_its_first_blob(void **state)
+{
+	Place *p = *state;
+	char path[160];
+	BlobStore *writer = NULL, *reader = NULL;
+	struct statx st;
+	int fd = -1, count = 0;
+
+	snprintf(path, sizeof path, "%s/late", p->dir);
+	assert_int_equal(p->ops->open(path, BLOB_OPEN_CREATE | BLOB_OPEN_LATE, &writer, NULL), 0);
+	assert_int_equal(p->ops->open(path, BLOB_OPEN_READONLY | BLOB_OPEN_LATE, &reader, NULL), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(blob_open(writer, 7, O_RDONLY, &fd), -ENOENT);
+	assert_int_equal(blob_iterate(reader, count_blob, &count), 0);
+	assert_int_equal(blob_create(reader, 7, 0600, &fd), -EROFS);
+	assert_int_equal(blob_remove(writer, 7), 0);
+	assert_int_equal(count, 0);
+	assert_int_equal(blob_create(writer, 7, 0640, &fd), 0);
+	close(fd);
+	assert_int_equal(blob_statx(reader, 7, STATX_MODE, &st), 0);
+	assert_int_equal(st.stx_mode & 0777, 0640);
+	assert_int_equal(blob_iterate(reader, count_blob, &count), 0);
+	assert_int_equal(count, 1);
+	assert_int_equal(blob_sync(writer, 7), 0);
+	blob_close(reader);
+	blob_close(writer);
+	assert_int_equal(p->ops->open(path, BLOB_OPEN_READONLY, &reader, NULL), 0); /* a whole store, with its marker */
+	blob_close(reader);
+}
+
 static void open_without_create_finds_no_store(void **state)
 {
 	Place *p = *state;
@@ -735,6 +772,7 @@ static const struct CMUnitTest body[] = {
 	T(open_gives_the_flags_asked_for),
 	T(open_refuses_to_create),
 	T(a_missing_blob_is_enoent_everywhere),
+	T(a_late_store_is_made_for_its_first_blob),
 	T(truncate_grows_with_zeros_and_shrinks),
 	T(times_are_kept_as_given_and_omit_leaves_them),
 	T(chmod_adds_and_drops_the_bits_that_create_does),

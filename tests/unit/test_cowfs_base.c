@@ -116,6 +116,68 @@ static void a_directory_in_the_place_of_a_file_knows_the_file(void **state)
 	assert_base(&c.base, &was);
 }
 
+/* What apply does with a rename. */
+static void apply_rename(const char *from, const char *to)
+{
+	assert_int_equal(rename(at(from), at(to)), 0);
+}
+
+static void a_renamed_directory_is_still_whole_after_the_host_renamed_it_too(void **state)
+{
+	CowAttr attr = {.set = COW_SET_MODE, .mode = 0600};
+	struct statx st;
+	(void)state;
+	assert_int_equal(mkdir(at("h/sub/in"), 0755), 0);
+	put_host("h/sub/in/c", "gamma");
+	put_host("h/sub/d", "delta");
+	assert_int_equal(cowfs_setattr(fs, &req, NULL, at("h/sub/in/c"), 0, &attr), 0); /* records below */
+	assert_int_equal(cowfs_rename(fs, &req, NULL, at("h/sub"), NULL, at("h/dir"), 0), 0);
+	apply_rename("h/sub", "h/dir");
+	for (int again = 0; again < 3; again++) {
+		if (again == 0)
+			assert_int_equal(cowfs_commit(fs, false), 0); /* while it runs */
+		else
+			reopen_view();
+		assert_text("h/dir/b", "beta");
+		assert_text("h/dir/in/c", "gamma");
+		assert_int_equal(stat_in("h/dir/in/c", &st), 0);
+		assert_int_equal(st.stx_mode & 07777, 0600);
+		assert_changes("M h/dir/in/c\n");
+	}
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/dir/d"), 0), 0);
+	assert_int_equal(stat_in("h/dir/d", &st), -ENOENT);
+	reopen_view();
+	assert_changes("D h/dir/d\nM h/dir/in/c\n");
+}
+
+static void a_stranger_in_the_new_place_is_not_taken_for_it(void **state)
+{
+	struct statx st;
+	(void)state;
+	assert_int_equal(cowfs_rename(fs, &req, NULL, at("h/sub"), NULL, at("h/dir"), 0), 0);
+	assert_int_equal(cowfs_commit(fs, false), 0);
+	apply_rename("h/sub", "h/elsewhere");
+	assert_int_equal(mkdir(at("h/dir"), 0755), 0);
+	put_host("h/dir/b", "a stranger");
+	reopen_view();
+	assert_int_equal(stat_in("h/dir/b", &st), -ENOENT);
+}
+
+static void removing_a_directory_that_was_applied_leaves_a_whiteout(void **state)
+{
+	struct statx st;
+	(void)state;
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/sub/b"), 0), 0);
+	assert_int_equal(cowfs_rename(fs, &req, NULL, at("h/sub"), NULL, at("h/dir"), 0), 0);
+	apply_rename("h/sub", "h/dir");
+	reopen_view();
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/dir"), AT_REMOVEDIR), 0);
+	assert_int_equal(stat_in("h/dir", &st), -ENOENT);
+	reopen_view();
+	assert_int_equal(stat_in("h/dir", &st), -ENOENT);
+	assert_changes("D h/dir\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -124,6 +186,9 @@ int main(void)
 		CASE(a_rename_over_a_host_file_reports_both),
 		CASE(a_file_that_moved_to_a_new_name_rests_on_nothing_there),
 		CASE(a_directory_in_the_place_of_a_file_knows_the_file),
+		CASE(a_renamed_directory_is_still_whole_after_the_host_renamed_it_too),
+		CASE(a_stranger_in_the_new_place_is_not_taken_for_it),
+		CASE(removing_a_directory_that_was_applied_leaves_a_whiteout),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -152,14 +152,16 @@ static void the_first_durable_commit_settles_what_leads_to_the_database(void **s
 	char path[PATH_MAX];
 	const char *const missing[] = {path, NULL};
 	(void)state;
-	snprintf(path, sizeof path, "%s", at("settle-me"));
+	snprintf(path, sizeof path, "%s", at("h/sub/b/settle-me"));
 	assert_int_equal(cowfs_close(TAKE_PTR(fs)), 0);
 	assert_int_equal(open_noting(missing), 0);
 	put("h/mine", "mine");
-	assert_int_equal(fsync_in("h/mine"), -ENOENT); /* it was looked for */
-	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(fsync_in("h/mine"), -ENOTDIR); /* it was looked for */
+	assert_int_equal(unlink(at("h/sub/b")), 0);
+	assert_int_equal(mkdir(at("h/sub/b"), 0755), 0);
 	assert_int_equal(fsync_in("h/mine"), 0);
-	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(rmdir(at("h/sub/b")), 0);
+	put_host("h/sub/b", "beta");
 	assert_int_equal(fsync_in("h/mine"), 0); /* only once */
 }
 
