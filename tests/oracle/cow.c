@@ -2,6 +2,7 @@
 #include "tests/oracle/oracle.h"
 #include "tests/oracle/list.h"
 
+#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -25,14 +26,17 @@ static CowReq request(const World *w, bool may_block)
 
 int cow_open_world(World *w, bool create)
 {
-	char store[200], db[200], marks[200], *err = NULL;
-	CowfsConfig config = {.db_path = db, .mark_dir = marks, .flags = create ? COWFS_CREATE : 0};
+	char store[200], db[200], marks[200], watch[200], *err = NULL;
+	CowfsConfig config = {.db_path = db, .mark_dir = marks, .watch_dir = watch, .flags = create ? COWFS_CREATE : 0};
 	int r;
 
 	snprintf(store, sizeof store, "%s/store", w->dir);
 	snprintf(db, sizeof db, "%s/meta.db", w->dir);
 	snprintf(marks, sizeof marks, "%s/marks", w->dir);
+	snprintf(watch, sizeof watch, "%s/watch", w->dir);
 	r = bv_remove_tree_at(AT_FDCWD, marks);
+	if (r == 0)
+		r = bv_remove_tree_at(AT_FDCWD, watch);
 	if (r == 0 && mkdir(marks, 0700) < 0)
 		r = -errno;
 	if (r == 0)
@@ -346,12 +350,29 @@ static long change_names(World *w, const Op *op, const CowLoc *at, const char *p
 	return r;
 }
 
+bool oracle_watches;
+
+static void watch_too(World *w, const CowLoc *at, const char *path, unsigned flags)
+{
+	CLEAN_LOC CowLoc loc = {0};
+	CLEAN_FD int fd = -1;
+	int r;
+
+	if (!oracle_watches)
+		return;
+	CALL(w, r, cowfs_resolve(w->fs, req, at, path, flags, 0, &loc));
+	if (r == 0)
+		CALL(w, r, cowfs_watch_place(w->fs, req, &loc, IN_ALL_EVENTS, &fd));
+}
+
 static long stat_path(World *w, const CowLoc *at, const char *path, unsigned flags, Result *res)
 {
 	struct statx st;
 	long r;
 
 	CALL(w, r, cowfs_statx(w->fs, req, at, path, flags, STATX_BASIC_STATS, &st));
+	if (r == 0)
+		watch_too(w, at, path, flags);
 	if (r == 0) {
 		res->meta = meta_of(w, &st);
 		res->has_meta = true;

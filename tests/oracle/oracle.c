@@ -245,7 +245,7 @@ static int run_seed(uint64_t seed)
 static _Noreturn void usage(void)
 {
 	fprintf(stderr, "usage: oracle [--ops N] [--seed S] [--seeds COUNT] [--ops-per-check M] [--dir SCRATCH] [--backend dir|tmpfs]\n"
-			"              [--shrink SECONDS] [--verbose] [--keep]\n");
+			"              [--shrink SECONDS] [--verbose] [--keep] [--watch]\n");
 	exit(2);
 }
 
@@ -253,7 +253,8 @@ static void parse(int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{"ops", 1, 0, 'n'},	{"seed", 1, 0, 's'},   {"seeds", 1, 0, 'S'},   {"ops-per-check", 1, 0, 'm'}, {"dir", 1, 0, 'd'},
-		{"backend", 1, 0, 'b'}, {"shrink", 1, 0, 'k'}, {"verbose", 0, 0, 'v'}, {"keep", 0, 0, 'K'},	     {0},
+		{"backend", 1, 0, 'b'}, {"shrink", 1, 0, 'k'}, {"verbose", 0, 0, 'v'}, {"keep", 0, 0, 'K'},	     {"watch", 0, 0, 'w'},
+		{0},
 	};
 	int c;
 
@@ -282,6 +283,9 @@ static void parse(int argc, char **argv)
 			break;
 		case 'v':
 			options.verbose = true;
+			break;
+		case 'w':
+			oracle_watches = true;
 			break;
 		case 'K':
 			options.keep = true;

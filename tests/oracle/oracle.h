@@ -133,6 +133,8 @@ typedef struct Record { /* in memory shared with child processes */
 
 #define MAX_OPS 4000000
 
+extern bool oracle_watches; /* what is asked for its metadata gets an inotify watch, too: nothing else may change by that */
+
 /* world.c */
 extern Record *record;
 void record_init(void);
