@@ -288,6 +288,7 @@ static int start(Supervisor *sup, Start *st)
 		return r;
 	sup->discards = st->remove != NULL;
 	features_probe(&sup->features, json_string(st->packet.json, "mask", NULL));
+	sup->cpus_known = sched_getaffinity(0, sizeof sup->cpus, &sup->cpus) == 0 && CPU_COUNT(&sup->cpus) > 1;
 	sup->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	sup->counts = calloc(syscall_count, sizeof *sup->counts);
 	if (sup->proc_fd < 0 || !sup->counts)

@@ -23,6 +23,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -60,6 +61,9 @@ struct Supervisor {
 	atomic_uint_fast64_t *counts; /* per table row: refused or unknown calls answered */
 	atomic_uint_fast64_t unknown[1024]; /* calls without a row, by number */
 	atomic_bool files_shared; /* some guest had threads (CLONE_FILES): a descriptor may be replaced between check and use */
+	cpu_set_t cpus;	     /* what guests may run on at their start */
+	bool cpus_known;     /* more than one, and asked for successfully */
+	atomic_bool affinity_used; /* a guest has set an affinity */
 	atomic_bool umask_shared;	    /* some guest used CLONE_FS across processes: umask caching is off */
 	atomic_bool stopping;
 	bool discards; /* the sandbox is deleted at the end: nothing needs to be kept */

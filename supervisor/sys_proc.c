@@ -28,6 +28,13 @@ int sys_check_pid(Call *call)
 	return pid < 0 || ours(call, pid) ? CALL_CONTINUE : -ESRCH;
 }
 
+/* From now on guests are no longer bound to a processor for a moment, which would undo what they set. */
+int sys_setaffinity(Call *call)
+{
+	atomic_store(&call->sup->affinity_used, true);
+	return call->args[0] == 0 ? CALL_CONTINUE : sys_check_pid(call);
+}
+
 int sys_tkill(Call *call)
 {
 	pid_t pid = (pid_t)call->args[0];
