@@ -426,8 +426,6 @@ static int follow_link(CowWalk *w, const char *after)
 	/* Linux knows the root's mount only if the path itself began there: else it answers for a link to "/" without looking. */
 	if ((w->resolve & RESOLVE_BENEATH) || ((w->resolve & RESOLVE_NO_XDEV) && !(w->resolve & RESOLVE_IN_ROOT) && !w->from_root))
 		return -EXDEV;
-	if ((w->resolve & (RESOLVE_NO_XDEV | RESOLVE_IN_ROOT)) == RESOLVE_NO_XDEV)
-		return -EXDEV; /* even to the same mount: the kernel compares with a root that it has not set yet */
 	return stand_on_loc(w, w->resolve & RESOLVE_IN_ROOT ? w->start : NULL);
 }
 
