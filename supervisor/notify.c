@@ -36,6 +36,24 @@ bool call_answer(Call *call, int64_t value)
 	return ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_SEND, &resp) == 0;
 }
 
+/* An ADDFD that a signal interrupts before the guest has taken the descriptor takes it back, but with SEND the call is answered all the same: with 0.
+ * Workers are signalled (workers_tick), also because an answered call looks like one whose guest is gone; so not now. */
+static int add_fd(const Call *call, struct seccomp_notif_addfd *add)
+{
+	sigset_t kick, old;
+
+	if (!call->req.may_block)
+		return ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_ADDFD, add);
+	sigemptyset(&kick);
+	sigaddset(&kick, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &kick, &old);
+	int r = ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_ADDFD, add);
+	int saved = errno;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	errno = saved;
+	return r;
+}
+
 /* Injecting a descriptor wakes the guest, which installs it, which wakes us: unlike an answer that is no synchronous wake-up, so the scheduler
  * sends the guest to an idle processor, which (in a virtual machine) takes 30 us and more to come out of its idle state. For that
  * moment the guest is bound to the processor where it called and where we run now. Only on the receiver thread, and only while no guest has
@@ -58,7 +76,7 @@ int call_reply_fd(Call *call, int fd, bool cloexec)
 	struct seccomp_notif_addfd add = {
 	    .id = call->id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = (uint32_t)fd, .newfd_flags = cloexec ? O_CLOEXEC : 0};
 	bool kept = keep_on_this_cpu(call);
-	int r = ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+	int r = add_fd(call, &add);
 	int err = r < 0 ? bv_neg_errno() : 0;
 
 	if (kept)
@@ -71,7 +89,7 @@ int call_reply_fd(Call *call, int fd, bool cloexec)
 int call_give_fd(Call *call, int fd, bool cloexec)
 {
 	struct seccomp_notif_addfd add = {.id = call->id, .srcfd = (uint32_t)fd, .newfd_flags = cloexec ? O_CLOEXEC : 0};
-	int r = ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add);
+	int r = add_fd(call, &add);
 
 	return r < 0 ? bv_neg_errno() : r;
 }
@@ -84,7 +102,7 @@ int call_replace_fd(Call *call, int fd, int guest_fd, bool cloexec)
 					  .newfd = (uint32_t)guest_fd,
 					  .newfd_flags = cloexec ? O_CLOEXEC : 0};
 
-	return ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_ADDFD, &add) < 0 ? bv_neg_errno() : 0;
+	return add_fd(call, &add) < 0 ? bv_neg_errno() : 0;
 }
 
 void call_note(Call *call, const char *path)
