@@ -74,6 +74,14 @@ static int open_dir(Cowfs *fs, CowNode *node, int flags, int *fd)
 	return open_marker(fs, node, flags, fd);
 }
 
+/* The body is about to be written by the guest itself. */
+static void note_writing(Cowfs *fs, const CowReq *req, CowNode *node, int flags)
+{
+	if (flags & O_TRUNC)
+		setid_written(fs, req, node);
+	setid_watch(fs, req, node);
+}
+
 /* What is to be written has a body of its own then. */
 static int prepare_body(Cowfs *fs, const CowReq *req, CowNode *node, int flags)
 {
@@ -82,9 +90,7 @@ static int prepare_body(Cowfs *fs, const CowReq *req, CowNode *node, int flags)
 	int rc = node->blob ? 0 : copyup_node(fs, req, node, flags & O_TRUNC);
 	if (rc < 0)
 		return rc;
-	if (flags & O_TRUNC)
-		setid_written(fs, req, node);
-	setid_watch(fs, req, node);
+	note_writing(fs, req, node, flags);
 	return 0;
 }
 
@@ -105,12 +111,9 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 		if (rc < 0)
 			return rc == -ENOENT ? -EIO : rc;
 	}
-	if (node->blob && writes) {
-		if (flags & O_TRUNC)
-			setid_written(fs, req, node);
-		setid_watch(fs, req, node);
-	}
 	if (node->blob) {
+		if (writes)
+			note_writing(fs, req, node, flags);
 		*fd = opened;
 		return 0;
 	}

@@ -386,7 +386,6 @@ void supervisor_run(void)
 	StopRequest stop = {.client = -1};
 
 	mallopt(M_ARENA_MAX, 2); /* a heap for each of some dozen threads would be memory that is never used */
-	pthread_mutex_init(&sup.lock, NULL);
 	int r = start(&sup, &st);
 	tell_start(&st, r);
 	if (r == 0)

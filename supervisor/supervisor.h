@@ -1,15 +1,14 @@
 /* supervisor/supervisor.h - the supervisor of one sandbox: its parts and how they hold together.
  *
- *   control.c   requests of the library (start, spawn, kill ...)      one thread, poll loop
+ *   server.c    requests of the library (start, spawn, kill ...)      one thread, poll loop
  *   init.c      the sandbox's init process: forks guests, reaps, kills everything when its pipe closes
- *   notify.c    one receiver thread per listener (one listener per spawned command) + helpers woken by need + workers
+ *   notify.c    one receiver thread per listener (one listener per spawned command); workers.c for what may wait
  *   table.c     every system call: policy and handler in one row; filter.c derives the seccomp filter from it
  *   sys_*.c     handlers: decode, one call into cowfs, encode
  *   task.c      what little is remembered of a guest thread (umask, exec in flight)
  *   mem.c       guest memory; ptrace.c rewriting of a call in flight; features.c what this kernel can do
  *
  * Locks (outermost first; none is held while a guest is waited for):
- *   Supervisor.lock     list of commands and listeners
  *   TaskTable.lock      task entries
  *   (inside cowfs: its namespace lock) */
 #ifndef SUPERVISOR_SUPERVISOR_H
@@ -55,9 +54,8 @@ struct Supervisor {
 	Init *init;
 	struct sock_filter *filter;
 	unsigned short filter_len;
-	pthread_mutex_t lock;
-	struct Command *commands; /* protected by lock */
-	unsigned next_id;	  /* protected by lock */
+	struct Command *commands; /* of the server thread alone, as next_id */
+	unsigned next_id;
 	atomic_uint_fast64_t *counts; /* per table row: refused or unknown calls answered */
 	atomic_uint_fast64_t unknown[1024]; /* calls without a row, by number */
 	atomic_bool files_shared; /* some guest had threads (CLONE_FILES): a descriptor may be replaced between check and use */

@@ -4,6 +4,7 @@
  *   is shorter than any process-id reuse; not kept at all once a guest shares its fs struct across processes (CLONE_FS).
  * expected: a rewritten call that must come in again from the same thread with the same number and first argument. */
 #include "supervisor/call.h"
+#include "supervisor/proctree.h"
 
 #include "base/hmap.h"
 
@@ -129,7 +130,6 @@ pid_t task_tgid(Supervisor *sup, pid_t tid)
 {
 	TaskTable *t = sup->tasks;
 	pid_t tgid = tid;
-	long value;
 
 	pthread_mutex_lock(&t->lock);
 	Task *task = find_locked(t, tid, false);
@@ -138,14 +138,15 @@ pid_t task_tgid(Supervisor *sup, pid_t tid)
 	pthread_mutex_unlock(&t->lock);
 	if (syscall(SYS_tgkill, tgid, tid, 0) == 0)
 		return tgid;
-	if (status_field(sup, tid, "\nTgid:", 10, &value) < 0)
+	pid_t value = proctree_tgid(tid);
+	if (value <= 0)
 		return 0;
 	pthread_mutex_lock(&t->lock);
 	task = find_locked(t, tid, true);
 	if (task)
-		task->tgid = (pid_t)value;
+		task->tgid = value;
 	pthread_mutex_unlock(&t->lock);
-	return (pid_t)value;
+	return value;
 }
 
 pid_t caller_tgid(SupCaller *caller)
