@@ -104,9 +104,11 @@ int cowfs_commit(Cowfs *fs, bool durable) MUST_CHECK;
 
 /* ---- pins: what the front end lays over the view; not stored, given anew at each open, before the first guest ---- */
 
-/* Below `path` changes go straight to the host's same path (--rw), or answer -EROFS (ro). -ENOENT, -ENOTDIR. */
+/* Below the host directory `path` changes go straight to it (--rw), or answer -EROFS (ro), wherever guests have moved it. -ENOENT (also: guests
+ * have removed or replaced a directory above it), -ENOTDIR, -EACCES. */
 int cowfs_pin_grant(Cowfs *fs, const char *path, bool writable) MUST_CHECK;
-/* `path` looks as if it were not there; a guest may make its own. Missing ancestors on the host: success, nothing to hide. */
+/* The host's `path` looks as if it were not there, wherever guests have moved the directories above it; a guest may make its own. A symlink
+ * is hidden with what it leads to. Missing ancestors on the host: success, nothing to hide. */
 int cowfs_pin_hide(Cowfs *fs, const char *path) MUST_CHECK;
 /* `path` is a directory (opaque: the host's content is not seen) that starts empty; entries made in it are kept like others
  * but never listed by cowfs_changes. Parents must exist. Used for /dev and /dev/shm. */

@@ -313,6 +313,8 @@ CowNode *ident_find(Cowfs *fs, dev_t dev, ino_t ino);
 
 /* The record of the directory at canonical host path `path`, made with its ancestors if it has none. */
 int node_for_dir(Cowfs *fs, const char *path, size_t len, CowNode **out) MUST_CHECK;
+/* The same, wherever the view shows that directory; -ENOENT if it does so nowhere: it, or one above it, was removed or replaced. */
+int node_showing(Cowfs *fs, const char *path, CowNode **out) MUST_CHECK;
 /* The record of a host object that is no directory and has none: entry `name` of dir. */
 int node_for_file(Cowfs *fs, CowNode *dir, const char *name, size_t len, const char *path, const struct statx *st, CowNode **out) MUST_CHECK;
 /* Takes a name off and lets the object die with its last one. */

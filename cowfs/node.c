@@ -491,6 +491,19 @@ int node_for_dir(Cowfs *fs, const char *path, size_t len, CowNode **out)
 	return 0;
 }
 
+int node_showing(Cowfs *fs, const char *path, CowNode **out)
+{
+	size_t len = strlen(path), done = len;
+	CowNode *node = len > 1 ? nearest_record(fs, path, &done) : fs->root;
+
+	if (len > 1 && done < len) { /* a name with an entry shows something else there by now, or nothing */
+		const char *name = path + done + 1;
+		if (!node->origin || dentry_find(fs, node, name, strcspn(name, "/")))
+			return -ENOENT;
+	}
+	return node_for_dir(fs, path, len, out);
+}
+
 int node_for_file(Cowfs *fs, CowNode *dir, const char *name, size_t len, const char *path, const struct statx *st, CowNode **out)
 {
 	CowNode *node = node_of_host(fs, path, st);

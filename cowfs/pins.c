@@ -27,20 +27,25 @@ static int leave(CowWalk *w, int rc)
 	return rc;
 }
 
-/* Puts node (or a hiding whiteout) at the place; the entry keeps what it needs to know about the host. */
-static int lay(CowWalk *w, CowNode *node, unsigned flags)
+/* Puts node (or a hiding whiteout) under the name; `over`: the host has the name, too. What was there keeps what it needs to know about the host. */
+static int lay_at(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node, unsigned flags, bool over)
+{
+	CowDentry *covered = dentry_find(fs, dir, name, len);
+
+	if (covered && covered->node)
+		covered->node->flags |= N_COVERED;
+	int rc = dentry_set(fs, dir, name, len, node, flags | D_PIN | (over ? D_OVER : 0));
+	if (rc == 0 && node)
+		node_insert(fs, node);
+	return rc;
+}
+
+static int lay(CowWalk *w, CowNode *node)
 {
 	CowNode *dir;
 	int rc = w->last_type != LAST_NORM || w->dir.kind == COW_FOREIGN ? -EINVAL : walk_dir_node(w, &dir);
 
-	CowDentry *covered = rc == 0 ? dentry_find(w->fs, dir, w->last, w->nlast) : NULL;
-	if (covered && covered->node)
-		covered->node->flags |= N_COVERED;
-	if (rc == 0)
-		rc = dentry_set(w->fs, dir, w->last, w->nlast, node, flags | D_PIN | (w->found ? D_OVER : 0));
-	if (rc == 0 && node)
-		node_insert(w->fs, node);
-	return rc;
+	return rc < 0 ? rc : lay_at(w->fs, dir, w->last, w->nlast, node, 0, w->found);
 }
 
 static CowNode *pin_node(CowWalk *w, mode_t mode)
@@ -59,50 +64,106 @@ static CowNode *pin_node(CowWalk *w, mode_t mode)
 	return node;
 }
 
+/* ---- what is named by its place on the host ----
+ *
+ * Hidden names and grants mean objects of the host, so they are found there (symlinks included) and looked for in the view by what its
+ * directories rest on: a guest of an earlier run may have renamed a directory above them, or put a symlink in its place. */
+
+/* The canonical host path of the directory that holds `path`, and its last component. -ENOENT, -ENOTDIR, -EINVAL (no such component). */
+static int split_on_host(const char *path, char dir[PATH_MAX], const char **name)
+{
+	const char *slash = strrchr(path, '/');
+	CLEAN_FREE char *above = slash ? strndup(path, MAX((size_t)(slash - path), 1U)) : NULL;
+
+	if (slash && !above)
+		return -ENOMEM;
+	if (!slash || !slash[1] || strcmp(slash + 1, ".") == 0 || strcmp(slash + 1, "..") == 0 || strlen(slash + 1) > NAME_MAX)
+		return -EINVAL;
+	*name = slash + 1;
+	return realpath(above, dir) ? 0 : bv_neg_errno();
+}
+
+/* Is this entry the host's object `path`, whatever was changed of it? */
+static bool is_of_host(const CowDentry *d, const char *path)
+{
+	return d->node->origin && strcmp(d->node->origin, path) == 0;
+}
+
+static int hide_name(Cowfs *fs, const char *above, const char *name, const char *path, bool on_host)
+{
+	size_t len = strlen(name);
+	CowNode *dir;
+
+	fs_wrlock(fs);
+	int rc = node_showing(fs, above, &dir);
+	CowDentry *d = rc == 0 ? dentry_find(fs, dir, name, len) : NULL;
+	if (d && d->node && !is_of_host(d, path))
+		d->flags |= D_HIDE; /* the guest made its own in an earlier run */
+	else if (rc == 0)
+		rc = lay_at(fs, dir, name, len, NULL, D_HIDE, on_host);
+	fs_unlock(fs);
+	return rc;
+}
+
+/* Nothing there that could be hidden, or be seen by anybody of our rights. */
+static bool is_nothing(int rc)
+{
+	return rc == -ENOENT || rc == -ENOTDIR || rc == -EACCES || rc == -ELOOP;
+}
+
 int cowfs_pin_hide(Cowfs *fs, const char *path)
 {
-	CowWalk w;
-	int rc = find_place(&w, fs, path);
+	char above[PATH_MAX], own[PATH_MAX], target[PATH_MAX];
+	const char *name = NULL;
+	struct statx st;
+	int rc = fs->pending ? cowfs_commit(fs, false) : 0; /* what is covered from now on must be in the database as it was */
 
-	CowDentry *own = rc == 0 && w.dir.kind == COW_NODE ? dentry_find(fs, w.dir.node, w.last, w.nlast) : NULL;
-	if (own && own->node && !own->node->origin)
-		own->flags |= D_HIDE; /* the guest made its own in an earlier run */
-	else if (rc == 0 && w.last_type == LAST_NORM) /* also when nothing is there now: the host may make it later */
-		rc = lay(&w, NULL, D_HIDE);
-	return leave(&w, MIN(rc, 0));
+	if (rc == 0)
+		rc = split_on_host(path, above, &name);
+	if (rc < 0)
+		return is_nothing(rc) ? 0 : rc;
+	ssize_t len = path_join(own, above, strlen(above), name, strlen(name));
+	if (len < 0)
+		return (int)len;
+	bool on_host = lower_statx(fs, NULL, own, &st) == 0; /* if not: the host may make it later */
+	rc = hide_name(fs, above, name, own, on_host);
+	if (rc < 0)
+		return is_nothing(rc) ? 0 : rc;
+	if (on_host && S_ISLNK(st.stx_mode) && realpath(own, target)) /* what is to stay secret is behind the link */
+		return cowfs_pin_hide(fs, target);
+	return 0;
 }
 
 int cowfs_pin_grant(Cowfs *fs, const char *path, bool writable)
 {
-	CowWalk w;
-	CowNode *node = NULL;
-	char buf[PATH_MAX];
+	char host[PATH_MAX];
 	struct statx st;
+	CowNode *node;
 
-	walk_init(&w, fs, &pin_req, W_WRITE, 0);
-	fs_wrlock(fs);
-	int rc = walk_run(&w, NULL, path);
-	if (rc == 0)
-		rc = w.cur.kind == COW_FOREIGN ? -EINVAL : walk_stat(&w, &st);
+	if (!realpath(path, host))
+		return bv_neg_errno();
+	int rc = lower_statx(fs, NULL, host, &st);
 	if (rc == 0 && !S_ISDIR(st.stx_mode))
 		rc = -ENOTDIR;
-	if (rc == 0)
-		rc = walk_cur_node(&w, &node);
-	if (rc == 0 && !node->origin)
-		rc = -ENOENT; /* the sandbox's own directory: there is nothing of the host to grant */
 	if (rc < 0)
-		return leave(&w, rc);
-	const char *host = walk_host_path(&w, &w.cur, buf);
-	CowGrant *grant = calloc(1, sizeof *grant + strlen(host) + 1);
-	if (!grant)
-		return leave(&w, -ENOMEM);
-	grant->writable = writable;
-	grant->len = strlen(host);
-	memcpy(grant->path, host, grant->len + 1);
-	grant->next = fs->grants;
-	fs->grants = grant;
-	node->dir->grant = grant;
-	return leave(&w, 0);
+		return rc;
+	fs_wrlock(fs);
+	rc = node_showing(fs, host, &node);
+	if (rc == 0 && node->dir->foreign)
+		rc = -EINVAL;
+	CowGrant *grant = rc == 0 ? calloc(1, sizeof *grant + strlen(host) + 1) : NULL;
+	if (grant) {
+		grant->writable = writable;
+		grant->len = strlen(host);
+		memcpy(grant->path, host, grant->len + 1);
+		grant->next = fs->grants;
+		fs->grants = grant;
+		node->dir->grant = grant;
+	} else if (rc == 0) {
+		rc = -ENOMEM;
+	}
+	fs_unlock(fs);
+	return rc;
 }
 
 int cowfs_pin_dir(Cowfs *fs, const char *path, mode_t mode)
@@ -115,7 +176,7 @@ int cowfs_pin_dir(Cowfs *fs, const char *path, mode_t mode)
 	CowNode *node = pin_node(&w, S_IFDIR | (mode & 07777));
 	if (node)
 		node->vdev = makedev(0, 0xfffff - fs->pinned_dirs++); /* far from what the kernel gives out */
-	rc = node ? lay(&w, node, 0) : -ENOMEM;
+	rc = node ? lay(&w, node) : -ENOMEM;
 	if (rc < 0)
 		node_put(node);
 	return leave(&w, rc);
@@ -131,7 +192,7 @@ int cowfs_pin_symlink(Cowfs *fs, const char *path, const char *target)
 	CowNode *node = pin_node(&w, S_IFLNK | 0777);
 	if (node)
 		node->target = strdup(target);
-	rc = node && node->target ? lay(&w, node, 0) : -ENOMEM;
+	rc = node && node->target ? lay(&w, node) : -ENOMEM;
 	if (rc < 0)
 		node_put(node);
 	return leave(&w, rc);
@@ -156,7 +217,7 @@ int cowfs_pin_device(Cowfs *fs, const char *path)
 	node->flags |= N_DEVICE;
 	rc = S_ISLNK(st.stx_mode) ? -EINVAL : node_set_origin(fs, node, path);
 	if (rc == 0)
-		rc = lay(&w, node, 0);
+		rc = lay(&w, node);
 	if (rc < 0) {
 		node_drop_origin(fs, node);
 		node_put(node);
@@ -175,7 +236,7 @@ int cowfs_pin_foreign(Cowfs *fs, const char *path, const CowForeignOps *ops, voi
 		return leave(&w, rc > 0 ? -ENOENT : rc);
 	CowNode *node = pin_node(&w, S_IFDIR | 0555);
 	CowForeign *foreign = calloc(1, sizeof *foreign);
-	rc = node && foreign ? lay(&w, node, 0) : -ENOMEM;
+	rc = node && foreign ? lay(&w, node) : -ENOMEM;
 	if (rc < 0) {
 		node_put(node);
 		free(foreign);

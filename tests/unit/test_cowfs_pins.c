@@ -68,6 +68,64 @@ static void a_change_deep_in_untouched_directories_is_found_again(void **state)
 	assert_text("h/sub/deep/er/file", "f");
 }
 
+/* Guests of an earlier run may have moved what is above a hidden name or a grant, or put something else in its place. */
+static void a_hidden_name_is_found_by_its_place_on_the_host(void **state)
+{
+	struct statx st;
+	(void)state;
+	assert_int_equal(mkdir(at("h/sub/deep"), 0755), 0);
+	put_host("h/sub/deep/key", "secret");
+	put_host("h/sub/deep/other", "o");
+	assert_int_equal(cowfs_rename(fs, &req, NULL, at("h/sub/deep"), NULL, at("h/moved"), 0), 0);
+	assert_int_equal(cowfs_mkdir(fs, &req, NULL, at("h/sub/deep"), 0755), 0);
+	put("h/sub/deep/key", "own");
+	reopen_view();
+	assert_int_equal(cowfs_pin_hide(fs, at("h/sub/deep/key")), 0);
+	assert_int_equal(stat_in("h/moved/key", &st), -ENOENT);
+	assert_text("h/moved/other", "o");
+	assert_text("h/sub/deep/key", "own");
+	assert_int_equal(cowfs_rename(fs, &req, NULL, at("h/moved/other"), NULL, at("h/moved/key"), 0), 0);
+	reopen_view();
+	assert_int_equal(cowfs_pin_hide(fs, at("h/sub/deep/key")), 0);
+	assert_text("h/moved/key", "o"); /* the guest's own, though it rests on a file of the host */
+}
+
+static void what_is_above_a_hidden_name_may_be_gone(void **state)
+{
+	struct statx st;
+	(void)state;
+	assert_int_equal(mkdir(at("h/sub/deep"), 0755), 0);
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/sub/deep"), AT_REMOVEDIR), 0);
+	reopen_view();
+	assert_int_equal(cowfs_pin_hide(fs, at("h/sub/deep/key")), 0);
+	assert_int_equal(stat_in("h/sub/deep", &st), -ENOENT);
+	assert_int_equal(cowfs_pin_hide(fs, at("h/none/key")), 0);
+	assert_int_equal(stat_in("h/none", &st), -ENOENT);
+}
+
+static void a_link_is_hidden_with_what_it_leads_to(void **state)
+{
+	struct statx st;
+	(void)state;
+	assert_int_equal(symlink("sub/b", at("h/link")), 0);
+	assert_int_equal(cowfs_pin_hide(fs, at("h/link")), 0);
+	assert_int_equal(stat_in("h/link", &st), -ENOENT);
+	assert_int_equal(stat_in("h/sub/b", &st), -ENOENT);
+	assert_int_equal(stat_in("h/sub", &st), 0);
+}
+
+static void a_grant_moves_with_its_directory(void **state)
+{
+	(void)state;
+	assert_int_equal(mkdir(at("h/up"), 0755), 0);
+	assert_int_equal(mkdir(at("h/up/rw"), 0755), 0);
+	assert_int_equal(cowfs_rename(fs, &req, NULL, at("h/up"), NULL, at("h/moved"), 0), 0);
+	reopen_view();
+	assert_int_equal(cowfs_pin_grant(fs, at("h/up/rw"), true), 0);
+	put("h/moved/rw/direct", "d");
+	assert_int_equal(access(at("h/up/rw/direct"), F_OK), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -75,6 +133,10 @@ int main(void)
 		CASE(pins_over_changes_that_are_not_committed_yet),
 		CASE(pins_inside_pins_in_any_order),
 		CASE(a_change_deep_in_untouched_directories_is_found_again),
+		CASE(a_hidden_name_is_found_by_its_place_on_the_host),
+		CASE(what_is_above_a_hidden_name_may_be_gone),
+		CASE(a_link_is_hidden_with_what_it_leads_to),
+		CASE(a_grant_moves_with_its_directory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
