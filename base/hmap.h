@@ -1,7 +1,8 @@
 /* base/hmap.h - an intrusive chained hash table: the element embeds an HmapNode, the caller computes the 64-bit hash.
  *
- * No locking. Elements may be removed while iterating with HMAP_FOREACH_SAFE. Growth is amortised; a failed growth
- * (out of memory) leaves the table working, only slower, so insertion cannot fail after hmap_init succeeded. */
+ * No locking. Elements may be removed while iterating with HMAP_FOREACH_SAFE; it and hmap_release may be used on a table of zeroes, too.
+ * Growth is amortised; a failed growth (out of memory) leaves the table working, only slower, so insertion cannot fail after hmap_init
+ * succeeded. */
 #ifndef BASE_HMAP_H
 #define BASE_HMAP_H
 
@@ -39,7 +40,7 @@ static inline HmapNode *hmap_next(const HmapNode *node)
 	return n;
 }
 #define HMAP_FOREACH_SAFE(map, n, tmp) \
-	for (size_t b_ = 0; b_ <= (map)->mask; b_++) \
+	for (size_t b_ = 0; (map)->buckets && b_ <= (map)->mask; b_++) \
 		for (HmapNode *n = (map)->buckets[b_], *tmp = n ? n->next : NULL; n; n = tmp, tmp = n ? n->next : NULL)
 
 /* 64-bit mixes; hash_bytes is keyed by a per-process random value, so that names chosen by a guest cannot be made to

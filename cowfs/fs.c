@@ -55,8 +55,7 @@ static int init_tables(Cowfs *fs)
 	Hmap *maps[] = {&fs->nodes, &fs->dentries, &fs->idents, &fs->origins};
 	for (size_t i = 0; i < ARRAY_LEN(maps) && rc == 0; i++)
 		rc = hmap_init(maps[i]);
-	fs->lower = calloc(1, sizeof *fs->lower);
-	if (rc == 0 && !fs->lower)
+	if (rc == 0 && !(fs->lower = calloc(1, sizeof *fs->lower)))
 		rc = -ENOMEM;
 	if (rc == 0)
 		pthread_mutex_init(&fs->lower->lock, NULL);
@@ -97,8 +96,7 @@ static void fs_free(Cowfs *fs)
 	if (!fs)
 		return;
 	meta_close(fs->meta);
-	if (fs->nodes.buckets && fs->dentries.buckets)
-		fs_free_index(fs);
+	fs_free_index(fs);
 	if (fs->lower)
 		pthread_mutex_destroy(&fs->lower->lock);
 	free(fs->lower);
