@@ -22,9 +22,13 @@ typedef struct Call {
 	pid_t tid;
 	int nr;
 	uint64_t args[6];
+	uint64_t ip;
 	const Syscall *row;
 	SupCaller caller;
 	CowReq req;
+	bool gone;     /* the answer found nobody */
+	bool expected; /* by task_expect() */
+	atomic_bool seized; /* the thread was stopped with ptrace: what it calls now is what we make it call (ptrace.c) */
 	struct Held *held; /* the thread is in a ptrace stop, its notification was answered: the value goes into its registers */
 	char detail[512]; /* for the trace: the decoded path; empty if none */
 } Call;
@@ -104,6 +108,12 @@ void task_set_umask(Call *call, mode_t mask);
  * between had its frame there. */
 void task_expect(Call *call, long nr, const uint64_t args[6], uint64_t base, const void *data, size_t len);
 bool task_take_expected(Call *call);
+/* Its answer found that a signal had come first: the kernel makes the call again. */
+void task_expect_again(const Call *call);
+/* Only without WAIT_KILLABLE_RECV: the thread had left this call for a signal when the answer came. The kernel makes a call that a signal interrupted
+ * again after the handler, or the program does: the next one that is the same, from the same place, is given this answer instead. */
+void task_note_late(const Call *call, int64_t value);
+bool task_take_late(const Call *call, int64_t *value);
 /* A link in exec_dir that may be removed when the exec is certainly over. */
 void task_link(Supervisor *sup, const char *path);
 void task_drop_links(Supervisor *sup, bool all);

@@ -33,7 +33,14 @@ bool call_answer(Call *call, int64_t value)
 		resp.error = (int32_t)value;
 	else
 		resp.val = value;
-	return ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_SEND, &resp) == 0;
+	if (ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_SEND, &resp) == 0)
+		return true;
+	call->gone = true;
+	if (!call->sup->features.killable && value >= 0 && call->row && call->row->once)
+		task_note_late(call, value);
+	else if (!call->sup->features.killable && call->expected)
+		task_expect_again(call);
+	return false;
 }
 
 /* An ADDFD that a signal interrupts before the guest has taken the descriptor takes it back, but with SEND the call is answered all the same: with 0.
@@ -81,7 +88,8 @@ int call_reply_fd(Call *call, int fd, bool cloexec)
 
 	if (kept)
 		sched_setaffinity(call->tid, sizeof call->sup->cpus, &call->sup->cpus);
-	if (r >= 0 || err == -ENOENT)
+	call->gone = err == -ENOENT;
+	if (r >= 0 || call->gone)
 		return CALL_REPLIED;
 	return err; /* EMFILE: the guest's own limit */
 }
@@ -156,6 +164,13 @@ static int handle(Call *call)
 		atomic_fetch_add(&sup->counts[call->row - syscall_table], 1);
 		return -call->row->error;
 	}
+	if (!sup->features.killable) {
+		int64_t value;
+		if (workers_has_stale(sup->workers, call))
+			return CALL_SLOW;
+		if (call->row->once && task_take_late(call, &value))
+			return (int)value;
+	}
 	return call->row->handler(call);
 }
 
@@ -199,6 +214,9 @@ static bool receive_one(Listener *li, struct seccomp_notif *n)
 	memcpy(call.args, n->data.args, sizeof call.args);
 	call.row = syscall_find(call.nr);
 	call.caller = (SupCaller){.tid = call.tid, .sup = li->sup};
+	call.ip = n->data.instruction_pointer;
+	call.gone = call.expected = false;
+	atomic_init(&call.seized, false);
 	call.held = NULL;
 	call.req = (CowReq){.cred = &li->sup->cred, .caller = &call.caller};
 	if (vcred_in_use(li->sup->vcreds))

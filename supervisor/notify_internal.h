@@ -18,5 +18,8 @@ struct Listener {
 void call_run(Call *call);
 /* Queues a copy of the call. 0, or negative errno (then answer with that). */
 int workers_submit(WorkerPool *pool, const Call *call);
+/* Only without WAIT_KILLABLE_RECV: a signal has ended an earlier call of the thread, and a worker still waits in its place. The new call is
+ * to be submitted; it is handled when the other has ended, so that the thread does not meet itself in a FIFO. */
+bool workers_has_stale(WorkerPool *pool, const Call *call);
 
 #endif

@@ -152,6 +152,7 @@ static int rewrite_stopped(Call *call, const Rewrite *rw, int *pending_sig)
  * meanwhile, or a negative errno to answer with. */
 static int stop_thread(Call *call, int value)
 {
+	Regs regs;
 	int status;
 
 	if (ptrace(PTRACE_SEIZE, call->tid, 0, PTRACE_O_TRACESYSGOOD) < 0)
@@ -160,8 +161,15 @@ static int stop_thread(Call *call, int value)
 		detach(call->tid, 0);
 		return -EACCES;
 	}
-	call_answer(call, value); /* also when the guest is gone: then the wait says so */
-	return wait_stop(call->tid, &status) < 0 ? CALL_REPLIED : 0;
+	atomic_store(&call->seized, true);
+	bool there = call_answer(call, value);
+	if (wait_stop(call->tid, &status) < 0)
+		return CALL_REPLIED;
+	/* Without WAIT_KILLABLE_RECV the interruption takes it out of the call by itself; but a signal may have done so before. */
+	if (there || (regs_get(call->tid, &regs) == 0 && regs_in_call(&regs, call->ip, call->args)))
+		return 0;
+	detach(call->tid, (status >> 16) == 0 ? WSTOPSIG(status) : 0);
+	return CALL_REPLIED; /* it makes it again after the handler */
 }
 
 int call_rewrite(Call *call, const Rewrite *rw)

@@ -3,6 +3,7 @@
 #define SUPERVISOR_REGS_H
 
 #include <elf.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
@@ -36,6 +37,11 @@ static inline void regs_set_call(Regs *r, long nr, const uint64_t a[6])
 	r->r8 = a[4];
 	r->r9 = a[5];
 }
+/* Did the thread stop in, or on its way out of, this call? */
+static inline bool regs_in_call(const Regs *r, uint64_t ip, const uint64_t a[6])
+{
+	return r->rip == ip && r->rdi == a[0] && r->rsi == a[1] && r->rdx == a[2] && r->r10 == a[3] && r->r8 == a[4] && r->r9 == a[5];
+}
 #elif defined(__aarch64__)
 typedef struct user_regs_struct Regs;
 #define SYSCALL_INSN_LEN 4
@@ -57,6 +63,13 @@ static inline void regs_set_call(Regs *r, long nr, const uint64_t a[6])
 	r->regs[8] = (uint64_t)nr;
 	for (int i = 0; i < 6; i++)
 		r->regs[i] = a[i];
+}
+static inline bool regs_in_call(const Regs *r, uint64_t ip, const uint64_t a[6])
+{
+	for (int i = 1; i < 6; i++) /* the first is the result by now */
+		if (r->regs[i] != a[i])
+			return false;
+	return r->pc == ip;
 }
 #else
 #error "bvisor supports x86_64 and aarch64"

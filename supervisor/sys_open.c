@@ -87,7 +87,8 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 		r = reply_pipe(call, &file.fd, how->flags & O_CLOEXEC);
 	else
 		r = call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);
-	if (r < 0 && r != CALL_REPLIED && file.created) /* no descriptor was free: the kernel would have seen that before it made the file */
+	bool refused = r < 0 && r != CALL_REPLIED; /* no descriptor was free: the kernel would have seen that before it made the file */
+	if (file.created && (refused || call->gone)) /* gone: killed before the call, or a signal came and the call comes again */
 		(void)!cowfs_unlink(call->sup->fs, &call->req, patharg_at(&p), p.path, 0);
 	bv_close_fd(&file.fd);
 	return r;

@@ -4,6 +4,7 @@
 #ifndef SUPERVISOR_TABLE_H
 #define SUPERVISOR_TABLE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,6 +33,7 @@ typedef struct Syscall {
 	int (*handler)(struct Call *call);
 	const ArgNative *native; /* NULL: every call is emulated */
 	const char *reason; /* one clause: for the docs, the trace and the reader */
+	bool once; /* an emulated call that must not be done twice: see task_note_late() */
 } Syscall;
 
 extern const Syscall syscall_table[];

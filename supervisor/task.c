@@ -2,6 +2,7 @@
  *
  * umask: the value of the last trapped umask() or of /proc/<pid>/status, kept per thread group for at most one second, which
  *   is shorter than any process-id reuse; not kept at all once a guest shares its fs struct across processes (CLONE_FS).
+ * late: answers that a signal made too late (task_note_late), for a few seconds.
  * expected: a rewritten call that must come in again from the same thread with the same number and first argument. */
 #include "supervisor/call.h"
 #include "supervisor/proctree.h"
@@ -14,6 +15,15 @@
 #define UMASK_TTL_NS 1000000000ULL
 #define LINK_TTL_NS 2000000000ULL
 #define MAX_TASKS 65536
+#define LATE_TTL_NS 5000000000ULL
+#define MAX_LATE 4 /* a handler's call can be interrupted, too */
+
+typedef struct LateAnswer {
+	uint64_t until; /* 0: none */
+	int nr;
+	uint64_t ip, args[6];
+	int64_t value;
+} LateAnswer;
 
 typedef struct Task {
 	HmapNode by_tid;
@@ -26,6 +36,7 @@ typedef struct Task {
 	uint64_t expect_base;
 	void *expect_data; /* owned; NULL: none */
 	size_t expect_len;
+	LateAnswer *late; /* MAX_LATE of them, owned; NULL: none */
 } Task;
 
 typedef struct ExecLink {
@@ -39,6 +50,7 @@ struct TaskTable {
 	Hmap tasks;	 /* protected by lock */
 	ExecLink *links; /* protected by lock */
 	atomic_bool expecting; /* something was ever expected: a short way out for most sandboxes */
+	atomic_bool late;      /* the same for late answers */
 };
 
 int tasks_new(TaskTable **out)
@@ -57,6 +69,7 @@ int tasks_new(TaskTable **out)
 static void task_free(Task *task)
 {
 	free(task->expect_data);
+	free(task->late);
 	free(task);
 }
 
@@ -211,6 +224,22 @@ void task_expect(Call *call, long nr, const uint64_t args[6], uint64_t base, con
 	pthread_mutex_unlock(&t->lock);
 }
 
+/* The answer may yet find that a signal came first (task_expect_again). */
+static void keep_expectation(Call *call, uint64_t base, void *data, size_t len)
+{
+	TaskTable *t = call->sup->tasks;
+
+	pthread_mutex_lock(&t->lock);
+	Task *task = find_locked(t, call->tid, false);
+	if (task && task->expect_nr < 0 && !task->expect_data && memcmp(task->expect_args, call->args, sizeof call->args) == 0) {
+		task->expect_data = TAKE_PTR(data);
+		task->expect_base = base;
+		task->expect_len = len;
+	}
+	pthread_mutex_unlock(&t->lock);
+	free(data);
+}
+
 /* Every argument must be the expected one: a signal handler may run first and make a call of its own. */
 bool task_take_expected(Call *call)
 {
@@ -227,6 +256,7 @@ bool task_take_expected(Call *call)
 	if (task && task->expect_nr == call->nr && memcmp(task->expect_args, call->args, sizeof call->args) == 0) {
 		hit = true;
 		task->expect_nr = -1;
+		call->expected = true;
 		data = TAKE_PTR(task->expect_data);
 		base = task->expect_base;
 		len = task->expect_len;
@@ -234,6 +264,66 @@ bool task_take_expected(Call *call)
 	pthread_mutex_unlock(&t->lock);
 	if (data)
 		IGNORE_RESULT(mem_write(call, base, data, len)); /* the kernel finds out the same way */
+	if (hit && !call->sup->features.killable)
+		keep_expectation(call, base, TAKE_PTR(data), len);
+	return hit;
+}
+
+void task_expect_again(const Call *call)
+{
+	TaskTable *t = call->sup->tasks;
+
+	pthread_mutex_lock(&t->lock);
+	Task *task = find_locked(t, call->tid, false);
+	if (task && memcmp(task->expect_args, call->args, sizeof call->args) == 0)
+		task->expect_nr = call->nr;
+	pthread_mutex_unlock(&t->lock);
+}
+
+static bool is_same(const LateAnswer *a, const Call *call)
+{
+	return a->until && a->nr == call->nr && a->ip == call->ip && memcmp(a->args, call->args, sizeof a->args) == 0;
+}
+
+void task_note_late(const Call *call, int64_t value)
+{
+	TaskTable *t = call->sup->tasks;
+
+	atomic_store(&t->late, true);
+	pthread_mutex_lock(&t->lock);
+	Task *task = find_locked(t, call->tid, true);
+	if (task && !task->late)
+		task->late = calloc(MAX_LATE, sizeof *task->late);
+	if (task && task->late) {
+		LateAnswer *oldest = task->late;
+		for (LateAnswer *a = task->late; a < task->late + MAX_LATE; a++)
+			if (a->until < oldest->until)
+				oldest = a;
+		*oldest = (LateAnswer){.until = bv_now_coarse_ns() + LATE_TTL_NS, .nr = call->nr, .ip = call->ip, .value = value};
+		memcpy(oldest->args, call->args, sizeof oldest->args);
+	}
+	pthread_mutex_unlock(&t->lock);
+}
+
+bool task_take_late(const Call *call, int64_t *value)
+{
+	TaskTable *t = call->sup->tasks;
+	bool hit = false;
+
+	if (!atomic_load(&t->late))
+		return false;
+	uint64_t now = bv_now_coarse_ns();
+	pthread_mutex_lock(&t->lock);
+	Task *task = find_locked(t, call->tid, false);
+	for (LateAnswer *a = task ? task->late : NULL; a && a < task->late + MAX_LATE && !hit; a++) {
+		if (!is_same(a, call))
+			continue;
+		hit = a->until > now;
+		if (hit)
+			*value = a->value;
+		a->until = 0;
+	}
+	pthread_mutex_unlock(&t->lock);
 	return hit;
 }
 

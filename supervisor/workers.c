@@ -20,7 +20,7 @@ typedef struct Job {
 	struct Job *next;
 	Call call;
 	pthread_t thread;
-	bool running;
+	uint64_t number; /* of submission */
 	bool interrupted; /* because of a signal of the guest */
 } Job;
 
@@ -32,6 +32,7 @@ struct WorkerPool {
 	Job *running;
 	size_t threads, idle, queued;
 	size_t busy; /* queued and running */
+	uint64_t submitted;
 	int event;   /* an eventfd: busy has become more than none */
 	bool stop;
 };
@@ -78,7 +79,6 @@ static Job *take_locked(WorkerPool *p)
 	if (!p->queue)
 		p->queue_end = &p->queue;
 	job->thread = pthread_self();
-	job->running = true;
 	job->next = p->running;
 	p->running = job;
 	return job;
@@ -95,10 +95,48 @@ static void drop_locked(WorkerPool *p, Job *job)
 	p->busy--;
 }
 
+static Job *stale_locked(WorkerPool *p, pid_t tid, uint64_t before)
+{
+	for (Job *job = p->running; job; job = job->next)
+		if (job->call.tid == tid && job->number < before && !atomic_load(&job->call.seized))
+			return job;
+	return NULL;
+}
+
+bool workers_has_stale(WorkerPool *p, const Call *call)
+{
+	if (p->sup->features.killable || call->req.may_block || atomic_load(&call->listener->in_flight) == 0)
+		return false;
+	pthread_mutex_lock(&p->lock);
+	bool found = stale_locked(p, call->tid, UINT64_MAX);
+	pthread_mutex_unlock(&p->lock);
+	return found;
+}
+
+/* A signal that arrives just before the other's wait is lost, so it is sent until it has ended. */
+static void end_stale(WorkerPool *p, const Job *job)
+{
+	Job *stale;
+
+	pthread_mutex_lock(&p->lock);
+	while (!p->stop && (stale = stale_locked(p, job->call.tid, job->number))) {
+		pthread_kill(stale->thread, SIGUSR1);
+		pthread_mutex_unlock(&p->lock);
+		usleep(500);
+		pthread_mutex_lock(&p->lock);
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
 /* A call that was interrupted for a signal comes back with EINTR; everything else is its own result. */
 static void run_job(WorkerPool *p, Job *job)
 {
 	Call *call = &job->call;
+
+	if (!p->sup->features.killable)
+		end_stale(p, job);
+	if (!call_valid(call))
+		return;
 	int value = call->row->handler(call);
 
 	if (value == -EINTR) {
@@ -107,7 +145,7 @@ static void run_job(WorkerPool *p, Job *job)
 			value = -ERESTARTSYS;
 		pthread_mutex_unlock(&p->lock);
 	}
-	if (value == -ERESTARTSYS && !call->held && call_restart(call) == CALL_REPLIED)
+	if (value == -ERESTARTSYS && !call->held && call_valid(call) && call_restart(call) == CALL_REPLIED)
 		value = CALL_REPLIED;
 	if (value != CALL_REPLIED)
 		call_answer(call, value);
@@ -192,6 +230,7 @@ int workers_submit(WorkerPool *p, const Call *call)
 	*p->queue_end = job;
 	p->queue_end = &job->next;
 	p->queued++;
+	job->number = p->submitted++;
 	if (p->busy++ == 0)
 		IGNORE_RESULT(eventfd_write(p->event, 1)); /* it is read long before it is full */
 	pthread_cond_signal(&p->wake);

@@ -215,6 +215,8 @@ static void signal_storm(void)
 {
 	struct itimerval t = {{0, 500}, {0, 500}}, stop = {{0, 0}, {0, 0}};
 	struct sigaction sa = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+	const char *mask = getenv("BVISOR_MASK");
+	bool killable = !mask || !strstr(mask, "killable"); /* without it the kernel loses an answer now and then (docs/THREAT_MODEL.md) */
 	int wrong = 0;
 
 	sigaction(SIGALRM, &sa, NULL);
@@ -226,9 +228,13 @@ static void signal_storm(void)
 		wrong += stat("storm", &st) < 0;
 		wrong += rmdir("storm") < 0;
 		wrong += access("storm", F_OK) == 0;
+		int fd = open("storm-file", O_CREAT | O_EXCL | O_WRONLY, 0644);
+		wrong += fd < 0 || close(fd) < 0;
+		wrong += rename("storm-file", "storm-moved") < 0;
+		wrong += unlink("storm-moved") < 0;
 	}
 	setitimer(ITIMER_REAL, &stop, NULL);
-	VAL(wrong);
+	VAL(wrong <= (killable ? 0 : 15));
 }
 
 static void pidfds(void)
