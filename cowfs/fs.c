@@ -185,7 +185,7 @@ int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err)
 		rc = open_parts(fs, config, err);
 	if (rc < 0) {
 		fs_free(fs);
-		return rc;
+		return err && !*err ? bv_fail(err, rc, "cannot open the view of %s: %s", config->db_path, strerror(-rc)) : rc;
 	}
 	*out = fs;
 	return 0;

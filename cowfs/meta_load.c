@@ -333,10 +333,10 @@ int meta_load(CowMeta *meta, Cowfs *fs, char **err)
 		rc = each_row(&l, "SELECT * FROM dentry", load_dentry);
 	if (rc == 0)
 		rc = each_row(&l, "SELECT inode, name, value FROM xattr", load_xattr);
-	if (rc == 0)
-		rc = meta_number(meta, "SELECT value FROM state WHERE key='next_id'", &next);
+	if (rc == 0 && (rc = meta_number(meta, "SELECT value FROM state WHERE key='next_id'", &next)) < 0)
+		bv_fail(err, rc, "the database %s is damaged: %s", meta->path, sqlite3_errmsg(meta->db));
 	if (meta_exec(meta, "COMMIT") < 0 && rc == 0)
-		rc = -EIO;
+		rc = bv_fail(err, -EIO, "cannot read the database %s: %s", meta->path, sqlite3_errmsg(meta->db));
 	if (rc == 0)
 		rc = check_tree(&l);
 	if (rc == 0)
