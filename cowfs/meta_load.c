@@ -368,6 +368,8 @@ int meta_check(CowMeta *meta, char **err)
 		rc = meta_number(&own, "SELECT (SELECT count(*) FROM dentry WHERE inode IS NOT NULL AND inode NOT IN (SELECT id FROM inode))"
 				       " + (SELECT count(*) FROM dentry WHERE dir NOT IN (SELECT id FROM inode))"
 				       " + (SELECT count(*) FROM xattr WHERE inode NOT IN (SELECT id FROM inode))", &lost);
+	if (rc < 0 && err && !*err)
+		bv_fail(err, rc, "the database %s is damaged: %s", meta->path, sqlite3_errmsg(own.db));
 	if (rc == 0 && lost)
 		rc = bv_fail(err, -EUCLEAN, "the database %s is damaged: %lld rows lead nowhere", meta->path, (long long)lost);
 	sqlite3_close(own.db);
