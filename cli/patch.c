@@ -91,7 +91,7 @@ static Version sandbox_version(BvSandbox *sb, const BvChange *c)
 
 static void load(BvSandbox *sb, const BvChange *c, Version *before, Version *after)
 {
-	*before = c->kind == BV_ADDED ? (Version){0} : host_version(c->old_path ? c->old_path : c->path);
+	*before = c->kind == BV_ADDED ? (Version){0} : host_version(c->host_path);
 	*after = c->kind == BV_DELETED ? (Version){0} : sandbox_version(sb, c);
 }
 

@@ -8,22 +8,25 @@
 
 typedef struct Item {
 	CowChange c;
-	char *path, *old_path, *link_to, *compare; /* compare: host file whose bytes may equal the blob's */
+	char *path, *old_path, *host_path, *over_path, *link_to, *compare; /* compare: host file whose bytes may equal the blob's */
 	BlobId blob;
 } Item;
+
+/* A file with several names, under the one that came first. */
+typedef struct Reported {
+	HmapNode by_id;
+	uint64_t id;
+	char *path, *host; /* host: where the host has, or would have, that name; NULL if nowhere */
+} Reported;
 
 typedef struct Changes {
 	Cowfs *fs;
 	Item *items;
 	size_t count, room;
-	struct Reported {
-		uint64_t id;
-		char *path;
-	} *reported; /* files with several names, as they came */
-	size_t nreported, reported_room;
+	Hmap reported;
 } Changes;
 
-static int item_add(Changes *all, CowChangeKind kind, const char *path, const char *old_path, Item **out)
+static int item_add(Changes *all, CowChangeKind kind, const char *path, const char *host, Item **out)
 {
 	if (all->count == all->room) {
 		size_t room = MAX(64, all->room * 2);
@@ -34,12 +37,20 @@ static int item_add(Changes *all, CowChangeKind kind, const char *path, const ch
 		all->room = room;
 	}
 	Item *item = &all->items[all->count];
-	*item = (Item){.c = {.kind = kind}, .path = strdup(path), .old_path = old_path ? strdup(old_path) : NULL};
+	bool renamed = kind == COW_RENAMED;
+	*item = (Item){.c = {.kind = kind}, .path = strdup(path), .old_path = renamed ? strdup(host) : NULL, .host_path = host ? strdup(host) : NULL};
 	all->count++;
-	if (!item->path || (old_path && !item->old_path))
+	if (!item->path || (renamed && !item->old_path) || (host && !item->host_path))
 		return -ENOMEM;
 	*out = item;
 	return 0;
+}
+
+static void reported_free(Reported *r)
+{
+	free(r->path);
+	free(r->host);
+	free(r);
 }
 
 static void changes_free(Changes *all)
@@ -47,12 +58,14 @@ static void changes_free(Changes *all)
 	for (size_t i = 0; i < all->count; i++) {
 		free(all->items[i].path);
 		free(all->items[i].old_path);
+		free(all->items[i].host_path);
+		free(all->items[i].over_path);
 		free(all->items[i].link_to);
 		free(all->items[i].compare);
 	}
-	for (size_t i = 0; i < all->nreported; i++)
-		free(all->reported[i].path);
-	free(all->reported);
+	HMAP_FOREACH_SAFE (&all->reported, n, tmp)
+		reported_free(CONTAINER_OF(n, Reported, by_id));
+	hmap_release(&all->reported);
 	free(all->items);
 }
 
@@ -107,7 +120,7 @@ static int report_modified(Changes *all, const CowNode *node, const CowDentry *d
 
 	if (!diff && kind == COW_MODIFIED)
 		return 0;
-	int rc = item_add(all, kind, path, renamed ? host : NULL, &item);
+	int rc = item_add(all, kind, path, host, &item);
 	if (rc < 0)
 		return rc;
 	item->c.diff = diff;
@@ -121,10 +134,11 @@ static int report_modified(Changes *all, const CowNode *node, const CowDentry *d
 	return compare && !item->compare ? -ENOMEM : 0;
 }
 
-static int report(Changes *all, CowChangeKind kind, const char *path, const struct statx *now, const CowDentry *d)
+/* host: NULL if it has no such object. */
+static int report(Changes *all, CowChangeKind kind, const char *path, const char *host, const struct statx *now, const CowDentry *d)
 {
 	Item *item;
-	int rc = item_add(all, kind, path, NULL, &item);
+	int rc = item_add(all, kind, path, host, &item);
 
 	if (rc < 0)
 		return rc;
@@ -135,73 +149,165 @@ static int report(Changes *all, CowChangeKind kind, const char *path, const stru
 	return 0;
 }
 
-/* Another name of a file that was reported: says so in the last item. */
-static int note_links(Changes *all, const CowNode *node, size_t before, const char *path)
+static const Reported *reported_find(const Changes *all, const CowNode *node)
 {
-	if (all->count == before || node->nlink < 2 || S_ISDIR(node->mode))
-		return 0;
-	for (size_t i = 0; i < all->nreported; i++)
-		if (all->reported[i].id == node->id) {
-			Item *item = &all->items[all->count - 1];
-			item->link_to = strdup(all->reported[i].path);
-			return item->link_to ? 0 : -ENOMEM;
-		}
-	if (all->nreported == all->reported_room) {
-		size_t room = MAX(16, all->reported_room * 2);
-		void *more = realloc(all->reported, room * sizeof *all->reported);
-		if (!more)
-			return -ENOMEM;
-		all->reported = more;
-		all->reported_room = room;
-	}
-	char *copy = strdup(path);
-	if (!copy)
+	for (HmapNode *n = hmap_first(&all->reported, hash_u64(node->id, 0)); n; n = hmap_next(n))
+		if (CONTAINER_OF(n, Reported, by_id)->id == node->id)
+			return CONTAINER_OF(n, Reported, by_id);
+	return NULL;
+}
+
+/* Further names of this file are to lead to `path`. */
+static int note_reported(Changes *all, const CowNode *node, const char *path, const char *host)
+{
+	Reported *r = calloc(1, sizeof *r);
+
+	if (!r)
 		return -ENOMEM;
-	all->reported[all->nreported].id = node->id;
-	all->reported[all->nreported++].path = copy;
+	*r = (Reported){.id = node->id, .path = strdup(path), .host = host ? strdup(host) : NULL};
+	if (!r->path || (host && !r->host)) {
+		reported_free(r);
+		return -ENOMEM;
+	}
+	hmap_insert(&all->reported, &r->by_id, hash_u64(node->id, 0));
 	return 0;
 }
 
 /* ---- directories ---- */
 
-static int collect_dir(Changes *all, const CowNode *dir, const char *path, const char *host);
+/* gone: the host's directory `host` is shown elsewhere, because it or one above it was renamed. */
+static int collect_dir(Changes *all, const CowNode *dir, const char *path, const char *host, bool gone);
 
-static bool has_name_at_origin(const CowNode *node)
+/* The name under which the view shows it where the host has it, or NULL. */
+static const CowDentry *name_at_origin(const CowNode *node)
 {
 	for (const CowDentry *d = node->names; d; d = d->alias) {
 		char path[PATH_MAX];
 		if (d->dir->origin && path_join(path, d->dir->origin, strlen(d->dir->origin), d->name, d->len) > 0 && strcmp(path, node->origin) == 0)
-			return true;
+			return d;
 	}
-	return false;
+	return NULL;
 }
 
-static int collect_node(Changes *all, const CowDentry *d, const char *path, const char *host, const struct statx *was)
+/* Its place on the host as collect_dir counts it: an own directory is compared with what the host has in its place. */
+static ssize_t place_of(const CowDentry *d, char buf[PATH_MAX])
+{
+	const CowNode *dir = d->dir;
+	ssize_t n;
+
+	if (dir->origin)
+		return path_join(buf, dir->origin, strlen(dir->origin), d->name, d->len);
+	n = dir->names ? place_of(dir->names, buf) : -ENOENT;
+	return n < 0 ? n : path_join(buf, buf, (size_t)n, d->name, d->len);
+}
+
+/* Of a file with several names, the one that the others are reported as links to: NULL if `d` is that name. */
+static const CowDentry *main_name(const CowNode *node, const CowDentry *d)
+{
+	const CowDentry *first = node->origin ? name_at_origin(node) : NULL;
+	char place[PATH_MAX];
+
+	for (const CowDentry *n = node->origin && !first ? node->names : NULL; n && !first; n = n->alias)
+		if (place_of(n, place) > 0 && strcmp(place, node->origin) == 0)
+			first = n;
+	return first == d ? NULL : first;
+}
+
+/* Is the host's object at this path shown under another name? */
+static bool is_renamed_away(Changes *all, const char *host)
+{
+	const CowNode *moved = node_by_origin(all->fs, host, strlen(host));
+
+	return moved && moved->names && !name_at_origin(moved);
+}
+
+static int report_anew(Changes *all, size_t before, const char *path, const char *host, const struct statx *now, const CowDentry *d)
+{
+	int rc = all->count == before ? report(all, COW_MODIFIED, path, host, now, d) : 0;
+
+	if (rc == 0)
+		all->items[before].c.anew = true;
+	return rc;
+}
+
+/* Another name of the file at link_to, which the host has, or would have, at link_host. It is no change if the host has the same object there. */
+static int report_link(Changes *all, const CowDentry *d, const char *path, const char *host, const struct statx *now, const struct statx *was,
+		       const char *link_to, const char *link_host)
+{
+	const CowNode *node = d->node;
+	struct statx old;
+	size_t before = all->count;
+	int rc;
+
+	if (!was) {
+		rc = report(all, COW_ADDED, path, host, now, d);
+	} else if ((was->stx_mode & S_IFMT) != (node->mode & S_IFMT)) {
+		rc = report(all, COW_TYPE_CHANGED, path, host, now, d);
+	} else if (link_host && lower_statx(all->fs, NULL, link_host, &old) == 0 && old.stx_ino == was->stx_ino && statx_dev(&old) == statx_dev(was)) {
+		rc = report_modified(all, node, d, COW_MODIFIED, path, host, now, was);
+	} else {
+		rc = report(all, COW_MODIFIED, path, host, now, d);
+		if (rc == 0)
+			all->items[before].c.diff = COW_DIFF_CONTENT;
+	}
+	if (rc == 0 && all->count > before && !(all->items[before].link_to = strdup(link_to)))
+		rc = -ENOMEM;
+	return rc;
+}
+
+/* 1: a further name of a file, and so reported; 0: not so. */
+static int collect_link(Changes *all, const CowDentry *d, const char *path, const char *host, const struct statx *now, const struct statx *was)
+{
+	const CowNode *node = d->node;
+	const Reported *r = reported_find(all, node);
+	const CowDentry *first = r ? NULL : main_name(node, d);
+	char buf[PATH_MAX];
+	int rc;
+
+	if (r)
+		rc = report_link(all, d, path, host, now, was, r->path, r->host);
+	else if (first && dentry_virtual_path(first, buf) > 0)
+		rc = report_link(all, d, path, host, now, was, buf, node->origin);
+	else
+		return 0;
+	return rc < 0 ? rc : 1;
+}
+
+static int collect_node(Changes *all, const CowDentry *d, const char *path, const char *host, const struct statx *was, bool gone)
 {
 	CowNode *node = d->node;
-	struct statx now, at_origin;
+	struct statx now, old;
 	size_t before = all->count;
-	bool is_dir = S_ISDIR(node->mode);
+	bool is_dir = S_ISDIR(node->mode), anew = false, at_origin = node->origin && host && strcmp(node->origin, host) == 0;
 	const char *below = NULL;
 	int rc = node_statx(all->fs, node, &now);
 
 	if (rc < 0)
 		return rc == -ENOENT || rc == -ESTALE ? 0 : rc; /* the host took its half away */
-	if (node->origin && (!host || strcmp(node->origin, host) != 0) && (is_dir || !has_name_at_origin(node)) &&
-	    lower_statx(all->fs, NULL, node->origin, &at_origin) == 0) {
-		rc = report_modified(all, node, d, COW_RENAMED, path, node->origin, &now, &at_origin);
+	rc = is_dir ? 0 : collect_link(all, d, path, host, &now, was);
+	if (rc != 0)
+		return MIN(rc, 0);
+	if (node->origin && (gone || !at_origin) && lower_statx(all->fs, NULL, node->origin, &old) == 0) {
+		rc = report_modified(all, node, d, COW_RENAMED, path, node->origin, &now, &old);
+		if (rc == 0 && host && !(all->items[before].over_path = strdup(host)))
+			rc = -ENOMEM;
+		if (rc == 0)
+			all->items[before].c.anew = at_origin;
 		below = node->origin;
 	} else if (!was) {
-		rc = report(all, COW_ADDED, path, &now, d);
+		rc = report(all, COW_ADDED, path, host, &now, d);
 	} else if ((was->stx_mode & S_IFMT) != (node->mode & S_IFMT)) {
-		rc = report(all, COW_TYPE_CHANGED, path, &now, d);
+		rc = report(all, COW_TYPE_CHANGED, path, host, &now, d);
 	} else {
 		rc = report_modified(all, node, d, COW_MODIFIED, path, host, &now, was);
 		below = host;
+		anew = is_dir && !node->origin && (gone || is_renamed_away(all, host));
+		if (rc == 0 && anew)
+			rc = report_anew(all, before, path, host, &now, d);
 	}
-	if (rc == 0)
-		rc = note_links(all, node, before, path);
-	return rc == 0 && is_dir ? collect_dir(all, node, path, below) : rc;
+	if (rc == 0 && node->nlink > 1 && !is_dir)
+		rc = note_reported(all, node, path, below ? below : host);
+	return rc == 0 && is_dir ? collect_dir(all, node, path, below, anew) : rc;
 }
 
 typedef struct Name {
@@ -255,13 +361,12 @@ static int add_hidden_names(Changes *all, const CowNode *dir, const char *host, 
 	return rc;
 }
 
-static int collect_name(Changes *all, const Name *n, const char *path, const char *host_dir)
+static int collect_name(Changes *all, const Name *n, const char *path, const char *host_dir, bool gone)
 {
 	CLEAN_FREE char *paths = malloc(2 * (size_t)PATH_MAX); /* not on the stack: a level for each of up to PATH_MAX / 2 directories */
 	char *virtual_path = paths, *host = paths + PATH_MAX;
 	struct statx was;
 	size_t len = strlen(n->name);
-	const CowNode *moved;
 
 	if (!paths)
 		return -ENOMEM;
@@ -270,16 +375,13 @@ static int collect_name(Changes *all, const Name *n, const char *path, const cha
 	bool has_host = host_dir && !(n->d && (n->d->flags & D_HIDE)) && path_join(host, host_dir, strlen(host_dir), n->name, len) > 0;
 	bool on_host = has_host && lower_statx(all->fs, NULL, host, &was) == 0;
 	if (n->d && n->d->node)
-		return collect_node(all, n->d, virtual_path, has_host ? host : NULL, on_host ? &was : NULL);
-	if (!on_host)
+		return collect_node(all, n->d, virtual_path, has_host ? host : NULL, on_host ? &was : NULL, gone);
+	if (!on_host || is_renamed_away(all, host)) /* that is reported as renamed */
 		return 0;
-	moved = node_by_origin(all->fs, host, strlen(host));
-	if (moved && moved->names && !has_name_at_origin(moved))
-		return 0; /* reported as renamed */
-	return report(all, COW_DELETED, virtual_path, NULL, n->d);
+	return report(all, COW_DELETED, virtual_path, host, NULL, n->d);
 }
 
-static int collect_dir(Changes *all, const CowNode *dir, const char *path, const char *host)
+static int collect_dir(Changes *all, const CowNode *dir, const char *path, const char *host, bool gone)
 {
 	Names names = {0};
 	int rc = 0;
@@ -292,7 +394,7 @@ static int collect_dir(Changes *all, const CowNode *dir, const char *path, const
 	if (names.count)
 		qsort(names.list, names.count, sizeof *names.list, by_name);
 	for (size_t i = 0; i < names.count && rc == 0; i++)
-		rc = collect_name(all, &names.list[i], path, host);
+		rc = collect_name(all, &names.list[i], path, host, gone);
 	for (size_t i = 0; i < names.count; i++)
 		free(names.list[i].own);
 	free(names.list);
@@ -321,10 +423,12 @@ static int tell(Cowfs *fs, bool raw, Item *item, int (*visit)(void *ctx, const C
 {
 	if (item->compare && !raw && same_bytes(fs, item->blob, item->compare))
 		item->c.diff &= ~(unsigned)COW_DIFF_CONTENT;
-	if (item->c.kind == COW_MODIFIED && !item->c.diff && !raw)
+	if (item->c.kind == COW_MODIFIED && !item->c.diff && !item->c.anew && !raw)
 		return 0;
 	item->c.path = item->path;
 	item->c.old_path = item->old_path;
+	item->c.host_path = item->host_path;
+	item->c.over_path = item->over_path;
 	item->c.link_to = item->link_to;
 	return visit(ctx, &item->c);
 }
@@ -334,14 +438,16 @@ int cowfs_changes(Cowfs *fs, bool raw, int (*visit)(void *ctx, const CowChange *
 	Changes all = {.fs = fs};
 	struct statx now, was;
 
+	int rc = hmap_init(&all.reported);
 	fs_rdlock(fs);
-	int rc = lower_statx(fs, NULL, "/", &was);
+	if (rc == 0)
+		rc = lower_statx(fs, NULL, "/", &was);
 	if (rc == 0)
 		rc = node_statx(fs, fs->root, &now);
 	if (rc == 0)
 		rc = report_modified(&all, fs->root, NULL, COW_MODIFIED, "/", "/", &now, &was);
 	if (rc == 0)
-		rc = collect_dir(&all, fs->root, "/", "/");
+		rc = collect_dir(&all, fs->root, "/", "/", false);
 	fs_unlock(fs);
 	for (size_t i = 0; i < all.count && rc == 0; i++)
 		rc = tell(fs, raw, &all.items[i], visit, ctx);

@@ -289,11 +289,16 @@ typedef struct CowChange {
 	CowChangeKind kind;
 	const char *path;     /* virtual */
 	const char *old_path; /* COW_RENAMED: where it came from */
+	const char *host_path; /* where the host has, or would have, the object that it is a change of: old_path, or path, but for what is below a rename;
+				* NULL if nowhere */
+	const char *over_path; /* COW_RENAMED: the same for what `path` named before */
 	unsigned diff;	      /* COW_DIFF_* for COW_MODIFIED, COW_RENAMED */
 	struct statx now;     /* not for COW_DELETED */
-	CowIdentity base;     /* of the host object at `path` (old_path for COW_RENAMED); of what was deleted or replaced, too */
-	CowIdentity over;     /* COW_RENAMED: of the host object that `path` named before; not known if it named none */
+	CowIdentity base;     /* of the host object at host_path; of what was deleted or replaced, too */
+	CowIdentity over;     /* COW_RENAMED: of the host object at over_path; not known if it named none */
 	const char *link_to;  /* this object is another name of the file at link_to, reported earlier; else NULL */
+	bool anew; /* no difference by itself (see diff): COW_MODIFIED, a directory of the sandbox's own, while the host's (or one above it) is
+		    * renamed elsewhere; COW_RENAMED, the host's object in such a directory under its old path */
 } CowChange;
 /* Calls `visit` for every difference between the view and the host, sorted by path (parents before children; a deleted directory is
  * one entry; an added directory is followed by its content). A renamed lower directory is one COW_RENAMED entry, followed by changes

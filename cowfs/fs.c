@@ -297,6 +297,14 @@ ssize_t node_virtual_path(const CowNode *node, char *buf, size_t size)
 	return path_of_node(node, false, buf, size);
 }
 
+ssize_t dentry_virtual_path(const CowDentry *d, char buf[PATH_MAX])
+{
+	char dir[PATH_MAX];
+	ssize_t n = node_virtual_path(d->dir, dir, sizeof dir);
+
+	return n < 0 ? n : path_join(buf, dir, (size_t)n, d->name, d->len);
+}
+
 /* The host path is shown in the view if its nearest record has a name and no entry of that record stands in its way. */
 static ssize_t virtual_of_lower(Cowfs *fs, const char *host, char *buf, size_t size)
 {

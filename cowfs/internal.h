@@ -274,6 +274,8 @@ static inline void fs_unlock(Cowfs *fs)
 
 /* One of the names of a record, as an absolute path of the view. Returns its length; -ENOENT, -ERANGE. */
 ssize_t node_virtual_path(const CowNode *node, char *buf, size_t size) MUST_CHECK;
+/* The same for one of several names. */
+ssize_t dentry_virtual_path(const CowDentry *d, char buf[PATH_MAX]) MUST_CHECK;
 
 /* ---- relocate.c ---- */
 /* fs->lock held for writing. */

@@ -1,7 +1,7 @@
 /* cowfs/relocate.c - origins follow the host when it makes a rename that the sandbox has made before (apply).
  *
  * A renamed object of the host rests on its old path. Once the host has it under the new path, the old one leads nowhere, or to something else.
- * Then the object's own virtual path is tried, and accepted if the host has the very same object (device, inode number, type) there; what lies
+ * Then the object's own virtual paths are tried, and one is accepted if the host has the very same object (device, inode number, type) there; what lies
  * below the old path is looked for below the new one. Only records whose path on the host differs from their place in the view are looked at. */
 #include "internal.h"
 
@@ -62,14 +62,17 @@ static int relocate_below(Cowfs *fs, const char *old, const char *now)
 static int relocate(Cowfs *fs, CowNode *node)
 {
 	char path[PATH_MAX];
+	CowDentry *d = is_object(fs, node->origin, node) ? NULL : node->names;
 
-	if (is_object(fs, node->origin, node) || node_virtual_path(node, path, sizeof path) < 0 || !is_object(fs, path, node))
+	while (d && (dentry_virtual_path(d, path) < 0 || !is_object(fs, path, node)))
+		d = d->alias;
+	if (!d)
 		return 0;
 	CLEAN_FREE char *old = strdup(node->origin);
 	int rc = old ? set_origin(fs, node, path) : -ENOMEM;
 	if (rc < 0)
 		return rc;
-	note_on_host(fs, node->names);
+	note_on_host(fs, d);
 	return S_ISDIR(node->mode) ? relocate_below(fs, old, path) : 0;
 }
 

@@ -14,16 +14,19 @@ typedef struct Visitor {
 	int refused; /* conflicts and failures so far */
 } Visitor;
 
-int apply_make_steps(Apply *apply)
+int apply_make_steps(Apply *apply, const char *const *paths)
 {
-	apply->count = apply->changes.count;
-	apply->steps = calloc(apply->count + 1, sizeof(Step));
+	apply->steps = calloc(apply->changes.count + 1, sizeof(Step));
 	if (!apply->steps)
 		return -ENOMEM;
-	for (size_t i = 0; i < apply->count; i++) {
-		Step *s = &apply->steps[i];
-		s->change = &apply->changes.items[i];
-		if (s->change->kind == COW_RENAMED && !(s->from = strdup(s->change->old_path)))
+	for (size_t i = 0; i < apply->changes.count; i++) {
+		const Change *c = &apply->changes.items[i];
+		if (!change_is_selected(c->kind, c->path, c->old_path, paths))
+			continue;
+		Step *s = &apply->steps[apply->count++];
+		s->change = c;
+		apply->renames += c->kind == COW_RENAMED;
+		if (c->kind == COW_RENAMED && !(s->from = strdup(c->old_path)))
 			return -ENOMEM;
 	}
 	return 0;
@@ -36,7 +39,7 @@ static void apply_reset(Apply *apply)
 		free(apply->steps[i].reason);
 	}
 	free(TAKE_PTR(apply->steps));
-	apply->count = 0;
+	apply->count = apply->renames = 0;
 	changes_release(&apply->changes);
 	host_sync_release(&apply->sync);
 	applied_release(&apply->applied);
@@ -57,11 +60,13 @@ static int report(const Apply *apply, bool dry, Visitor *v)
 
 	for (size_t i = 0; i < apply->count && r == 0; i++) {
 		const Step *s = &apply->steps[i];
+		if (s->change->anew && !s->change->diff && s->state != STEP_FAILED)
+			continue; /* no change that anybody was shown */
 		BvApplyItem item = {
-			.kind = change_public_kind(s->change->kind),
+			.kind = change_public_kind(s->change->anew ? COW_MODIFIED : s->change->kind),
 			.result = public_result(s->state, dry),
 			.path = s->change->path,
-			.old_path = s->change->old_path,
+			.old_path = s->change->anew ? NULL : s->change->old_path,
 			.reason = s->reason,
 		};
 		v->refused += item.result == BV_CONFLICT || item.result == BV_APPLY_FAILED;
@@ -109,10 +114,12 @@ static int carry_out_synced(Apply *apply, BvError **err)
 	return r < 0 ? lib_fail(err, r, "what was applied could not be synced to the disk: %s; apply again", strerror(-r)) : 0;
 }
 
-static int finish_interrupted(Apply *apply, Visitor *v, BvError **err)
+static int finish_interrupted(Apply *apply, const BvApplyOptions *o, Visitor *v, BvError **err)
 {
-	int r = changes_collect(apply->fs, false, NULL, &apply->changes);
+	int r = changes_collect(apply->fs, CHANGES_ANEW, NULL, &apply->changes);
 
+	(void)o; /* all that was begun */
+	apply->resumed = true;
 	if (r == 0)
 		r = applied_load(apply->sb->dirfd, &apply->applied);
 	if (r < 0)
@@ -133,14 +140,15 @@ static bool has_interrupted(const BvSandbox *sb)
 static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvError **err)
 {
 	bool dry = o->flags & BV_APPLY_DRY_RUN;
-	int r = changes_collect(apply->fs, false, o->paths, &apply->changes);
+	int r = changes_collect(apply->fs, CHANGES_ANEW, NULL, &apply->changes);
 
 	if (r == 0)
 		r = applied_load(apply->sb->dirfd, &apply->applied);
 	if (r == 0)
-		r = apply_make_steps(apply);
+		r = apply_make_steps(apply, o->paths);
 	if (r < 0)
 		return lib_fail(err, r, "cannot compare the sandbox with the host: %s", strerror(-r));
+	apply->resumed = false;
 	apply_decide(apply);
 	if (!dry && apply->count > 0) {
 		r = journal_write(apply, err);
@@ -150,25 +158,30 @@ static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvE
 	return r < 0 ? r : report(apply, dry, v);
 }
 
+static int with_view(Apply *apply, const BvApplyOptions *o, Visitor *v, int (*part)(Apply *, const BvApplyOptions *, Visitor *, BvError **),
+		     BvError **err)
+{
+	int r = view_open(apply->sb, &apply->fs, err);
+
+	if (r == 0 && apply->fs)
+		r = part(apply, o, v, err);
+	apply_reset(apply);
+	view_close(TAKE_PTR(apply->fs));
+	return r;
+}
+
 static int apply_locked(BvSandbox *sb, const BvApplyOptions *o, Visitor *v, BvError **err)
 {
 	Apply apply = {.sb = sb};
-	int r = view_get(sb, &apply.fs, err);
+	int r = 0;
 
-	if (r < 0)
-		return r;
 	view_request_init(&apply.request);
-	if (apply.fs && has_interrupted(sb) && (o->flags & BV_APPLY_DRY_RUN)) {
-		r = lib_fail(err, -EBUSY, "an apply of '%s' was interrupted: run `bvisor apply %s` to finish it first", sb->config.name, sb->config.name);
-	} else if (apply.fs) {
-		if (has_interrupted(sb))
-			r = finish_interrupted(&apply, v, err);
-		apply_reset(&apply);
-		if (r == 0)
-			r = apply_selected(&apply, o, v, err);
-		apply_reset(&apply);
-	}
-	view_put(sb);
+	if (has_interrupted(sb) && (o->flags & BV_APPLY_DRY_RUN))
+		return lib_fail(err, -EBUSY, "an apply of '%s' was interrupted: run `bvisor apply %s` to finish it first", sb->config.name, sb->config.name);
+	if (has_interrupted(sb))
+		r = with_view(&apply, o, v, finish_interrupted, err);
+	if (r == 0) /* with a view that has seen what the other did */
+		r = with_view(&apply, o, v, apply_selected, err);
 	return r < 0 || (o->flags & BV_APPLY_DRY_RUN) ? r : view_commit_running(sb, err);
 }
 

@@ -3,6 +3,7 @@
  *  apply.c          the order of things: lock, finish an interrupted one, decide, journal, carry out, report
  *  apply_decide.c   is the host unchanged since the sandbox first used it?
  *  apply_order.c    directories and renames first, then deletions, files, metadata
+ *  apply_move.c     directories and renames
  *  apply_write.c    one object: written aside, then renamed into place
  *  applied.c        what earlier applies put on the host
  *  journal.c        what was decided, on disk before the first step
@@ -30,10 +31,11 @@ typedef struct Apply {
 	Cowfs *fs;
 	ViewRequest request;
 	ChangeList changes;
-	Step *steps; /* one per change, same order (sorted by path) */
-	size_t count;
+	Step *steps; /* one per selected change, same order (sorted by path) */
+	size_t count, renames;
 	HostSync sync;
 	Applied applied; /* by earlier applies */
+	bool resumed;	 /* an interrupted one is being finished */
 } Apply;
 
 void step_conflict(Step *step, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -41,15 +43,29 @@ void step_conflict(Step *step, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void step_failed(Step *step, int code, const char *doing);
 void step_remark(Step *step, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* Syncs the directory `dirfd`, in time. */
+void step_done(Apply *apply, Step *step, int dirfd);
+
+static inline bool step_is_pending(const Step *s)
+{
+	return s->state == STEP_PENDING;
+}
 static inline bool step_makes_directory(const Step *s)
 {
-	return (s->change->kind == COW_ADDED || s->change->kind == COW_TYPE_CHANGED) && (s->change->now.stx_mode & S_IFMT) == S_IFDIR;
+	return (s->change->kind == COW_ADDED || s->change->kind == COW_TYPE_CHANGED || (s->change->kind == COW_MODIFIED && s->change->anew)) &&
+	       (s->change->now.stx_mode & S_IFMT) == S_IFDIR;
 }
 /* Does this step write a new object (not a directory) in place of what is there? */
 bool step_writes(const Step *s);
 
 /* apply_decide.c: sets STEP_CONFLICT where the host is not what the sandbox's change rests on, and the source of each rename. */
 void apply_decide(Apply *apply);
+/* `from` stays where it is on the host although the sandbox has it at `to`: what would be done in its place would be done to it. */
+void apply_refuse_at(Apply *apply, const char *from, const char *to);
+/* apply_move.c */
+void apply_move(Apply *apply);
+/* Deletes what renames have put aside, unless one of them failed whose object may be in it. */
+void apply_drop_replaced(Apply *apply);
 /* apply_order.c: carries out what is pending. */
 void apply_carry_out(Apply *apply);
 
@@ -65,7 +81,7 @@ int journal_write(const Apply *apply, BvError **err) MUST_CHECK;
 /* Makes of what an interrupted apply left the steps to finish: returns 1, or 0 if there is none. */
 int journal_load(Apply *apply, BvError **err) MUST_CHECK;
 int journal_remove(const Apply *apply) MUST_CHECK;
-/* Steps for all of apply->changes. */
-int apply_make_steps(Apply *apply) MUST_CHECK;
+/* Steps for those of apply->changes that are selected. */
+int apply_make_steps(Apply *apply, const char *const *paths) MUST_CHECK;
 
 #endif

@@ -9,7 +9,7 @@
 #include <stdarg.h>
 #include <sys/stat.h>
 
-static void set_reason(Step *step, const char *fmt, va_list ap)
+static void PRINTF_LIKE(2, 0) set_reason(Step *step, const char *fmt, va_list ap)
 {
 	char *text = NULL;
 
@@ -42,6 +42,16 @@ void step_failed(Step *step, int code, const char *doing)
 {
 	step_remark(step, "cannot %s: %s", doing, strerror(-code));
 	step->state = code == -ENOTDIR || code == -ELOOP ? STEP_CONFLICT : STEP_FAILED;
+}
+
+void step_done(Apply *apply, Step *s, int dirfd)
+{
+	int r = host_sync_add(&apply->sync, dirfd);
+
+	if (r < 0)
+		step_failed(s, r, "sync its directory");
+	else
+		s->state = STEP_DONE;
 }
 
 /* ---- comparing ---- */
@@ -94,7 +104,7 @@ static bool is_equal(Apply *apply, const Change *c, const struct statx *host)
 	char a[PATH_MAX], b[PATH_MAX];
 	const char *name;
 
-	if (host->stx_mode != c->now.stx_mode || host_parent(c->path, &dirfd, &name) < 0)
+	if (host->stx_mode != c->now.stx_mode || host_parent(c->host_path, &dirfd, &name) < 0)
 		return false;
 	if (S_ISLNK(host->stx_mode)) {
 		ssize_t n = readlinkat(dirfd, name, a, sizeof(a));
@@ -146,17 +156,18 @@ static int find_newer(const Apply *apply, int dirfd, const char *at, char *out, 
 	return r;
 }
 
-static void decide_delete_tree(const Apply *apply, Step *s)
+/* The host's tree at `path` goes, by this step. */
+static void decide_delete_tree(const Apply *apply, Step *s, const char *path)
 {
 	CLEAN_FD int dirfd = -1, dir = -1;
 	const char *name;
 	char newer[NAME_MAX + 1] = "";
-	int r = host_parent(s->change->path, &dirfd, &name);
+	int r = host_parent(path, &dirfd, &name);
 
 	if (r == 0 && (dir = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
 		r = bv_neg_errno();
 	if (r == 0)
-		r = find_newer(apply, dir, s->change->path, newer, sizeof(newer));
+		r = find_newer(apply, dir, path, newer, sizeof(newer));
 	if (r < 0)
 		step_failed(s, r, "look through the directory");
 	else if (r > 0)
@@ -173,11 +184,19 @@ static bool is_rename_source(const Apply *apply, const char *path)
 	return false;
 }
 
+static bool is_below_rename_source(const Apply *apply, const char *path)
+{
+	for (size_t i = 0; apply->renames && i < apply->count; i++)
+		if (apply->steps[i].state == STEP_PENDING && apply->steps[i].from && path_is_below(path, apply->steps[i].from))
+			return true;
+	return false;
+}
+
 static void decide_added(Apply *apply, Step *s, const struct statx *host)
 {
 	if (!host && s->change->base.known)
 		step_conflict(s, "the host has deleted it since");
-	if (!host || is_rename_source(apply, s->change->path))
+	if (!host || is_rename_source(apply, s->change->host_path))
 		return;
 	if (S_ISDIR(host->stx_mode) && S_ISDIR(s->change->now.stx_mode))
 		return;
@@ -191,11 +210,11 @@ static void decide_modified(Apply *apply, Step *s, const struct statx *host)
 {
 	if (!host)
 		step_conflict(s, "the host has deleted it since");
-	else if (is_rename_source(apply, s->change->path))
+	else if (is_rename_source(apply, s->change->host_path) || (s->change->anew && is_below_rename_source(apply, s->change->host_path)))
 		return;
-	else if (is_unchanged(apply, s->change->path, host, &s->change->base) && S_ISDIR(host->stx_mode) && s->change->kind == COW_TYPE_CHANGED)
-		decide_delete_tree(apply, s);
-	else if (is_unchanged(apply, s->change->path, host, &s->change->base))
+	else if (is_unchanged(apply, s->change->host_path, host, &s->change->base) && S_ISDIR(host->stx_mode) && s->change->kind == COW_TYPE_CHANGED)
+		decide_delete_tree(apply, s, s->change->host_path);
+	else if (is_unchanged(apply, s->change->host_path, host, &s->change->base))
 		return;
 	else if (!S_ISDIR(host->stx_mode) && is_equal(apply, s->change, host))
 		return; /* only metadata may be left to do */
@@ -207,10 +226,10 @@ static void decide_deleted(Apply *apply, Step *s, const struct statx *host)
 {
 	if (!host)
 		s->state = STEP_DONE;
-	else if (!S_ISDIR(host->stx_mode) && !is_unchanged(apply, s->change->path, host, &s->change->base))
+	else if (!S_ISDIR(host->stx_mode) && !is_unchanged(apply, s->change->host_path, host, &s->change->base))
 		step_conflict(s, "the host has changed it since");
 	else if (S_ISDIR(host->stx_mode))
-		decide_delete_tree(apply, s);
+		decide_delete_tree(apply, s, s->change->host_path);
 }
 
 static void decide_renamed(Apply *apply, Step *s, const struct statx *target)
@@ -224,18 +243,20 @@ static void decide_renamed(Apply *apply, Step *s, const struct statx *target)
 		step_failed(s, r, "look at its old name");
 	else if (!is_unchanged(apply, s->change->old_path, &source, &s->change->base))
 		step_conflict(s, "the host has changed %s since", s->change->old_path);
-	else if (target && !is_rename_source(apply, s->change->path) && !is_unchanged(apply, s->change->path, target, &s->change->over))
+	else if (target && !is_rename_source(apply, s->change->over_path) && !is_unchanged(apply, s->change->over_path, target, &s->change->over))
 		step_conflict(s, "the host has made its own since");
 	else {
 		s->dev = host_dev(&source);
 		s->ino = source.stx_ino;
+		if (target && S_ISDIR(target->stx_mode) && !is_rename_source(apply, s->change->over_path))
+			decide_delete_tree(apply, s, s->change->over_path);
 	}
 }
 
 static void decide_one(Apply *apply, Step *s)
 {
 	struct statx st;
-	int r = host_statx(s->change->path, &st);
+	int r = host_statx(s->change->kind == COW_RENAMED ? s->change->over_path : s->change->host_path, &st);
 	const struct statx *host = r == 0 ? &st : NULL;
 
 	if (r < 0 && r != -ENOENT && r != -ENOTDIR) {
@@ -259,6 +280,71 @@ static void refuse_below(Apply *apply, const Step *refused)
 			step_conflict(s, "its directory %s is in conflict", refused->change->path);
 }
 
+/* Does the step take away a tree of the host with `from` in it? */
+static bool takes_away(const Step *s, const char *from)
+{
+	const Change *c = s->change;
+
+	return (c->kind == COW_DELETED || c->kind == COW_TYPE_CHANGED || c->kind == COW_RENAMED) &&
+	       path_is_below(from, c->kind == COW_RENAMED ? c->over_path : c->host_path);
+}
+
+void apply_refuse_at(Apply *apply, const char *from, const char *to)
+{
+	for (Step *s = apply->steps; s < apply->steps + apply->count; s++)
+		if (s->state == STEP_PENDING && strcmp(s->change->path, to) != 0 &&
+		    (path_is_below(s->change->path, from) || (s->change->kind != COW_RENAMED && path_is_below(s->change->host_path, from)) ||
+		     takes_away(s, from)))
+			step_conflict(s, "%s, which the sandbox has renamed to %s, is still in its place", from, to);
+}
+
+static const Step *step_of(const Apply *apply, const Change *change)
+{
+	for (const Step *s = apply->steps; s < apply->steps + apply->count; s++)
+		if (s->change == change)
+			return s;
+	return NULL;
+}
+
+static size_t count_pending(const Apply *apply)
+{
+	size_t n = 0;
+
+	for (const Step *s = apply->steps; s < apply->steps + apply->count; s++)
+		n += s->state == STEP_PENDING;
+	return n;
+}
+
+/* What is below a directory that the host has under its old name only. */
+static void refuse_below_unselected(Apply *apply, const Change *c, const Step *own)
+{
+	for (Step *s = apply->steps; !own && s < apply->steps + apply->count; s++)
+		if (s->state == STEP_PENDING && path_is_below(s->change->path, c->path))
+			step_conflict(s, "the sandbox has renamed %s to %s, and the host has not: apply that, too", c->old_path, c->path);
+}
+
+/* A rename that is not made leaves its object, the only place where the host has those bytes, to what other steps do to that path. */
+static void refuse_at_sources(Apply *apply)
+{
+	bool again = apply->changes.count > 0;
+
+	while (again) {
+		again = false;
+		for (size_t i = 0; i < apply->changes.count; i++) {
+			const Change *c = &apply->changes.items[i];
+			if (c->kind != COW_RENAMED)
+				continue;
+			const Step *own = step_of(apply, c);
+			if (own && (own->state == STEP_PENDING || own->state == STEP_DONE))
+				continue;
+			size_t before = count_pending(apply);
+			apply_refuse_at(apply, c->old_path, c->path);
+			refuse_below_unselected(apply, c, own);
+			again |= count_pending(apply) != before;
+		}
+	}
+}
+
 void apply_decide(Apply *apply)
 {
 	for (Step *s = apply->steps; s < apply->steps + apply->count; s++) {
@@ -267,4 +353,5 @@ void apply_decide(Apply *apply)
 		if (s->state == STEP_CONFLICT || s->state == STEP_FAILED)
 			refuse_below(apply, s);
 	}
+	refuse_at_sources(apply);
 }

@@ -117,9 +117,10 @@ static int add_change(Apply *apply, CowChangeKind kind, const char *path, const 
 		return -ENOMEM;
 	l->items = bigger;
 	l->room = l->count + 1;
-	bigger[l->count] = (Change){.kind = kind, .path = strdup(path), .old_path = old ? strdup(old) : NULL};
-	l->count++;
-	return bigger[l->count - 1].path && (!old || bigger[l->count - 1].old_path) ? 0 : -ENOMEM;
+	bigger[l->count] = (Change){.kind = kind, .path = strdup(path), .host_path = strdup(path), .old_path = old ? strdup(old) : NULL,
+				     .over_path = old ? strdup(path) : NULL};
+	const Change *c = &bigger[l->count++];
+	return c->path && c->host_path && (!old || (c->old_path && c->over_path)) ? 0 : -ENOMEM;
 }
 
 static int by_path(const void *a, const void *b)
@@ -151,7 +152,10 @@ static int select_journaled(Apply *apply, const cJSON *steps)
 			break;
 		if (c && apply->changes.count > 0) { /* what the sandbox has now */
 			Change *copy = &apply->changes.items[apply->changes.count - 1];
+			if (copy->kind != COW_DELETED && copy->kind != COW_RENAMED && c->kind != COW_RENAMED)
+				copy->kind = c->kind; /* a rename that was done already leaves a free place */
 			copy->now = c->now;
+			copy->anew = c->anew;
 			copy->diff = c->diff;
 			copy->base = c->base;
 			copy->over = c->over;
@@ -196,7 +200,7 @@ int journal_load(Apply *apply, BvError **err)
 	steps = cJSON_GetObjectItemCaseSensitive(root, "steps");
 	r = cJSON_IsArray(steps) ? select_journaled(apply, steps) : -EUCLEAN;
 	if (r == 0)
-		r = apply_make_steps(apply);
+		r = apply_make_steps(apply, NULL);
 	if (r == 0)
 		restore_identities(apply, steps);
 	cJSON_Delete(root);

@@ -93,6 +93,18 @@ static int open_now(BvSandbox *sb, Cowfs **out, BvError **err)
 	return access(db, F_OK) == 0 ? open_cowfs(sb, db, out, err) : 0;
 }
 
+int view_open(BvSandbox *sb, Cowfs **out, BvError **err)
+{
+	int r = view_commit_running(sb, err);
+
+	return r < 0 ? r : open_now(sb, out, err);
+}
+
+void view_close(Cowfs *fs)
+{
+	close_cowfs(fs);
+}
+
 int view_get(BvSandbox *sb, Cowfs **out, BvError **err)
 {
 	int r = view_commit_running(sb, err);
@@ -148,6 +160,8 @@ void changes_release(ChangeList *list)
 	for (size_t i = 0; i < list->count; i++) {
 		free(list->items[i].path);
 		free(list->items[i].old_path);
+		free(list->items[i].host_path);
+		free(list->items[i].over_path);
 		free(list->items[i].link_to);
 	}
 	free(list->items);
@@ -157,17 +171,25 @@ void changes_release(ChangeList *list)
 typedef struct Collect {
 	ChangeList *list;
 	const char *const *paths;
+	unsigned flags;
 } Collect;
+
+bool change_is_selected(CowChangeKind kind, const char *path, const char *old_path, const char *const *paths)
+{
+	return path_is_selected(path, paths) || (kind == COW_RENAMED && path_is_selected(old_path, paths));
+}
 
 static int collect_change(void *ctx, const CowChange *c)
 {
 	const Collect *collect = ctx;
 	ChangeList *l = collect->list;
 	Change *item;
+	bool plain = c->anew && !(collect->flags & CHANGES_ANEW); /* by its path alone */
+	CowChangeKind kind = plain ? COW_MODIFIED : c->kind;
 
-	if (view_is_synthetic(c->path))
+	if (view_is_synthetic(c->path) || !change_is_selected(c->kind, c->path, c->old_path, collect->paths))
 		return 0;
-	if (!path_is_selected(c->path, collect->paths) && !(c->kind == COW_RENAMED && path_is_selected(c->old_path, collect->paths)))
+	if (plain && !c->diff)
 		return 0;
 	if (l->count == l->room) {
 		size_t room = l->room ? l->room * 2 : 64;
@@ -178,19 +200,22 @@ static int collect_change(void *ctx, const CowChange *c)
 		l->room = room;
 	}
 	item = &l->items[l->count++];
-	*item = (Change){.kind = c->kind, .diff = c->diff, .now = c->now, .base = c->base, .over = c->over, .path = strdup(c->path)};
-	if (c->kind == COW_RENAMED)
+	*item = (Change){.kind = kind, .diff = c->diff, .now = c->now, .base = c->base, .over = c->over, .anew = c->anew, .path = strdup(c->path),
+			 .host_path = strdup(c->host_path ? c->host_path : c->path)};
+	if (kind == COW_RENAMED) {
 		item->old_path = strdup(c->old_path);
+		item->over_path = strdup(c->over_path ? c->over_path : c->path);
+	}
 	if (c->link_to)
 		item->link_to = strdup(c->link_to);
-	return item->path && (!c->link_to || item->link_to) && (c->kind != COW_RENAMED || item->old_path) ? 0 : -ENOMEM;
+	return item->path && item->host_path && (!c->link_to || item->link_to) && (kind != COW_RENAMED || (item->old_path && item->over_path)) ? 0 : -ENOMEM;
 }
 
-int changes_collect(Cowfs *fs, bool raw, const char *const *paths, ChangeList *out)
+int changes_collect(Cowfs *fs, unsigned flags, const char *const *paths, ChangeList *out)
 {
 	ChangeList list = {0};
-	Collect collect = {&list, paths};
-	int r = fs ? cowfs_changes(fs, raw, collect_change, &collect) : 0;
+	Collect collect = {&list, paths, flags};
+	int r = fs ? cowfs_changes(fs, flags & CHANGES_RAW, collect_change, &collect) : 0;
 
 	if (r < 0) {
 		changes_release(&list);
@@ -209,7 +234,7 @@ static uint32_t old_mode(const Change *c)
 		return 0;
 	if (c->base.known)
 		return c->base.mode;
-	return lstat(c->old_path ? c->old_path : c->path, &st) == 0 ? st.st_mode : 0;
+	return lstat(c->host_path, &st) == 0 ? st.st_mode : 0;
 }
 
 static BvChange public_change(const Change *c)
@@ -224,6 +249,7 @@ static BvChange public_change(const Change *c)
 		.diff = c->diff,
 		.path = c->path,
 		.old_path = c->old_path,
+		.host_path = c->host_path,
 		.link_to = c->link_to,
 		.mode = gone ? 0 : c->now.stx_mode,
 		.old_mode = old_mode(c),
@@ -247,7 +273,7 @@ int bv_sandbox_diff(BvSandbox *sb, const BvDiffOptions *options, int (*visit)(vo
 	r = view_get(sb, &fs, err);
 	if (r < 0)
 		return r;
-	r = changes_collect(fs, o.flags & BV_DIFF_RAW, o.paths, &list);
+	r = changes_collect(fs, o.flags & BV_DIFF_RAW ? CHANGES_RAW : 0, o.paths, &list);
 	if (r < 0)
 		(void)lib_fail(err, r, "cannot compare sandbox '%s' with the host: %s", sb->config.name, strerror(-r));
 	for (size_t i = 0; r == 0 && i < list.count; i++) {

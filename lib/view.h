@@ -11,6 +11,9 @@
  * visitor opens belongs to the difference that it was told of. *out is NULL if the sandbox never held anything. view_put gives it back. */
 int view_get(BvSandbox *sb, Cowfs **out, BvError **err) MUST_CHECK;
 void view_put(BvSandbox *sb);
+/* One of the caller's own, of this moment: the shared one may be older. *out is NULL if nothing was ever changed. */
+int view_open(BvSandbox *sb, Cowfs **out, BvError **err) MUST_CHECK;
+void view_close(Cowfs *fs);
 /* A running supervisor writes what it has, and looks anew at what an apply has moved on the host. Success if none runs. */
 int view_commit_running(BvSandbox *sb, BvError **err) MUST_CHECK;
 
@@ -18,16 +21,22 @@ int view_commit_running(BvSandbox *sb, BvError **err) MUST_CHECK;
 typedef struct Change {
 	CowChangeKind kind;
 	unsigned diff;
-	char *path, *old_path, *link_to;
+	char *path, *old_path, *host_path, *over_path, *link_to; /* host_path and, for renames, over_path are never NULL */
 	struct statx now;
 	CowIdentity base, over; /* as in CowChange */
+	bool anew;
 } Change;
 typedef struct ChangeList {
 	Change *items;
 	size_t count, room;
 } ChangeList;
-/* Those that are selected (view_is_selected) and not synthetic. */
-int changes_collect(Cowfs *fs, bool raw, const char *const *paths, ChangeList *out) MUST_CHECK;
+enum {
+	CHANGES_RAW = 1,  /* also what was changed and changed back */
+	CHANGES_ANEW = 2, /* also directories that differ in nothing, but that the host has elsewhere (CowChange.anew) */
+};
+/* Those that are selected (path_is_selected) and not synthetic. */
+int changes_collect(Cowfs *fs, unsigned flags, const char *const *paths, ChangeList *out) MUST_CHECK;
+bool change_is_selected(CowChangeKind kind, const char *path, const char *old_path, const char *const *paths);
 void changes_release(ChangeList *list);
 BvChangeKind change_public_kind(CowChangeKind kind);
 

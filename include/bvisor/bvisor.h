@@ -204,6 +204,7 @@ typedef struct BvChange {
 	uint64_t bytes; /* size in the sandbox */
 	int64_t mtime_sec;
 	long mtime_nsec;
+	const char *host_path; /* where the host has, or would have, what this is a change of: path, but for what is renamed or below a renamed directory */
 } BvChange;
 
 enum {
