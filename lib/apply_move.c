@@ -216,6 +216,17 @@ static bool pending_above(const Apply *apply, const Step *step)
 	return false;
 }
 
+/* An interrupted apply has put aside what was in the step's place: what other renames take from there is found there. */
+static int note_replaced(Apply *apply, const Step *s)
+{
+	CLEAN_FREE char *replaced = apply->resumed ? replaced_path(s->change->path) : NULL;
+	struct statx st;
+
+	if (!replaced)
+		return apply->resumed ? -ENOMEM : 0;
+	return host_statx(replaced, &st) == 0 ? moved(apply, s->change->path, replaced, false) : 0;
+}
+
 static void do_rename(Apply *apply, Step *s, bool exchange, int from_dir, const char *name, int to_dir, const char *to)
 {
 	CLEAN_FREE char *from = NULL;
@@ -223,9 +234,10 @@ static void do_rename(Apply *apply, Step *s, bool exchange, int from_dir, const 
 	int r;
 
 	snprintf(source, sizeof source, "%s", name);
-	if (exchange)
+	r = note_replaced(apply, s);
+	if (r == 0 && exchange)
 		r = renameat2(from_dir, source, to_dir, to, RENAME_EXCHANGE) < 0 ? bv_neg_errno() : 0;
-	else
+	else if (r == 0)
 		r = rename_over(apply, s, from_dir, source, to_dir, to);
 	from = r == 0 ? strdup(s->from) : NULL;
 	if (r == 0 && !from)
@@ -256,7 +268,7 @@ static int try_rename(Apply *apply, Step *s, bool exchange)
 	}
 	if (is_object(to_dir, to, s)) { /* done by an interrupted apply */
 		step_done(apply, s, to_dir);
-		if (moved(apply, s->change->old_path, s->change->path, false) < 0)
+		if (note_replaced(apply, s) < 0 || moved(apply, s->change->old_path, s->change->path, false) < 0)
 			step_failed(s, -ENOMEM, "rename it");
 		return 1;
 	}
