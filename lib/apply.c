@@ -137,6 +137,22 @@ static bool has_interrupted(const BvSandbox *sb)
 	return faccessat(sb->dirfd, "apply.journal", F_OK, 0) == 0;
 }
 
+static int check_finished(const BvSandbox *sb, BvError **err)
+{
+	if (!has_interrupted(sb))
+		return 0;
+	return lib_fail(err, -EBUSY, "an apply of '%s' was interrupted: run `bvisor apply %s` to finish it first", sb->config.name, sb->config.name);
+}
+
+int apply_check_none(const BvSandbox *sb, BvError **err)
+{
+	CLEAN_FD int lock = has_interrupted(sb) ? openat(sb->dirfd, "apply.lock", O_RDWR | O_CLOEXEC) : -1;
+
+	if (lock >= 0 && flock(lock, LOCK_SH | LOCK_NB) < 0)
+		return lib_fail(err, -EBUSY, "an apply of '%s' is at work: try again when it has ended", sb->config.name);
+	return check_finished(sb, err);
+}
+
 static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvError **err)
 {
 	bool dry = o->flags & BV_APPLY_DRY_RUN;
@@ -176,9 +192,9 @@ static int apply_locked(BvSandbox *sb, const BvApplyOptions *o, Visitor *v, BvEr
 	int r = 0;
 
 	view_request_init(&apply.request);
-	if (has_interrupted(sb) && (o->flags & BV_APPLY_DRY_RUN))
-		return lib_fail(err, -EBUSY, "an apply of '%s' was interrupted: run `bvisor apply %s` to finish it first", sb->config.name, sb->config.name);
-	if (has_interrupted(sb))
+	if (o->flags & BV_APPLY_DRY_RUN)
+		r = check_finished(sb, err);
+	else if (has_interrupted(sb))
 		r = with_view(&apply, o, v, finish_interrupted, err);
 	if (r == 0) /* with a view that has seen what the other did */
 		r = with_view(&apply, o, v, apply_selected, err);

@@ -334,13 +334,17 @@ void bv_sandbox_close(BvSandbox *sb)
 static int connect_or_start(BvSandbox *sb, BvError **err)
 {
 	for (unsigned i = 0;; i++) {
-		int r = sb->is_new ? -ESRCH : launch_connect(sb->dirfd, &sb->conn);
+		bool is_new = sb->is_new;
+		int r = is_new ? -ESRCH : launch_connect(sb->dirfd, &sb->conn);
 		sb->is_new = false;
 		sb->joined = r == 0;
 		if (r == 0)
 			return 0;
 		if (r != -ESRCH)
 			return lib_fail(err, r, "cannot reach the supervisor of '%s': %s", sb->config.name, strerror(-r));
+		r = is_new ? 0 : apply_check_none(sb, err);
+		if (r < 0)
+			return r;
 		r = launch_supervisor(sb, &sb->conn, err);
 		if (r != -EAGAIN || i >= 200)
 			return r;
