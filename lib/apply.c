@@ -32,6 +32,43 @@ int apply_make_steps(Apply *apply, const char *const *paths)
 	return 0;
 }
 
+Change *apply_find_change(const ChangeList *changes, const char *path)
+{
+	size_t low = 0, high = changes->count;
+
+	while (low < high) { /* sorted by path */
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(changes->items[middle].path, path);
+		if (order == 0)
+			return &changes->items[middle];
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (size_t i = 0; i < changes->count; i++) /* whatever order cowfs has for odd bytes */
+		if (strcmp(changes->items[i].path, path) == 0)
+			return &changes->items[i];
+	return NULL;
+}
+
+/* Steps are some of the changes, in the same order. */
+const Step *apply_step_of(const Apply *apply, const Change *change)
+{
+	size_t low = 0, high = apply->count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		if (apply->steps[middle].change == change)
+			return &apply->steps[middle];
+		if (apply->steps[middle].change < change)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
 static void apply_reset(Apply *apply)
 {
 	for (size_t i = 0; apply->steps && i < apply->count; i++) {

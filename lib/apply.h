@@ -83,5 +83,9 @@ int journal_load(Apply *apply, BvError **err) MUST_CHECK;
 int journal_remove(const Apply *apply) MUST_CHECK;
 /* Steps for those of apply->changes that are selected. */
 int apply_make_steps(Apply *apply, const char *const *paths) MUST_CHECK;
+/* NULL if it was not selected. */
+const Step *apply_step_of(const Apply *apply, const Change *change);
+/* NULL if nothing is changed there. */
+Change *apply_find_change(const ChangeList *changes, const char *path);
 
 #endif

@@ -298,14 +298,6 @@ void apply_refuse_at(Apply *apply, const char *from, const char *to)
 			step_conflict(s, "%s, which the sandbox has renamed to %s, is still in its place", from, to);
 }
 
-static const Step *step_of(const Apply *apply, const Change *change)
-{
-	for (const Step *s = apply->steps; s < apply->steps + apply->count; s++)
-		if (s->change == change)
-			return s;
-	return NULL;
-}
-
 static size_t count_pending(const Apply *apply)
 {
 	size_t n = 0;
@@ -334,7 +326,7 @@ static void refuse_at_sources(Apply *apply)
 			const Change *c = &apply->changes.items[i];
 			if (c->kind != COW_RENAMED)
 				continue;
-			const Step *own = step_of(apply, c);
+			const Step *own = apply_step_of(apply, c);
 			if (own && (own->state == STEP_PENDING || own->state == STEP_DONE))
 				continue;
 			size_t before = count_pending(apply);

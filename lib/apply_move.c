@@ -266,9 +266,9 @@ static int try_rename(Apply *apply, Step *s, bool exchange)
 		step_failed(s, r, "reach its directory");
 		return 1;
 	}
-	if (is_object(to_dir, to, s)) { /* done by an interrupted apply */
+	if (is_object(to_dir, to, s)) { /* done by an interrupted apply, or it came there with its directory */
 		step_done(apply, s, to_dir);
-		if (note_replaced(apply, s) < 0 || moved(apply, s->change->old_path, s->change->path, false) < 0)
+		if (note_replaced(apply, s) < 0 || (strcmp(s->from, s->change->path) != 0 && moved(apply, s->from, s->change->path, false) < 0))
 			step_failed(s, -ENOMEM, "rename it");
 		return 1;
 	}

@@ -162,6 +162,15 @@ static int aside_symlink(Apply *apply, Step *step, int dirfd, const char *aside)
 	return symlinkat(target, dirfd, aside) < 0 ? bv_neg_errno() : 0;
 }
 
+/* May it be made another name of the file at link_to? Not if that does not become what the sandbox has: a conflict, or not selected. */
+static bool is_linkable(const Apply *apply, const Step *step)
+{
+	const Change *to = apply_find_change(&apply->changes, step->change->link_to);
+	const Step *other = to ? apply_step_of(apply, to) : NULL;
+
+	return !to || (other && other->state != STEP_CONFLICT && other->state != STEP_FAILED);
+}
+
 /* Another name of a file that an earlier step made. */
 static int aside_link(Step *step, int dirfd, const char *aside)
 {
@@ -178,13 +187,14 @@ int write_aside(Apply *apply, Step *step, int dirfd)
 {
 	const Change *c = step->change;
 	mode_t type = c->now.stx_mode & S_IFMT;
+	bool link = c->link_to && is_linkable(apply, step);
 	char aside[40];
 	int r;
 
 	apply_aside_name(c->path, aside);
 	if (unlinkat(dirfd, aside, 0) < 0 && errno != ENOENT)
 		return bv_neg_errno();
-	if (c->link_to)
+	if (link)
 		r = aside_link(step, dirfd, aside);
 	else if (type == S_IFREG)
 		r = aside_file(apply, step, dirfd, aside);
@@ -194,7 +204,7 @@ int write_aside(Apply *apply, Step *step, int dirfd)
 		r = mkfifoat(dirfd, aside, 0600) < 0 ? bv_neg_errno() : 0;
 	else
 		r = -EOPNOTSUPP;
-	if (r == 0 && !c->link_to)
+	if (r == 0 && !link)
 		r = write_metadata(apply, step, dirfd, aside, COW_DIFF_MODE | COW_DIFF_OWNER | COW_DIFF_TIMES | COW_DIFF_XATTR);
 	if (r < 0)
 		(void)unlinkat(dirfd, aside, 0);

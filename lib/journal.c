@@ -87,26 +87,6 @@ static uint64_t get_number(const cJSON *item, const char *key)
 	return text ? strtoull(text, NULL, 10) : 0;
 }
 
-static Change *find_change(const Apply *apply, const char *path)
-{
-	size_t low = 0, high = apply->changes.count;
-
-	while (low < high) { /* sorted by path */
-		size_t middle = low + (high - low) / 2;
-		int order = strcmp(apply->changes.items[middle].path, path);
-		if (order == 0)
-			return &apply->changes.items[middle];
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	for (size_t i = 0; i < apply->changes.count; i++) /* whatever order cowfs has for odd bytes */
-		if (strcmp(apply->changes.items[i].path, path) == 0)
-			return &apply->changes.items[i];
-	return NULL;
-}
-
 /* A deletion or rename that is half done may not be seen as a change any more: it is made again from the journal alone. */
 static int add_change(Apply *apply, CowChangeKind kind, const char *path, const char *old)
 {
@@ -128,6 +108,18 @@ static int by_path(const void *a, const void *b)
 	return strcmp(((const Change *)a)->path, ((const Change *)b)->path);
 }
 
+/* A link to what is changed, too, but was not to be applied is made a file of its own. */
+static void drop_links_to_unselected(ChangeList *kept, const ChangeList *all)
+{
+	for (size_t i = 0; i < kept->count; i++) {
+		Change *c = &kept->items[i];
+		if (!c->link_to || !apply_find_change(all, c->link_to) || apply_find_change(kept, c->link_to))
+			continue;
+		free(TAKE_PTR(c->link_to));
+		c->diff |= COW_DIFF_CONTENT;
+	}
+}
+
 /* Keeps of the changes those that the journal names. */
 static int select_journaled(Apply *apply, const cJSON *steps)
 {
@@ -145,7 +137,7 @@ static int select_journaled(Apply *apply, const cJSON *steps)
 		Change *c;
 		if (!path || !cJSON_IsNumber(kind) || (kind->valueint == COW_RENAMED && !old))
 			r = -EUCLEAN;
-		c = r == 0 ? find_change(&all, path) : NULL;
+		c = r == 0 ? apply_find_change(&all.changes, path) : NULL;
 		if (r == 0 && (kind->valueint == COW_DELETED || kind->valueint == COW_RENAMED || c))
 			r = add_change(apply, (CowChangeKind)kind->valueint, path, old);
 		if (r < 0)
@@ -162,9 +154,10 @@ static int select_journaled(Apply *apply, const cJSON *steps)
 			copy->link_to = c->link_to ? strdup(c->link_to) : NULL;
 		}
 	}
-	changes_release(&all.changes);
 	if (apply->changes.count > 0)
 		qsort(apply->changes.items, apply->changes.count, sizeof(Change), by_path);
+	drop_links_to_unselected(&apply->changes, &all.changes);
+	changes_release(&all.changes);
 	return r;
 }
 
