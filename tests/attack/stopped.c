@@ -16,11 +16,9 @@ static bool did(int result)
 
 static int work(void)
 {
-	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
 	char *const argv[] = {(char *)"x", (char *)"quit", NULL};
 	char path[64];
 
-	sigaction(SIGUSR1, &sa, NULL);
 	for (int i = 0; i < 300; i++) {
 		snprintf(path, sizeof path, "/tmp/attack.s/%d", i);
 		if (!did(mkdir(path, 0755)))
@@ -63,6 +61,8 @@ int main(int argc, char **argv)
 	NEED(mkdir("/tmp/attack.s", 0755) == 0);
 	snprintf(cmd, sizeof cmd, "cp /proc/%d/exe /tmp/attack.s/self", getpid());
 	NEED(system(cmd) == 0);
+	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	sigaction(SIGUSR1, &sa, NULL); /* before there is anybody to get one */
 	pid_t pid = fork();
 	if (pid == 0)
 		_exit(work());
