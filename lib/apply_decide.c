@@ -178,7 +178,7 @@ static void decide_delete_tree(const Apply *apply, Step *s, const char *path)
 
 static bool is_rename_source(const Apply *apply, const char *path)
 {
-	for (size_t i = 0; i < apply->count; i++)
+	for (size_t i = 0; apply->renames && i < apply->count; i++)
 		if (apply->steps[i].state == STEP_PENDING && apply->steps[i].from && strcmp(apply->steps[i].from, path) == 0)
 			return true;
 	return false;

@@ -254,12 +254,27 @@ static void do_rename(Apply *apply, Step *s, bool exchange, int from_dir, const 
 		step_failed(s, r, "rename it");
 }
 
+/* Both are names of one file on the host: rename(2) would do nothing. */
+static void drop_other_name(Apply *apply, Step *s)
+{
+	CLEAN_FD int dirfd = -1;
+	const char *name;
+
+	if (S_ISDIR(s->change->now.stx_mode) || host_parent(s->from, &dirfd, &name) < 0 || !is_object(dirfd, name, s))
+		return;
+	int r = unlinkat(dirfd, name, 0) < 0 ? bv_neg_errno() : host_sync_add(&apply->sync, dirfd);
+	if (r < 0)
+		step_failed(s, r, "remove its old name");
+}
+
 static int try_rename(Apply *apply, Step *s, bool exchange)
 {
 	CLEAN_FD int to_dir = -1, from_dir = -1;
 	const char *to, *name;
 
 	if (waits_for_parent(apply, s) || (exchange && !pending_from(apply, s->change->path, s)))
+		return 0;
+	if (!apply->resumed && !exchange && pending_from(apply, s->change->path, s)) /* nearly always, in a chain: before any look at the host */
 		return 0;
 	int r = host_parent(s->change->path, &to_dir, &to);
 	if (r < 0) {
@@ -268,6 +283,8 @@ static int try_rename(Apply *apply, Step *s, bool exchange)
 	}
 	if (is_object(to_dir, to, s)) { /* done by an interrupted apply, or it came there with its directory */
 		step_done(apply, s, to_dir);
+		if (!apply->resumed && strcmp(s->from, s->change->path) != 0)
+			drop_other_name(apply, s);
 		if (note_replaced(apply, s) < 0 || (strcmp(s->from, s->change->path) != 0 && moved(apply, s->from, s->change->path, false) < 0))
 			step_failed(s, -ENOMEM, "rename it");
 		return 1;

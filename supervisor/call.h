@@ -23,6 +23,7 @@ typedef struct Call {
 	int nr;
 	uint64_t args[6];
 	uint64_t ip;
+	uint64_t content; /* task_note_content(); 0: not known */
 	const Syscall *row;
 	SupCaller caller;
 	CowReq req;
@@ -112,8 +113,10 @@ bool task_take_expected(Call *call);
 void task_expect_again(const Call *call);
 /* Only without WAIT_KILLABLE_RECV: the thread had left this call for a signal when the answer came. The kernel makes a call that a signal interrupted
  * again after the handler, or the program does: the next one that is the same, from the same place, is given this answer instead. */
-void task_note_late(const Call *call, int64_t value);
-bool task_take_late(const Call *call, int64_t *value);
+/* Before the handler: call->content gets what the arguments point to, and where relative paths start. -EFAULT, -ENAMETOOLONG: leave it to the handler. */
+int task_note_content(Call *call);
+void task_note_late(Call *call, int64_t value);
+bool task_take_late(Call *call, int64_t *value);
 /* A link in exec_dir that may be removed when the exec is certainly over. */
 void task_link(Supervisor *sup, const char *path);
 void task_drop_links(Supervisor *sup, bool all);

@@ -36,7 +36,7 @@ bool call_answer(Call *call, int64_t value)
 	if (ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_SEND, &resp) == 0)
 		return true;
 	call->gone = true;
-	if (!call->sup->features.killable && value >= 0 && call->row && call->row->once)
+	if (!call->sup->features.killable && value >= 0 && call->row && call->content)
 		task_note_late(call, value);
 	else if (!call->sup->features.killable && call->expected)
 		task_expect_again(call);
@@ -73,6 +73,7 @@ static bool keep_on_this_cpu(Call *call)
 		return false;
 	CPU_ZERO(&here);
 	CPU_SET(sched_getcpu(), &here);
+	sched_setaffinity(0, sizeof here, &here); /* the guest wakes us in its turn */
 	return sched_setaffinity(call->tid, sizeof here, &here) == 0;
 }
 
@@ -86,8 +87,10 @@ int call_reply_fd(Call *call, int fd, bool cloexec)
 	int r = add_fd(call, &add);
 	int err = r < 0 ? bv_neg_errno() : 0;
 
-	if (kept)
+	if (kept) {
 		sched_setaffinity(call->tid, sizeof call->sup->cpus, &call->sup->cpus);
+		sched_setaffinity(0, sizeof call->sup->cpus, &call->sup->cpus);
+	}
 	call->gone = err == -ENOENT;
 	if (r >= 0 || call->gone)
 		return CALL_REPLIED;
@@ -166,9 +169,10 @@ static int handle(Call *call)
 	}
 	if (!sup->features.killable) {
 		int64_t value;
+		bool known = call->row->once && task_note_content(call) == 0;
 		if (workers_has_stale(sup->workers, call))
 			return CALL_SLOW;
-		if (call->row->once && task_take_late(call, &value))
+		if (known && task_take_late(call, &value))
 			return (int)value;
 	}
 	return call->row->handler(call);
@@ -215,6 +219,7 @@ static bool receive_one(Listener *li, struct seccomp_notif *n)
 	call.row = syscall_find(call.nr);
 	call.caller = (SupCaller){.tid = call.tid, .sup = li->sup};
 	call.ip = n->data.instruction_pointer;
+	call.content = 0;
 	call.gone = call.expected = false;
 	atomic_init(&call.seized, false);
 	call.held = NULL;

@@ -166,7 +166,7 @@ static int stop_thread(Call *call, int value)
 	if (wait_stop(call->tid, &status) < 0)
 		return CALL_REPLIED;
 	/* Without WAIT_KILLABLE_RECV the interruption takes it out of the call by itself; but a signal may have done so before. */
-	if (there || (regs_get(call->tid, &regs) == 0 && regs_in_call(&regs, call->ip, call->args)))
+	if (there || (regs_get(call->tid, &regs) == 0 && regs_in_call(&regs, call->nr, call->ip, call->args)))
 		return 0;
 	detach(call->tid, (status >> 16) == 0 ? WSTOPSIG(status) : 0);
 	return CALL_REPLIED; /* it makes it again after the handler */

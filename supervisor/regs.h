@@ -38,9 +38,9 @@ static inline void regs_set_call(Regs *r, long nr, const uint64_t a[6])
 	r->r9 = a[5];
 }
 /* Did the thread stop in, or on its way out of, this call? */
-static inline bool regs_in_call(const Regs *r, uint64_t ip, const uint64_t a[6])
+static inline bool regs_in_call(const Regs *r, int nr, uint64_t ip, const uint64_t a[6])
 {
-	return r->rip == ip && r->rdi == a[0] && r->rsi == a[1] && r->rdx == a[2] && r->r10 == a[3] && r->r8 == a[4] && r->r9 == a[5];
+	return (int)r->orig_rax == nr && r->rip == ip && r->rdi == a[0] && r->rsi == a[1] && r->rdx == a[2] && r->r10 == a[3] && r->r8 == a[4] && r->r9 == a[5];
 }
 #elif defined(__aarch64__)
 typedef struct user_regs_struct Regs;
@@ -64,12 +64,12 @@ static inline void regs_set_call(Regs *r, long nr, const uint64_t a[6])
 	for (int i = 0; i < 6; i++)
 		r->regs[i] = a[i];
 }
-static inline bool regs_in_call(const Regs *r, uint64_t ip, const uint64_t a[6])
+static inline bool regs_in_call(const Regs *r, int nr, uint64_t ip, const uint64_t a[6])
 {
 	for (int i = 1; i < 6; i++) /* the first is the result by now */
 		if (r->regs[i] != a[i])
 			return false;
-	return r->pc == ip;
+	return (int)r->regs[8] == nr && r->pc == ip;
 }
 #else
 #error "bvisor supports x86_64 and aarch64"

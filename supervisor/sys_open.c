@@ -57,6 +57,15 @@ static int reply_pipe(Call *call, int *fd, bool cloexec)
 	return given == -ENOENT ? CALL_REPLIED : given;
 }
 
+/* Is it still the empty file that this call made? Not what a link led to, nor what another guest has written meanwhile. */
+static bool is_untouched(Call *call, const PathArg *p)
+{
+	struct statx st;
+
+	return cowfs_statx(call->sup->fs, &call->req, patharg_at(p), p->path, COW_NOFOLLOW, STATX_BASIC_STATS, &st) == 0 && S_ISREG(st.stx_mode) &&
+	       st.stx_size == 0 && st.stx_nlink == 1;
+}
+
 /* A file of a foreign file system or a pipe may be opened through /proc/self/fd; those come back as plain descriptors too. */
 static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 {
@@ -88,7 +97,7 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 	else
 		r = call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);
 	bool refused = r < 0 && r != CALL_REPLIED; /* no descriptor was free: the kernel would have seen that before it made the file */
-	if (file.created && (refused || call->gone)) /* gone: killed before the call, or a signal came and the call comes again */
+	if (file.created && (refused || call->gone) && is_untouched(call, &p)) /* gone: killed before the call, or a signal came and the call comes again */
 		(void)!cowfs_unlink(call->sup->fs, &call->req, patharg_at(&p), p.path, 0);
 	bv_close_fd(&file.fd);
 	return r;

@@ -8,11 +8,11 @@
 #include <pthread.h>
 #include <sys/syscall.h>
 
-#define NATIVE(n, why) {__NR_##n, #n, POLICY_NATIVE, 0, NULL, NULL, why, false}
-#define EMULATE(n, handler, args, why) {__NR_##n, #n, POLICY_EMULATE, 0, handler, args, why, false}
-#define EMULATE_ONCE(n, handler, args, why) {__NR_##n, #n, POLICY_EMULATE, 0, handler, args, why, true}
-#define EMULATE_FOR_ROOT(n, handler, why) {__NR_##n, #n, POLICY_EMULATE_FOR_ROOT, 0, handler, NULL, why, false}
-#define REFUSE(n, err, why) {__NR_##n, #n, POLICY_REFUSE, err, NULL, NULL, why, false}
+#define NATIVE(n, why) {__NR_##n, #n, POLICY_NATIVE, 0, NULL, NULL, why, 0}
+#define EMULATE(n, handler, args, why) {__NR_##n, #n, POLICY_EMULATE, 0, handler, args, why, 0}
+#define EMULATE_ONCE(n, handler, args, why, what) {__NR_##n, #n, POLICY_EMULATE, 0, handler, args, why, what}
+#define EMULATE_FOR_ROOT(n, handler, why) {__NR_##n, #n, POLICY_EMULATE_FOR_ROOT, 0, handler, NULL, why, 0}
+#define REFUSE(n, err, why) {__NR_##n, #n, POLICY_REFUSE, err, NULL, NULL, why, 0}
 
 /* clang-format off */
 const Syscall syscall_table[] = {
@@ -44,33 +44,33 @@ const Syscall syscall_table[] = {
 #endif
 	EMULATE(readlinkat, sys_readlinkat, NULL, "path"),
 #ifdef __NR_mkdir
-	EMULATE_ONCE(mkdir, sys_mkdir, NULL, "path"),
+	EMULATE_ONCE(mkdir, sys_mkdir, NULL, "path", ONCE_STRING(0)),
 #endif
-	EMULATE_ONCE(mkdirat, sys_mkdirat, NULL, "path"),
+	EMULATE_ONCE(mkdirat, sys_mkdirat, NULL, "path", ONCE_STRING(1)),
 #ifdef __NR_rmdir
-	EMULATE_ONCE(rmdir, sys_rmdir, NULL, "path"),
+	EMULATE_ONCE(rmdir, sys_rmdir, NULL, "path", ONCE_STRING(0)),
 #endif
 #ifdef __NR_mknod
-	EMULATE_ONCE(mknod, sys_mknod, NULL, "path"),
+	EMULATE_ONCE(mknod, sys_mknod, NULL, "path", ONCE_STRING(0)),
 #endif
-	EMULATE_ONCE(mknodat, sys_mknodat, NULL, "path"),
+	EMULATE_ONCE(mknodat, sys_mknodat, NULL, "path", ONCE_STRING(1)),
 #ifdef __NR_link
-	EMULATE_ONCE(link, sys_link, NULL, "path"),
+	EMULATE_ONCE(link, sys_link, NULL, "path", ONCE_STRING(0) | ONCE_STRING(1)),
 #endif
-	EMULATE_ONCE(linkat, sys_linkat, NULL, "path"),
+	EMULATE_ONCE(linkat, sys_linkat, NULL, "path", ONCE_STRING(1) | ONCE_STRING(3)),
 #ifdef __NR_symlink
-	EMULATE_ONCE(symlink, sys_symlink, NULL, "path"),
+	EMULATE_ONCE(symlink, sys_symlink, NULL, "path", ONCE_STRING(0) | ONCE_STRING(1)),
 #endif
-	EMULATE_ONCE(symlinkat, sys_symlinkat, NULL, "path"),
+	EMULATE_ONCE(symlinkat, sys_symlinkat, NULL, "path", ONCE_STRING(0) | ONCE_STRING(2)),
 #ifdef __NR_unlink
-	EMULATE_ONCE(unlink, sys_unlink, NULL, "path"),
+	EMULATE_ONCE(unlink, sys_unlink, NULL, "path", ONCE_STRING(0)),
 #endif
-	EMULATE_ONCE(unlinkat, sys_unlinkat, NULL, "path"),
+	EMULATE_ONCE(unlinkat, sys_unlinkat, NULL, "path", ONCE_STRING(1)),
 #ifdef __NR_rename
-	EMULATE_ONCE(rename, sys_rename, NULL, "path"),
+	EMULATE_ONCE(rename, sys_rename, NULL, "path", ONCE_STRING(0) | ONCE_STRING(1)),
 #endif
-	EMULATE_ONCE(renameat, sys_renameat, NULL, "path"),
-	EMULATE_ONCE(renameat2, sys_renameat2, NULL, "path"),
+	EMULATE_ONCE(renameat, sys_renameat, NULL, "path", ONCE_STRING(1) | ONCE_STRING(3)),
+	EMULATE_ONCE(renameat2, sys_renameat2, NULL, "path", ONCE_STRING(1) | ONCE_STRING(3)),
 #ifdef __NR_chmod
 	EMULATE(chmod, sys_chmod, NULL, "path"),
 #endif
@@ -102,26 +102,26 @@ const Syscall syscall_table[] = {
 	EMULATE(fchdir, sys_fchdir, NULL, "the view decides on search permission"),
 	EMULATE(getcwd, sys_getcwd, NULL, "virtual path"),
 #ifdef __NR_getdents
-	EMULATE_ONCE(getdents, sys_getdents, NULL, "merged directories"),
+	EMULATE_ONCE(getdents, sys_getdents, NULL, "merged directories", ONCE_POSITION),
 #endif
-	EMULATE_ONCE(getdents64, sys_getdents64, NULL, "merged directories"),
+	EMULATE_ONCE(getdents64, sys_getdents64, NULL, "merged directories", ONCE_POSITION),
 	EMULATE(umask, sys_umask, NULL, "noted, then done by the kernel"),
-	EMULATE_ONCE(setxattr, sys_setxattr, NULL, "path"),
+	EMULATE(setxattr, sys_setxattr, NULL, "path"),
 	EMULATE(getxattr, sys_getxattr, NULL, "path"),
 	EMULATE(listxattr, sys_listxattr, NULL, "path"),
-	EMULATE_ONCE(removexattr, sys_removexattr, NULL, "path"),
-	EMULATE_ONCE(lsetxattr, sys_lsetxattr, NULL, "path"),
+	EMULATE_ONCE(removexattr, sys_removexattr, NULL, "path", ONCE_STRING(0) | ONCE_STRING(1)),
+	EMULATE(lsetxattr, sys_lsetxattr, NULL, "path"),
 	EMULATE(lgetxattr, sys_lgetxattr, NULL, "path"),
 	EMULATE(llistxattr, sys_llistxattr, NULL, "path"),
-	EMULATE_ONCE(lremovexattr, sys_lremovexattr, NULL, "path"),
-	EMULATE_ONCE(fsetxattr, sys_fsetxattr, NULL, "metadata of an object"),
+	EMULATE_ONCE(lremovexattr, sys_lremovexattr, NULL, "path", ONCE_STRING(0) | ONCE_STRING(1)),
+	EMULATE(fsetxattr, sys_fsetxattr, NULL, "metadata of an object"),
 	EMULATE(fgetxattr, sys_fgetxattr, NULL, "metadata of an object"),
 	EMULATE(flistxattr, sys_flistxattr, NULL, "metadata of an object"),
-	EMULATE_ONCE(fremovexattr, sys_fremovexattr, NULL, "metadata of an object"),
-	EMULATE_ONCE(setxattrat, sys_setxattrat, NULL, "path"),
+	EMULATE_ONCE(fremovexattr, sys_fremovexattr, NULL, "metadata of an object", ONCE_STRING(1)),
+	EMULATE(setxattrat, sys_setxattrat, NULL, "path"),
 	EMULATE(getxattrat, sys_getxattrat, NULL, "path"),
 	EMULATE(listxattrat, sys_listxattrat, NULL, "path"),
-	EMULATE_ONCE(removexattrat, sys_removexattrat, NULL, "path"),
+	EMULATE_ONCE(removexattrat, sys_removexattrat, NULL, "path", ONCE_STRING(1) | ONCE_STRING(3)),
 	EMULATE(file_getattr, sys_file_attr, NULL, "inode flags are not kept: EOPNOTSUPP after the walk"),
 	EMULATE(file_setattr, sys_file_attr, NULL, "inode flags are not kept: EOPNOTSUPP after the walk"),
 	EMULATE(fsync, sys_fsync, NULL, "commit barrier"),
@@ -129,7 +129,7 @@ const Syscall syscall_table[] = {
 	EMULATE(sync, sys_sync, NULL, "commit barrier"),
 	EMULATE(syncfs, sys_syncfs, NULL, "commit barrier"),
 	EMULATE(msync, sys_msync, &msync_async, "commit barrier"),
-	EMULATE_ONCE(inotify_add_watch, sys_inotify_add_watch, NULL, "path"),
+	EMULATE(inotify_add_watch, sys_inotify_add_watch, NULL, "path"),
 	/* ---- programs and processes ---- */
 	EMULATE(execve, sys_execve, NULL, "path"),
 	EMULATE(execveat, sys_execveat, NULL, "path"),
@@ -142,12 +142,12 @@ const Syscall syscall_table[] = {
 #endif
 	REFUSE(clone3, ENOSYS, "its flags lie in memory, where they could change after the check; programs fall back to clone"),
 	EMULATE(unshare, sys_unshare, NULL, "no namespaces"),
-	EMULATE_ONCE(kill, sys_kill, NULL, "own processes only"),
-	EMULATE_ONCE(tkill, sys_tkill, NULL, "own processes only"),
-	EMULATE_ONCE(tgkill, sys_tgkill, NULL, "own processes only"),
-	EMULATE_ONCE(rt_sigqueueinfo, sys_tkill, NULL, "own processes only"),
-	EMULATE_ONCE(rt_tgsigqueueinfo, sys_tgkill, NULL, "own processes only"),
-	EMULATE_ONCE(pidfd_send_signal, sys_pidfd_send_signal, NULL, "own processes only: SO_PEERPIDFD names the supervisor"),
+	EMULATE_ONCE(kill, sys_kill, NULL, "own processes only", ONCE),
+	EMULATE_ONCE(tkill, sys_tkill, NULL, "own processes only", ONCE),
+	EMULATE_ONCE(tgkill, sys_tgkill, NULL, "own processes only", ONCE),
+	EMULATE(rt_sigqueueinfo, sys_tkill, NULL, "own processes only"),
+	EMULATE(rt_tgsigqueueinfo, sys_tgkill, NULL, "own processes only"),
+	EMULATE(pidfd_send_signal, sys_pidfd_send_signal, NULL, "own processes only: SO_PEERPIDFD names the supervisor"),
 	EMULATE(pidfd_open, sys_check_pid, NULL, "own processes only"),
 	EMULATE(getpgid, sys_check_pid, &pid_zero, "own processes only"),
 	EMULATE(getsid, sys_check_pid, &pid_zero, "own processes only"),
@@ -363,11 +363,11 @@ const Syscall syscall_table[] = {
 	/* ---- sockets ---- */
 	EMULATE(socket, sys_socket, NULL, "allow-list of families"),
 	EMULATE(socketpair, sys_socket, NULL, "allow-list of families"),
-	EMULATE_ONCE(bind, sys_bind, NULL, "a path or an address; done on our own copy"),
-	EMULATE_ONCE(connect, sys_connect, NULL, "a path or an address; done on our own copy"),
-	EMULATE_ONCE(sendto, sys_sendto, &no_address, "an address; done on our own copy"),
-	EMULATE_ONCE(sendmsg, sys_sendmsg, NULL, "an address; done on our own copy"),
-	EMULATE_ONCE(sendmmsg, sys_sendmmsg, NULL, "an address; done on our own copy"),
+	EMULATE_ONCE(bind, sys_bind, NULL, "a path or an address; done on our own copy", ONCE_ADDRESS),
+	EMULATE_ONCE(connect, sys_connect, NULL, "a path or an address; done on our own copy", ONCE_ADDRESS),
+	EMULATE(sendto, sys_sendto, &no_address, "an address; done on our own copy"),
+	EMULATE(sendmsg, sys_sendmsg, NULL, "an address; done on our own copy"),
+	EMULATE(sendmmsg, sys_sendmmsg, NULL, "an address; done on our own copy"),
 	EMULATE(getsockname, sys_sockname, NULL, "unix socket names are virtual"),
 	EMULATE(getpeername, sys_sockname, NULL, "unix socket names are virtual"),
 	NATIVE(listen, "on a socket of the caller"),

@@ -4,7 +4,6 @@
 #ifndef SUPERVISOR_TABLE_H
 #define SUPERVISOR_TABLE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +24,13 @@ typedef struct ArgNative {
 	const uint64_t *values;
 } ArgNative;
 
+enum {
+	ONCE = 1,	   /* the arguments alone */
+	ONCE_ADDRESS = 2,  /* the socket address at args[1] of args[2] bytes */
+	ONCE_POSITION = 4, /* the position of the descriptor args[0] */
+#define ONCE_STRING(i) (0x100U << (i)) /* the string at args[i] */
+};
+
 typedef struct Syscall {
 	int nr;
 	const char *name;
@@ -33,7 +39,7 @@ typedef struct Syscall {
 	int (*handler)(struct Call *call);
 	const ArgNative *native; /* NULL: every call is emulated */
 	const char *reason; /* one clause: for the docs, the trace and the reader */
-	bool once; /* an emulated call that must not be done twice: see task_note_late() */
+	unsigned once; /* ONCE*: an emulated call that must not be done twice, see task_note_late(); what tells two calls with equal arguments apart */
 } Syscall;
 
 extern const Syscall syscall_table[];

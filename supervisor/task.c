@@ -10,18 +10,21 @@
 #include "base/hmap.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #define UMASK_TTL_NS 1000000000ULL
 #define LINK_TTL_NS 2000000000ULL
 #define MAX_TASKS 65536
-#define LATE_TTL_NS 5000000000ULL
+#define LATE_TTL_NS 2000000000ULL
 #define MAX_LATE 4 /* a handler's call can be interrupted, too */
 
 typedef struct LateAnswer {
 	uint64_t until; /* 0: none */
 	int nr;
 	uint64_t ip, args[6];
+	uint64_t content; /* of what the arguments point to */
 	int64_t value;
 } LateAnswer;
 
@@ -280,14 +283,64 @@ void task_expect_again(const Call *call)
 	pthread_mutex_unlock(&t->lock);
 }
 
+static uint64_t mix(uint64_t sum, const void *data, size_t len)
+{
+	return hash_bytes(data, len, sum);
+}
+
+int task_note_content(Call *call)
+{
+	unsigned once = call->row->once;
+	char buf[PATH_MAX];
+	struct statx st = {0};
+	uint64_t sum = 1;
+
+	for (unsigned i = 0; i < 6; i++) {
+		if (!(once & ONCE_STRING(i)))
+			continue;
+		ssize_t n = mem_read_string(call, call->args[i], buf, sizeof buf);
+		if (n < 0)
+			return (int)n;
+		sum = mix(sum, buf, (size_t)n);
+		if (i > 0 && buf[0] != '/' && guest_fd_statx(call, (int)call->args[i - 1], STATX_INO, &st) == 0)
+			sum = mix(sum, &st.stx_ino, sizeof st.stx_ino);
+	}
+	if (once >= ONCE_STRING(0)) {
+		char cwd[32];
+		snprintf(cwd, sizeof cwd, "%d/cwd", call->tid);
+		if (statx(call->sup->proc_fd, cwd, 0, STATX_INO, &st) == 0)
+			sum = mix(sum, &st.stx_ino, sizeof st.stx_ino);
+	}
+	if (once & ONCE_ADDRESS) {
+		size_t len = (size_t)MIN(call->args[2], (uint64_t)sizeof(struct sockaddr_storage));
+		if (mem_read(call, call->args[1], buf, len) < 0)
+			return -EFAULT;
+		sum = mix(sum, buf, len);
+	}
+	call->content = sum;
+	return 0;
+}
+
+/* The position changes by the call itself, so it is asked for when the call is over, and when it comes again. */
+static uint64_t content_now(Call *call)
+{
+	uint64_t position;
+	int flags;
+
+	if (!(call->row->once & ONCE_POSITION) || guest_fd_info(call, (int)call->args[0], &position, &flags) < 0)
+		return call->content;
+	return mix(call->content, &position, sizeof position);
+}
+
 static bool is_same(const LateAnswer *a, const Call *call)
 {
 	return a->until && a->nr == call->nr && a->ip == call->ip && memcmp(a->args, call->args, sizeof a->args) == 0;
 }
 
-void task_note_late(const Call *call, int64_t value)
+void task_note_late(Call *call, int64_t value)
 {
 	TaskTable *t = call->sup->tasks;
+	uint64_t content = content_now(call);
 
 	atomic_store(&t->late, true);
 	pthread_mutex_lock(&t->lock);
@@ -299,16 +352,17 @@ void task_note_late(const Call *call, int64_t value)
 		for (LateAnswer *a = task->late; a < task->late + MAX_LATE; a++)
 			if (a->until < oldest->until)
 				oldest = a;
-		*oldest = (LateAnswer){.until = bv_now_coarse_ns() + LATE_TTL_NS, .nr = call->nr, .ip = call->ip, .value = value};
+		*oldest = (LateAnswer){.until = bv_now_coarse_ns() + LATE_TTL_NS, .nr = call->nr, .ip = call->ip, .content = content, .value = value};
 		memcpy(oldest->args, call->args, sizeof oldest->args);
 	}
 	pthread_mutex_unlock(&t->lock);
 }
 
-bool task_take_late(const Call *call, int64_t *value)
+bool task_take_late(Call *call, int64_t *value)
 {
 	TaskTable *t = call->sup->tasks;
 	bool hit = false;
+	LateAnswer found = {0};
 
 	if (!atomic_load(&t->late))
 		return false;
@@ -319,12 +373,14 @@ bool task_take_late(const Call *call, int64_t *value)
 		if (!is_same(a, call))
 			continue;
 		hit = a->until > now;
-		if (hit)
-			*value = a->value;
-		a->until = 0;
+		found = *a;
+		a->until = 0; /* also if it turns out to be another call: then the thread has gone on */
 	}
 	pthread_mutex_unlock(&t->lock);
-	return hit;
+	if (!hit || content_now(call) != found.content)
+		return false;
+	*value = found.value;
+	return true;
 }
 
 void task_link(Supervisor *sup, const char *path)

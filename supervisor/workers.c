@@ -137,7 +137,9 @@ static void run_job(WorkerPool *p, Job *job)
 		end_stale(p, job);
 	if (!call_valid(call))
 		return;
-	int value = call->row->handler(call);
+	int64_t late;
+	bool known = !p->sup->features.killable && call->content && task_take_late(call, &late);
+	int value = known ? (int)late : call->row->handler(call);
 
 	if (value == -EINTR) {
 		pthread_mutex_lock(&p->lock);
