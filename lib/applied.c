@@ -75,6 +75,14 @@ bool applied_matches(const Applied *applied, const char *path, const struct stat
 	       is->ctime.tv_sec == host->stx_ctime.tv_sec && is->ctime.tv_nsec == (long)host->stx_ctime.tv_nsec;
 }
 
+bool applied_has_object(const Applied *applied, const CowIdentity *object)
+{
+	for (size_t i = 0; i < applied->count; i++)
+		if (applied->items[i].is.ino == object->ino && ((applied->items[i].is.mode ^ object->mode) & S_IFMT) == 0)
+			return true;
+	return false;
+}
+
 static void print_record(FILE *out, const AppliedItem *item)
 {
 	const CowIdentity *is = &item->is;

@@ -21,6 +21,8 @@ int applied_load(int dirfd, Applied *out) MUST_CHECK;
 void applied_release(Applied *applied);
 /* Is the object at `path` the one that was put there? */
 bool applied_matches(const Applied *applied, const char *path, const struct statx *host);
+/* Did an earlier apply put this object of the host somewhere (rename it)? By inode number and type: a mistake only spares a question. */
+bool applied_has_object(const Applied *applied, const CowIdentity *object);
 /* Replaces what is known of the paths in `fresh` (paths of items with is.known false are forgotten), writes the file and syncs it. Sorts
  * `fresh`. */
 int applied_update(int dirfd, const Applied *old, AppliedItem *fresh, size_t count) MUST_CHECK;

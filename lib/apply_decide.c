@@ -194,7 +194,7 @@ static bool is_below_rename_source(const Apply *apply, const char *path)
 
 static void decide_added(Apply *apply, Step *s, const struct statx *host)
 {
-	if (!host && s->change->base.known)
+	if (!host && s->change->base.known && !applied_has_object(&apply->applied, &s->change->base)) /* or renamed by an apply */
 		step_conflict(s, "the host has deleted it since");
 	if (!host || is_rename_source(apply, s->change->host_path))
 		return;
@@ -206,6 +206,19 @@ static void decide_added(Apply *apply, Step *s, const struct statx *host)
 		step_conflict(s, "the host has made its own since");
 }
 
+/* The new content comes as a new file, so names of the old one that the sandbox does not know keep the old content. */
+static void remark_other_names(const Apply *apply, Step *s, const struct statx *host)
+{
+	uint32_t names = 1;
+
+	if (host->stx_nlink < 2 || !step_writes(s) || s->change->link_to)
+		return;
+	for (const Step *t = apply->steps; t < apply->steps + apply->count; t++)
+		names += t->change->link_to && strcmp(t->change->link_to, s->change->path) == 0;
+	if (host->stx_nlink > names)
+		step_remark(s, "other names that it has on the host (%u) keep the old content", host->stx_nlink - names);
+}
+
 static void decide_modified(Apply *apply, Step *s, const struct statx *host)
 {
 	if (!host)
@@ -215,7 +228,7 @@ static void decide_modified(Apply *apply, Step *s, const struct statx *host)
 	else if (is_unchanged(apply, s->change->host_path, host, &s->change->base) && S_ISDIR(host->stx_mode) && s->change->kind == COW_TYPE_CHANGED)
 		decide_delete_tree(apply, s, s->change->host_path);
 	else if (is_unchanged(apply, s->change->host_path, host, &s->change->base))
-		return;
+		remark_other_names(apply, s, host);
 	else if (!S_ISDIR(host->stx_mode) && is_equal(apply, s->change, host))
 		return; /* only metadata may be left to do */
 	else
