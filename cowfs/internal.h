@@ -376,7 +376,7 @@ typedef struct CowWalk {
 	uint64_t resolve;
 	CowAt cur, dir;
 	const CowLoc *start;
-	bool from_root; /* the path began with a slash */
+	bool root_known; /* the path began with a slash, or a ".." was met: what RESOLVE_NO_XDEV looks at */
 	bool found, slash, st_ok;
 	bool in_last; /* an error was met at the last component */
 	LastType last_type;

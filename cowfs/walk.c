@@ -423,8 +423,8 @@ static int follow_link(CowWalk *w, const char *after)
 			w->path[w->cur.len] = '\0';
 		return 0;
 	}
-	/* Linux knows the root's mount only if the path itself began there: else it answers for a link to "/" without looking. */
-	if ((w->resolve & RESOLVE_BENEATH) || ((w->resolve & RESOLVE_NO_XDEV) && !(w->resolve & RESOLVE_IN_ROOT) && !w->from_root))
+	/* Linux knows the root's mount only once it has needed the root: else it answers for a link to "/" without looking (nd_jump_root). */
+	if ((w->resolve & RESOLVE_BENEATH) || ((w->resolve & RESOLVE_NO_XDEV) && !(w->resolve & RESOLVE_IN_ROOT) && !w->root_known))
 		return -EXDEV;
 	return stand_on_loc(w, w->resolve & RESOLVE_IN_ROOT ? w->start : NULL);
 }
@@ -540,6 +540,7 @@ static int walk_component(CowWalk *w, size_t n, bool last, const char *after)
 		w->last_type = LAST_DOTDOT;
 		w->rest = after;
 		int rc = check_search_dots(w);
+		w->root_known |= rc == 0;
 		if (rc == 0)
 			rc = step_up(w);
 		return rc < 0 ? rc : check_device(w, false);
@@ -569,7 +570,8 @@ static int walk_loop(CowWalk *w)
 		bool last = !after[strspn(after, "/")];
 
 		w->slash = last && *after;
-		if (w->slash && (w->flags & W_CREATE)) {
+		bool dots = w->rest[0] == '.' && (n == 1 || (n == 2 && w->rest[1] == '.')); /* exist: the caller says EEXIST or EISDIR */
+		if (w->slash && (w->flags & W_CREATE) && !dots) {
 			int rc = check_search(w);
 			return rc < 0 ? rc : -EISDIR;
 		}
@@ -598,7 +600,7 @@ static int walk_loop(CowWalk *w)
 int walk_run(CowWalk *w, const CowLoc *at, const char *path)
 {
 	w->start = at;
-	w->from_root = *path == '/';
+	w->root_known = *path == '/';
 	w->rest = path;
 	w->last_type = LAST_ROOT;
 	if (!*path) {

@@ -23,12 +23,14 @@ static long attempt(int dir, const char *path, uint64_t flags, uint64_t mode, ui
 static void resolve_flags(int dir)
 {
 	const char *const paths[] = {"a", "sub/c", "../file", "sub/../a", "uplink", "sub/../../file", "/etc/passwd", "/", "..", ".", "/a", "absolute",
+		"sub/../absolute", "../dir/absolute", "upabsolute",
 		"sub/up", "sub/up/a", "magic/a", "/../a", "nothing", "inner", ""};
 	const uint64_t flags[] = {0, RESOLVE_NO_SYMLINKS, RESOLVE_NO_MAGICLINKS, RESOLVE_BENEATH, RESOLVE_IN_ROOT, RESOLVE_NO_XDEV,
 		RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS, RESOLVE_BENEATH | RESOLVE_IN_ROOT, 0x40};
 	char target[64];
 
 	ERR(symlinkat("/etc/passwd", dir, "absolute"));
+	ERR(symlinkat("sub/../absolute", dir, "upabsolute"));
 	ERR(symlinkat("..", dir, "sub/up"));
 	ERR(symlinkat("b", dir, "inner"));
 	snprintf(target, sizeof(target), "/proc/self/fd/%d", dir);
