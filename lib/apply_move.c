@@ -289,7 +289,7 @@ static int try_rename(Apply *apply, Step *s, bool exchange)
 			step_failed(s, -ENOMEM, "rename it");
 		return 1;
 	}
-	if (!exchange && pending_from(apply, s->change->path, s))
+	if (apply->resumed && !exchange && pending_from(apply, s->change->path, s))
 		return 0;
 	bool found = find_source(apply, s, &from_dir, &name);
 	if (!found && pending_above(apply, s)) /* an interrupted apply may have done that one */

@@ -24,7 +24,7 @@ int view_commit_running(BvSandbox *sb, BvError **err)
 	return r == -ECONNRESET || r == -ESHUTDOWN ? 0 : r; /* it has just ended, and committed before */
 }
 
-static void close_cowfs(Cowfs *fs)
+void view_close(Cowfs *fs)
 {
 	if (cowfs_close(fs) < 0)
 		return; /* nothing was written, so nothing can be lost */
@@ -72,7 +72,7 @@ static int open_cowfs(BvSandbox *sb, const char *db, Cowfs **out, BvError **err)
 		return lib_fail_text(err, r, why, db);
 	r = add_pins(sb, fs);
 	if (r < 0) {
-		close_cowfs(fs);
+		view_close(fs);
 		return lib_fail(err, r, "cannot lay the hidden paths over the view: %s", strerror(-r));
 	}
 	*out = fs;
@@ -100,11 +100,6 @@ int view_open(BvSandbox *sb, Cowfs **out, BvError **err)
 	return r < 0 ? r : open_now(sb, out, err);
 }
 
-void view_close(Cowfs *fs)
-{
-	close_cowfs(fs);
-}
-
 int view_get(BvSandbox *sb, Cowfs **out, BvError **err)
 {
 	int r = view_commit_running(sb, err);
@@ -126,7 +121,7 @@ void view_put(BvSandbox *sb)
 {
 	pthread_mutex_lock(&sb->view_mu);
 	if (--sb->view_users == 0)
-		close_cowfs(TAKE_PTR(sb->view));
+		view_close(TAKE_PTR(sb->view));
 	pthread_mutex_unlock(&sb->view_mu);
 }
 

@@ -283,11 +283,6 @@ void task_expect_again(const Call *call)
 	pthread_mutex_unlock(&t->lock);
 }
 
-static uint64_t mix(uint64_t sum, const void *data, size_t len)
-{
-	return hash_bytes(data, len, sum);
-}
-
 int task_note_content(Call *call)
 {
 	unsigned once = call->row->once;
@@ -301,21 +296,21 @@ int task_note_content(Call *call)
 		ssize_t n = mem_read_string(call, call->args[i], buf, sizeof buf);
 		if (n < 0)
 			return (int)n;
-		sum = mix(sum, buf, (size_t)n);
+		sum = hash_bytes(buf, (size_t)n, sum);
 		if (i > 0 && buf[0] != '/' && guest_fd_statx(call, (int)call->args[i - 1], STATX_INO, &st) == 0)
-			sum = mix(sum, &st.stx_ino, sizeof st.stx_ino);
+			sum = hash_bytes(&st.stx_ino, sizeof st.stx_ino, sum);
 	}
 	if (once >= ONCE_STRING(0)) {
 		char cwd[32];
 		snprintf(cwd, sizeof cwd, "%d/cwd", call->tid);
 		if (statx(call->sup->proc_fd, cwd, 0, STATX_INO, &st) == 0)
-			sum = mix(sum, &st.stx_ino, sizeof st.stx_ino);
+			sum = hash_bytes(&st.stx_ino, sizeof st.stx_ino, sum);
 	}
 	if (once & ONCE_ADDRESS) {
 		size_t len = (size_t)MIN(call->args[2], (uint64_t)sizeof(struct sockaddr_storage));
 		if (mem_read(call, call->args[1], buf, len) < 0)
 			return -EFAULT;
-		sum = mix(sum, buf, len);
+		sum = hash_bytes(buf, len, sum);
 	}
 	call->content = sum;
 	return 0;
@@ -329,7 +324,7 @@ static uint64_t content_now(Call *call)
 
 	if (!(call->row->once & ONCE_POSITION) || guest_fd_info(call, (int)call->args[0], &position, &flags) < 0)
 		return call->content;
-	return mix(call->content, &position, sizeof position);
+	return hash_bytes(&position, sizeof position, call->content);
 }
 
 static bool is_same(const LateAnswer *a, const Call *call)
