@@ -69,12 +69,30 @@ static bool keep_on_this_cpu(Call *call)
 {
 	cpu_set_t here;
 
-	if (call->req.may_block || !call->sup->cpus_known || atomic_load(&call->sup->affinity_used))
+	/* The guest has to stay in its call until it is unbound: a child that it forks, say, would be bound for ever. */
+	if (call->req.may_block || !call->sup->features.killable || !call->sup->cpus_known || atomic_load(&call->sup->affinity_used))
 		return false;
 	CPU_ZERO(&here);
 	CPU_SET(sched_getcpu(), &here);
 	sched_setaffinity(0, sizeof here, &here); /* the guest wakes us in its turn */
-	return sched_setaffinity(call->tid, sizeof here, &here) == 0;
+	if (sched_setaffinity(call->tid, sizeof here, &here) == 0)
+		return true;
+	sched_setaffinity(0, sizeof call->sup->cpus, &call->sup->cpus);
+	return false;
+}
+
+/* First the descriptor, then, the guest unbound, the answer. */
+static int reply_fd_here(Call *call, struct seccomp_notif_addfd *add)
+{
+	add->flags = 0;
+	int r = add_fd(call, add);
+	int err = r < 0 ? bv_neg_errno() : 0;
+
+	sched_setaffinity(call->tid, sizeof call->sup->cpus, &call->sup->cpus);
+	sched_setaffinity(0, sizeof call->sup->cpus, &call->sup->cpus);
+	if (r >= 0)
+		call_answer(call, r);
+	return err;
 }
 
 int call_reply_fd(Call *call, int fd, bool cloexec)
@@ -83,16 +101,10 @@ int call_reply_fd(Call *call, int fd, bool cloexec)
 		return call_reply_held_fd(call, fd, cloexec);
 	struct seccomp_notif_addfd add = {
 	    .id = call->id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = (uint32_t)fd, .newfd_flags = cloexec ? O_CLOEXEC : 0};
-	bool kept = keep_on_this_cpu(call);
-	int r = add_fd(call, &add);
-	int err = r < 0 ? bv_neg_errno() : 0;
+	int err = keep_on_this_cpu(call) ? reply_fd_here(call, &add) : add_fd(call, &add) < 0 ? bv_neg_errno() : 0;
 
-	if (kept) {
-		sched_setaffinity(call->tid, sizeof call->sup->cpus, &call->sup->cpus);
-		sched_setaffinity(0, sizeof call->sup->cpus, &call->sup->cpus);
-	}
-	call->gone = err == -ENOENT;
-	if (r >= 0 || call->gone)
+	call->gone |= err == -ENOENT;
+	if (err == 0 || call->gone)
 		return CALL_REPLIED;
 	return err; /* EMFILE: the guest's own limit */
 }
