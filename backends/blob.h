@@ -43,9 +43,10 @@ typedef struct BlobOps {
 	/* Releases everything; blobs stay (for a durable backend). NULL is allowed. */
 	void (*close)(BlobStore *store);
 
-	/* A new empty regular file, opened O_RDWR|O_CLOEXEC; mode is given to the file as it is (no umask), with owner
-	 * read and write added and without set-user-ID and set-group-ID. -EEXIST if the id is there, -ENOSPC, -EDQUOT, -EMFILE. *fd is the caller's. */
-	int (*create)(BlobStore *store, BlobId id, mode_t mode, int *fd);
+	/* A new empty regular file, opened with the access mode and status flags of open_blob (and O_CLOEXEC); mode is given to the file as it is
+	 * (no umask), with owner read and write added and without set-user-ID and set-group-ID. -EEXIST if the id is there, -ENOSPC,
+	 * -EDQUOT, -EMFILE, -EINVAL (flags that this file system does not know: nothing was made). *fd is the caller's. */
+	int (*create)(BlobStore *store, BlobId id, mode_t mode, int flags, int *fd);
 	/* A new node without content: FIFO (S_IFIFO | mode). -EEXIST, -ENOSPC, -EINVAL for other types. */
 	int (*make_node)(BlobStore *store, BlobId id, mode_t mode);
 	/* Opens an existing blob with open(2) flags (access mode, O_APPEND, O_TRUNC, O_NONBLOCK, O_DIRECT, O_SYNC, O_NOATIME, O_PATH;
@@ -87,9 +88,9 @@ static inline void blob_close(BlobStore *s)
 	if (s)
 		s->ops->close(s);
 }
-static inline int blob_create(BlobStore *s, BlobId id, mode_t mode, int *fd)
+static inline int blob_create(BlobStore *s, BlobId id, mode_t mode, int flags, int *fd)
 {
-	return s->ops->create(s, id, mode, fd);
+	return s->ops->create(s, id, mode, flags, fd);
 }
 static inline int blob_make_node(BlobStore *s, BlobId id, mode_t mode)
 {

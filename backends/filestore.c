@@ -77,14 +77,19 @@ static int make_shard(FileStore *fs, uint64_t number)
 	return r;
 }
 
-static int open_new(FileStore *fs, const BlobName *name, mode_t mode)
+static int open_new(FileStore *fs, const BlobName *name, mode_t mode, int flags)
 {
-	int fd = openat(fs->root, name->text, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+	int fd = openat(fs->root, name->text, flags | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, mode);
 
-	return fd < 0 ? bv_neg_errno() : fd;
+	if (fd >= 0)
+		return fd;
+	int r = bv_neg_errno();
+	if (r == -EINVAL) /* of O_DIRECT the kernel tells when the file is made already */
+		unlinkat(fs->root, name->text, 0);
+	return r;
 }
 
-int filestore_create(BlobStore *store, BlobId id, mode_t mode, int *fd)
+int filestore_create(BlobStore *store, BlobId id, mode_t mode, int flags, int *fd)
 {
 	FileStore *fs = filestore_of(store);
 	BlobName name = name_of(id);
@@ -92,15 +97,15 @@ int filestore_create(BlobStore *store, BlobId id, mode_t mode, int *fd)
 
 	if (fs->readonly)
 		return -EROFS;
-	if (id == 0)
+	if (id == 0 || (flags & O_PATH) || (flags & O_TMPFILE) == O_TMPFILE)
 		return -EINVAL;
 	mode = host_mode(mode);
-	made = open_new(fs, &name, mode);
+	made = open_new(fs, &name, mode, flags);
 	if (made == -ENOENT) {
 		int r = make_shard(fs, name.shard);
 		if (r < 0)
 			return r;
-		made = open_new(fs, &name, mode);
+		made = open_new(fs, &name, mode, flags);
 	}
 	if (made < 0)
 		return made;

@@ -12,7 +12,7 @@ typedef struct FileStoreKind {
 
 int filestore_open(const FileStoreKind *kind, const char *path, unsigned flags, BlobStore **out, char **err);
 void filestore_close(BlobStore *store);
-int filestore_create(BlobStore *store, BlobId id, mode_t mode, int *fd);
+int filestore_create(BlobStore *store, BlobId id, mode_t mode, int flags, int *fd);
 int filestore_make_node(BlobStore *store, BlobId id, mode_t mode);
 int filestore_open_blob(BlobStore *store, BlobId id, int flags, int *fd);
 int filestore_statx(BlobStore *store, BlobId id, unsigned mask, struct statx *out);

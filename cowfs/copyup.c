@@ -11,14 +11,14 @@
 #define COPY_TRIES 4
 
 /* Ids are never used twice, so a blob that is there already was left by a run that ended before the first row that counted it. */
-int body_create(Cowfs *fs, BlobId id, mode_t mode, int *fd)
+int body_create(Cowfs *fs, BlobId id, mode_t mode, int flags, int *fd)
 {
 	int rc = cow_fault("blob create");
 
 	if (rc == 0)
-		rc = blob_create(fs->blobs, id, mode, fd);
+		rc = blob_create(fs->blobs, id, mode, flags, fd);
 	if (rc == -EEXIST && blob_remove(fs->blobs, id) == 0)
-		rc = blob_create(fs->blobs, id, mode, fd);
+		rc = blob_create(fs->blobs, id, mode, flags, fd);
 	return rc;
 }
 
@@ -130,7 +130,7 @@ static int copy_make(Cowfs *fs, const char *origin, mode_t mode, const char *sta
 	if (rc < 0)
 		return rc;
 	BlobId id = atomic_fetch_add(&fs->next_id, 1);
-	rc = body_create(fs, id, mode & 07777, &copy->fd);
+	rc = body_create(fs, id, mode & 07777, O_RDWR, &copy->fd);
 	if (rc < 0)
 		return rc;
 	copy->id = id;

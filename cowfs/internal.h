@@ -61,8 +61,8 @@ typedef struct CowXattr {
 /* (dev, ino) of a host object that stands for the node that this is a member of. */
 typedef struct CowIdent {
 	HmapNode hash;
-	dev_t dev;
 	ino_t ino;
+	uint32_t dev;	  /* a dev_t: the kernel's have 32 bits */
 	bool listed, own; /* own: own_id, else lower_id */
 } CowIdent;
 
@@ -126,12 +126,12 @@ struct CowNode {
 	HmapNode by_origin; /* listed when origin is set */
 	uint64_t id;
 	_Atomic uint32_t refs;
-	uint32_t flags, have;
-	mode_t mode; /* type and permissions; always valid, the overriding value when OV_MODE */
+	uint32_t flags;
+	uint16_t have, mode; /* mode: type and permissions; always valid, the overriding value when OV_MODE */
 	uid_t uid;
 	gid_t gid;
-	dev_t rdev;
 	int32_t nlink; /* directories: subdirectories more (or less) than the origin has; without origin 2 + subdirectories */
+	dev_t rdev;
 	dev_t vdev;
 	ino_t vino;
 	struct timespec atime, mtime, ctime, btime;
@@ -250,6 +250,7 @@ struct Cowfs {
 	size_t watches; /* records with N_WATCHED */
 	_Atomic bool reap_soon; /* a watched file lost its last name */
 	_Atomic bool had_file_watch;
+	_Atomic bool path_opened; /* somebody got an O_PATH descriptor of a blob */
 };
 
 /* ---- fs.c ---- */
@@ -439,7 +440,7 @@ int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated) MUS
 /* For O_TRUNC: an empty blob in the place of the host's file (node->origin), already opened, so that a failing open leaves the content. */
 int copyup_empty(Cowfs *fs, CowNode *node, int flags, int *fd) MUST_CHECK;
 /* blob_create/blob_make_node of an id that was just taken. */
-int body_create(Cowfs *fs, BlobId id, mode_t mode, int *fd) MUST_CHECK;
+int body_create(Cowfs *fs, BlobId id, mode_t mode, int flags, int *fd) MUST_CHECK;
 int body_make_fifo(Cowfs *fs, BlobId id, mode_t mode) MUST_CHECK;
 int copy_bytes(Cowfs *fs, int from, int to, uint64_t size) MUST_CHECK;
 
@@ -514,6 +515,7 @@ void commit_poke(Cowfs *fs); /* something is dirty: the writer thread will look 
 
 /* ---- orphans.c: fs->lock held for writing, but for orphans_reap, which takes it ---- */
 void orphan_add(Cowfs *fs, CowNode *node);
+bool orphan_drop_new(Cowfs *fs, CowNode *node); /* node lost its last name; true: it is removed already, as nothing knows it */
 bool orphans_reap(Cowfs *fs, bool all); /* true: there is more to drop soon */
 bool blob_is_unused(Cowfs *fs, BlobId id); /* nobody has it open */
 void dead_blob_add(Cowfs *fs, BlobId id);

@@ -135,6 +135,7 @@ static int open_db(CowMeta *meta, char **err)
 		return 0;
 	meta->wal_reused = !meta->fresh;
 	sqlite3_wal_hook(meta->db, meta_note_frames, meta); /* in the place of automatic checkpoints */
+	sqlite3_exec(meta->db, "PRAGMA cache_size=-512", NULL, NULL, NULL); /* KiB: the index is in memory already, the database is hardly read */
 	sqlite3_db_config(meta->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); /* it would sync; the next start reads the WAL as well */
 	return 0;
 }

@@ -121,6 +121,8 @@ static int load_inode(Loader *l, sqlite3_stmt *stmt)
 		rc = take_text(stmt, 2, PATH_MAX - 1, &node->target);
 	if (rc == -EUCLEAN)
 		rc = damaged(l, "record with a bad path", id);
+	if (rc == 0 && (v[2] & ~0xffffLL))
+		rc = damaged(l, "record with a bad mode", id);
 	if (rc == 0 && v[18])
 		rc = take_base(&node->base, v + 19);
 	if (rc == 0 && origin)

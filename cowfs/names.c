@@ -134,7 +134,7 @@ static int give_blob(Cowfs *fs, CowNode *node)
 		if (rc == 0)
 			rc = blob_statx(fs->blobs, node->id, COW_STATX_MASK, &st);
 	} else {
-		rc = body_create(fs, node->id, node->mode & 07777, &fd);
+		rc = body_create(fs, node->id, node->mode & 07777, O_RDWR, &fd);
 		if (rc == 0)
 			rc = statx_of_fd(fd, &st);
 	}

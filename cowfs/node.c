@@ -389,7 +389,7 @@ void ident_set(Cowfs *fs, CowIdent *ident, CowNode *node, dev_t dev, ino_t ino)
 	if (older && older != ident)
 		ident_clear(fs, older); /* the host used the number again: what had it is gone */
 	ident->own = ident == &node->own_id;
-	ident->dev = dev;
+	ident->dev = (uint32_t)dev;
 	ident->ino = ino;
 	ident->listed = true;
 	hmap_insert(&fs->idents, &ident->hash, ident_hash(dev, ino));
@@ -555,10 +555,10 @@ void node_unlinked(Cowfs *fs, CowNode *node)
 	node->nlink = 0;
 	node->flags |= N_DEAD;
 	node->have |= OV_NLINK;
-	if (node->blob)
-		orphan_add(fs, node);
-	else
+	if (!node->blob)
 		node_bury(fs, node);
+	else if (!orphan_drop_new(fs, node))
+		orphan_add(fs, node);
 }
 
 void fs_free_index(Cowfs *fs)

@@ -106,6 +106,8 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 		rc = copyup_node(fs, req, node, false);
 	if (rc < 0)
 		return rc;
+	if (node->blob && (flags & O_PATH))
+		atomic_store(&fs->path_opened, true);
 	if (node->blob && opened < 0) {
 		rc = blob_open(fs->blobs, node->blob, blob_flags, &opened);
 		if (rc < 0)
@@ -277,22 +279,19 @@ static int open_new_blob(Cowfs *fs, CowNode *node, int flags, int *out)
 {
 	CLEAN_FD int fd = -1;
 	struct statx st;
-	int rc = body_create(fs, node->id, node->mode & 07777, &fd);
+	int rc = body_create(fs, node->id, node->mode & 07777, host_flags(flags) & ~(O_TRUNC | O_NOFOLLOW | O_DIRECTORY | O_TMPFILE), &fd);
 
 	if (rc < 0)
 		return rc;
 	rc = statx_of_fd(fd, &st);
-	if (rc == 0 && (host_flags(flags) & ~(O_NOCTTY | O_TRUNC | O_NOFOLLOW | O_LARGEFILE)) == O_RDWR)
-		*out = TAKE_FD(fd); /* as the contract of blobs opens it */
-	else if (rc == 0)
-		rc = blob_open(fs->blobs, node->id, host_flags(flags) & ~(O_TRUNC | O_NOFOLLOW | O_DIRECTORY | O_TMPFILE), out);
 	if (rc < 0) {
 		(void)blob_remove(fs->blobs, node->id); /* unreferenced: removed at the next start if not now */
 		return rc;
 	}
 	node->blob = node->id;
-	node->have &= ~(unsigned)(OV_ATIME | OV_MTIME | OV_CTIME);
+	node->have &= (uint16_t)~(OV_ATIME | OV_MTIME | OV_CTIME);
 	ident_set(fs, &node->own_id, node, statx_dev(&st), st.stx_ino);
+	*out = TAKE_FD(fd);
 	return 0;
 }
 

@@ -63,6 +63,19 @@ bool blob_is_unused(Cowfs *fs, BlobId id)
 	return fcntl(fd, F_SETLEASE, F_WRLCK) == 0;
 }
 
+/* A file that no batch has seen and that nobody has open is gone at once: temporary files of a moment cost no row, and their inodes are free
+ * before ext4 counts them among the recently deleted ones, which each creation has to look at. A lease does not see O_PATH descriptors. */
+bool orphan_drop_new(Cowfs *fs, CowNode *node)
+{
+	if ((node->flags & N_STORED) || !S_ISREG(node->mode) || fs->had_file_watch || atomic_load(&fs->path_opened) || !blob_is_unused(fs, node->blob))
+		return false;
+	if (blob_remove(fs->blobs, node->blob) < 0)
+		return false;
+	node->blob = 0;
+	node_remove(fs, node);
+	return true;
+}
+
 typedef struct Orphan {
 	CowNode *node;
 	BlobId blob;

@@ -71,6 +71,8 @@ int guest_fd_statx(Call *call, int fd, unsigned mask, struct statx *out) MUST_CH
 int guest_fd_dup(Call *call, int fd) MUST_CHECK;
 /* The same by pidfd_getfd only: -ENOSYS without. */
 int guest_fd_dup_fast(Call *call, int fd) MUST_CHECK;
+/* -EBADF: no such descriptor, or one of O_PATH, which most calls on descriptors do not take. Cheaper than guest_fd_info. */
+int guest_fd_usable(Call *call, int fd) MUST_CHECK;
 /* pos and flags of /proc/PID/fdinfo/N. */
 int guest_fd_info(Call *call, int fd, uint64_t *pos, int *flags) MUST_CHECK;
 

@@ -121,6 +121,24 @@ int guest_fd_dup(Call *call, int fd)
 	return r < 0 ? r : call_take_fd(call, fd);
 }
 
+int guest_fd_usable(Call *call, int fd)
+{
+	char link[48];
+	struct stat st;
+	uint64_t pos;
+	int flags;
+
+	if (fd < 0)
+		return -EBADF;
+	fd_link(link, sizeof link, call->tid, fd);
+	if (fstatat(call->sup->proc_fd, link, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? -EBADF : bv_neg_errno();
+	if (st.st_mode & (S_IRUSR | S_IWUSR)) /* proc(5): what the descriptor may do; an O_PATH one may do neither */
+		return 0;
+	int r = guest_fd_info(call, fd, &pos, &flags);
+	return r < 0 || (flags & O_PATH) ? -EBADF : 0;
+}
+
 int guest_fd_info(Call *call, int fd, uint64_t *pos, int *flags)
 {
 	char path[48];

@@ -67,6 +67,7 @@ static int add_fd(const Call *call, struct seccomp_notif_addfd *add)
  * ever set an affinity of its own. */
 static bool keep_on_this_cpu(Call *call)
 {
+	Listener *li = call->listener;
 	cpu_set_t here;
 
 	/* The guest has to stay in its call until it is unbound: a child that it forks, say, would be bound for ever. */
@@ -74,11 +75,20 @@ static bool keep_on_this_cpu(Call *call)
 		return false;
 	CPU_ZERO(&here);
 	CPU_SET(sched_getcpu(), &here);
-	sched_setaffinity(0, sizeof here, &here); /* the guest wakes us in its turn */
-	if (sched_setaffinity(call->tid, sizeof here, &here) == 0)
-		return true;
-	sched_setaffinity(0, sizeof call->sup->cpus, &call->sup->cpus);
-	return false;
+	if (!li->bound_for && sched_setaffinity(0, sizeof here, &here) == 0) { /* the guest wakes us in its turn */
+		li->bound_for = call->tid;
+		li->bound_calls = 0;
+	}
+	return sched_setaffinity(call->tid, sizeof here, &here) == 0;
+}
+
+/* The receiver, bound by keep_on_this_cpu, is free again when another guest calls, and now and then: the guest may have been moved. */
+static void unbind_receiver(Listener *li, pid_t tid)
+{
+	if (tid == li->bound_for && ++li->bound_calls < 16)
+		return;
+	li->bound_for = 0;
+	sched_setaffinity(0, sizeof li->sup->cpus, &li->sup->cpus);
 }
 
 /* First the descriptor, then, the guest unbound, the answer. */
@@ -89,7 +99,6 @@ static int reply_fd_here(Call *call, struct seccomp_notif_addfd *add)
 	int err = r < 0 ? bv_neg_errno() : 0;
 
 	sched_setaffinity(call->tid, sizeof call->sup->cpus, &call->sup->cpus);
-	sched_setaffinity(0, sizeof call->sup->cpus, &call->sup->cpus);
 	if (r >= 0)
 		call_answer(call, r);
 	return err;
@@ -222,6 +231,8 @@ static bool receive_one(Listener *li, struct seccomp_notif *n)
 	memset(n, 0, sizeof *n); /* the kernel insists */
 	if (ioctl(li->fd, SECCOMP_IOCTL_NOTIF_RECV, n) < 0)
 		return errno != ENOENT || !is_deserted(li); /* EINTR: told to stop */
+	if (li->bound_for)
+		unbind_receiver(li, (pid_t)n->pid);
 	call.sup = li->sup;
 	call.listener = li;
 	call.id = n->id;

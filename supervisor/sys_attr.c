@@ -19,19 +19,16 @@ static int set_at(Call *call, int fd, uint64_t path, int at_flags, const CowAttr
 static int set_fd(Call *call, int fd, const CowAttr *attr, int (*native)(int fd, const CowAttr *attr))
 {
 	CLEAN_LOC CowLoc loc = {0};
-	int flags;
-	uint64_t pos;
 	int r = fd < 0 ? -EBADF : guest_fd_loc(call, fd, &loc, NULL);
 
 	if (r == -EXDEV) {
 		CLEAN_FD int dup = guest_fd_dup(call, fd);
 		return dup < 0 ? dup : native(dup, attr) < 0 ? bv_neg_errno() : 0;
 	}
+	if (r == 0)
+		r = guest_fd_usable(call, fd);
 	if (r < 0)
 		return r;
-	r = guest_fd_info(call, fd, &pos, &flags);
-	if (r < 0 || (flags & O_PATH))
-		return -EBADF;
 	return cowfs_setattr(call->sup->fs, &call->req, &loc, "", COW_EMPTY_PATH, attr);
 }
 

@@ -310,8 +310,7 @@ static int do_getdents(Call *call, bool old)
 	CLEAN_LOC CowLoc dir = {0};
 	CLEAN_FREE char *buf = NULL;
 	struct statx raw;
-	int fd = ARG_FD(call, 0), flags;
-	uint64_t pos;
+	int fd = ARG_FD(call, 0);
 	size_t size = MIN((size_t)(unsigned)call->args[2], (size_t)MAX_DENTS);
 	int r = fd < 0 ? -EBADF : guest_fd_loc(call, fd, &dir, &raw);
 
@@ -320,8 +319,8 @@ static int do_getdents(Call *call, bool old)
 	if (r == -ENOENT && S_ISDIR(raw.stx_mode))
 		return -ENOENT; /* removed meanwhile, and forgotten */
 	if (r < 0 || !S_ISDIR(raw.stx_mode)) {
-		r = guest_fd_info(call, fd, &pos, &flags);
-		return r < 0 || (flags & O_PATH) ? -EBADF : -ENOTDIR;
+		r = guest_fd_usable(call, fd);
+		return r < 0 ? r : -ENOTDIR;
 	}
 	bool clean = dir.kind == COW_LOWER && cowfs_dir_is_clean(call->sup->fs, &dir);
 	if (clean && may_continue(call))

@@ -92,7 +92,7 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 		return r;
 	if (how->flags & O_PATH)
 		r = call_reply_path_fd(call, file.fd, how->flags & O_CLOEXEC);
-	else if (fcntl(file.fd, F_GETPIPE_SZ) >= 0)
+	else if (!file.created && fcntl(file.fd, F_GETPIPE_SZ) >= 0)
 		r = reply_pipe(call, &file.fd, how->flags & O_CLOEXEC);
 	else
 		r = call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);

@@ -6,17 +6,14 @@ int sys_fsync(Call *call)
 {
 	CLEAN_LOC CowLoc loc = {0};
 	struct statx raw = {0};
-	uint64_t pos;
-	int flags;
 	int r = ARG_FD(call, 0) < 0 ? -EBADF : guest_fd_loc(call, ARG_FD(call, 0), &loc, &raw);
 
 	if (r == -EXDEV || r == -ENOENT) /* not of the view, or without a name: the kernel knows what to do with the bytes */
 		return CALL_CONTINUE;
+	if (r == 0)
+		r = guest_fd_usable(call, ARG_FD(call, 0));
 	if (r < 0)
 		return r;
-	r = guest_fd_info(call, ARG_FD(call, 0), &pos, &flags);
-	if (r < 0 || (flags & O_PATH))
-		return -EBADF;
 	if (loc.kind != COW_NODE || !(S_ISREG(raw.stx_mode) || S_ISDIR(raw.stx_mode)))
 		return CALL_CONTINUE; /* untouched or foreign: nothing of ours; a FIFO or a device: the kernel says EINVAL */
 	return cowfs_fsync(call->sup->fs, &call->req, &loc);
@@ -31,11 +28,9 @@ int sys_sync(Call *call)
 
 int sys_syncfs(Call *call)
 {
-	uint64_t pos;
-	int flags;
-	int r = ARG_FD(call, 0) < 0 ? -EBADF : guest_fd_info(call, ARG_FD(call, 0), &pos, &flags);
+	int r = guest_fd_usable(call, ARG_FD(call, 0));
 
-	return r < 0 || (flags & O_PATH) ? -EBADF : cowfs_fsync(call->sup->fs, &call->req, NULL);
+	return r < 0 ? r : cowfs_fsync(call->sup->fs, &call->req, NULL);
 }
 
 /* MS_SYNC: names and metadata first, then the kernel writes the mapped pages. */

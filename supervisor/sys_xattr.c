@@ -27,12 +27,10 @@ static int target_path(Call *call, int fd, uint64_t path, int at_flags, XattrTar
 
 static int target_fd(Call *call, int fd, XattrTarget *t)
 {
-	uint64_t pos;
-	int flags;
-	int r = fd < 0 ? -EBADF : guest_fd_info(call, fd, &pos, &flags);
+	int r = guest_fd_usable(call, fd);
 
-	if (r < 0 || (flags & O_PATH))
-		return -EBADF;
+	if (r < 0)
+		return r;
 	t->p.path[0] = 0;
 	t->flags = COW_EMPTY_PATH;
 	r = guest_fd_loc(call, fd, &t->p.at, NULL);

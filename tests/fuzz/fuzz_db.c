@@ -32,7 +32,7 @@ static void restore_bodies(BlobStore *store)
 {
 	for (size_t i = 0; i < nbodies; i++) {
 		int fd;
-		if (blob_create(store, bodies[i], 0600, &fd) == 0)
+		if (blob_create(store, bodies[i], 0600, O_RDWR, &fd) == 0)
 			close(fd);
 	}
 }

@@ -276,6 +276,16 @@ static void scheduling(void)
 
 	ERR(sched_getaffinity(0, sizeof(cpus), &cpus));
 	TRUTH(CPU_COUNT(&cpus) > 0);
+	/* Being given a descriptor changes nothing of it, at no moment. */
+	int differs = 0;
+	for (int i = 0; i < 1000; i++) {
+		cpu_set_t now;
+		int fd = open("file", O_RDONLY);
+		sched_getaffinity(0, sizeof(now), &now);
+		differs += !CPU_EQUAL(&now, &cpus);
+		close(fd);
+	}
+	VAL(differs);
 	ERR(sched_setaffinity(getpid(), sizeof(cpus), &cpus));
 	ERR(sched_getaffinity(99999999, sizeof(cpus), &cpus));
 	VAL(sched_getscheduler(0));

@@ -52,6 +52,20 @@ static void back_again(void)
 	look("file2");
 	ERR(unlink("file2"));
 	look("file2");
+	/* A new file without a name lives on in whatever descriptor there is. */
+	ERR(put("brief", "four"));
+	fd = FD(open("brief", O_RDWR));
+	ERR(unlink("brief"));
+	VAL(write(fd, "FOUR", 4));
+	ERR(fstat(fd, &st));
+	VAL(st.st_nlink);
+	VAL(st.st_size);
+	ERR(put("brief", "again"));
+	fd = FD(open("brief", O_PATH));
+	ERR(unlink("brief"));
+	ERR(fstat(fd, &st));
+	VAL(st.st_nlink);
+	VAL(st.st_mode);
 	for (int i = 0; i < 200; i++)
 		if (!put("file2", "x") || unlink("file2") < 0)
 			printf("round %d failed\n", i);

@@ -66,7 +66,7 @@ static void make(Place *p, BlobId id, const char *text)
 {
 	int fd = -1;
 
-	assert_int_equal(blob_create(p->store, id, 0644, &fd), 0);
+	assert_int_equal(blob_create(p->store, id, 0644, O_RDWR, &fd), 0);
 	assert_int_equal(bv_write_full(fd, text, strlen(text)), 0);
 	close(fd);
 }
@@ -114,10 +114,10 @@ static void a_late_store_is_made_for_its_first_blob(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 	assert_int_equal(blob_open(writer, 7, O_RDONLY, &fd), -ENOENT);
 	assert_int_equal(blob_iterate(reader, count_blob, &count), 0);
-	assert_int_equal(blob_create(reader, 7, 0600, &fd), -EROFS);
+	assert_int_equal(blob_create(reader, 7, 0600, O_RDWR, &fd), -EROFS);
 	assert_int_equal(blob_remove(writer, 7), 0);
 	assert_int_equal(count, 0);
-	assert_int_equal(blob_create(writer, 7, 0640, &fd), 0);
+	assert_int_equal(blob_create(writer, 7, 0640, O_RDWR, &fd), 0);
 	close(fd);
 	assert_int_equal(blob_statx(reader, 7, STATX_MODE, &st), 0);
 	assert_int_equal(st.stx_mode & 0777, 0640);
@@ -245,7 +245,7 @@ static void create_gives_an_empty_file_open_for_reading_and_writing(void **state
 	int fd = -1;
 	struct stat st;
 
-	assert_int_equal(blob_create(p->store, 1, 0644, &fd), 0);
+	assert_int_equal(blob_create(p->store, 1, 0644, O_RDWR, &fd), 0);
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_true(S_ISREG(st.st_mode));
 	assert_int_equal(st.st_size, 0);
@@ -255,6 +255,27 @@ static void create_gives_an_empty_file_open_for_reading_and_writing(void **state
 	assert_int_equal(pread(fd, buf, sizeof buf, 0), 5);
 	assert_memory_equal(buf, "bytes", 5);
 	close(fd);
+}
+
+static void create_gives_the_flags_asked_for(void **state)
+{
+	Place *p = *state;
+	static const int flags[] = {O_RDONLY, O_WRONLY, O_RDWR, O_WRONLY | O_APPEND, O_RDWR | O_NONBLOCK, O_WRONLY | O_SYNC};
+	int fd = -1;
+
+	for (BlobId id = 1; id <= ARRAY_LEN(flags); id++) {
+		assert_int_equal(blob_create(p->store, id, 0600, flags[id - 1], &fd), 0);
+		assert_int_equal(fcntl(fd, F_GETFL) & (O_ACCMODE | O_APPEND | O_NONBLOCK | O_SYNC), flags[id - 1]);
+		close(fd);
+	}
+	assert_int_equal(blob_create(p->store, 40, 0600, O_PATH, &fd), -EINVAL);
+	assert_int_equal(blob_create(p->store, 40, 0600, O_TMPFILE | O_RDWR, &fd), -EINVAL);
+	if (blob_create(p->store, 40, 0600, O_RDWR | O_DIRECT, &fd) == 0) {
+		close(fd);
+	} else { /* a file system without O_DIRECT: nothing is left behind */
+		assert_int_equal(blob_create(p->store, 40, 0600, O_RDWR, &fd), 0);
+		close(fd);
+	}
 }
 
 static void create_gives_the_mode_whatever_the_umask_was(void **state)
@@ -269,7 +290,7 @@ static void create_gives_the_mode_whatever_the_umask_was(void **state)
 		mode_t before = umask(umasks[u]);
 		reopen(p, BLOB_OPEN_CREATE);
 		for (size_t m = 0; m < ARRAY_LEN(modes); m++, id += 2) {
-			assert_int_equal(blob_create(p->store, id, modes[m], &fd), 0);
+			assert_int_equal(blob_create(p->store, id, modes[m], O_RDWR, &fd), 0);
 			close(fd);
 			assert_int_equal(stat_of(p, id).stx_mode, S_IFREG | modes[m]);
 			assert_int_equal(blob_make_node(p->store, id + 1, S_IFIFO | modes[m]), 0);
@@ -284,10 +305,10 @@ static void create_adds_owner_bits_and_drops_set_id_bits(void **state)
 	Place *p = *state;
 	int fd = -1;
 
-	assert_int_equal(blob_create(p->store, 1, 0, &fd), 0);
+	assert_int_equal(blob_create(p->store, 1, 0, O_RDWR, &fd), 0);
 	close(fd);
 	assert_int_equal(stat_of(p, 1).stx_mode, S_IFREG | 0600);
-	assert_int_equal(blob_create(p->store, 2, 06755, &fd), 0);
+	assert_int_equal(blob_create(p->store, 2, 06755, O_RDWR, &fd), 0);
 	close(fd);
 	assert_int_equal(stat_of(p, 2).stx_mode, S_IFREG | 0755);
 }
@@ -298,7 +319,7 @@ static void create_of_an_id_that_is_there_fails_and_changes_nothing(void **state
 	int fd = -77;
 
 	make(p, 3, "first");
-	assert_int_equal(blob_create(p->store, 3, 0600, &fd), -EEXIST);
+	assert_int_equal(blob_create(p->store, 3, 0600, O_RDWR, &fd), -EEXIST);
 	assert_int_equal(fd, -77);
 	assert_int_equal(blob_make_node(p->store, 3, S_IFIFO | 0600), -EEXIST);
 	expect_content(p, 3, "first");
@@ -311,7 +332,7 @@ static void id_zero_is_never_a_blob(void **state)
 	struct statx st;
 	int fd = -1;
 
-	assert_int_equal(blob_create(p->store, 0, 0600, &fd), -EINVAL);
+	assert_int_equal(blob_create(p->store, 0, 0600, O_RDWR, &fd), -EINVAL);
 	assert_int_equal(blob_make_node(p->store, 0, S_IFIFO), -EINVAL);
 	assert_int_equal(blob_open(p->store, 0, O_RDONLY, &fd), -ENOENT);
 	assert_int_equal(blob_statx(p->store, 0, STATX_SIZE, &st), -ENOENT);
@@ -599,7 +620,7 @@ static void a_readonly_store_refuses_every_change_and_reads(void **state)
 	reopen(p, BLOB_OPEN_READONLY);
 	expect_content(p, 1, "read me");
 	assert_int_equal(stat_of(p, 1).stx_size, 7);
-	assert_int_equal(blob_create(p->store, 2, 0600, &fd), -EROFS);
+	assert_int_equal(blob_create(p->store, 2, 0600, O_RDWR, &fd), -EROFS);
 	assert_int_equal(blob_make_node(p->store, 2, S_IFIFO | 0600), -EROFS);
 	assert_int_equal(blob_open(p->store, 1, O_RDWR, &fd), -EROFS);
 	assert_int_equal(blob_open(p->store, 1, O_WRONLY, &fd), -EROFS);
@@ -672,7 +693,7 @@ static bool own_blob_round(BlobStore *store, BlobId id)
 	struct statx st;
 	bool ok;
 
-	if (blob_create(store, id, 0644, &fd) < 0)
+	if (blob_create(store, id, 0644, O_RDWR, &fd) < 0)
 		return false;
 	ok = bv_write_full(fd, buf, (size_t)len) == 0;
 	close(fd);
@@ -693,7 +714,7 @@ static void *work(void *arg)
 
 	w->ok = true;
 	for (unsigned i = 0; i < ROUNDS && w->ok; i++) {
-		int r = blob_create(w->place->store, 1000000 + i * 50, 0600, &fd);
+		int r = blob_create(w->place->store, 1000000 + i * 50, 0600, O_RDWR, &fd);
 		if (r == 0) {
 			w->wins++;
 			close(fd);
@@ -763,6 +784,7 @@ static const struct CMUnitTest body[] = {
 	T(a_damaged_or_newer_marker_is_refused_and_left_alone),
 	T(an_empty_store_without_marker_is_started_anew),
 	T(create_gives_an_empty_file_open_for_reading_and_writing),
+	T(create_gives_the_flags_asked_for),
 	T(create_gives_the_mode_whatever_the_umask_was),
 	T(create_adds_owner_bits_and_drops_set_id_bits),
 	T(create_of_an_id_that_is_there_fails_and_changes_nothing),

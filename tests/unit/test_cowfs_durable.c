@@ -25,9 +25,9 @@ static void noting_close(BlobStore *store)
 	free(CONTAINER_OF(store, NotingStore, base_store));
 }
 
-static int noting_create(BlobStore *store, BlobId id, mode_t mode, int *fd)
+static int noting_create(BlobStore *store, BlobId id, mode_t mode, int flags, int *fd)
 {
-	return blob_create(real_of(store), id, mode, fd);
+	return blob_create(real_of(store), id, mode, flags, fd);
 }
 
 static int noting_open(BlobStore *store, BlobId id, int flags, int *fd)
@@ -198,7 +198,7 @@ static void what_a_lost_run_left_in_the_store_does_not_stand_in_the_way(void **s
 	assert_int_equal(cowfs_close(TAKE_PTR(fs)), 0);
 	assert_int_equal(blob_ops_find("dir")->open(at("blobs"), 0, &store, NULL), 0);
 	for (BlobId id = 1; id < 40; id++)
-		if (blob_create(store, id, 0600, &fd) == 0)
+		if (blob_create(store, id, 0600, O_RDWR, &fd) == 0)
 			close(fd);
 	blob_close(store);
 	assert_int_equal(open_view(0), 0);
@@ -208,6 +208,75 @@ static void what_a_lost_run_left_in_the_store_does_not_stand_in_the_way(void **s
 	reopen_view();
 	assert_text("h/second", "2");
 	assert_text("h/a", "changed");
+}
+
+static bool blob_is_there(BlobId id)
+{
+	char name[64];
+
+	snprintf(name, sizeof name, "blobs/%jx/%jx", (uintmax_t)(id >> 10), (uintmax_t)id);
+	return access(at(name), F_OK) == 0;
+}
+
+static bool goes_at_once(bool renamed_over)
+{
+	put("h/tmp", "2");
+	put("h/over", "3");
+	BlobId id = blob_of("h/over");
+	assert_true(blob_is_there(id));
+	if (renamed_over)
+		assert_int_equal(cowfs_rename(fs, &req, NULL, at("h/tmp"), NULL, at("h/over"), 0), 0);
+	else
+		assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/over"), 0), 0);
+	return !blob_is_there(id);
+}
+
+/* Not if the writer thread, which runs every 50 ms, has just come between. */
+static void a_new_file_that_nobody_has_open_goes_with_its_name_at_once(void **state)
+{
+	int tries = 0;
+	(void)state;
+	while (!goes_at_once(false))
+		assert_true(++tries < 50);
+	while (!goes_at_once(true))
+		assert_true(++tries < 50);
+	assert_text("h/over", "2");
+	reopen_view();
+	assert_text("h/over", "2");
+	assert_changes("A h/over\n");
+}
+
+static void a_file_without_a_name_stays_while_it_is_open(void **state)
+{
+	char buf[8];
+	(void)state;
+	put("h/held", "body");
+	int fd = open_in("h/held", O_RDONLY);
+	BlobId id = blob_of("h/held");
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/held"), 0), 0);
+	assert_true(blob_is_there(id));
+	assert_int_equal(pread(fd, buf, sizeof buf, 0), 4);
+	close(fd);
+	/* O_PATH is not seen as open: after the first of them no file goes at once */
+	put("h/path", "body");
+	fd = open_in("h/path", O_PATH);
+	id = blob_of("h/path");
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/path"), 0), 0);
+	assert_true(blob_is_there(id));
+	close(fd);
+}
+
+static void a_file_that_the_database_knows_goes_after_its_row(void **state)
+{
+	(void)state;
+	put("h/known", "1");
+	BlobId id = blob_of("h/known");
+	assert_int_equal(cowfs_commit(fs, false), 0);
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/known"), 0), 0);
+	assert_true(blob_is_there(id));
+	reopen_view();
+	assert_false(blob_is_there(id));
+	assert_changes("");
 }
 
 #define NOTING(f) cmocka_unit_test_setup_teardown(f, setup_noting, teardown)
@@ -220,6 +289,9 @@ int main(void)
 		NOTING(the_first_durable_commit_settles_what_leads_to_the_database),
 		NOTING(a_run_without_changes_writes_nothing),
 		CASE(a_first_write_that_did_not_end_is_begun_again),
+		CASE(a_new_file_that_nobody_has_open_goes_with_its_name_at_once),
+		CASE(a_file_without_a_name_stays_while_it_is_open),
+		CASE(a_file_that_the_database_knows_goes_after_its_row),
 		CASE(what_a_lost_run_left_in_the_store_does_not_stand_in_the_way),
 	};
 
