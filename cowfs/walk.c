@@ -478,11 +478,11 @@ static int check_device(CowWalk *w, bool begin)
 		return 0;
 	if (w->cur.kind == COW_FOREIGN) {
 		mount = (uint64_t)(uintptr_t)w->cur.foreign | NOT_A_MOUNT_ID;
-	} else if (w->cur.kind == COW_NODE) {
+	} else if (w->cur.kind == COW_NODE && !w->cur.len) {
 		mount = mount_of_node(w->fs, w->cur.node);
-	} else {
+	} else { /* on the host, or known under another name, which may be gone */
 		struct statx st;
-		int rc = walk_stat(w, &st);
+		int rc = w->cur.kind == COW_NODE ? lower_statx(w->fs, w->cur.grant, w->path, &st) : walk_stat(w, &st);
 		if (rc < 0)
 			return rc;
 		mount = mount_of_stat(&st);

@@ -74,12 +74,25 @@ static void argument_checks(int dir)
 	ERR(syscall(__NR_openat2, dir, "b", bigger, sizeof(bigger)));
 }
 
+/* A file of the host with two names, written under one that is then removed: the other is still on its mount. */
+static void last_name(void)
+{
+	int fd = FD(open("hard1", O_WRONLY | O_APPEND));
+
+	VAL(write(fd, "more", 4));
+	attempt(AT_FDCWD, "hard2", O_RDONLY, 0, RESOLVE_NO_XDEV);
+	ERR(unlink("hard1"));
+	attempt(AT_FDCWD, "hard2", O_RDONLY, 0, RESOLVE_NO_XDEV);
+	attempt(AT_FDCWD, "./hard2", O_RDWR, 0, RESOLVE_NO_XDEV);
+}
+
 int main(void)
 {
 	int dir = FD(open("dir", O_RDONLY | O_DIRECTORY));
 
 	resolve_flags(dir);
 	argument_checks(dir);
+	last_name();
 	list("dir");
 	list(".");
 	return 0;

@@ -43,8 +43,7 @@ static bool is_metadata(const Op *op)
 {
 	switch (op->kind) {
 	case OP_OPEN:
-		/* RESOLVE_NO_XDEV is the oracle's business: here the view and the replay do not always agree on it, which has nothing to do with a kill. */
-		return !(op->flags & O_TRUNC) && (op->flags & O_TMPFILE) != O_TMPFILE && !(op->resolve & RESOLVE_NO_XDEV);
+		return !(op->flags & O_TRUNC) && (op->flags & O_TMPFILE) != O_TMPFILE;
 	case OP_MKDIR:
 	case OP_RMDIR:
 	case OP_UNLINK:
