@@ -1,7 +1,8 @@
 /* cowfs/commit.c - write-behind: changed records and names are collected into batches and given to the database by one writer thread.
  *
  * A batch holds everything that was dirty at one instant (fs->lock held for writing), so what is in the database is always a prefix of what
- * the guests did. Tickets: a caller of cowfs_commit takes the next number; a batch that is collected afterwards covers it.
+ * the guests did. Tickets: a caller of cowfs_commit takes the next number; a batch that is collected afterwards covers it. Who waits for a batch
+ * writes it himself unless one is being written: an fsync that had to wake the writer and be woken by it took twice as long.
  * Blobs whose rows went are removed after the batch with the removal was written (I6).
  *
  * A durable commit makes durable what its rows say, and with them those of all batches before: the names of all blobs (a row whose blob is
@@ -10,6 +11,7 @@
 #include "internal.h"
 #include "meta.h"
 
+#include <signal.h>
 #include <time.h>
 
 #define SYNC_EACH_MAX 64 /* more bodies than this are synced by one syncfs */
@@ -240,6 +242,27 @@ static bool wait_for_work_locked(Cowfs *fs, uint64_t *reaped_at)
 	return true;
 }
 
+/* Nobody else is committing. Releases commit_lock meanwhile. */
+static void commit_locked(Cowfs *fs, bool reap)
+{
+	uint64_t ticket = fs->want;
+	bool durable = fs->want_durable > fs->done;
+
+	fs->committing = true;
+	pthread_mutex_unlock(&fs->commit_lock);
+	bool more = reap && orphans_reap(fs, false);
+	int rc = write_once(fs, durable, false);
+	pthread_mutex_lock(&fs->commit_lock);
+	fs->commit_error = rc;
+	fs->committing = false;
+	if (rc < 0 || more) { /* tried again with the next batch, in 50 ms at the latest */
+		fs->pending = true;
+		pthread_cond_signal(&fs->commit_wake);
+	}
+	fs->done = ticket;
+	pthread_cond_broadcast(&fs->commit_done);
+}
+
 static void *writer_main(void *arg)
 {
 	Cowfs *fs = arg;
@@ -248,19 +271,13 @@ static void *writer_main(void *arg)
 	pthread_mutex_lock(&fs->commit_lock);
 	while (!fs->stopping) {
 		bool reap = wait_for_work_locked(fs, &reaped_at);
-		uint64_t ticket = fs->want;
-		bool durable = fs->want_durable > fs->done;
-		fs->committing = true;
-		pthread_mutex_unlock(&fs->commit_lock);
-		bool more = reap && orphans_reap(fs, false);
-		int rc = write_once(fs, durable, false);
-		pthread_mutex_lock(&fs->commit_lock);
-		fs->commit_error = rc;
-		fs->committing = false;
-		if (rc < 0 || more)
-			fs->pending = true; /* tried again with the next batch, in 50 ms at the latest */
-		fs->done = ticket;
-		pthread_cond_broadcast(&fs->commit_done);
+		if (!fs->committing) {
+			commit_locked(fs, reap);
+			continue;
+		}
+		if (reap)
+			atomic_store(&fs->reap_soon, true); /* after that one */
+		pthread_cond_wait(&fs->commit_done, &fs->commit_lock);
 	}
 	pthread_mutex_unlock(&fs->commit_lock);
 	return NULL;
@@ -315,11 +332,17 @@ int cowfs_commit(Cowfs *fs, bool durable)
 	uint64_t ticket = ++fs->want;
 	if (durable)
 		fs->want_durable = ticket;
-	pthread_cond_signal(&fs->commit_wake);
+	sigset_t all, old; /* a signal for the caller's thread is no reason to fail a batch */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
 	while (fs->done < ticket)
-		pthread_cond_wait(&fs->commit_done, &fs->commit_lock);
+		if (fs->committing)
+			pthread_cond_wait(&fs->commit_done, &fs->commit_lock);
+		else
+			commit_locked(fs, false);
 	int rc = fs->commit_error;
 	pthread_mutex_unlock(&fs->commit_lock);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return rc;
 }
 

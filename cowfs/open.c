@@ -157,7 +157,30 @@ int open_node(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd)
 
 /* ---- checks on what was found, in the order of may_open() ---- */
 
-static int check_type(const CowWalk *w, mode_t type, int flags)
+/* may_create_in_sticky() of the kernel, for what its sysctls do not decide: in a sticky directory that all may write to, O_CREAT opens nobody
+ * else's socket, device or symlink. */
+static int check_sticky(CowWalk *w, mode_t type, int flags)
+{
+	struct statx st;
+	CowAt dir = w->dir;
+	int rc;
+
+	if (!(flags & O_CREAT) || S_ISREG(type) || S_ISFIFO(type) || S_ISDIR(type) || w->last_type != LAST_NORM)
+		return 0;
+	if (w->dir.kind == COW_FOREIGN || w->cur.kind == COW_FOREIGN)
+		return 0;
+	rc = walk_stat(w, &st);
+	if (rc < 0)
+		return rc;
+	uid_t owner = st.stx_uid;
+	char path[PATH_MAX];
+	rc = dir.kind == COW_NODE ? node_statx(w->fs, dir.node, &st) : lower_statx(w->fs, dir.grant, walk_host_path(w, &dir, path), &st);
+	if (rc < 0)
+		return rc;
+	return (st.stx_mode & S_ISVTX) && (st.stx_mode & S_IWOTH) && owner != st.stx_uid && owner != w->req->cred->uid ? -EACCES : 0;
+}
+
+static int check_type(CowWalk *w, mode_t type, int flags)
 {
 	if (w->slash && w->last_type == LAST_NORM && (flags & O_CREAT))
 		return -EISDIR; /* before anything is looked up */
@@ -167,6 +190,9 @@ static int check_type(const CowWalk *w, mode_t type, int flags)
 		return -EISDIR;
 	if (w->slash && !S_ISDIR(type))
 		return flags & O_CREAT ? -EISDIR : -ENOTDIR;
+	int rc = check_sticky(w, type, flags);
+	if (rc < 0)
+		return rc;
 	if ((flags & O_DIRECTORY) && !S_ISDIR(type))
 		return -ENOTDIR;
 	if (flags & O_PATH)

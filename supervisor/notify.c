@@ -145,12 +145,14 @@ void call_note(Call *call, const char *path)
 	snprintf(call->detail + used, sizeof call->detail - used, "%s\"%s\"", used ? ", " : "", path);
 }
 
-static void trace_line(const Call *call, int64_t value)
+void call_trace(const Call *call, int64_t value)
 {
 	FILE *out = call->listener->trace;
 	struct timespec t;
 	const char *name = call->row ? call->row->name : "?";
 
+	if (!out)
+		return;
 	clock_gettime(CLOCK_REALTIME, &t);
 	flockfile(out);
 	fprintf(out, "%lld.%06ld [%d] ", (long long)t.tv_sec, t.tv_nsec / 1000, call->tid);
@@ -211,8 +213,7 @@ void call_run(Call *call)
 	}
 	if (value != CALL_REPLIED)
 		call_answer(call, value);
-	if (call->listener->trace)
-		trace_line(call, value);
+	call_trace(call, value);
 }
 
 /* Did the last process with this filter end? RECV answers ENOENT for ever then, as it does once for a guest that was killed meanwhile. */

@@ -18,6 +18,8 @@ struct Listener {
 
 /* Runs the handler and answers. May be called on a worker (call->req.may_block). */
 void call_run(Call *call);
+/* The line of the call in the trace, if there is one. */
+void call_trace(const Call *call, int64_t value);
 /* Queues a copy of the call. 0, or negative errno (then answer with that). */
 int workers_submit(WorkerPool *pool, const Call *call);
 /* Only without WAIT_KILLABLE_RECV: a signal has ended an earlier call of the thread, and a worker still waits in its place. The new call is

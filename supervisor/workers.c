@@ -31,9 +31,9 @@ struct WorkerPool {
 	Job *queue, **queue_end; /* waiting */
 	Job *running;
 	size_t threads, idle, queued;
-	size_t busy; /* queued and running */
+	size_t waiting; /* queued and running, of those that may wait for guests */
 	uint64_t submitted;
-	int event;   /* an eventfd: busy has become more than none */
+	int event;	/* an eventfd: waiting has become more than none */
 	bool stop;
 };
 
@@ -56,6 +56,14 @@ int workers_new(Supervisor *sup, WorkerPool **out)
 	pthread_cond_init(&p->gone, NULL);
 	*out = p;
 	return 0;
+}
+
+/* Commits end by themselves; all others may wait for what another guest does, which may itself need a thread. */
+static bool may_wait_for_guests(const Call *call)
+{
+	int (*h)(Call *) = call->row->handler;
+
+	return h != sys_fsync && h != sys_sync && h != sys_syncfs && h != sys_msync;
 }
 
 static Job *take_locked(WorkerPool *p)
@@ -92,7 +100,8 @@ static void drop_locked(WorkerPool *p, Job *job)
 			break;
 		}
 	}
-	p->busy--;
+	if (may_wait_for_guests(&job->call))
+		p->waiting--;
 }
 
 static Job *stale_locked(WorkerPool *p, pid_t tid, uint64_t before)
@@ -138,6 +147,7 @@ static void run_job(WorkerPool *p, Job *job)
 	if (!call_valid(call))
 		return;
 	int64_t late;
+	call->detail[0] = 0;
 	bool known = !p->sup->features.killable && call->content && task_take_late(call, &late);
 	int value = known ? (int)late : call->row->handler(call);
 
@@ -151,6 +161,7 @@ static void run_job(WorkerPool *p, Job *job)
 		value = CALL_REPLIED;
 	if (value != CALL_REPLIED)
 		call_answer(call, value);
+	call_trace(call, value);
 }
 
 static void *worker(void *arg)
@@ -192,14 +203,6 @@ static int add_thread_locked(WorkerPool *p, size_t limit)
 	return -r;
 }
 
-/* Commits end by themselves; all others may wait for what another guest does, which may itself need a thread. */
-static bool may_wait_for_guests(const Call *call)
-{
-	int (*h)(Call *) = call->row->handler;
-
-	return h != sys_fsync && h != sys_sync && h != sys_syncfs && h != sys_msync;
-}
-
 static void tell_limit(void)
 {
 	static atomic_bool told;
@@ -233,7 +236,7 @@ int workers_submit(WorkerPool *p, const Call *call)
 	p->queue_end = &job->next;
 	p->queued++;
 	job->number = p->submitted++;
-	if (p->busy++ == 0)
+	if (waits && p->waiting++ == 0)
 		IGNORE_RESULT(eventfd_write(p->event, 1)); /* it is read long before it is full */
 	pthread_cond_signal(&p->wake);
 	pthread_mutex_unlock(&p->lock);
@@ -299,6 +302,8 @@ size_t workers_tick(WorkerPool *p)
 	IGNORE_RESULT(eventfd_read(p->event, &n)); /* EAGAIN: nothing new */
 	pthread_mutex_lock(&p->lock);
 	for (Job *job = p->running; job; job = job->next) {
+		if (!may_wait_for_guests(&job->call))
+			continue; /* no signal interrupts an fsync */
 		if (p->stop || atomic_load(&job->call.listener->stop) || !call_valid(&job->call)) {
 			pthread_kill(job->thread, SIGUSR1);
 		} else if (signal_pending(p->sup, job->call.tid)) {
@@ -306,9 +311,9 @@ size_t workers_tick(WorkerPool *p)
 			pthread_kill(job->thread, SIGUSR1);
 		}
 	}
-	size_t busy = p->busy;
+	size_t waiting = p->waiting;
 	pthread_mutex_unlock(&p->lock);
-	return busy;
+	return waiting;
 }
 
 void workers_free(WorkerPool *p)

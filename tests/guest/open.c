@@ -190,6 +190,29 @@ static void dirfds(void)
 	ERR(openat(gone, "..", O_RDONLY));
 }
 
+/* O_CREAT of what is there in a directory that all may write to (only root can give things away, others see EPERM in both runs). */
+static void others_things(void)
+{
+	static const char *const names[] = {"drop/link", "drop/socket", "drop/mine", "drop/dir"};
+	static const int flags[] = {O_CREAT | O_RDWR | O_NOFOLLOW, O_CREAT | O_RDWR, O_CREAT | O_EXCL | O_RDWR, O_RDWR | O_NOFOLLOW};
+
+	ERR(mkdir("drop", 0));
+	ERR(symlink("mine", "drop/link"));
+	ERR(symlink("nowhere", "drop/mine"));
+	ERR(mknod("drop/socket", S_IFSOCK | 0666, 0));
+	ERR(mkdir("drop/dir", 0777));
+	ERR(lchown("drop/link", 12345, 12345));
+	ERR(lchown("drop/socket", 12345, 12345));
+	ERR(lchown("drop/dir", 12345, 12345));
+	for (int sticky = 0; sticky < 3; sticky++) {
+		ERR(chmod("drop", sticky == 0 ? 0777 : sticky == 1 ? 01777 : 01755));
+		for (size_t n = 0; n < COUNT(names); n++)
+			for (size_t f = 0; f < COUNT(flags); f++)
+				LABEL(open(names[n], flags[f], 0600), "open %s %#o sticky %d", names[n], flags[f], sticky);
+	}
+	list("drop");
+}
+
 int main(void)
 {
 	for (size_t i = 0; i < COUNT(objects); i++)
@@ -198,5 +221,6 @@ int main(void)
 	bytes();
 	coherence();
 	dirfds();
+	others_things();
 	return 0;
 }
