@@ -24,6 +24,7 @@ typedef struct Step {
 	char *from;   /* COW_RENAMED: where the object is on the host now (other renames move it) */
 	uint64_t dev, ino; /* COW_RENAMED: which object; host_dev() form */
 	bool aside;	   /* its new object waits under the aside name */
+	bool parked;	   /* COW_RENAMED: its object waits beside its place (apply_move.c) */
 } Step;
 
 typedef struct Apply {

@@ -151,8 +151,10 @@ static bool is_source(Step *s, char *at, int *dirfd, const char **name)
 /* An interrupted apply may have done this rename already, or have moved its source on: in a circle, or aside, or with the tree around it. */
 static bool find_source(Apply *apply, Step *s, int *dirfd, const char **name)
 {
-	if (is_source(s, strdup(s->from), dirfd, name) || is_source(s, parked_path(s->from), dirfd, name))
+	if (is_source(s, strdup(s->from), dirfd, name))
 		return true;
+	if (!s->parked && is_source(s, parked_path(s->from), dirfd, name))
+		return s->parked = true;
 	for (const Step *t = apply->steps; t < apply->steps + apply->count; t++) {
 		if (t->change->kind != COW_RENAMED)
 			continue;
@@ -308,16 +310,41 @@ static bool park_one(Apply *apply)
 		CLEAN_FD int dirfd = -1;
 		CLEAN_FREE char *parked = NULL, *from = NULL;
 		const char *name;
-		if (!step_is_pending(s) || !s->from || !find_source(apply, s, &dirfd, &name))
+		if (!step_is_pending(s) || !s->from || s->parked || !find_source(apply, s, &dirfd, &name) || s->parked)
 			continue;
 		from = strdup(s->from);
 		parked = from ? parked_path(from) : NULL;
-		if (!parked || strcmp(strrchr(parked, '/') + 1, name) == 0)
+		if (!parked || renameat2(dirfd, name, dirfd, strrchr(parked, '/') + 1, RENAME_NOREPLACE) < 0)
 			continue;
-		if (renameat2(dirfd, name, dirfd, strrchr(parked, '/') + 1, RENAME_NOREPLACE) == 0)
-			return moved(apply, from, parked, false) == 0 && host_sync_add(&apply->sync, dirfd) == 0;
+		s->parked = true;
+		return moved(apply, from, parked, false) == 0 && host_sync_add(&apply->sync, dirfd) == 0;
 	}
 	return false;
+}
+
+/* The step whose place is `path`, or NULL. */
+static Step *step_at(Apply *apply, const char *path)
+{
+	const Change *c = apply_find_change(&apply->changes, path);
+	const Step *s = c ? apply_step_of(apply, c) : NULL;
+
+	return s ? &apply->steps[s - apply->steps] : NULL;
+}
+
+/* Moves s, then what has waited for the place that it left, and so on: a chain of renames ends in one pass, whatever the order of its names.
+ * Returns how many came to an end. With `exchange` one. */
+static size_t move_chain(Apply *apply, Step *s, bool exchange)
+{
+	size_t ended = 0;
+
+	while (s && moves(s)) {
+		bool renames = s->change->kind == COW_RENAMED;
+		if (!(renames ? try_rename(apply, s, exchange) : !exchange && try_directory(apply, s)))
+			break;
+		ended++;
+		s = renames && !exchange && s->state == STEP_DONE ? step_at(apply, s->from) : NULL;
+	}
+	return ended;
 }
 
 /* One pass; how many steps came to an end. With `exchange` it stops after the first rename of a circle. */
@@ -325,14 +352,8 @@ static size_t move_pass(Apply *apply, bool exchange)
 {
 	size_t ended = 0;
 
-	for (Step *s = apply->steps; s < apply->steps + apply->count && !(exchange && ended); s++) {
-		if (!moves(s))
-			continue;
-		if (s->change->kind == COW_RENAMED)
-			ended += (size_t)try_rename(apply, s, exchange);
-		else if (!exchange)
-			ended += (size_t)try_directory(apply, s);
-	}
+	for (Step *s = apply->steps; s < apply->steps + apply->count && !(exchange && ended); s++)
+		ended += move_chain(apply, s, exchange);
 	return ended;
 }
 

@@ -304,6 +304,7 @@ int main(int argc, char **argv)
 
 	parse(argc, argv);
 	umask(0);
+	signal(SIGPIPE, SIG_IGN); /* a write to a FIFO without a reader: EPIPE on both sides */
 	options.base = realpath(options.base, NULL);
 	if (!options.base) {
 		perror("--dir");

@@ -82,7 +82,12 @@ static void do_open(World *w, const Op *op, const char *path, Result *res)
 		how.flags |= O_NONBLOCK;
 	if ((how.flags & O_CREAT) || (how.flags & O_TMPFILE) == O_TMPFILE)
 		how.mode = op->mode & 07777;
-	fd = syscall(SYS_openat2, at_fd(w, op->at1), path, &how, sizeof how);
+	/* openat2(2): EAGAIN from RESOLVE_BENEATH and RESOLVE_IN_ROOT if anything on the system was renamed while ".." was taken. */
+	for (int i = 0; i < 1000; i++) {
+		fd = syscall(SYS_openat2, at_fd(w, op->at1), path, &how, sizeof how);
+		if (fd >= 0 || errno != EAGAIN || !op->resolve)
+			break;
+	}
 	res->ret = fd < 0 ? -errno : 0;
 	if (fd >= 0)
 		install(w, op, (int)fd, res);
