@@ -321,8 +321,8 @@ int cowfs_rename(Cowfs *fs, const CowReq *req, const CowLoc *old_at, const char 
 		rc = name_too_long ? -ENAMETOOLONG : -ENOENT;
 	else if (rc == 0 && name_too_long)
 		rc = -ENAMETOOLONG;
-	if (rc == 0 && kept[1] && (kept[1]->flags & N_DEAD))
-		rc = -ENOENT;
+	if (rc == 0 && from.last_type == LAST_NORM && kept[1] && (kept[1]->flags & N_DEAD))
+		rc = -ENOENT; /* meanwhile; "." may have been removed long ago */
 	if (rc == 0)
 		rc = rename_locked(&r);
 	fs_unlock(fs);

@@ -136,6 +136,25 @@ static void by_descriptor(void)
 	show("x-top");
 }
 
+/* "." of a directory that is gone is busy like any other. */
+static void from_removed(void)
+{
+	int back = FD(open(".", O_RDONLY | O_DIRECTORY));
+
+	ERR(mkdir("doomed", 0755));
+	ERR(chdir("doomed"));
+	ERR(rmdir("../doomed"));
+	ERR(rename(".", "../file"));
+	ERR(rename("..", "../file"));
+	ERR(rename("./x", "../file"));
+	ERR(rename("../file", "./x"));
+	ERR(renameat(back, "file", AT_FDCWD, "."));
+	ERR(renameat(AT_FDCWD, ".", back, "new"));
+	ERR(renameat(AT_FDCWD, ".", back, "nothing/new"));
+	ERR(fchdir(back));
+	look("file");
+}
+
 int main(void)
 {
 	every_pair(0);
@@ -152,5 +171,6 @@ int main(void)
 	ERR(syscall(__NR_renameat, AT_FDCWD, "legacy", AT_FDCWD, "legacy2"));
 	look("legacy2");
 #endif
+	from_removed();
 	return 0;
 }

@@ -144,6 +144,19 @@ static void install(World *w, const Op *op, int fd, Result *res)
 	stat_fd(w, fd, res);
 }
 
+/* A removed directory has no place from which cowfs could open it; as the supervisor does, it is opened through the descriptor there is. */
+static int open_removed(int fd, int flags)
+{
+	char self[40];
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_nlink != 0)
+		return -ENOENT;
+	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+	fd = open(self, flags);
+	return fd < 0 ? -errno : fd;
+}
+
 static int do_open(World *w, const Op *op, const CowLoc *at, const char *path, Result *res)
 {
 	struct open_how how = {.flags = (unsigned)op->flags | O_CLOEXEC, .resolve = op->resolve};
@@ -157,6 +170,10 @@ static int do_open(World *w, const Op *op, const CowLoc *at, const char *path, R
 	if ((how.flags & O_CREAT) || (how.flags & O_TMPFILE) == O_TMPFILE)
 		how.mode = op->mode & 07777;
 	CALL(w, r, cowfs_openat(w->fs, req, at, path, &how, &file));
+	if (r == -ENOENT && op->at1 >= 0 && !(how.flags & O_CREAT) && path[strspn(path, "./")] == 0 && path[0] && !strstr(path, "..")) {
+		file.fd = open_removed(w->cow_dir[op->at1], (int)how.flags);
+		r = MIN(file.fd, 0);
+	}
 	if (r == 0)
 		install(w, op, file.fd, res);
 	return r;
@@ -199,20 +216,16 @@ static long set_xattr(World *w, const Op *op, const CowLoc *at, const char *path
 	return r;
 }
 
-/* A removed directory has no place from which cowfs could open it; as the supervisor does, it is opened through the descriptor there is. */
 static long reopen_fd(World *w, const Op *op, int fd, const CowLoc *loc, Result *res)
 {
 	int flags = op->flags | O_NONBLOCK | O_CLOEXEC;
 	CowFile file = {.fd = -1};
-	char self[40];
-	struct stat st;
 	long r;
 
 	CALL(w, r, cowfs_open_loc(w->fs, req, loc, flags, &file));
-	if (r == -ENOENT && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) && st.st_nlink == 0) {
-		snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-		file.fd = open(self, flags);
-		r = file.fd < 0 ? -errno : 0;
+	if (r == -ENOENT) {
+		file.fd = open_removed(fd, flags);
+		r = MIN(file.fd, 0);
 	}
 	if (r == 0)
 		install(w, op, file.fd, res);
