@@ -196,6 +196,8 @@ static int add_thread_locked(WorkerPool *p, size_t limit)
 	pthread_attr_init(&attr);
 	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
 	pthread_attr_setstacksize(&attr, 256 * 1024);
+	if (p->sup->cpus_known) /* the receiver, which makes it, may be bound (keep_on_this_cpu) */
+		pthread_attr_setaffinity_np(&attr, sizeof p->sup->cpus, &p->sup->cpus);
 	int r = pthread_create(&t, &attr, worker, p);
 	pthread_attr_destroy(&attr);
 	if (r == 0)
