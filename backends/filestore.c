@@ -84,7 +84,7 @@ static int open_new(FileStore *fs, const BlobName *name, mode_t mode, int flags)
 	if (fd >= 0)
 		return fd;
 	int r = bv_neg_errno();
-	if (r == -EINVAL) /* of O_DIRECT the kernel tells when the file is made already */
+	if (r == -EINVAL && (flags & O_DIRECT)) /* the kernel tells when the file is made already */
 		unlinkat(fs->root, name->text, 0);
 	return r;
 }
@@ -97,7 +97,7 @@ int filestore_create(BlobStore *store, BlobId id, mode_t mode, int flags, int *f
 
 	if (fs->readonly)
 		return -EROFS;
-	if (id == 0 || (flags & O_PATH) || (flags & O_TMPFILE) == O_TMPFILE)
+	if (id == 0 || (flags & (O_PATH | O_DIRECTORY))) /* O_TMPFILE has O_DIRECTORY in it */
 		return -EINVAL;
 	mode = host_mode(mode);
 	made = open_new(fs, &name, mode, flags);

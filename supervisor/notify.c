@@ -75,20 +75,29 @@ static bool keep_on_this_cpu(Call *call)
 		return false;
 	CPU_ZERO(&here);
 	CPU_SET(sched_getcpu(), &here);
-	if (!li->bound_for && sched_setaffinity(0, sizeof here, &here) == 0) { /* the guest wakes us in its turn */
-		li->bound_for = call->tid;
-		li->bound_calls = 0;
-	}
+	if (!li->bound_calls && sched_setaffinity(0, sizeof here, &here) == 0) /* the guest wakes us in its turn */
+		li->bound_calls = 1;
 	return sched_setaffinity(call->tid, sizeof here, &here) == 0;
 }
 
-/* The receiver, bound by keep_on_this_cpu, is free again when another guest calls, and now and then: the guest may have been moved. */
-static void unbind_receiver(Listener *li, pid_t tid)
+#define BOUND_MAX 16
+
+/* The receiver, bound by keep_on_this_cpu, stays so only while one guest alone calls again and again, and not for long: it may be moved. A guest on
+ * another processor would have to wait for this one. */
+static void unbind_receiver(Listener *li)
 {
-	if (tid == li->bound_for && ++li->bound_calls < 16)
+	if (!li->bound_calls || (li->in_a_row >= BOUND_MAX && li->bound_calls < BOUND_MAX))
 		return;
-	li->bound_for = 0;
+	li->bound_calls = 0;
 	sched_setaffinity(0, sizeof li->sup->cpus, &li->sup->cpus);
+}
+
+static void note_caller(Listener *li, pid_t tid)
+{
+	li->in_a_row = tid == li->caller ? li->in_a_row + 1 : 0;
+	li->caller = tid;
+	li->bound_calls += li->bound_calls > 0;
+	unbind_receiver(li);
 }
 
 /* First the descriptor, then, the guest unbound, the answer. */
@@ -99,6 +108,7 @@ static int reply_fd_here(Call *call, struct seccomp_notif_addfd *add)
 	int err = r < 0 ? bv_neg_errno() : 0;
 
 	sched_setaffinity(call->tid, sizeof call->sup->cpus, &call->sup->cpus);
+	unbind_receiver(call->listener);
 	if (r >= 0)
 		call_answer(call, r);
 	return err;
@@ -232,8 +242,7 @@ static bool receive_one(Listener *li, struct seccomp_notif *n)
 	memset(n, 0, sizeof *n); /* the kernel insists */
 	if (ioctl(li->fd, SECCOMP_IOCTL_NOTIF_RECV, n) < 0)
 		return errno != ENOENT || !is_deserted(li); /* EINTR: told to stop */
-	if (li->bound_for)
-		unbind_receiver(li, (pid_t)n->pid);
+	note_caller(li, (pid_t)n->pid);
 	call.sup = li->sup;
 	call.listener = li;
 	call.id = n->id;

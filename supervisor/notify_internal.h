@@ -12,8 +12,9 @@ struct Listener {
 	atomic_bool stop;
 	atomic_uint in_flight; /* calls handed to workers; listener_stop waits for them */
 	FILE *trace;
-	pid_t bound_for; /* the receiver stays on the processor where this guest called (0: it does not), for so many calls already */
-	unsigned bound_calls;
+	/* Only of the receiver thread: who called last, how often in a row, and for how many calls it has been bound to a processor (0: it is not). */
+	pid_t caller;
+	unsigned in_a_row, bound_calls;
 };
 
 /* Runs the handler and answers. May be called on a worker (call->req.may_block). */

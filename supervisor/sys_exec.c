@@ -63,6 +63,15 @@ static int parse_bang(const char *buf, size_t len, Bang *out)
 	return 1;
 }
 
+/* From the beginning of the file in head[0..len) if it is in there, else from the file. */
+static bool read_part(int fd, const char *head, size_t len, uint64_t at, void *buf, size_t size)
+{
+	if (at > len || size > len - at)
+		return pread(fd, buf, size, (off_t)at) == (ssize_t)size;
+	memcpy(buf, head + at, size);
+	return true;
+}
+
 /* PT_INTERP of an ELF file. 1: there is one (its header in *ph at *ph_at, its text in buf), 0: none or no ELF. */
 static int elf_interp(int fd, const char *head, size_t len, Elf64_Phdr *ph, uint64_t *ph_at, char *buf, size_t size)
 {
@@ -75,11 +84,11 @@ static int elf_interp(int fd, const char *head, size_t len, Elf64_Phdr *ph, uint
 		return 0;
 	for (unsigned i = 0; i < eh.e_phnum; i++) {
 		*ph_at = eh.e_phoff + i * sizeof *ph;
-		if (pread(fd, ph, sizeof *ph, (off_t)*ph_at) != sizeof *ph)
+		if (!read_part(fd, head, len, *ph_at, ph, sizeof *ph))
 			return 0;
 		if (ph->p_type != PT_INTERP)
 			continue;
-		if (ph->p_filesz < 2 || ph->p_filesz > size || pread(fd, buf, ph->p_filesz, (off_t)ph->p_offset) != (ssize_t)ph->p_filesz)
+		if (ph->p_filesz < 2 || ph->p_filesz > size || !read_part(fd, head, len, ph->p_offset, buf, ph->p_filesz))
 			return 0;
 		return buf[ph->p_filesz - 1] == 0;
 	}
@@ -139,14 +148,14 @@ static int check_elf_interp(Call *call, ExecPlan *plan, const char *head, size_t
 /* Follows "#!" lines from the target to the ELF file in the end. */
 static int follow_bangs(Call *call, ExecPlan *plan)
 {
-	char head[BANG_MAX];
+	char head[1024]; /* mostly the headers and the name of the program interpreter, too */
 
 	for (;;) {
 		Bang bang;
 		ssize_t len = pread(plan->target.fd, head, sizeof head, 0);
 		if (len < 0)
 			return bv_neg_errno();
-		int r = parse_bang(head, (size_t)len, &bang);
+		int r = parse_bang(head, MIN((size_t)len, BANG_MAX), &bang);
 		if (r == 0)
 			return check_elf_interp(call, plan, head, (size_t)len);
 		if (r < 0)

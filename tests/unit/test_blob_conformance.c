@@ -270,6 +270,8 @@ static void create_gives_the_flags_asked_for(void **state)
 	}
 	assert_int_equal(blob_create(p->store, 40, 0600, O_PATH, &fd), -EINVAL);
 	assert_int_equal(blob_create(p->store, 40, 0600, O_TMPFILE | O_RDWR, &fd), -EINVAL);
+	assert_int_equal(blob_create(p->store, 1, 0600, O_DIRECTORY | O_DIRECT, &fd), -EINVAL);
+	assert_int_equal(stat_of(p, 1).stx_mode, S_IFREG | 0600); /* what is there stays */
 	if (blob_create(p->store, 40, 0600, O_RDWR | O_DIRECT, &fd) == 0) {
 		close(fd);
 	} else { /* a file system without O_DIRECT: nothing is left behind */
