@@ -193,6 +193,7 @@ static int replay(World *w, size_t i)
 static int match_prefix(World *w, uint64_t seq)
 {
 	char why[sizeof w->why], next[sizeof w->why];
+	const int64_t mark_sec = w->mark_sec, mark_nsec = w->mark_nsec;
 
 	for (size_t i = 0; i < seq; i++)
 		if (replay(w, i) < 0)
@@ -204,6 +205,8 @@ static int match_prefix(World *w, uint64_t seq)
 	tree_forget(w);
 	if (seq < record->count) {
 		static Result res; /* without an answer to compare: the kill may have come before it */
+		w->mark_sec = mark_sec; /* what the view did is older than the comparison that failed */
+		w->mark_nsec = mark_nsec;
 		real_do(w, &record->ops[seq], &res);
 		if (tree_compare(w) == 0)
 			return 0;
