@@ -165,6 +165,9 @@ static int copy_publish(Cowfs *fs, CowNode *node, Copy *copy, bool truncated)
 		rc = xattr_import(node, node->origin);
 	if (rc < 0)
 		return rc;
+	rc = truncated ? 0 : blob_utimens(fs->blobs, copy->id, times);
+	if (rc < 0 && rc != -EPERM) /* a host that refuses it: best effort, as the contract of blobs says */
+		return rc;
 	if (!(node->have & OV_MODE))
 		node->mode = st->stx_mode;
 	if (!(node->have & OV_UID))
@@ -173,8 +176,6 @@ static int copy_publish(Cowfs *fs, CowNode *node, Copy *copy, bool truncated)
 		node->gid = st->stx_gid;
 	if (!(node->have & OV_NLINK))
 		node->nlink = (int32_t)st->stx_nlink;
-	if (!truncated)
-		(void)blob_utimens(fs->blobs, copy->id, times); /* best effort, as the contract of blobs says */
 	node->have = (node->have | OV_MODE | OV_OWNER | OV_NLINK) & ~(unsigned)(OV_ATIME | OV_MTIME | OV_CTIME);
 	node->blob = copy->id;
 	copy->id = 0;
