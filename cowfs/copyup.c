@@ -163,10 +163,9 @@ static int copy_publish(Cowfs *fs, CowNode *node, Copy *copy, bool truncated)
 
 	if (rc == 0)
 		rc = xattr_import(node, node->origin);
+	if (rc == 0 && !truncated)
+		rc = blob_utimens(fs->blobs, copy->id, times); /* no host refuses this to a file's owner */
 	if (rc < 0)
-		return rc;
-	rc = truncated ? 0 : blob_utimens(fs->blobs, copy->id, times);
-	if (rc < 0 && rc != -EPERM) /* a host that refuses it: best effort, as the contract of blobs says */
 		return rc;
 	if (!(node->have & OV_MODE))
 		node->mode = st->stx_mode;
