@@ -246,7 +246,7 @@ static bool wait_for_work_locked(Cowfs *fs, uint64_t *reaped_at)
 static void commit_locked(Cowfs *fs, bool reap)
 {
 	uint64_t ticket = fs->want;
-	bool durable = fs->want_durable > fs->done;
+	bool durable = fs->want_durable > fs->durable_done; /* also after one that failed: nobody may be told the result of a lesser batch */
 
 	fs->committing = true;
 	pthread_mutex_unlock(&fs->commit_lock);
@@ -260,6 +260,8 @@ static void commit_locked(Cowfs *fs, bool reap)
 		pthread_cond_signal(&fs->commit_wake);
 	}
 	fs->done = ticket;
+	if (durable && rc == 0)
+		fs->durable_done = ticket;
 	pthread_cond_broadcast(&fs->commit_done);
 }
 
@@ -346,6 +348,16 @@ int cowfs_commit(Cowfs *fs, bool durable)
 	return rc;
 }
 
+static bool blob_is_of(Cowfs *fs, const CowLoc *loc, BlobId blob)
+{
+	if (!loc)
+		return true;
+	fs_rdlock(fs);
+	bool same = loc->node->blob == blob && !(loc->node->flags & N_GONE);
+	fs_unlock(fs);
+	return same;
+}
+
 int cowfs_fsync(Cowfs *fs, const CowReq *req, const CowLoc *loc)
 {
 	BlobId blob = 0;
@@ -363,8 +375,10 @@ int cowfs_fsync(Cowfs *fs, const CowReq *req, const CowLoc *loc)
 	}
 	if (fs->durable && (!loc || blob))
 		rc = blob_sync(fs->blobs, blob);
-	if (rc == -ENOENT)
+	if (rc == -ENOENT && blob_is_of(fs, loc, blob))
 		rc = -EIO; /* a row whose bytes are gone */
+	else if (rc == -ENOENT)
+		rc = 0; /* closed and removed meanwhile */
 	int committed = cowfs_commit(fs, true);
 	return rc < 0 ? rc : committed;
 }

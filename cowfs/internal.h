@@ -240,7 +240,7 @@ struct Cowfs {
 	pthread_t writer;
 	_Atomic bool writer_runs, pending;
 	bool stopping;
-	uint64_t want, want_durable, done; /* commit tickets */
+	uint64_t want, want_durable, done, durable_done; /* commit tickets */
 	int commit_error;
 	bool committing; /* the writer has taken a batch and is not done with it */
 	CowfsStats stats; /* protected by lock */
@@ -250,7 +250,7 @@ struct Cowfs {
 	size_t watches; /* records with N_WATCHED */
 	_Atomic bool reap_soon; /* a watched file lost its last name */
 	_Atomic bool had_file_watch;
-	_Atomic bool path_opened; /* somebody got an O_PATH descriptor of a blob */
+	_Atomic bool unseen_opened; /* somebody got a descriptor of a blob that a lease does not see: O_PATH, or access mode 3 */
 };
 
 /* ---- fs.c ---- */

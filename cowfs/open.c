@@ -94,6 +94,12 @@ static int prepare_body(Cowfs *fs, const CowReq *req, CowNode *node, int flags)
 	return 0;
 }
 
+static void note_unseen(Cowfs *fs, int flags)
+{
+	if ((flags & O_PATH) || (flags & O_ACCMODE) == O_ACCMODE)
+		atomic_store(&fs->unseen_opened, true);
+}
+
 static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd)
 {
 	const int blob_flags = host_flags(flags) & ~(O_NOFOLLOW | O_DIRECTORY);
@@ -106,8 +112,7 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 		rc = copyup_node(fs, req, node, false);
 	if (rc < 0)
 		return rc;
-	if (node->blob && (flags & O_PATH))
-		atomic_store(&fs->path_opened, true);
+	note_unseen(fs, flags);
 	if (node->blob && opened < 0) {
 		rc = blob_open(fs->blobs, node->blob, blob_flags, &opened);
 		if (rc < 0)
@@ -318,6 +323,7 @@ static int open_new_blob(Cowfs *fs, CowNode *node, int flags, int *out)
 	node->have &= (uint16_t)~(OV_ATIME | OV_MTIME | OV_CTIME);
 	ident_set(fs, &node->own_id, node, statx_dev(&st), st.stx_ino);
 	*out = TAKE_FD(fd);
+	note_unseen(fs, flags);
 	return 0;
 }
 

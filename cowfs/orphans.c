@@ -3,6 +3,7 @@
  * The writer thread drops orphans: a write lease on the blob is granted only if nobody has it open. */
 #include "internal.h"
 
+#define DROP_BLOCKS_MAX 2048 /* 1 MiB: the lock is held while it goes */
 #define REAP_ROUNDS 32 /* of COW_ORPHAN_BATCH for each pass: milliseconds, for which a commit may have to wait */
 
 /* False when out of memory. */
@@ -63,11 +64,21 @@ bool blob_is_unused(Cowfs *fs, BlobId id)
 	return fcntl(fd, F_SETLEASE, F_WRLCK) == 0;
 }
 
+static bool is_small(Cowfs *fs, BlobId id)
+{
+	struct statx st;
+
+	return blob_statx(fs->blobs, id, STATX_BLOCKS, &st) == 0 && st.stx_blocks <= DROP_BLOCKS_MAX;
+}
+
 /* A file that no batch has seen and that nobody has open is gone at once: temporary files of a moment cost no row, and their inodes are free
- * before ext4 counts them among the recently deleted ones, which each creation has to look at. A lease does not see O_PATH descriptors. */
+ * before ext4 counts them among the recently deleted ones, which each creation has to look at. Not what is on the orphan list already (it was
+ * made by O_TMPFILE): the list and who reaps it hold no reference. Not where a descriptor may be that a lease does not see. */
 bool orphan_drop_new(Cowfs *fs, CowNode *node)
 {
-	if ((node->flags & N_STORED) || !S_ISREG(node->mode) || fs->had_file_watch || atomic_load(&fs->path_opened) || !blob_is_unused(fs, node->blob))
+	if ((node->flags & (N_STORED | N_ORPHAN)) || !S_ISREG(node->mode) || fs->had_file_watch || atomic_load(&fs->unseen_opened))
+		return false;
+	if (!is_small(fs, node->blob) || !blob_is_unused(fs, node->blob))
 		return false;
 	if (blob_remove(fs->blobs, node->blob) < 0)
 		return false;

@@ -327,6 +327,9 @@ static int do_getdents(Call *call, bool old)
 		return CALL_CONTINUE;
 	if (cowfs_is_removed(call->sup->fs, &dir))
 		return -ENOENT; /* iterate_dir() of the kernel */
+	r = clean ? 0 : guest_fd_usable(call, fd); /* else the kernel looks at it */
+	if (r < 0)
+		return r;
 	buf = malloc(size + 1);
 	if (!buf)
 		return -ENOMEM;

@@ -251,5 +251,10 @@ int main(void)
 	changing("many");
 	many_new();
 	odd_calls();
+	/* A descriptor of O_PATH lists nothing, whoever answers. */
+	ERR(mkdir("dir/made-now", 0755));
+	char entries[1024];
+	int path = FD(open("dir", O_PATH | O_DIRECTORY));
+	ERR(syscall(__NR_getdents64, path, entries, sizeof(entries)));
 	return 0;
 }

@@ -266,6 +266,58 @@ static void a_file_without_a_name_stays_while_it_is_open(void **state)
 	close(fd);
 }
 
+/* A file of O_TMPFILE is on the orphan list from the beginning; that it got a name and lost it must not free it from under the list. */
+static void a_nameless_file_that_was_named_is_dropped_by_the_reaper_only(void **state)
+{
+	struct open_how how = {.flags = O_TMPFILE | O_RDWR, .mode = 0600};
+	struct stat st;
+	char name[40];
+	int held[80];
+	(void)state;
+	for (int i = 0; i < 60; i++) {
+		CLEAN_LOC CowLoc loc = {0};
+		CowFile file = {.fd = -1};
+		assert_int_equal(cowfs_openat(fs, &req, NULL, at("h"), &how, &file), 0);
+		assert_int_equal(fstat(file.fd, &st), 0);
+		assert_int_equal(cowfs_by_identity(fs, st.st_dev, st.st_ino, &loc), 0);
+		snprintf(name, sizeof name, "h/l%d", i);
+		assert_int_equal(cowfs_link(fs, &req, &loc, "", NULL, at(name), AT_EMPTY_PATH), 0);
+		close(file.fd);
+		if (i % 2) {
+			assert_int_equal(cowfs_unlink(fs, &req, NULL, at(name), 0), 0);
+		} else {
+			put("h/over", "x");
+			assert_int_equal(cowfs_rename(fs, &req, NULL, at("h/over"), NULL, at(name), 0), 0);
+		}
+	}
+	assert_int_equal(cowfs_commit(fs, false), 0);
+	for (size_t i = 0; i < ARRAY_LEN(held); i++) { /* enough that the reaper comes */
+		snprintf(name, sizeof name, "h/held%zu", i);
+		put(name, "x");
+		held[i] = open_in(name, O_RDONLY);
+		assert_int_equal(cowfs_unlink(fs, &req, NULL, at(name), 0), 0);
+	}
+	for (int i = 0; i < 20; i++) {
+		usleep(20000);
+		assert_int_equal(cowfs_commit(fs, false), 0);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(held); i++)
+		close(held[i]);
+	reopen_view();
+}
+
+/* An access mode of 3 is no reading and no writing, so a lease does not see it. */
+static void a_file_open_for_neither_reading_nor_writing_stays(void **state)
+{
+	(void)state;
+	int fd = open_in("h/three", O_CREAT | O_ACCMODE);
+	BlobId id = blob_of("h/three");
+	assert_true(fd >= 0);
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/three"), 0), 0);
+	assert_true(blob_is_there(id));
+	close(fd);
+}
+
 static void a_file_that_the_database_knows_goes_after_its_row(void **state)
 {
 	(void)state;
@@ -291,6 +343,8 @@ int main(void)
 		CASE(a_first_write_that_did_not_end_is_begun_again),
 		CASE(a_new_file_that_nobody_has_open_goes_with_its_name_at_once),
 		CASE(a_file_without_a_name_stays_while_it_is_open),
+		CASE(a_nameless_file_that_was_named_is_dropped_by_the_reaper_only),
+		CASE(a_file_open_for_neither_reading_nor_writing_stays),
 		CASE(a_file_that_the_database_knows_goes_after_its_row),
 		CASE(what_a_lost_run_left_in_the_store_does_not_stand_in_the_way),
 	};
