@@ -320,7 +320,7 @@ static int open_new_blob(Cowfs *fs, CowNode *node, int flags, int *out)
 		return rc;
 	}
 	node->blob = node->id;
-	node->have &= (uint16_t)~(OV_ATIME | OV_MTIME | OV_CTIME);
+	node->have &= ~(unsigned)(OV_ATIME | OV_MTIME | OV_CTIME);
 	ident_set(fs, &node->own_id, node, statx_dev(&st), st.stx_ino);
 	*out = TAKE_FD(fd);
 	note_unseen(fs, flags);

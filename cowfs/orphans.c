@@ -53,22 +53,23 @@ void orphan_add(Cowfs *fs, CowNode *node)
 		commit_poke(fs);
 }
 
-/* Nobody has the blob open: a write lease is granted only then. */
-bool blob_is_unused(Cowfs *fs, BlobId id)
+/* Nobody has the blob open (a write lease is granted only then), and it is not larger than max_blocks (0: however large). */
+static bool is_unused(Cowfs *fs, BlobId id, blkcnt_t max_blocks)
 {
 	CLEAN_FD int fd = -1;
+	struct stat st;
 	int rc = blob_open(fs->blobs, id, O_RDONLY | O_NONBLOCK, &fd);
 
 	if (rc < 0)
 		return rc == -ENOENT;
+	if (max_blocks && (fstat(fd, &st) < 0 || st.st_blocks > max_blocks))
+		return false;
 	return fcntl(fd, F_SETLEASE, F_WRLCK) == 0;
 }
 
-static bool is_small(Cowfs *fs, BlobId id)
+bool blob_is_unused(Cowfs *fs, BlobId id)
 {
-	struct statx st;
-
-	return blob_statx(fs->blobs, id, STATX_BLOCKS, &st) == 0 && st.stx_blocks <= DROP_BLOCKS_MAX;
+	return is_unused(fs, id, 0);
 }
 
 /* A file that no batch has seen and that nobody has open is gone at once: temporary files of a moment cost no row, and their inodes are free
@@ -78,9 +79,7 @@ bool orphan_drop_new(Cowfs *fs, CowNode *node)
 {
 	if ((node->flags & (N_STORED | N_ORPHAN)) || !S_ISREG(node->mode) || fs->had_file_watch || atomic_load(&fs->unseen_opened))
 		return false;
-	if (!is_small(fs, node->blob) || !blob_is_unused(fs, node->blob))
-		return false;
-	if (blob_remove(fs->blobs, node->blob) < 0)
+	if (!is_unused(fs, node->blob, DROP_BLOCKS_MAX) || blob_remove(fs->blobs, node->blob) < 0)
 		return false;
 	node->blob = 0;
 	node_remove(fs, node);
