@@ -107,7 +107,7 @@ int cmd_apply(const Command *cmd, int argc, char **argv)
 	static List paths; /* lives until exit */
 	int c, code;
 
-	while ((c = opts_next(cmd, argc, argv, "+:", longs)) != -1) {
+	while ((c = opts_next(cmd, argc, argv, ":", longs)) != -1) {
 		options.flags |= c == OPT_DRY_RUN ? BV_APPLY_DRY_RUN : 0;
 		report.json = report.json || c == OPT_JSON;
 	}

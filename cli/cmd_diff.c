@@ -41,7 +41,7 @@ static DiffOptions parse(const Command *cmd, int argc, char **argv)
 	DiffOptions o = {.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"), .pager = isatty(STDOUT_FILENO)};
 	int c;
 
-	while ((c = opts_next(cmd, argc, argv, "+:p", diff_options)) != -1) {
+	while ((c = opts_next(cmd, argc, argv, ":p", diff_options)) != -1) {
 		switch (c) {
 		case OPT_STAT: o.format = DIFF_STAT; break;
 		case 'p': o.format = DIFF_PATCH; break;
@@ -251,7 +251,7 @@ int cmd_cat(const Command *cmd, int argc, char **argv)
 	BvError *err = NULL;
 	int code = 0;
 
-	while (opts_next(cmd, argc, argv, "+:", longs) != -1)
+	while (opts_next(cmd, argc, argv, ":", longs) != -1)
 		;
 	const char *name = name_and_paths(argc, argv, &paths);
 	if (paths.count == 0)
