@@ -14,6 +14,15 @@ typedef struct Visitor {
 	int refused; /* conflicts and failures so far */
 } Visitor;
 
+/* Something selected lies in a directory that has to be made anew, as the host's was renamed: nobody was shown that as a change of its own. */
+static bool is_needed(const Change *c, const char *const *paths)
+{
+	for (size_t i = 0; c->anew && paths[i]; i++)
+		if (path_is_below(paths[i], c->path))
+			return true;
+	return false;
+}
+
 int apply_make_steps(Apply *apply, const char *const *paths)
 {
 	apply->steps = calloc(apply->changes.count + 1, sizeof(Step));
@@ -21,12 +30,12 @@ int apply_make_steps(Apply *apply, const char *const *paths)
 		return -ENOMEM;
 	for (size_t i = 0; i < apply->changes.count; i++) {
 		const Change *c = &apply->changes.items[i];
-		if (!change_is_selected(c->kind, c->path, c->old_path, paths))
+		if (!change_is_selected(c->kind, c->path, c->old_path, paths) && !is_needed(c, paths))
 			continue;
 		Step *s = &apply->steps[apply->count++];
 		s->change = c;
 		apply->renames += c->kind == COW_RENAMED;
-		if (c->kind == COW_RENAMED && !(s->from = strdup(c->old_path)))
+		if (c->kind == COW_RENAMED && apply_source_set(apply, s, strdup(c->old_path)) < 0)
 			return -ENOMEM;
 	}
 	return 0;
@@ -36,9 +45,9 @@ Change *apply_find_change(const ChangeList *changes, const char *path)
 {
 	size_t low = 0, high = changes->count;
 
-	while (low < high) { /* sorted by path */
+	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		int order = strcmp(changes->items[middle].path, path);
+		int order = path_order(changes->items[middle].path, path);
 		if (order == 0)
 			return &changes->items[middle];
 		if (order < 0)
@@ -46,9 +55,6 @@ Change *apply_find_change(const ChangeList *changes, const char *path)
 		else
 			high = middle;
 	}
-	for (size_t i = 0; i < changes->count; i++) /* whatever order cowfs has for odd bytes */
-		if (strcmp(changes->items[i].path, path) == 0)
-			return &changes->items[i];
 	return NULL;
 }
 
@@ -69,6 +75,14 @@ const Step *apply_step_of(const Apply *apply, const Change *change)
 	return NULL;
 }
 
+Step *apply_step_at(const Apply *apply, const char *path)
+{
+	const Change *c = apply_find_change(&apply->changes, path);
+	const Step *s = c ? apply_step_of(apply, c) : NULL;
+
+	return s ? &apply->steps[s - apply->steps] : NULL;
+}
+
 static void apply_reset(Apply *apply)
 {
 	for (size_t i = 0; apply->steps && i < apply->count; i++) {
@@ -77,6 +91,8 @@ static void apply_reset(Apply *apply)
 	}
 	free(TAKE_PTR(apply->steps));
 	apply->count = apply->renames = 0;
+	apply_sources_release(apply);
+	strv_free(TAKE_PTR(apply->directories));
 	changes_release(&apply->changes);
 	host_sync_release(&apply->sync);
 	applied_release(&apply->applied);
@@ -112,32 +128,6 @@ static int report(const Apply *apply, bool dry, Visitor *v)
 	return r;
 }
 
-/* Takes down what is on the host now, before the journal goes: what it names was made by us. */
-static int remember(Apply *apply)
-{
-	AppliedItem *fresh = calloc(apply->count + 1, sizeof(*fresh));
-	size_t count = 0;
-	int r;
-
-	if (!fresh)
-		return -ENOMEM;
-	for (const Step *s = apply->steps; s < apply->steps + apply->count; s++) {
-		struct statx st = {0};
-		if (s->state != STEP_DONE)
-			continue;
-		bool there = s->change->kind != COW_DELETED && host_statx(s->change->path, &st) == 0;
-		fresh[count++] = (AppliedItem){
-			.path = s->change->path,
-			.is = {.known = there, .dev = host_dev(&st), .ino = st.stx_ino, .size = st.stx_size,
-			       .mtime = {st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec}, .ctime = {st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec},
-			       .mode = st.stx_mode, .uid = st.stx_uid, .gid = st.stx_gid},
-		};
-	}
-	r = applied_update(apply->sb->dirfd, &apply->applied, fresh, count);
-	free(fresh);
-	return r;
-}
-
 static int carry_out_synced(Apply *apply, BvError **err)
 {
 	int r;
@@ -145,7 +135,7 @@ static int carry_out_synced(Apply *apply, BvError **err)
 	apply_carry_out(apply);
 	r = host_sync(&apply->sync);
 	if (r == 0)
-		r = remember(apply);
+		r = apply_remember(apply);
 	if (r == 0)
 		r = journal_remove(apply);
 	return r < 0 ? lib_fail(err, r, "what was applied could not be synced to the disk: %s; apply again", strerror(-r)) : 0;
@@ -204,7 +194,8 @@ static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvE
 	apply->resumed = false;
 	apply_decide(apply);
 	if (!dry && apply->count > 0) {
-		r = journal_write(apply, err);
+		r = apply_note_directories(apply);
+		r = r < 0 ? lib_fail(err, r, "out of memory") : journal_write(apply, err);
 		if (r == 0)
 			r = carry_out_synced(apply, err);
 	}

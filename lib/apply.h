@@ -5,6 +5,8 @@
  *  apply_order.c    directories and renames first, then deletions, files, metadata
  *  apply_move.c     directories and renames
  *  apply_write.c    one object: written aside, then renamed into place
+ *  apply_sources.c  where the objects are that are yet to be renamed
+ *  apply_remember.c what this one has changed on the host, for later ones
  *  applied.c        what earlier applies put on the host
  *  journal.c        what was decided, on disk before the first step
  *
@@ -12,6 +14,7 @@
 #ifndef LIB_APPLY_H
 #define LIB_APPLY_H
 
+#include "base/hmap.h"
 #include "lib/applied.h"
 #include "lib/view.h"
 
@@ -21,11 +24,15 @@ typedef struct Step {
 	const Change *change; /* of Apply.changes */
 	StepState state;
 	char *reason; /* of a conflict or failure, or a remark */
-	char *from;   /* COW_RENAMED: where the object is on the host now (other renames move it) */
+	char *from;   /* COW_RENAMED: where the object is on the host now (other renames move it); set by apply_source_set */
 	uint64_t dev, ino; /* COW_RENAMED: which object; host_dev() form */
 	bool aside;	   /* its new object waits under the aside name */
 	bool parked;	   /* COW_RENAMED: its object waits beside its place (apply_move.c) */
 } Step;
+
+typedef struct SourceIndex {
+	Hmap at, above;
+} SourceIndex;
 
 typedef struct Apply {
 	BvSandbox *sb;
@@ -34,8 +41,10 @@ typedef struct Apply {
 	ChangeList changes;
 	Step *steps; /* one per selected change, same order (sorted by path) */
 	size_t count, renames;
+	SourceIndex sources;
 	HostSync sync;
 	Applied applied; /* by earlier applies */
+	char **directories; /* NULL-terminated: in which this one changes entries, and nobody else has changed anything; or NULL */
 	bool resumed;	 /* an interrupted one is being finished */
 } Apply;
 
@@ -56,6 +65,9 @@ static inline bool step_makes_directory(const Step *s)
 	return (s->change->kind == COW_ADDED || s->change->kind == COW_TYPE_CHANGED || (s->change->kind == COW_MODIFIED && s->change->anew)) &&
 	       (s->change->now.stx_mode & S_IFMT) == S_IFDIR;
 }
+/* apply_decide.c. Is the host's object at `path` what the sandbox's change rests on? Without a recorded base it is if nobody touched it since the
+ * sandbox was made. */
+bool apply_is_unchanged(const Apply *apply, const char *path, const struct statx *host, const CowIdentity *base);
 /* Does this step write a new object (not a directory) in place of what is there? */
 bool step_writes(const Step *s);
 
@@ -63,6 +75,14 @@ bool step_writes(const Step *s);
 void apply_decide(Apply *apply);
 /* `from` stays where it is on the host although the sandbox has it at `to`: what would be done in its place would be done to it. */
 void apply_refuse_at(Apply *apply, const char *from, const char *to);
+/* apply_sources.c. `from` is taken over, also on failure (NULL: -ENOMEM). */
+int apply_source_set(Apply *apply, Step *step, char *from) MUST_CHECK;
+/* The pending step, other than `except`, whose object is at path[0..len). */
+Step *apply_source_at(const Apply *apply, const char *path, size_t len, const Step *except);
+/* Is there one at `path` or at a directory above it? Are there perhaps some at or below it? */
+bool apply_source_above(const Apply *apply, const char *path, const Step *except);
+bool apply_sources_below(const Apply *apply, const char *path);
+void apply_sources_release(Apply *apply);
 /* apply_move.c */
 void apply_move(Apply *apply);
 /* Deletes what renames have put aside, unless one of them failed whose object may be in it. */
@@ -73,9 +93,15 @@ void apply_carry_out(Apply *apply);
 /* apply_write.c. The name is the same at every attempt, so a leftover of an interrupted one is found and replaced. */
 void apply_aside_name(const char *path, char out[40]);
 int write_aside(Apply *apply, Step *step, int dirfd) MUST_CHECK;
+/* -EEXIST if the step adds an object, and the host has one there now. */
 int write_publish(Apply *apply, Step *step, int dirfd, const char *name) MUST_CHECK;
 /* Mode, owner, times, xattrs of an object that is there: those in `what` (COW_DIFF_*). What cannot be kept becomes a remark. */
 int write_metadata(Apply *apply, Step *step, int dirfd, const char *name, unsigned what) MUST_CHECK;
+
+/* apply_remember.c. Notes before the first step the directories in which objects will come and go. */
+int apply_note_directories(Apply *apply) MUST_CHECK;
+/* Takes down what is on the host now, before the journal goes: what it names was made by us. */
+int apply_remember(Apply *apply) MUST_CHECK;
 
 /* journal.c */
 int journal_write(const Apply *apply, BvError **err) MUST_CHECK;
@@ -86,7 +112,8 @@ int journal_remove(const Apply *apply) MUST_CHECK;
 int apply_make_steps(Apply *apply, const char *const *paths) MUST_CHECK;
 /* NULL if it was not selected. */
 const Step *apply_step_of(const Apply *apply, const Change *change);
-/* NULL if nothing is changed there. */
+/* NULL if nothing is changed there, or was not selected. */
 Change *apply_find_change(const ChangeList *changes, const char *path);
+Step *apply_step_at(const Apply *apply, const char *path);
 
 #endif

@@ -77,9 +77,7 @@ static bool is_older(const struct statx *host, const Apply *apply)
 	return host->stx_ctime.tv_sec < c->created_sec || (host->stx_ctime.tv_sec == c->created_sec && (long)host->stx_ctime.tv_nsec <= c->created_nsec);
 }
 
-/* Is the host's object at `path` what the sandbox's change rests on? Without a recorded base it is if nobody touched it since the sandbox was
- * made. */
-static bool is_unchanged(const Apply *apply, const char *path, const struct statx *host, const CowIdentity *base)
+bool apply_is_unchanged(const Apply *apply, const char *path, const struct statx *host, const CowIdentity *base)
 {
 	return applied_matches(&apply->applied, path, host) || (base->known ? is_base(host, base) : is_older(host, apply));
 }
@@ -178,18 +176,7 @@ static void decide_delete_tree(const Apply *apply, Step *s, const char *path)
 
 static bool is_rename_source(const Apply *apply, const char *path)
 {
-	for (size_t i = 0; apply->renames && i < apply->count; i++)
-		if (apply->steps[i].state == STEP_PENDING && apply->steps[i].from && strcmp(apply->steps[i].from, path) == 0)
-			return true;
-	return false;
-}
-
-static bool is_below_rename_source(const Apply *apply, const char *path)
-{
-	for (size_t i = 0; apply->renames && i < apply->count; i++)
-		if (apply->steps[i].state == STEP_PENDING && apply->steps[i].from && path_is_below(path, apply->steps[i].from))
-			return true;
-	return false;
+	return apply_source_at(apply, path, strlen(path), NULL);
 }
 
 static void decide_added(Apply *apply, Step *s, const struct statx *host)
@@ -223,11 +210,11 @@ static void decide_modified(Apply *apply, Step *s, const struct statx *host)
 {
 	if (!host)
 		step_conflict(s, "the host has deleted it since");
-	else if (is_rename_source(apply, s->change->host_path) || (s->change->anew && is_below_rename_source(apply, s->change->host_path)))
+	else if (is_rename_source(apply, s->change->host_path) || (s->change->anew && apply_source_above(apply, s->change->host_path, NULL)))
 		return;
-	else if (is_unchanged(apply, s->change->host_path, host, &s->change->base) && S_ISDIR(host->stx_mode) && s->change->kind == COW_TYPE_CHANGED)
+	else if (apply_is_unchanged(apply, s->change->host_path, host, &s->change->base) && S_ISDIR(host->stx_mode) && s->change->kind == COW_TYPE_CHANGED)
 		decide_delete_tree(apply, s, s->change->host_path);
-	else if (is_unchanged(apply, s->change->host_path, host, &s->change->base))
+	else if (apply_is_unchanged(apply, s->change->host_path, host, &s->change->base))
 		remark_other_names(apply, s, host);
 	else if (!S_ISDIR(host->stx_mode) && is_equal(apply, s->change, host))
 		return; /* only metadata may be left to do */
@@ -239,7 +226,7 @@ static void decide_deleted(Apply *apply, Step *s, const struct statx *host)
 {
 	if (!host)
 		s->state = STEP_DONE;
-	else if (!S_ISDIR(host->stx_mode) && !is_unchanged(apply, s->change->host_path, host, &s->change->base))
+	else if (!S_ISDIR(host->stx_mode) && !apply_is_unchanged(apply, s->change->host_path, host, &s->change->base))
 		step_conflict(s, "the host has changed it since");
 	else if (S_ISDIR(host->stx_mode))
 		decide_delete_tree(apply, s, s->change->host_path);
@@ -254,9 +241,9 @@ static void decide_renamed(Apply *apply, Step *s, const struct statx *target)
 		step_conflict(s, "the host has deleted or moved %s since", s->change->old_path);
 	else if (r < 0)
 		step_failed(s, r, "look at its old name");
-	else if (!is_unchanged(apply, s->change->old_path, &source, &s->change->base))
+	else if (!apply_is_unchanged(apply, s->change->old_path, &source, &s->change->base))
 		step_conflict(s, "the host has changed %s since", s->change->old_path);
-	else if (target && !is_rename_source(apply, s->change->over_path) && !is_unchanged(apply, s->change->over_path, target, &s->change->over))
+	else if (target && !is_rename_source(apply, s->change->over_path) && !apply_is_unchanged(apply, s->change->over_path, target, &s->change->over))
 		step_conflict(s, "the host has made its own since");
 	else {
 		s->dev = host_dev(&source);
@@ -266,10 +253,27 @@ static void decide_renamed(Apply *apply, Step *s, const struct statx *target)
 	}
 }
 
+/* What the host has at its path now belongs to what the rename of a directory above it replaces. If that brings something to this place, it is left
+ * alone when the step is carried out. */
+static bool goes_into_renamed(const Apply *apply, const Step *step)
+{
+	char above[PATH_MAX];
+	char *slash;
+
+	snprintf(above, sizeof(above), "%s", step->change->path);
+	while (step->change->placeless && apply->renames && (slash = strrchr(above, '/')) && slash > above) {
+		*slash = '\0';
+		const Step *s = apply_step_at(apply, above);
+		if (s && step_is_pending(s) && s->change->kind == COW_RENAMED)
+			return true;
+	}
+	return false;
+}
+
 static void decide_one(Apply *apply, Step *s)
 {
 	struct statx st;
-	int r = host_statx(s->change->kind == COW_RENAMED ? s->change->over_path : s->change->host_path, &st);
+	int r = goes_into_renamed(apply, s) ? -ENOENT : host_statx(s->change->kind == COW_RENAMED ? s->change->over_path : s->change->host_path, &st);
 	const struct statx *host = r == 0 ? &st : NULL;
 
 	if (r < 0 && r != -ENOENT && r != -ENOTDIR) {
@@ -288,9 +292,12 @@ static void decide_one(Apply *apply, Step *s)
 /* What lies in a directory that cannot be made cannot be made either. */
 static void refuse_below(Apply *apply, const Step *refused)
 {
-	for (Step *s = apply->steps; s < apply->steps + apply->count; s++)
-		if (s != refused && s->state == STEP_PENDING && path_is_below(s->change->path, refused->change->path))
+	for (Step *s = apply->steps + (refused - apply->steps) + 1; s < apply->steps + apply->count; s++) {
+		if (!path_is_below(s->change->path, refused->change->path)) /* path_order: all that are follow it */
+			break;
+		if (s->state == STEP_PENDING)
 			step_conflict(s, "its directory %s is in conflict", refused->change->path);
+	}
 }
 
 /* Does the step take away a tree of the host with `from` in it? */
@@ -320,12 +327,35 @@ static size_t count_pending(const Apply *apply)
 	return n;
 }
 
-/* What is below a directory that the host has under its old name only. */
-static void refuse_below_unselected(Apply *apply, const Change *c, const Step *own)
+/* Is the change, which is not to be made, one without which the host has no such directory? */
+static bool leaves_no_directory(const Change *c)
 {
-	for (Step *s = apply->steps; !own && s < apply->steps + apply->count; s++)
-		if (s->state == STEP_PENDING && path_is_below(s->change->path, c->path))
+	struct statx host;
+
+	if (c->kind == COW_RENAMED)
+		return true; /* what the host has there is another */
+	if (c->kind != COW_DELETED && (c->now.stx_mode & S_IFMT) != S_IFDIR)
+		return false;
+	return (c->kind == COW_ADDED || c->kind == COW_TYPE_CHANGED) && (host_statx(c->path, &host) < 0 || !S_ISDIR(host.stx_mode));
+}
+
+/* What lies in a directory that the host will not have, as that is not selected. */
+static void refuse_in_unselected(const Apply *apply, Step *s)
+{
+	char above[PATH_MAX];
+	char *slash;
+
+	snprintf(above, sizeof(above), "%s", s->change->path);
+	while (s->state == STEP_PENDING && (slash = strrchr(above, '/')) && slash > above) {
+		*slash = '\0';
+		const Change *c = apply_find_change(&apply->changes, above);
+		if (!c || apply_step_of(apply, c) || !leaves_no_directory(c))
+			continue;
+		if (c->kind == COW_RENAMED)
 			step_conflict(s, "the sandbox has renamed %s to %s, and the host has not: apply that, too", c->old_path, c->path);
+		else
+			step_conflict(s, "the host has no directory %s: apply that, too", c->path);
+	}
 }
 
 /* A rename that is not made leaves its object, the only place where the host has those bytes, to what other steps do to that path. */
@@ -344,7 +374,6 @@ static void refuse_at_sources(Apply *apply)
 				continue;
 			size_t before = count_pending(apply);
 			apply_refuse_at(apply, c->old_path, c->path);
-			refuse_below_unselected(apply, c, own);
 			again |= count_pending(apply) != before;
 		}
 	}
@@ -355,6 +384,8 @@ void apply_decide(Apply *apply)
 	for (Step *s = apply->steps; s < apply->steps + apply->count; s++) {
 		if (s->state == STEP_PENDING)
 			decide_one(apply, s);
+		if (apply->count < apply->changes.count)
+			refuse_in_unselected(apply, s);
 		if (s->state == STEP_CONFLICT || s->state == STEP_FAILED)
 			refuse_below(apply, s);
 	}

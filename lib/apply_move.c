@@ -1,7 +1,7 @@
 /* lib/apply_move.c - the first part of carrying out: directories are made and objects renamed, until nothing more moves.
  *
  * A rename needs its new parent, and frees the place where another object goes. Renames that wait for each other in a circle exchange their
- * objects. One that waits for a directory in its own place (a becomes a/b) is put aside (parked). A tree of the host in whose place another
+ * objects. One that waits for a directory in its own place (a becomes a/b, and a/c becomes a) is put aside (parked). A tree of the host in whose place another
  * object goes is put aside, too (replaced), as renames may take objects out of it, and deleted when all have: the host's object is the only place where
  * those bytes are. All these names follow from the steps, so an interrupted apply is finished by looking there (find_source). */
 #include "lib/apply.h"
@@ -10,12 +10,9 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-static Step *pending_from(Apply *apply, const char *path, const Step *except)
+static Step *pending_from(const Apply *apply, const char *path, const Step *except)
 {
-	for (Step *s = apply->steps; s < apply->steps + apply->count; s++)
-		if (s != except && step_is_pending(s) && s->from && strcmp(s->from, path) == 0)
-			return s;
-	return NULL;
+	return apply_source_at(apply, path, strlen(path), except);
 }
 
 static bool moves(const Step *s)
@@ -26,9 +23,16 @@ static bool moves(const Step *s)
 /* Will the directory in which this step's place is be made or renamed later? What is there now is another. */
 static bool waits_for_parent(const Apply *apply, const Step *step)
 {
-	for (const Step *s = apply->steps; apply->renames && s < apply->steps + apply->count; s++)
-		if (s != step && moves(s) && strlen(s->change->path) < strlen(step->change->path) && path_is_below(step->change->path, s->change->path))
+	char above[PATH_MAX];
+	char *slash;
+
+	snprintf(above, sizeof(above), "%s", step->change->path);
+	while (apply->renames && (slash = strrchr(above, '/')) && slash > above) {
+		*slash = '\0';
+		const Step *s = apply_step_at(apply, above);
+		if (s && moves(s))
 			return true;
+	}
 	return false;
 }
 
@@ -64,6 +68,8 @@ static int try_directory(Apply *apply, Step *s)
 /* What lay below `from` lies below `to` now. With `exchange` also the other way round. */
 static int moved(Apply *apply, const char *from, const char *to, bool exchange)
 {
+	if (!apply_sources_below(apply, from) && !(exchange && apply_sources_below(apply, to)))
+		return 0;
 	for (Step *s = apply->steps; s < apply->steps + apply->count; s++) {
 		const char *old = s->from && step_is_pending(s) ? s->from : NULL;
 		const char *base = NULL, *target = NULL;
@@ -73,11 +79,9 @@ static int moved(Apply *apply, const char *from, const char *to, bool exchange)
 			base = to, target = from;
 		if (!base)
 			continue;
-		char *now = bv_asprintf("%s%s", target, old + strlen(base));
-		if (!now)
-			return -ENOMEM;
-		free(s->from);
-		s->from = now;
+		int r = apply_source_set(apply, s, bv_asprintf("%s%s", target, old + strlen(base)));
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -116,6 +120,8 @@ static int rename_over(Apply *apply, const Step *s, int from_dir, const char *fr
 	CLEAN_FREE char *replaced = NULL;
 	int r;
 
+	if (s->change->placeless && !apply->resumed && faccessat(to_dir, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return -EEXIST; /* it came with the directory: nothing that the sandbox has seen */
 	if (renameat(from_dir, from, to_dir, to) == 0)
 		return 0;
 	if (errno != EISDIR && errno != ENOTDIR && errno != ENOTEMPTY && errno != EEXIST)
@@ -134,13 +140,13 @@ static int rename_over(Apply *apply, const Step *s, int from_dir, const char *fr
 }
 
 /* Takes `at` over; if the object is there, it is s->from, and *name in *dirfd. */
-static bool is_source(Step *s, char *at, int *dirfd, const char **name)
+static bool is_source(Apply *apply, Step *s, char *at, int *dirfd, const char **name)
 {
 	if (at && host_parent(at, dirfd, name) == 0) {
 		if (is_object(*dirfd, *name, s)) {
-			free(s->from);
-			s->from = at;
-			return true;
+			if (apply_source_set(apply, s, at) == 0)
+				return true; /* *name points into it */
+			at = NULL;
 		}
 		bv_close_fd(dirfd);
 	}
@@ -151,19 +157,19 @@ static bool is_source(Step *s, char *at, int *dirfd, const char **name)
 /* An interrupted apply may have done this rename already, or have moved its source on: in a circle, or aside, or with the tree around it. */
 static bool find_source(Apply *apply, Step *s, int *dirfd, const char **name)
 {
-	if (is_source(s, strdup(s->from), dirfd, name))
+	if (is_source(apply, s, strdup(s->from), dirfd, name))
 		return true;
-	if (!s->parked && is_source(s, parked_path(s->from), dirfd, name))
+	if (!s->parked && is_source(apply, s, parked_path(s->from), dirfd, name))
 		return s->parked = true;
 	for (const Step *t = apply->steps; t < apply->steps + apply->count; t++) {
 		if (t->change->kind != COW_RENAMED)
 			continue;
-		if (is_source(s, strdup(t->change->old_path), dirfd, name))
+		if (is_source(apply, s, strdup(t->change->old_path), dirfd, name))
 			return true;
 		if (!path_is_below(s->from, t->change->path))
 			continue;
 		CLEAN_FREE char *replaced = replaced_path(t->change->path);
-		if (replaced && is_source(s, bv_asprintf("%s%s", replaced, s->from + strlen(t->change->path)), dirfd, name))
+		if (replaced && is_source(apply, s, bv_asprintf("%s%s", replaced, s->from + strlen(t->change->path)), dirfd, name))
 			return true;
 	}
 	return false;
@@ -195,7 +201,7 @@ static char *search_below(const Step *s, int dirfd, const char *path)
 }
 
 /* An interrupted apply has put it somewhere and then moved the tree around it: where renamed trees are now. */
-static bool search_source(const Apply *apply, Step *s, int *dirfd, const char **name)
+static bool search_source(Apply *apply, Step *s, int *dirfd, const char **name)
 {
 	for (const Step *t = apply->steps; apply->resumed && t < apply->steps + apply->count; t++) {
 		CLEAN_FD int parent = -1, dir = -1;
@@ -203,7 +209,7 @@ static bool search_source(const Apply *apply, Step *s, int *dirfd, const char **
 		if (t->change->kind != COW_RENAMED || t == s || host_parent(t->change->path, &parent, &last) < 0)
 			continue;
 		dir = openat(parent, last, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (dir >= 0 && is_source(s, search_below(s, dir, t->change->path), dirfd, name))
+		if (dir >= 0 && is_source(apply, s, search_below(s, dir, t->change->path), dirfd, name))
 			return true;
 	}
 	return false;
@@ -212,10 +218,7 @@ static bool search_source(const Apply *apply, Step *s, int *dirfd, const char **
 /* Will a directory above the rename's object be renamed, too? */
 static bool pending_above(const Apply *apply, const Step *step)
 {
-	for (const Step *s = apply->steps; s < apply->steps + apply->count; s++)
-		if (s != step && step_is_pending(s) && s->from && path_is_below(step->from, s->from))
-			return true;
-	return false;
+	return apply_source_above(apply, step->from, step);
 }
 
 /* An interrupted apply has put aside what was in the step's place: what other renames take from there is found there. */
@@ -276,6 +279,8 @@ static int try_rename(Apply *apply, Step *s, bool exchange)
 
 	if (waits_for_parent(apply, s) || (exchange && !pending_from(apply, s->change->path, s)))
 		return 0;
+	if (exchange && (path_is_below(s->from, s->change->path) || path_is_below(s->change->path, s->from)))
+		return 0; /* a directory and what lies in it: the kernel does not exchange them, but one of them can be put aside */
 	if (!apply->resumed && !exchange && pending_from(apply, s->change->path, s)) /* nearly always, in a chain: before any look at the host */
 		return 0;
 	int r = host_parent(s->change->path, &to_dir, &to);
@@ -322,15 +327,6 @@ static bool park_one(Apply *apply)
 	return false;
 }
 
-/* The step whose place is `path`, or NULL. */
-static Step *step_at(Apply *apply, const char *path)
-{
-	const Change *c = apply_find_change(&apply->changes, path);
-	const Step *s = c ? apply_step_of(apply, c) : NULL;
-
-	return s ? &apply->steps[s - apply->steps] : NULL;
-}
-
 /* Moves s, then what has waited for the place that it left, and so on: a chain of renames ends in one pass, whatever the order of its names.
  * Returns how many came to an end. With `exchange` one. */
 static size_t move_chain(Apply *apply, Step *s, bool exchange)
@@ -342,7 +338,7 @@ static size_t move_chain(Apply *apply, Step *s, bool exchange)
 		if (!(renames ? try_rename(apply, s, exchange) : !exchange && try_directory(apply, s)))
 			break;
 		ended++;
-		s = renames && !exchange && s->state == STEP_DONE ? step_at(apply, s->from) : NULL;
+		s = renames && !exchange && s->state == STEP_DONE ? apply_step_at(apply, s->from) : NULL;
 	}
 	return ended;
 }

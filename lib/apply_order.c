@@ -60,7 +60,9 @@ static void publish_one(Apply *apply, Step *s)
 
 	if (r == 0)
 		r = write_publish(apply, s, dirfd, name);
-	if (r < 0)
+	if (r == -EEXIST && s->change->kind == COW_ADDED)
+		step_conflict(s, "the host has made its own since");
+	else if (r < 0)
 		step_failed(s, r, "put it into place");
 	else
 		step_done(apply, s, dirfd);

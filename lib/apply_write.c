@@ -212,26 +212,41 @@ int write_aside(Apply *apply, Step *step, int dirfd)
 	return r;
 }
 
-/* A directory in the way is there only when its type changes, which was decided with everything in it. */
-int write_publish(Apply *apply, Step *step, int dirfd, const char *name)
+/* Like renameat, but with -EEXIST if something is at `to`. */
+static int rename_new(int dirfd, const char *from, const char *to)
 {
-	char aside[40];
-	int r = 0;
+	if (renameat2(dirfd, from, dirfd, to, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL) /* file systems that do not know the flag */
+		return bv_neg_errno();
+	if (faccessat(dirfd, to, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return -EEXIST;
+	return renameat(dirfd, from, dirfd, to) < 0 ? bv_neg_errno() : 0;
+}
 
-	(void)apply;
-	apply_aside_name(step->change->path, aside);
-	if (renameat(dirfd, aside, dirfd, name) == 0) {
-		(void)unlinkat(dirfd, aside, 0); /* rename does nothing when both are the same file */
-		step->aside = false;
+/* A directory in the way is there only when its type changes, which was decided with everything in it. */
+static int rename_over(int dirfd, const char *from, const char *to)
+{
+	int r;
+
+	if (renameat(dirfd, from, dirfd, to) == 0) {
+		(void)unlinkat(dirfd, from, 0); /* rename does nothing when both are the same file */
 		return 0;
 	}
-	if (errno == EISDIR || errno == ENOTEMPTY || errno == EEXIST) {
-		r = bv_remove_tree_at(dirfd, name);
-		if (r == 0 && renameat(dirfd, aside, dirfd, name) < 0)
-			r = bv_neg_errno();
-	} else {
-		r = bv_neg_errno();
-	}
+	if (errno != EISDIR && errno != ENOTEMPTY && errno != EEXIST)
+		return bv_neg_errno();
+	r = bv_remove_tree_at(dirfd, to);
+	return r == 0 && renameat(dirfd, from, dirfd, to) < 0 ? bv_neg_errno() : r;
+}
+
+int write_publish(Apply *apply, Step *step, int dirfd, const char *name)
+{
+	bool over = step->change->kind != COW_ADDED || apply->resumed; /* an interrupted apply may have put it there already */
+	char aside[40];
+	int r;
+
+	apply_aside_name(step->change->path, aside);
+	r = over ? rename_over(dirfd, aside, name) : rename_new(dirfd, aside, name);
 	if (r < 0)
 		(void)unlinkat(dirfd, aside, 0);
 	step->aside = false;

@@ -49,6 +49,8 @@ static inline void strv_cleanup(Strv *list)
 
 /* path == root, or below it. Both absolute and without trailing slash ("/" excepted). */
 bool path_is_below(const char *path, const char *root);
+/* As strcmp, in the order of a tree: what is below a directory comes right after it. */
+int path_order(const char *a, const char *b);
 /* Is `path` one of the selected ones or below one? NULL or empty list: yes. */
 bool path_is_selected(const char *path, const char *const *selection);
 /* Absolute, without "//", "/./" and trailing slashes; ".." is resolved as text. A relative path starts at the current directory. NULL: -ENOMEM or no cwd. */

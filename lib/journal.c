@@ -105,7 +105,7 @@ static int add_change(Apply *apply, CowChangeKind kind, const char *path, const 
 
 static int by_path(const void *a, const void *b)
 {
-	return strcmp(((const Change *)a)->path, ((const Change *)b)->path);
+	return path_order(((const Change *)a)->path, ((const Change *)b)->path);
 }
 
 /* A link to what is changed, too, but was not to be applied is made a file of its own. */
@@ -168,11 +168,10 @@ static void restore_identities(Apply *apply, const cJSON *steps)
 	cJSON_ArrayForEach(item, steps)
 	{
 		const char *path = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "path"));
-		for (Step *s = apply->steps; s < apply->steps + apply->count; s++) {
-			if (s->change->kind == COW_RENAMED && strcmp(s->change->path, path) == 0) {
-				s->dev = get_number(item, "dev");
-				s->ino = get_number(item, "ino");
-			}
+		Step *s = apply_step_at(apply, path);
+		if (s && s->change->kind == COW_RENAMED) {
+			s->dev = get_number(item, "dev");
+			s->ino = get_number(item, "ino");
 		}
 	}
 }

@@ -72,6 +72,14 @@ bool path_is_below(const char *path, const char *root)
 	return strncmp(path, root, n) == 0 && (path[n] == '\0' || path[n] == '/');
 }
 
+int path_order(const char *a, const char *b)
+{
+	while (*a && *a == *b)
+		a++, b++;
+	int x = *a == '/' ? 1 : (unsigned char)*a + (*a != '\0'), y = *b == '/' ? 1 : (unsigned char)*b + (*b != '\0');
+	return x - y;
+}
+
 bool path_is_selected(const char *path, const char *const *selection)
 {
 	if (!selection || !selection[0])

@@ -195,7 +195,8 @@ static int collect_change(void *ctx, const CowChange *c)
 		l->room = room;
 	}
 	item = &l->items[l->count++];
-	*item = (Change){.kind = kind, .diff = c->diff, .now = c->now, .base = c->base, .over = c->over, .anew = c->anew, .path = strdup(c->path),
+	*item = (Change){.kind = kind, .diff = c->diff, .now = c->now, .base = c->base, .over = c->over, .anew = c->anew,
+			 .placeless = kind == COW_RENAMED ? !c->over_path : !c->host_path, .path = strdup(c->path),
 			 .host_path = strdup(c->host_path ? c->host_path : c->path)};
 	if (kind == COW_RENAMED) {
 		item->old_path = strdup(c->old_path);
@@ -204,6 +205,11 @@ static int collect_change(void *ctx, const CowChange *c)
 	if (c->link_to)
 		item->link_to = strdup(c->link_to);
 	return item->path && item->host_path && (!c->link_to || item->link_to) && (kind != COW_RENAMED || (item->old_path && item->over_path)) ? 0 : -ENOMEM;
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return path_order(((const Change *)a)->path, ((const Change *)b)->path);
 }
 
 int changes_collect(Cowfs *fs, unsigned flags, const char *const *paths, ChangeList *out)
@@ -216,6 +222,8 @@ int changes_collect(Cowfs *fs, unsigned flags, const char *const *paths, ChangeL
 		changes_release(&list);
 		return r;
 	}
+	if (list.count > 0)
+		qsort(list.items, list.count, sizeof(*list.items), by_path);
 	*out = list;
 	return 0;
 }

@@ -25,6 +25,7 @@ typedef struct Change {
 	struct statx now;
 	CowIdentity base, over; /* as in CowChange */
 	bool anew;
+	bool placeless; /* the host has nothing in its place, as far as the sandbox could see: host_path, or over_path, is just its path */
 } Change;
 typedef struct ChangeList {
 	Change *items;
@@ -34,7 +35,7 @@ enum {
 	CHANGES_RAW = 1,  /* also what was changed and changed back */
 	CHANGES_ANEW = 2, /* also directories that differ in nothing, but that the host has elsewhere (CowChange.anew) */
 };
-/* Those that are selected (path_is_selected) and not synthetic. */
+/* Those that are selected (path_is_selected) and not synthetic, sorted by path_order. */
 int changes_collect(Cowfs *fs, unsigned flags, const char *const *paths, ChangeList *out) MUST_CHECK;
 bool change_is_selected(CowChangeKind kind, const char *path, const char *old_path, const char *const *paths);
 void changes_release(ChangeList *list);
