@@ -79,7 +79,7 @@ static int make_shard(FileStore *fs, uint64_t number)
 
 static int open_new(FileStore *fs, const BlobName *name, mode_t mode, int flags)
 {
-	int fd = openat(fs->root, name->text, flags | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, mode);
+	int fd = openat(fs->root, name->text, flags | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, mode); /* O_EXCL follows no link */
 
 	if (fd >= 0)
 		return fd;
@@ -174,7 +174,7 @@ int filestore_open_blob(BlobStore *store, BlobId id, int flags, int *fd)
 		return -ENOENT;
 	/* No retry on EINTR: only the open of a FIFO is interrupted, and then somebody wants it to end. */
 	do
-		opened = openat(fs->root, name.text, flags | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY);
+		opened = bv_openat_plain(fs->root, name.text, flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NOCTTY));
 	while (opened < 0 && errno == ENOENT && appeared(fs));
 	if (opened < 0)
 		return bv_neg_errno();

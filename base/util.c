@@ -2,9 +2,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 char *bv_asprintf(const char *fmt, ...)
@@ -98,6 +100,14 @@ ssize_t bv_read_file_at(int dirfd, const char *path, size_t max, char **out)
 	buf[len] = 0;
 	*out = TAKE_PTR(buf);
 	return (ssize_t)len;
+}
+
+int bv_openat_plain(int dirfd, const char *path, int flags)
+{
+	struct open_how how = {.flags = (unsigned)flags, .resolve = RESOLVE_NO_SYMLINKS};
+	long fd = syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+
+	return fd >= 0 || errno != ENOSYS ? (int)fd : openat(dirfd, path, flags | O_NOFOLLOW);
 }
 
 int bv_mkdir_all(const char *path)

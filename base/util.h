@@ -79,6 +79,9 @@ int bv_write_full(int fd, const void *buf, size_t len) MUST_CHECK;
 /* A whole small file (`/proc` files too) into a malloc'ed, NUL-terminated buffer of at most `max` bytes (-EFBIG beyond).
  * Returns its length; *out is the caller's to free. */
 ssize_t bv_read_file_at(int dirfd, const char *path, size_t max, char **out) MUST_CHECK;
+/* openat(2) of what is no symbolic link (-ELOOP), without O_CREAT. Unlike O_NOFOLLOW that is no flag which the holder of the descriptor finds by
+ * F_GETFL (on kernels without openat2 it is). A descriptor, or -1 and errno. */
+int bv_openat_plain(int dirfd, const char *path, int flags) MUST_CHECK;
 /* mkdir -p with mode 0700 for what is missing. 0 or negative errno. */
 int bv_mkdir_all(const char *path) MUST_CHECK;
 /* Removes a tree below dirfd, never following a symlink, never leaving the file system it started on. A missing tree is success. */

@@ -41,7 +41,7 @@ static int open_fifo(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 		return rc;
 	BlobId blob = node->blob;
 	fs_unlock(fs);
-	rc = blob_open(fs->blobs, blob, flags & ~(O_TRUNC | O_NOFOLLOW), fd);
+	rc = blob_open(fs->blobs, blob, flags & ~O_TRUNC, fd);
 	fs_wrlock(fs);
 	return rc;
 }
@@ -53,7 +53,7 @@ static int open_marker(Cowfs *fs, CowNode *node, int flags, int *fd)
 
 	if (rc < 0)
 		return rc;
-	int opened = openat(fs->mark_fd, name, host_flags(flags) | O_NOFOLLOW | O_CLOEXEC);
+	int opened = bv_openat_plain(fs->mark_fd, name, host_flags(flags) | O_CLOEXEC);
 	if (opened < 0)
 		return bv_neg_errno();
 	*fd = opened;
@@ -102,7 +102,7 @@ static void note_unseen(Cowfs *fs, int flags)
 
 static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd)
 {
-	const int blob_flags = host_flags(flags) & ~(O_NOFOLLOW | O_DIRECTORY);
+	const int blob_flags = host_flags(flags) & ~O_DIRECTORY;
 	bool writes = wants_write(flags) && !(flags & O_PATH);
 	int rc = 0, opened = -1;
 
@@ -310,7 +310,7 @@ static int open_new_blob(Cowfs *fs, CowNode *node, int flags, int *out)
 {
 	CLEAN_FD int fd = -1;
 	struct statx st;
-	int rc = body_create(fs, node->id, node->mode & 07777, host_flags(flags) & ~(O_TRUNC | O_NOFOLLOW | O_DIRECTORY | O_TMPFILE), &fd);
+	int rc = body_create(fs, node->id, node->mode & 07777, host_flags(flags) & ~(O_TRUNC | O_DIRECTORY | O_TMPFILE), &fd);
 
 	if (rc < 0)
 		return rc;

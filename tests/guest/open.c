@@ -11,10 +11,13 @@ static const struct {
 	const char *name;
 } bits[] = {{O_CREAT, "CREAT"}, {O_EXCL, "EXCL"}, {O_TRUNC, "TRUNC"}, {O_NOFOLLOW, "NOFOLLOW"}, {O_DIRECTORY, "DIRECTORY"}, {O_PATH, "PATH"}};
 
-/* What F_GETFL tells of an open. O_NOFOLLOW and O_DIRECTORY are left out: the supervisor opens what it has resolved, and adds them. */
+/* What F_GETFL tells of an open. O_DIRECTORY is left out: the supervisor opens what it has resolved, and adds it. */
 static int shown_flags(int fd)
 {
-	return fcntl(fd, F_GETFL) & ~(O_NONBLOCK | 0100000 | O_NOFOLLOW | O_DIRECTORY);
+	const char *mask = getenv("BVISOR_MASK");
+	int added = mask && strstr(mask, "openat2") ? O_NOFOLLOW : 0; /* without openat2 there is no other way */
+
+	return fcntl(fd, F_GETFL) & ~(O_NONBLOCK | 0100000 | O_DIRECTORY | added);
 }
 
 static void print_flags(int flags)

@@ -301,7 +301,7 @@ static void scheduling(void)
 	VAL(sched_get_priority_min(SCHED_FIFO));
 	ERR(sched_yield());
 	VAL(getpriority(PRIO_PROCESS, 0));
-	ERR(setpriority(PRIO_PROCESS, 0, 5));
+	ERR(setpriority(PRIO_PROCESS, 0, 19));
 	VAL(getpriority(PRIO_PROCESS, getpid()));
 	ERR(getpriority(PRIO_PROCESS, 99999999));
 	VAL(syscall(__NR_ioprio_get, 1, 0) >= 0);
