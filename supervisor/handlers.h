@@ -85,6 +85,7 @@ int sys_pidfd_send_signal(struct Call *call);
 int sys_tkill(struct Call *call);
 int sys_tgkill(struct Call *call);
 int sys_check_pid(struct Call *call);
+int sys_getaffinity(struct Call *call);
 int sys_setaffinity(struct Call *call);
 int sys_priority(struct Call *call);
 int sys_prctl(struct Call *call);

@@ -28,6 +28,23 @@ int sys_check_pid(Call *call)
 	return pid < 0 || ours(call, pid) ? CALL_CONTINUE : -ESRCH;
 }
 
+/* Asked by us, as no guest is bound to a processor for a moment (notify.c) while its receiver is here. */
+int sys_getaffinity(Call *call)
+{
+	pid_t pid = (pid_t)call->args[0];
+	unsigned long cpus[128]; /* 8,192 processors, the most that Linux can be built for */
+	size_t len = (unsigned)call->args[1];
+
+	if (pid < 0 || len % sizeof cpus[0])
+		return CALL_CONTINUE; /* an error */
+	len = MIN(len, sizeof cpus);
+	long r = syscall(SYS_sched_getaffinity, ours(call, pid) ? pid : -1, len, cpus);
+	if (r < 0)
+		return errno == EINVAL ? CALL_CONTINUE : -ESRCH;
+	int rc = mem_write(call, call->args[2], cpus, (size_t)r);
+	return rc < 0 ? rc : (int)r;
+}
+
 /* From now on guests are no longer bound to a processor for a moment, which would undo what they set. */
 int sys_setaffinity(Call *call)
 {

@@ -151,7 +151,7 @@ const Syscall syscall_table[] = {
 	EMULATE(pidfd_open, sys_check_pid, NULL, "own processes only"),
 	EMULATE(getpgid, sys_check_pid, &pid_zero, "own processes only"),
 	EMULATE(getsid, sys_check_pid, &pid_zero, "own processes only"),
-	EMULATE(sched_getaffinity, sys_check_pid, &pid_zero, "own processes only"),
+	EMULATE(sched_getaffinity, sys_getaffinity, &pid_zero, "own processes only"),
 	EMULATE(sched_setaffinity, sys_setaffinity, NULL, "own processes only; notes that affinities are in use"),
 	EMULATE(sched_getparam, sys_check_pid, &pid_zero, "own processes only"),
 	EMULATE(sched_setparam, sys_check_pid, &pid_zero, "own processes only"),

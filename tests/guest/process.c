@@ -258,6 +258,36 @@ static void pidfds(void)
 	ERR(syscall(__NR_pidfd_open, 99999999, 0));
 }
 
+static _Atomic int other_tid, opening = 1;
+
+static void *open_again_and_again(void *unused)
+{
+	(void)unused;
+	other_tid = (int)syscall(__NR_gettid);
+	while (opening)
+		close(open("file", O_RDONLY));
+	return NULL;
+}
+
+/* How often another thread that is given descriptors is seen with other processors than its own. */
+static int seen_bound(const cpu_set_t *cpus)
+{
+	pthread_t thread;
+	int differs = 0;
+
+	pthread_create(&thread, NULL, open_again_and_again, NULL);
+	while (!other_tid)
+		sched_yield();
+	for (int i = 0; i < 3000; i++) {
+		cpu_set_t now;
+		sched_getaffinity(other_tid, sizeof(now), &now);
+		differs += !CPU_EQUAL(&now, cpus);
+	}
+	opening = 0;
+	pthread_join(thread, NULL);
+	return differs;
+}
+
 static void scheduling(void)
 {
 	cpu_set_t cpus;
@@ -286,6 +316,10 @@ static void scheduling(void)
 		close(fd);
 	}
 	VAL(differs);
+	VAL(seen_bound(&cpus));
+	ERR(sched_getaffinity(getpid(), 3, &cpus));
+	ERR(sched_getaffinity(99999999, 3, &cpus));
+	ERR(syscall(__NR_sched_getaffinity, getpid(), sizeof(cpus), 16));
 	ERR(sched_setaffinity(getpid(), sizeof(cpus), &cpus));
 	ERR(sched_getaffinity(99999999, sizeof(cpus), &cpus));
 	VAL(sched_getscheduler(0));
