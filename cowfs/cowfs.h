@@ -172,8 +172,9 @@ ssize_t cowfs_virtual_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size)
 bool cowfs_is_removed(Cowfs *fs, const CowLoc *loc);
 /* The path that a removed object had (as Linux shows it before " (deleted)"); of any other its virtual path. -ENOENT if it never had one, -ERANGE. */
 ssize_t cowfs_removed_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size) MUST_CHECK;
-/* The virtual path that a host path (of the lower layer, a marker directory or a blob) stands for; for texts like /proc/<pid>/maps and exe. */
-ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, char *buf, size_t size) MUST_CHECK;
+/* The virtual path that a host path (of the lower layer, a marker directory or a blob) stands for; for texts like /proc/<pid>/maps and exe. Of an
+ * object that has lost its last name -ENOENT, or, with `removed` (then true; untouched or false otherwise), the path that it had. */
+ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, bool *removed, char *buf, size_t size) MUST_CHECK;
 
 /* ---- reading ---- */
 

@@ -425,7 +425,7 @@ ssize_t cowfs_removed_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size)
 	return n;
 }
 
-ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, char *buf, size_t size)
+ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, bool *removed, char *buf, size_t size)
 {
 	struct stat st;
 	ssize_t rc = -ENOENT;
@@ -434,7 +434,7 @@ ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, char *buf, size_
 	fs_rdlock(fs);
 	CowNode *node = known ? ident_find(fs, st.st_dev, st.st_ino) : NULL;
 	if (node && node->own_id.listed && node->own_id.dev == st.st_dev && node->own_id.ino == st.st_ino)
-		rc = node_virtual_path(node, buf, size);
+		rc = removed && (*removed = node->flags & N_DEAD) ? path_of_node(node, true, buf, size) : node_virtual_path(node, buf, size);
 	else if (host_path[0] == '/')
 		rc = virtual_of_lower(fs, host_path, buf, size);
 	fs_unlock(fs);

@@ -109,6 +109,7 @@ void foreign_guest_text(const Foreign *f, const char *host, char *buf, size_t si
 	char path[PATH_MAX], shown[PATH_MAX];
 	size_t len = strlen(host);
 	const char *suffix = "";
+	bool removed = false; /* its blob has a name as long as somebody may have it open */
 
 	if (is_kernel_name(host) && !foreign_is_private(f, host)) {
 		snprintf(buf, size, "%s", host);
@@ -124,11 +125,13 @@ void foreign_guest_text(const Foreign *f, const char *host, char *buf, size_t si
 	}
 	memcpy(path, host, len);
 	path[len] = 0;
-	ssize_t n = cowfs_virtual_of_host(f->env.fs, path, shown, sizeof(shown));
+	ssize_t n = cowfs_virtual_of_host(f->env.fs, path, &removed, shown, sizeof(shown));
 	if (n < 0 || (size_t)n >= sizeof(shown))
 		snprintf(shown, sizeof(shown), "%s", path);
 	else
 		shown[n] = 0;
+	if (removed)
+		suffix = DELETED;
 	if (foreign_is_private(f, shown))
 		snprintf(buf, size, "%s%s", UNREACHABLE, suffix);
 	else

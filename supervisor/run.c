@@ -243,7 +243,7 @@ static int exe_of(Supervisor *sup, pid_t tgid, char *buf, size_t size)
 	if (n < 0)
 		return bv_neg_errno();
 	host[n] = 0;
-	n = cowfs_virtual_of_host(sup->fs, host, buf, size);
+	n = cowfs_virtual_of_host(sup->fs, host, NULL, buf, size);
 	return n < 0 ? (int)n : 0;
 }
 

@@ -130,7 +130,7 @@ static bool named_neutrally(Call *call, const char *path, char shown[PATH_MAX])
 		return true;
 	}
 	snprintf(host, sizeof host, "%s/%s", call->sup->mark_dir, path);
-	return !strchr(path, '/') && cowfs_virtual_of_host(call->sup->fs, host, shown, PATH_MAX) > 0;
+	return !strchr(path, '/') && cowfs_virtual_of_host(call->sup->fs, host, NULL, shown, PATH_MAX) > 0;
 }
 
 /* Replaces a virtual unix path by the host path of that socket. */

@@ -2,6 +2,21 @@
  * COVERS: mmap munmap msync mprotect mremap madvise */
 #include "guest.h"
 
+/* The end of the line of /proc/self/maps that has this name in it. */
+static void show_mapping(const char *name)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[4096];
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		char *at = strstr(line, name);
+		if (at)
+			printf("maps: %s", at);
+	}
+	if (maps)
+		fclose(maps);
+}
+
 static void shared(const char *path)
 {
 	char buf[16] = "";
@@ -26,7 +41,9 @@ static void shared(const char *path)
 	ERR(rename(path, "renamed-map"));
 	m[1] = 'r';
 	show("renamed-map");
+	show_mapping("renamed-map");
 	ERR(unlink("renamed-map"));
+	show_mapping("renamed-map");
 	m[2] = 'i';
 	TRUTH(r[2] == 'i');
 	munmap(m, 4096);

@@ -231,9 +231,9 @@ ssize_t cowfs_removed_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size)
 {
 	return cowfs_virtual_path(fs, loc, buf, size);
 }
-ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, char *buf, size_t size)
+ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, bool *removed, char *buf, size_t size)
 {
-	(void)fs;
+	(void)fs, (void)removed;
 	if (strcmp(host_path, current->file) == 0)
 		return snprintf(buf, size, "/virtual/blob");
 	if (strncmp(host_path, current->scratch, strlen(current->scratch)) == 0)
