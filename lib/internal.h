@@ -102,6 +102,8 @@ int sandbox_connect(BvSandbox *sb, bool start, struct Conn **out, BvError **err)
 int apply_check_none(const BvSandbox *sb, BvError **err) MUST_CHECK;
 /* Gives the reference back, and does not use that connection again. */
 bool sandbox_disconnect(BvSandbox *sb, struct Conn *conn);
+/* How many processes run in it: 0 if it is not running, or does not answer. */
+size_t sandbox_processes(BvSandbox *sb);
 
 /* After a new unnamed sandbox was made: deletes those beyond the newest. Called when its command runs, so that nobody waits for it. */
 void sandbox_prune_once(BvSandbox *sb);

@@ -274,6 +274,27 @@ int bv_process_kill(BvProcess *p, int signal, BvError **err)
 	return send_signal(p->conn, p->id, signal, err);
 }
 
+static int count_process(void *ctx, const BvProcessInfo *info)
+{
+	(void)info;
+	++*(size_t *)ctx;
+	return 0;
+}
+
+size_t sandbox_processes(BvSandbox *sb)
+{
+	size_t count = 0;
+
+	return bv_sandbox_ps(sb, count_process, &count, NULL) == 0 ? count : 0;
+}
+
+/* What was killed takes a moment to be gone, and longer on a busy machine. No longer than 5 s: somebody may start new commands. */
+static void wait_for_killed(BvSandbox *sb)
+{
+	for (unsigned i = 0; i < 1000 && sandbox_processes(sb) > 0; i++)
+		nanosleep(&(struct timespec){0, 5000000}, NULL);
+}
+
 int bv_sandbox_kill(BvSandbox *sb, int signal, BvError **err)
 {
 	Conn *conn = NULL;
@@ -289,6 +310,8 @@ int bv_sandbox_kill(BvSandbox *sb, int signal, BvError **err)
 	else
 		(void)lib_fail(err, r, "cannot reach the supervisor: %s", strerror(-r));
 	conn_put(conn);
+	if (r == 0 && signal == SIGKILL)
+		wait_for_killed(sb);
 	return r;
 }
 

@@ -420,21 +420,12 @@ int bv_sandbox_stop(BvSandbox *sb, BvError **err)
 	return r;
 }
 
-static int count_process(void *ctx, const BvProcessInfo *info)
-{
-	(void)info;
-	++*(size_t *)ctx;
-	return 0;
-}
-
 /* A supervisor without commands is about to end, as soon as we leave it alone: wait for that. -EBUSY if commands run. */
 static int wait_until_stopped(BvSandbox *sb)
 {
-	size_t processes = 0;
-
 	for (unsigned i = 0; i < 1000 && store_is_running(sb->dirfd); i++) {
 		if (i % 100 == 0) {
-			if (bv_sandbox_ps(sb, count_process, &processes, NULL) == 0 && processes > 0)
+			if (sandbox_processes(sb) > 0)
 				return -EBUSY;
 			pthread_mutex_lock(&sb->mu);
 			conn_put(TAKE_PTR(sb->conn));

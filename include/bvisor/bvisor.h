@@ -149,7 +149,8 @@ int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProces
 int bv_process_wait(BvProcess *process, int timeout_ms, BvStatus *status, BvError **err);
 /* Sends a signal to the command's first process. -EINVAL (signal), -ESRCH (it has ended), -ECONNRESET. */
 int bv_process_kill(BvProcess *process, int signal, BvError **err);
-/* Sends a signal to every process of the sandbox. A stopped sandbox is success. -EINVAL, -ECONNRESET. */
+/* Sends a signal to every process of the sandbox; with SIGKILL they are gone when it returns. A stopped sandbox is success. -EINVAL,
+ * -ECONNRESET. */
 int bv_sandbox_kill(BvSandbox *sandbox, int signal, BvError **err);
 pid_t bv_process_pid(const BvProcess *process); /* the guest's pid, as the host sees it too */
 /* The library's end of stream 0, 1 or 2 when it was asked for with BV_FD_PIPE, else -1. It stays the library's; closing it early is done
