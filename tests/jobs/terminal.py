@@ -28,12 +28,17 @@ class Terminal:
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 97, 0, 0))
         self.expect_prompt()
 
-    def expect_prompt(self):
+    def expect_prompt(self, insist=b""):
+        """What is printed until the prompt; `insist` is typed again as long as nothing comes: a job may not be in the foreground yet."""
         seen, end = b"", time.monotonic() + PATIENCE
         while PROMPT not in seen:
-            if not select.select([self.master], [], [], max(0, end - time.monotonic()))[0]:
+            left = end - time.monotonic()
+            if select.select([self.master], [], [], max(0, min(left, 2 if insist else left)))[0]:
+                seen += os.read(self.master, 4096)
+            elif insist and left > 2:
+                os.write(self.master, insist)
+            else:
                 sys.exit(f"no prompt in {seen!r}")
-            seen += os.read(self.master, 4096)
         return seen.decode(errors="replace")
 
     def type(self, keys, pause):
@@ -43,7 +48,8 @@ class Terminal:
 
     def say(self, keys):
         os.write(self.master, keys)
-        text = re.sub(r"^\[1\] \d+", "[1] PID", self.expect_prompt().replace("\r", ""), flags=re.M)
+        insist = keys if keys in (b"\x1a", b"\x03") else b""
+        text = re.sub(r"^\[1\] \d+", "[1] PID", self.expect_prompt(insist).replace("\r", ""), flags=re.M)
         print("\n".join(line for line in text.split("\n") if line and PROMPT.decode() not in line), flush=True)
 
     def end(self):
