@@ -104,18 +104,11 @@ static int load_moved(SnapReader *r, Coder *coder, char **err)
 	SnapIndex moved;
 	e = index_init(&moved);
 	for (size_t i = 0; e == 0 && i < condemned.n_moved; i++) {
-		uint8_t *plain;
-		size_t n;
-		IndexList list;
-		e = store_load(r->store, coder, MAGIC_INDEX, index_name, &condemned.moved[i], &plain, &n, err);
-		if (e < 0)
-			break;
-		e = index_list_decode(plain, n, &list);
-		free(plain);
+		IndexList list = {0};
+		e = store_load_index(r->store, coder, &condemned.moved[i], &list, NULL, err);
 		for (size_t k = 0; e == 0 && k < list.n; k++)
 			e = index_add(&moved, &list.packs[k].pack, &list.packs[k].table);
-		if (e != -EBADMSG)
-			index_list_release(&list);
+		index_list_release(&list);
 	}
 	condemned_release(&condemned);
 	if (e < 0)

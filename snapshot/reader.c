@@ -3,20 +3,11 @@
 
 static int load_index(SnapReader *r, Coder *coder, const SnapId *id, char **err)
 {
-	uint8_t *plain;
-	ObjectName name;
 	IndexList list;
-	size_t n;
-	int e = store_load(r->store, coder, MAGIC_INDEX, index_name, id, &plain, &n, err);
+	int e = store_load_index(r->store, coder, id, &list, NULL, err);
 
 	if (e < 0)
 		return e;
-	e = index_list_decode(plain, n, &list);
-	free(plain);
-	if (e < 0) {
-		index_name(id, name);
-		return bv_fail(err, e, "%s is damaged: it is no index", name);
-	}
 	for (size_t i = 0; e == 0 && i < list.n; i++)
 		e = index_add(&r->index, &list.packs[i].pack, &list.packs[i].table);
 	index_list_release(&list);

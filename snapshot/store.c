@@ -36,6 +36,7 @@ int snap_store_open(ObjectStore *objects, const SnapKey *key, SnapStore **out)
 	s->objects = objects;
 	s->key = key;
 	s->if_absent = -1;
+	pthread_mutex_init(&s->cache_lock, NULL);
 	gear_init(&s->gear, snap_key_chunk_seed(key));
 	*out = s;
 	return 0;
@@ -43,6 +44,11 @@ int snap_store_open(ObjectStore *objects, const SnapKey *key, SnapStore **out)
 
 void snap_store_close(SnapStore *s)
 {
+	if (!s)
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(s->cache); i++)
+		free(s->cache[i].plain);
+	pthread_mutex_destroy(&s->cache_lock);
 	free(s);
 }
 
@@ -200,6 +206,59 @@ int store_load(SnapStore *s, Coder *coder, const char *magic, void (*name_of)(co
 	if (coder_hash(coder, body, len, &have) < 0 || !id_equal(&have, id))
 		return bv_fail(err, -EBADMSG, "%s is damaged: its bytes are not those that it is named after", name);
 	return envelope_decode(coder, magic, name, body, len, plain, n, err);
+}
+
+static uint8_t *cached(SnapStore *s, const SnapId *id, size_t *n)
+{
+	uint8_t *copy = NULL;
+
+	pthread_mutex_lock(&s->cache_lock);
+	for (size_t i = 0; i < ARRAY_LEN(s->cache) && !copy; i++) {
+		const struct CachedIndex *c = &s->cache[i];
+		if (!c->plain || !id_equal(&c->id, id) || !(copy = malloc(c->n + 1)))
+			continue;
+		memcpy(copy, c->plain, c->n);
+		*n = c->n;
+	}
+	pthread_mutex_unlock(&s->cache_lock);
+	return copy;
+}
+
+/* Takes plain over. */
+static void remember(SnapStore *s, const SnapId *id, uint8_t *plain, size_t n)
+{
+	if (n <= CACHED_INDEX_MAX) {
+		pthread_mutex_lock(&s->cache_lock);
+		struct CachedIndex *c = &s->cache[s->cache_at++ % ARRAY_LEN(s->cache)];
+		uint8_t *old = c->plain;
+		*c = (struct CachedIndex){*id, plain, n};
+		plain = old;
+		pthread_mutex_unlock(&s->cache_lock);
+	}
+	free(plain);
+}
+
+int store_load_index(SnapStore *s, Coder *coder, const SnapId *id, IndexList *list, size_t *plain_len, char **err)
+{
+	size_t n;
+	uint8_t *plain = cached(s, id, &n);
+	bool had = plain != NULL;
+	int r = had ? 0 : store_load(s, coder, MAGIC_INDEX, index_name, id, &plain, &n, err);
+
+	if (r < 0)
+		return r;
+	r = index_list_decode(plain, n, list);
+	if (r == 0 && plain_len)
+		*plain_len = n;
+	if (r == 0 && !had)
+		remember(s, id, TAKE_PTR(plain), n);
+	free(plain);
+	if (r < 0) {
+		ObjectName name;
+		index_name(id, name);
+		return bv_fail(err, r, "%s is damaged: it is no index", name);
+	}
+	return 0;
 }
 
 int store_save(SnapStore *s, Coder *coder, const char *magic, void (*name_of)(const SnapId *, ObjectName), const Bytes *plain, SnapId *id, char **err)

@@ -9,13 +9,24 @@
 #include "snapshot/index.h"
 #include "snapshot/snapshot.h"
 
+#include <pthread.h>
+
 struct SnapStore {
 	ObjectStore *objects;
 	const SnapKey *key;
 	Gear gear;
 	_Atomic uint64_t gets, puts, others, sent, received; /* requests, bytes */
 	_Atomic int if_absent; /* -1: not asked yet */
+	/* Index objects that were read lately: a process that takes one snapshot after another reads each once. */
+	pthread_mutex_t cache_lock;
+	struct CachedIndex {
+		SnapId id;
+		uint8_t *plain;
+		size_t n;
+	} cache[16];
+	unsigned cache_at;
 };
+#define CACHED_INDEX_MAX ((size_t)2 << 20)
 
 #define OBJECT_NAME_MAX 512
 typedef char ObjectName[OBJECT_NAME_MAX + 1];
@@ -41,6 +52,8 @@ int store_if_absent(SnapStore *s, char **err) MUST_CHECK;
 /* Objects in envelopes, named by `name_of`(id). What is loaded was compared with its id: -EBADMSG. */
 int store_load(SnapStore *s, Coder *coder, const char *magic, void (*name_of)(const SnapId *, ObjectName), const SnapId *id, uint8_t **plain, size_t *n,
 	       char **err) MUST_CHECK;
+/* An index object. *list is the caller's; plain (may be NULL) its plain length. */
+int store_load_index(SnapStore *s, Coder *coder, const SnapId *id, IndexList *list, size_t *plain, char **err) MUST_CHECK;
 int store_save(SnapStore *s, Coder *coder, const char *magic, void (*name_of)(const SnapId *, ObjectName), const Bytes *plain, SnapId *id, char **err) MUST_CHECK;
 
 #endif

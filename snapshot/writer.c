@@ -321,8 +321,6 @@ void snap_writer_free(SnapWriter *w)
 	session_end(w);
 	for (uint64_t i = 0; i < w->n_contents; i++)
 		free(w->contents[i].data);
-	for (size_t i = 0; i < w->n_parents; i++)
-		free(w->parents[i].plain);
 	free(w->contents);
 	free(w->parents);
 	free(w->message);

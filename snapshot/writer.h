@@ -23,7 +23,6 @@
 #include <stdatomic.h>
 
 enum { FILES_MAX = 128, CHUNKS_QUEUED = 4, UPLOADS_MAX = 3, THREADS_MAX = 4, SESSION_SECONDS = SNAP_GRACE / 6 };
-#define INDEX_KEPT ((size_t)512 << 10) /* the parent's index objects up to this size are kept for merging */
 
 typedef struct WorkFile {
 	struct WorkFile *next;
@@ -51,8 +50,7 @@ typedef struct Worker {
 
 typedef struct ParentIndex {
 	SnapId id;
-	uint8_t *plain; /* NULL if it was too long to be kept */
-	size_t n;
+	size_t n; /* its plain length */
 	bool condemned;
 } ParentIndex;
 

@@ -2,10 +2,12 @@
 #include "snapshot/writer.h"
 
 /* The tables of one index object go into `known`, but for packs that are condemned. */
-static int know(SnapWriter *w, const uint8_t *plain, size_t n)
+static int load_one(SnapWriter *w, const SnapId *id, char **err)
 {
+	ParentIndex *p = &w->parents[w->n_parents];
 	IndexList list;
-	int r = index_list_decode(plain, n, &list);
+	size_t n;
+	int r = store_load_index(w->store, w->coder, id, &list, &n, err);
 
 	if (r < 0)
 		return r;
@@ -13,28 +15,9 @@ static int know(SnapWriter *w, const uint8_t *plain, size_t n)
 		if (!condemned_has(&w->condemned, 'p', &list.packs[i].pack))
 			r = index_add(&w->known, &list.packs[i].pack, &list.packs[i].table);
 	index_list_release(&list);
-	return r;
-}
-
-static int load_one(SnapWriter *w, const SnapId *id, char **err)
-{
-	ParentIndex *p = &w->parents[w->n_parents];
-	uint8_t *plain;
-	size_t n;
-	int r = store_load(w->store, w->coder, MAGIC_INDEX, index_name, id, &plain, &n, err);
-
 	if (r < 0)
-		return r;
-	r = know(w, plain, n);
-	if (r < 0) {
-		ObjectName name;
-		free(plain);
-		index_name(id, name);
-		return bv_fail(err, r, "%s is damaged: it is no index", name);
-	}
-	*p = (ParentIndex){*id, plain, n, condemned_has(&w->condemned, 'i', id)};
-	if (n > INDEX_KEPT && !p->condemned)
-		free(TAKE_PTR(p->plain));
+		return bv_fail(err, r, "not enough memory for the parent's index");
+	*p = (ParentIndex){*id, n, condemned_has(&w->condemned, 'i', id)};
 	w->n_parents++;
 	return 0;
 }
@@ -66,17 +49,13 @@ int parents_load(SnapWriter *w, char **err)
 	return r;
 }
 
-static int absorb(SnapWriter *w, ParentIndex *p, IndexList *into, char **err)
+static int absorb(SnapWriter *w, const ParentIndex *p, IndexList *into, char **err)
 {
 	IndexList list;
-	size_t n = p->n;
-	int r = p->plain ? 0 : store_load(w->store, w->coder, MAGIC_INDEX, index_name, &p->id, &p->plain, &n, err);
+	int r = store_load_index(w->store, w->coder, &p->id, &list, NULL, err);
 
 	if (r < 0)
 		return r;
-	r = index_list_decode(p->plain, n, &list);
-	if (r < 0)
-		return bv_fail(err, r, "an index of the parent cannot be read again");
 	for (size_t i = 0; r == 0 && i < list.n; i++)
 		if (!condemned_has(&w->condemned, 'p', &list.packs[i].pack))
 			r = index_list_add(into, &list.packs[i].pack, &list.packs[i].table);
