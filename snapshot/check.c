@@ -84,7 +84,7 @@ static int read_pack(Check *c, const Listed *pack, const char *name, ChunkTable 
 	uint64_t tail;
 	size_t n, kept = 0;
 	SnapId sum;
-	int r = store_get(c->s, name, 0, 0, &body, &n, NULL, why);
+	int r = kept_get(c->s, name, 0, 0, &body, &n, NULL, why);
 
 	if (r < 0)
 		return r;
@@ -233,7 +233,7 @@ static int load_moved(Check *c)
 		r = index_init(&c->r->moved);
 	for (size_t i = 0; r == 0 && i < condemned.n_moved; i++) {
 		IndexList list = {0};
-		if (store_load_index(c->s, c->coder, &condemned.moved[i], &list, NULL, NULL) < 0)
+		if (kept_load_index(c->s, c->coder, &condemned.moved[i], &list, NULL, NULL) < 0)
 			continue;
 		for (size_t k = 0; r == 0 && k < list.n; k++)
 			r = index_add(&c->r->moved, &list.packs[k].pack, &list.packs[k].table);
@@ -311,7 +311,7 @@ static int check_collections(Check *c)
 
 	for (size_t i = 0; r == 0 && i < condemned.n_moved; i++) {
 		IndexList list = {0};
-		r = store_load_index(c->s, c->coder, &condemned.moved[i], &list, NULL, &why);
+		r = kept_load_index(c->s, c->coder, &condemned.moved[i], &list, NULL, &why);
 		index_list_release(&list);
 	}
 	condemned_release(&condemned);

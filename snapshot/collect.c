@@ -67,7 +67,7 @@ static int read_session(Collect *c, const char *name, char **err)
 	CLEAN_FREE uint8_t *body = NULL;
 	size_t n;
 	SnapId id;
-	int r = store_get_maybe(c->s, name, &body, &n, err);
+	int r = kept_get_maybe(c->s, name, &body, &n, err);
 
 	if (r == -ENOENT) /* it ends: its ref is there */
 		return 0;
@@ -80,13 +80,13 @@ static int read_session(Collect *c, const char *name, char **err)
 static int read_sessions(Collect *c, char **err)
 {
 	Names names = {0};
-	int r = store_list(c->s, SESSIONS, note_name, &names, err);
+	int r = kept_list(c->s, SESSIONS, note_name, &names, err);
 
 	for (size_t i = 0; r == 0 && i < names.n; i++) {
 		if (names.ages[i] < SNAP_GRACE)
 			r = read_session(c, names.all[i], err);
 		else if (!c->config.dry_run) /* its writer is gone, or will find that it was too slow */
-			r = store_delete(c->s, names.all[i], err);
+			r = kept_delete(c->s, names.all[i], err);
 	}
 	names_release(&names);
 	return r;
@@ -120,7 +120,7 @@ static int mark_all(Collect *c, char **err)
 static int add_tables(Collect *c, const SnapId *id, IndexList *into, SnapIndex *index, char **err)
 {
 	IndexList list;
-	int r = store_load_index(c->s, c->coder, id, &list, NULL, err);
+	int r = kept_load_index(c->s, c->coder, id, &list, NULL, err);
 
 	if (r < 0)
 		return r;
@@ -251,7 +251,7 @@ static int remove_one(Collect *c, const CondemnedName *name, uint64_t size, char
 	ObjectName object;
 
 	(name->kind == 'p' ? pack_name : name->kind == 'i' ? index_name : snapshot_name)(&name->id, object);
-	int r = c->config.dry_run ? 0 : store_delete(c->s, object, err);
+	int r = c->config.dry_run ? 0 : kept_delete(c->s, object, err);
 	if (r == 0) {
 		c->result.removed++;
 		c->result.removed_bytes += size;
@@ -314,7 +314,7 @@ static int run(Collect *c, char **err)
 	if (r == 0)
 		r = measure(c, err);
 	if (r == 0)
-		r = store_list(c->s, COLLECT_LOG "/", note_generation, &ages, err);
+		r = kept_list(c->s, COLLECT_LOG "/", note_generation, &ages, err);
 	c->next.number = c->state.number;
 	c->next.moved = r == 0 ? malloc((c->state.n_moved + 1) * sizeof *c->next.moved) : NULL;
 	if (r == 0 && !c->next.moved)

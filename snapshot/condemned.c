@@ -119,7 +119,7 @@ int condemned_since(SnapStore *s, Coder *coder, uint64_t number, Condemned *out,
 		ObjectName name;
 		size_t n;
 		log_name(COLLECT_LOG, at, name);
-		r = store_get(s, name, 0, 0, &body, &n, NULL, err);
+		r = kept_get(s, name, 0, 0, &body, &n, NULL, err);
 		if (r == 0)
 			r = decode_generation(coder, at, body, n, &one, err);
 		if (r == 0 && add_names(&all, &one) < 0)

@@ -105,7 +105,7 @@ static int load_moved(SnapReader *r, Coder *coder, char **err)
 	e = index_init(&moved);
 	for (size_t i = 0; e == 0 && i < condemned.n_moved; i++) {
 		IndexList list = {0};
-		e = store_load_index(r->store, coder, &condemned.moved[i], &list, NULL, err);
+		e = kept_load_index(r->store, coder, &condemned.moved[i], &list, NULL, err);
 		for (size_t k = 0; e == 0 && k < list.n; k++)
 			e = index_add(&moved, &list.packs[k].pack, &list.packs[k].table);
 		index_list_release(&list);
@@ -149,7 +149,7 @@ static void fetch_again(Fetch *f, Want *want, int error, const char *message)
 	want->index = &f->r->moved;
 	pack_name(pack_of(want), name);
 	char *why = NULL;
-	int r = store_get(f->r->store, name, place->offset, MAX(place->stored, 1), &body, &n, NULL, &why);
+	int r = kept_get(f->r->store, name, place->offset, MAX(place->stored, 1), &body, &n, NULL, &why);
 	if (r < 0)
 		LOSE(f, want, r, "chunk %.16s is not to be had: %s", hex, why ? why : name);
 	else
@@ -199,7 +199,7 @@ static void begin(Fetch *f, Slot *slot)
 	slot->request = (ObjectRequest){.verb = OBJECT_GET, .name = slot->name, .offset = first->place.offset, .done = arrived, .user = slot};
 	slot->request.length = MAX(end - first->place.offset, 1);
 	f->next += n;
-	store_submit(f->r->store, &slot->request);
+	kept_submit(f->r->store, &slot->request);
 }
 
 static void finish(Fetch *f, Slot *slot)

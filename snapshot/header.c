@@ -192,7 +192,7 @@ int snap_info_load(SnapStore *s, const SnapId *id, SnapInfo *out, char **err)
 	if (r < 0)
 		return bv_fail(err, r, "not enough memory");
 	snapshot_name(id, name);
-	r = store_load(s, coder, MAGIC_SNAPSHOT, snapshot_name, id, &plain, &n, err);
+	r = kept_load(s, coder, MAGIC_SNAPSHOT, snapshot_name, id, &plain, &n, err);
 	coder_free(coder);
 	if (r < 0)
 		return r;

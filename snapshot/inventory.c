@@ -24,7 +24,7 @@ static int note(void *ctx, const char *name, uint64_t size, int64_t age)
 int inventory_list(SnapStore *s, const char *prefix, Inventory *out, char **err)
 {
 	Inventory inventory = {0};
-	int r = store_list(s, prefix, note, &inventory, err);
+	int r = kept_list(s, prefix, note, &inventory, err);
 
 	if (r < 0) {
 		inventory_release(&inventory);
@@ -157,12 +157,12 @@ int read_pack_table(SnapStore *s, Coder *coder, const SnapId *id, uint64_t size,
 	pack_name(id, name);
 	if (size < PACK_HEAD + PACK_TRAILER)
 		return bv_fail(err, -EBADMSG, "%s is damaged: it is too short", name);
-	int r = store_get(s, name, size - guess, guess, &body, &n, NULL, err);
+	int r = kept_get(s, name, size - guess, guess, &body, &n, NULL, err);
 	if (r == 0)
 		r = pack_trailer(body + n - PACK_TRAILER, size, name, &tail, err);
 	if (r == 0 && tail > n) {
 		free(TAKE_PTR(body));
-		r = store_get(s, name, size - tail, tail, &body, &n, NULL, err);
+		r = kept_get(s, name, size - tail, tail, &body, &n, NULL, err);
 	}
 	return r < 0 ? r : pack_table(coder, body + (n - tail), (size_t)tail, size, name, out, err);
 }

@@ -27,6 +27,16 @@ int log_number(const char *name, uint64_t *number)
 	return v ? 0 : -EINVAL;
 }
 
+int log_token(char token[33])
+{
+	uint8_t raw[16];
+	int r = coder_random(raw, sizeof raw);
+
+	for (size_t i = 0; i < sizeof raw; i++)
+		snprintf(token + 2 * i, 3, "%02x", raw[i]);
+	return r;
+}
+
 void log_hint(SnapStore *s, const char *prefix, uint64_t number)
 {
 	ObjectName name;
@@ -34,7 +44,7 @@ void log_hint(SnapStore *s, const char *prefix, uint64_t number)
 	int len = snprintf(text, sizeof text, "%016" PRIx64 "\n", number);
 
 	snprintf(name, sizeof name, "%s/hint", prefix);
-	IGNORE_RESULT(store_put(s, name, text, (size_t)len, 0, NULL)); /* without it the next one lists */
+	IGNORE_RESULT(kept_put(s, name, text, (size_t)len, 0, NULL)); /* without it the next one lists */
 }
 
 /* 0: no usable hint. */
@@ -47,7 +57,7 @@ static int read_hint(SnapStore *s, const char *prefix, uint64_t *hint, char **er
 
 	*hint = 0;
 	snprintf(name, sizeof name, "%s/hint", prefix);
-	int r = store_get_maybe(s, name, &body, &n, err);
+	int r = kept_get_maybe(s, name, &body, &n, err);
 	if (r == -ENOENT)
 		return 0;
 	if (r < 0 || n != 17)
@@ -83,7 +93,7 @@ int log_newest(SnapStore *s, const char *prefix, bool dense, uint64_t *number, u
 	while (r == 0) {
 		if (at == 0) { /* nothing to go by */
 			snprintf(name, sizeof name, "%s/", prefix);
-			r = store_list(s, name, highest, &at, err);
+			r = kept_list(s, name, highest, &at, err);
 			listed = true;
 			if (r < 0 || at == 0)
 				break;
@@ -91,7 +101,7 @@ int log_newest(SnapStore *s, const char *prefix, bool dense, uint64_t *number, u
 		uint8_t *next = NULL;
 		size_t next_n;
 		log_name(prefix, at, name);
-		r = store_get_maybe(s, name, &next, &next_n, err);
+		r = kept_get_maybe(s, name, &next, &next_n, err);
 		if (r == -ENOENT) {
 			r = 0;
 			if (have || (dense && at == 1))
@@ -130,7 +140,7 @@ static int lease_state(SnapStore *s, const Lease *lease, char **err)
 	char token[33];
 	long long until;
 	size_t n;
-	int r = store_get_maybe(s, lease->name, &body, &n, err);
+	int r = kept_get_maybe(s, lease->name, &body, &n, err);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
@@ -147,20 +157,17 @@ static int lease_state(SnapStore *s, const Lease *lease, char **err)
 
 static int lease_take(SnapStore *s, const char *prefix, Lease *lease, char **err)
 {
-	uint8_t raw[16];
 	char text[128];
 
 	snprintf(lease->name, sizeof lease->name, "%s/lease", prefix);
-	int r = coder_random(raw, sizeof raw);
+	int r = log_token(lease->token);
 	if (r < 0)
 		return bv_fail(err, r, "no random numbers");
-	for (size_t i = 0; i < sizeof raw; i++)
-		snprintf(lease->token + 2 * i, 3, "%02x", raw[i]);
 	r = lease_state(s, lease, err);
 	if (r < 0)
 		return r;
 	int len = snprintf(text, sizeof text, "bvlease 1\ntoken %s\nuntil %lld\n", lease->token, (long long)time(NULL) + LOG_LEASE_SECONDS);
-	r = store_put(s, lease->name, text, (size_t)len, 0, err);
+	r = kept_put(s, lease->name, text, (size_t)len, 0, err);
 	if (r < 0)
 		return r;
 	r = lease_state(s, lease, err); /* somebody may have put his own right after ours */
@@ -176,19 +183,19 @@ static int append_leased(SnapStore *s, const char *prefix, const char *name, con
 
 	if (r < 0)
 		return r;
-	r = store_head(s, name, &size, NULL);
+	r = kept_head(s, name, &size, NULL);
 	if (r == -ENOENT)
-		r = store_put(s, name, data, len, 0, err);
+		r = kept_put(s, name, data, len, 0, err);
 	else
 		r = bv_fail(err, r == 0 ? -EEXIST : r, "%s: %s", name, r == 0 ? "exists already" : "cannot tell whether it exists");
 	if (r == 0 && lease_state(s, &lease, NULL) != 1) {
 		CLEAN_FREE uint8_t *body = NULL;
 		size_t n;
-		r = store_get(s, name, 0, 0, &body, &n, NULL, err);
+		r = kept_get(s, name, 0, 0, &body, &n, NULL, err);
 		if (r == 0 && (n != len || memcmp(body, data, len) != 0))
 			r = bv_fail(err, -EEXIST, "%s was written by another writer at the same moment", name);
 	}
-	IGNORE_RESULT(store_delete(s, lease.name, NULL)); /* it runs out */
+	IGNORE_RESULT(kept_delete(s, lease.name, NULL)); /* it runs out */
 	return r;
 }
 
@@ -196,17 +203,17 @@ int log_append(SnapStore *s, const char *prefix, uint64_t number, const void *da
 {
 	ObjectName name;
 	char *why = NULL;
-	int atomic = store_if_absent(s, err);
+	int atomic = kept_if_absent(s, err);
 
 	if (atomic < 0)
 		return atomic;
 	log_name(prefix, number, name);
-	int r = atomic ? store_put(s, name, data, len, OBJECT_IF_ABSENT, &why) : append_leased(s, prefix, name, data, len, &why);
+	int r = atomic ? kept_put(s, name, data, len, OBJECT_IF_ABSENT, &why) : append_leased(s, prefix, name, data, len, &why);
 	if (r == -EEXIST && atomic) {
 		/* A put whose answer was lost may have been repeated: then what is there is ours. */
 		CLEAN_FREE uint8_t *body = NULL;
 		size_t n;
-		if (store_get(s, name, 0, 0, &body, &n, NULL, NULL) == 0 && n == len && memcmp(body, data, len) == 0)
+		if (kept_get(s, name, 0, 0, &body, &n, NULL, NULL) == 0 && n == len && memcmp(body, data, len) == 0)
 			r = 0;
 	}
 	if (r == 0)

@@ -4,7 +4,7 @@
 static int load_index(SnapReader *r, Coder *coder, const SnapId *id, char **err)
 {
 	IndexList list;
-	int e = store_load_index(r->store, coder, id, &list, NULL, err);
+	int e = kept_load_index(r->store, coder, id, &list, NULL, err);
 
 	if (e < 0)
 		return e;

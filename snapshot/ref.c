@@ -5,6 +5,7 @@
  *   number N
  *   snapshot HEX
  *   time SECONDS
+ *   token HEX        random: a put that was repeated because its answer was lost is told from another writer's
  *   sum HEX          SHA-256 of the lines above
  */
 #include "snapshot/condemned.h"
@@ -30,13 +31,14 @@ static void prefix_of(const char *name, ObjectName out)
 	snprintf(out, OBJECT_NAME_MAX + 1, "refs/%s", name);
 }
 
-static int encode(Coder *coder, const SnapRef *ref, char text[512])
+static int encode(Coder *coder, const SnapRef *ref, const char token[33], char text[512])
 {
 	char hex[65];
 	SnapId sum;
 
 	id_hex(&ref->id, hex);
-	int len = snprintf(text, 512, "bvref 1\nname %s\nnumber %" PRIu64 "\nsnapshot %s\ntime %" PRId64 "\n", ref->name, ref->number, hex, ref->seconds);
+	int len = snprintf(text, 512, "bvref 1\nname %s\nnumber %" PRIu64 "\nsnapshot %s\ntime %" PRId64 "\ntoken %s\n", ref->name,
+			   ref->number, hex, ref->seconds, token);
 	int r = coder_hash(coder, text, (size_t)len, &sum);
 	if (r < 0)
 		return r;
@@ -48,18 +50,18 @@ static int encode(Coder *coder, const SnapRef *ref, char text[512])
 static int decode(Coder *coder, const char *name, uint64_t number, const uint8_t *body, size_t n, SnapRef *out, char **err)
 {
 	SnapRef ref = {0};
-	char have[512], again[512], hex[65];
+	char have[512], again[512], hex[65], token[33];
 	unsigned version = 0;
 
 	if (n < sizeof have) {
 		memcpy(have, body, n);
 		have[n] = 0;
-		int got = sscanf(have, "bvref %u\nname %128[0-9A-Za-z._-]\nnumber %" SCNu64 "\nsnapshot %64[0-9a-f]\ntime %" SCNd64 "\n", &version, ref.name, &ref.number,
-				 hex, &ref.seconds);
+		int got = sscanf(have, "bvref %u\nname %128[0-9A-Za-z._-]\nnumber %" SCNu64 "\nsnapshot %64[0-9a-f]\ntime %" SCNd64 "\ntoken %32[0-9a-f]\n", &version, ref.name,
+				 &ref.number, hex, &ref.seconds, token);
 		if (version > 1)
 			return bv_fail(err, -EPROTO, "refs/%s/%016" PRIx64 " was written by a newer bvisor: use that one to read it", name, number);
-		if (got == 5 && strcmp(ref.name, name) == 0 && ref.number == number && id_parse(hex, strlen(hex), &ref.id) == 0 &&
-		    encode(coder, &ref, again) == (int)n && memcmp(again, have, n) == 0) {
+		if (got == 6 && strcmp(ref.name, name) == 0 && ref.number == number && id_parse(hex, strlen(hex), &ref.id) == 0 &&
+		    encode(coder, &ref, token, again) == (int)n && memcmp(again, have, n) == 0) {
 			*out = ref;
 			return 0;
 		}
@@ -80,7 +82,7 @@ int snap_ref_read(SnapStore *s, const char *name, uint64_t number, SnapRef *out,
 	prefix_of(name, prefix);
 	if (number) {
 		log_name(prefix, number, object);
-		r = store_get(s, object, 0, 0, &body, &n, NULL, err);
+		r = kept_get(s, object, 0, 0, &body, &n, NULL, err);
 	} else {
 		r = log_newest(s, prefix, false, &number, &body, &n, err);
 		if (r == 0 && number == 0)
@@ -108,14 +110,14 @@ static int check_target(SnapStore *s, Coder *coder, const SnapId *id, char **err
 	if (r == 0 && condemned_has(&condemned, 's', id))
 		r = bv_fail(err, -ESTALE, "%s had no name any more and will be removed: it cannot get one again", name);
 	condemned_release(&condemned);
-	return r < 0 ? r : store_head(s, name, &size, err);
+	return r < 0 ? r : kept_head(s, name, &size, err);
 }
 
 /* Once; *newest becomes the newest generation that is there. */
 static int try_append(SnapStore *s, Coder *coder, const char *prefix, uint64_t expected, SnapRef *ref, char **err)
 {
 	CLEAN_FREE uint8_t *body = NULL;
-	char text[512];
+	char text[512], token[33];
 	uint64_t newest;
 	size_t n;
 	int r = log_newest(s, prefix, false, &newest, &body, &n, err);
@@ -125,7 +127,8 @@ static int try_append(SnapStore *s, Coder *coder, const char *prefix, uint64_t e
 	if (expected != UINT64_MAX && newest > expected)
 		return bv_fail(err, -EEXIST, "\"%s\" was changed meanwhile: its generation is now %" PRIu64 ", not %" PRIu64, ref->name, newest, expected);
 	ref->number = newest + 1;
-	int len = encode(coder, ref, text);
+	r = log_token(token);
+	int len = r < 0 ? r : encode(coder, ref, token, text);
 	if (len < 0)
 		return bv_fail(err, len, "not enough memory");
 	return log_append(s, prefix, ref->number, text, (size_t)len, err);
@@ -209,7 +212,7 @@ int snap_ref_list(SnapStore *s, const char *name, int (*visit)(void *ctx, const 
 	if (r < 0)
 		return r;
 	snprintf(prefix, sizeof prefix, *name ? "refs/%s/" : "refs/", name);
-	r = store_list(s, prefix, note_ref, &l, err);
+	r = kept_list(s, prefix, note_ref, &l, err);
 	for (size_t i = 0; r == 0 && i < l.n; i++) {
 		SnapRef ref = l.all[i];
 		char *why = NULL;
@@ -253,7 +256,7 @@ static int delete_one(SnapStore *s, const char *prefix, uint64_t number, char **
 	ObjectName name;
 
 	log_name(prefix, number, name);
-	return store_delete(s, name, err);
+	return kept_delete(s, name, err);
 }
 
 int snap_ref_delete(SnapStore *s, const char *name, uint64_t number, char **err)
@@ -266,7 +269,7 @@ int snap_ref_delete(SnapStore *s, const char *name, uint64_t number, char **err)
 		return r;
 	prefix_of(name, prefix);
 	snprintf(with_slash, sizeof with_slash, "refs/%s/", name);
-	r = store_list(s, with_slash, note_number, &numbers, err); /* in rising order */
+	r = kept_list(s, with_slash, note_number, &numbers, err); /* in rising order */
 	if (r == 0 && numbers.n == 0)
 		r = bv_fail(err, -ENOENT, "there is no snapshot named \"%s\"", name);
 	if (r == 0 && number && numbers.n > 1 && number == numbers.all[numbers.n - 1])
@@ -278,7 +281,7 @@ int snap_ref_delete(SnapStore *s, const char *name, uint64_t number, char **err)
 			r = delete_one(s, prefix, numbers.all[i], err);
 	if (r == 0 && (number == 0 || numbers.n == 1)) {
 		snprintf(with_slash, sizeof with_slash, "refs/%s/hint", name);
-		r = store_delete(s, with_slash, err);
+		r = kept_delete(s, with_slash, err);
 	}
 	free(numbers.all);
 	return r;

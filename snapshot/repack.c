@@ -23,7 +23,7 @@ static int send(Repack *p, char **err)
 	if (r < 0)
 		return bv_fail(err, r, "not enough memory");
 	pack_name(&id, name);
-	r = store_put(p->c->s, name, p->pack.data, p->pack.len, 0, err);
+	r = kept_put(p->c->s, name, p->pack.data, p->pack.len, 0, err);
 	if (r == 0 && index_list_add(&p->list, &id, &p->table) < 0)
 		r = bv_fail(err, -ENOMEM, "not enough memory");
 	p->pack.len = 0;
@@ -62,7 +62,7 @@ static int copy_pack(Repack *p, const IndexPack *from, uint64_t size, char **err
 	size_t n;
 
 	pack_name(&from->pack, name);
-	int r = store_get(p->c->s, name, 0, size, &body, &n, NULL, err);
+	int r = kept_get(p->c->s, name, 0, size, &body, &n, NULL, err);
 	for (size_t i = 0; r >= 0 && i < from->table.n; i++) {
 		const ChunkRow *row = &from->table.rows[i];
 		if (!index_find(&p->c->mark.ids, &row->id) || index_find(&p->c->moved, &row->id))
@@ -118,7 +118,7 @@ static int publish(Repack *p, char **err)
 
 	if (r == 0) {
 		index_list_encode(&p->list, &plain);
-		r = store_save(c->s, c->coder, MAGIC_INDEX, index_name, &plain, moved, err);
+		r = kept_save(c->s, c->coder, MAGIC_INDEX, index_name, &plain, moved, err);
 	}
 	if (r < 0) {
 		free(moved);

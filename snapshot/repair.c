@@ -31,7 +31,7 @@ static int publish(SnapStore *s, Coder *coder, Condemned *state, const IndexList
 	state->moved = moved;
 	state->n_moved = 1;
 	index_list_encode(list, &plain);
-	int r = store_save(s, coder, MAGIC_INDEX, index_name, &plain, moved, err);
+	int r = kept_save(s, coder, MAGIC_INDEX, index_name, &plain, moved, err);
 	return r < 0 ? r : condemned_append(s, coder, state, err);
 }
 

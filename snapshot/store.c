@@ -57,7 +57,7 @@ SnapTraffic snap_store_traffic(const SnapStore *s)
 	return (SnapTraffic){.gets = s->gets, .puts = s->puts, .others = s->others, .sent = s->sent, .received = s->received};
 }
 
-void store_submit(SnapStore *s, ObjectRequest *request)
+void kept_submit(SnapStore *s, ObjectRequest *request)
 {
 	if (request->verb == OBJECT_PUT) {
 		s->puts++;
@@ -94,7 +94,7 @@ static int run(SnapStore *s, ObjectRequest *request, char **err)
 
 	request->done = wake;
 	request->user = &w;
-	store_submit(s, request);
+	kept_submit(s, request);
 	pthread_mutex_lock(&w.lock);
 	while (!w.done)
 		pthread_cond_wait(&w.cond, &w.lock);
@@ -106,7 +106,7 @@ static int run(SnapStore *s, ObjectRequest *request, char **err)
 	return request->result;
 }
 
-int store_put(SnapStore *s, const char *name, const void *data, size_t len, unsigned flags, char **err)
+int kept_put(SnapStore *s, const char *name, const void *data, size_t len, unsigned flags, char **err)
 {
 	struct iovec in = {.iov_base = (void *)(uintptr_t)data, .iov_len = len};
 	ObjectRequest request = {.verb = OBJECT_PUT, .name = name, .in = &in, .n_in = 1, .flags = flags};
@@ -116,7 +116,7 @@ int store_put(SnapStore *s, const char *name, const void *data, size_t len, unsi
 	return r;
 }
 
-int store_get(SnapStore *s, const char *name, uint64_t offset, uint64_t length, uint8_t **body, size_t *n, uint64_t *size, char **err)
+int kept_get(SnapStore *s, const char *name, uint64_t offset, uint64_t length, uint8_t **body, size_t *n, uint64_t *size, char **err)
 {
 	ObjectRequest request = {.verb = OBJECT_GET, .name = name, .offset = offset, .length = length};
 	int r = run(s, &request, err);
@@ -142,10 +142,10 @@ int err_settle(char **err, char **why, int r)
 	return r;
 }
 
-int store_get_maybe(SnapStore *s, const char *name, uint8_t **body, size_t *n, char **err)
+int kept_get_maybe(SnapStore *s, const char *name, uint8_t **body, size_t *n, char **err)
 {
 	char *why = NULL;
-	int r = store_get(s, name, 0, 0, body, n, NULL, &why);
+	int r = kept_get(s, name, 0, 0, body, n, NULL, &why);
 
 	if (r == -ENOENT) {
 		free(why);
@@ -154,7 +154,7 @@ int store_get_maybe(SnapStore *s, const char *name, uint8_t **body, size_t *n, c
 	return err_settle(err, &why, r);
 }
 
-int store_head(SnapStore *s, const char *name, uint64_t *size, char **err)
+int kept_head(SnapStore *s, const char *name, uint64_t *size, char **err)
 {
 	ObjectRequest request = {.verb = OBJECT_HEAD, .name = name};
 	int r = run(s, &request, err);
@@ -165,7 +165,7 @@ int store_head(SnapStore *s, const char *name, uint64_t *size, char **err)
 	return r;
 }
 
-int store_delete(SnapStore *s, const char *name, char **err)
+int kept_delete(SnapStore *s, const char *name, char **err)
 {
 	ObjectRequest request = {.verb = OBJECT_DELETE, .name = name};
 	int r = run(s, &request, err);
@@ -174,13 +174,13 @@ int store_delete(SnapStore *s, const char *name, char **err)
 	return r;
 }
 
-int store_list(SnapStore *s, const char *prefix, int (*visit)(void *ctx, const char *name, uint64_t size, int64_t age), void *ctx, char **err)
+int kept_list(SnapStore *s, const char *prefix, int (*visit)(void *ctx, const char *name, uint64_t size, int64_t age), void *ctx, char **err)
 {
 	s->others++;
 	return object_list(s->objects, prefix, visit, ctx, err);
 }
 
-int store_if_absent(SnapStore *s, char **err)
+int kept_if_absent(SnapStore *s, char **err)
 {
 	if (s->if_absent < 0) {
 		int r = object_has_if_absent(s->objects, err);
@@ -191,7 +191,7 @@ int store_if_absent(SnapStore *s, char **err)
 	return s->if_absent;
 }
 
-int store_load(SnapStore *s, Coder *coder, const char *magic, void (*name_of)(const SnapId *, ObjectName), const SnapId *id, uint8_t **plain, size_t *n,
+int kept_load(SnapStore *s, Coder *coder, const char *magic, void (*name_of)(const SnapId *, ObjectName), const SnapId *id, uint8_t **plain, size_t *n,
 	       char **err)
 {
 	CLEAN_FREE uint8_t *body = NULL;
@@ -200,7 +200,7 @@ int store_load(SnapStore *s, Coder *coder, const char *magic, void (*name_of)(co
 	size_t len;
 
 	name_of(id, name);
-	int r = store_get(s, name, 0, 0, &body, &len, NULL, err);
+	int r = kept_get(s, name, 0, 0, &body, &len, NULL, err);
 	if (r < 0)
 		return r;
 	if (coder_hash(coder, body, len, &have) < 0 || !id_equal(&have, id))
@@ -238,12 +238,12 @@ static void remember(SnapStore *s, const SnapId *id, uint8_t *plain, size_t n)
 	free(plain);
 }
 
-int store_load_index(SnapStore *s, Coder *coder, const SnapId *id, IndexList *list, size_t *plain_len, char **err)
+int kept_load_index(SnapStore *s, Coder *coder, const SnapId *id, IndexList *list, size_t *plain_len, char **err)
 {
 	size_t n;
 	uint8_t *plain = cached(s, id, &n);
 	bool had = plain != NULL;
-	int r = had ? 0 : store_load(s, coder, MAGIC_INDEX, index_name, id, &plain, &n, err);
+	int r = had ? 0 : kept_load(s, coder, MAGIC_INDEX, index_name, id, &plain, &n, err);
 
 	if (r < 0)
 		return r;
@@ -261,7 +261,7 @@ int store_load_index(SnapStore *s, Coder *coder, const SnapId *id, IndexList *li
 	return 0;
 }
 
-int store_save(SnapStore *s, Coder *coder, const char *magic, void (*name_of)(const SnapId *, ObjectName), const Bytes *plain, SnapId *id, char **err)
+int kept_save(SnapStore *s, Coder *coder, const char *magic, void (*name_of)(const SnapId *, ObjectName), const Bytes *plain, SnapId *id, char **err)
 {
 	CLEAN_BYTES Bytes out = {0};
 	ObjectName name;
@@ -272,5 +272,5 @@ int store_save(SnapStore *s, Coder *coder, const char *magic, void (*name_of)(co
 	if (r < 0)
 		return bv_fail(err, r, "not enough memory for the snapshot");
 	name_of(id, name);
-	return store_put(s, name, out.data, out.len, 0, err);
+	return kept_put(s, name, out.data, out.len, 0, err);
 }

@@ -35,25 +35,25 @@ void index_name(const SnapId *id, ObjectName out);
 void snapshot_name(const SnapId *id, ObjectName out);
 
 /* Counts and begins; the request's done is called as object_submit does. */
-void store_submit(SnapStore *s, ObjectRequest *request);
-int store_put(SnapStore *s, const char *name, const void *data, size_t len, unsigned flags, char **err) MUST_CHECK;
+void kept_submit(SnapStore *s, ObjectRequest *request);
+int kept_put(SnapStore *s, const char *name, const void *data, size_t len, unsigned flags, char **err) MUST_CHECK;
 /* *body is the caller's to free; length 0: to the end. `size` (of the object) may be NULL. A short answer is -EBADMSG. */
-int store_get(SnapStore *s, const char *name, uint64_t offset, uint64_t length, uint8_t **body, size_t *n, uint64_t *size, char **err) MUST_CHECK;
+int kept_get(SnapStore *s, const char *name, uint64_t offset, uint64_t length, uint8_t **body, size_t *n, uint64_t *size, char **err) MUST_CHECK;
 /* The same, for what need not be there: -ENOENT comes without a message. */
-int store_get_maybe(SnapStore *s, const char *name, uint8_t **body, size_t *n, char **err) MUST_CHECK;
+int kept_get_maybe(SnapStore *s, const char *name, uint8_t **body, size_t *n, char **err) MUST_CHECK;
 /* Ends a step whose message was kept in *why: *err gets it if r is an error, else it is forgotten. Returns r. */
 int err_settle(char **err, char **why, int r);
-int store_head(SnapStore *s, const char *name, uint64_t *size, char **err) MUST_CHECK;
-int store_delete(SnapStore *s, const char *name, char **err) MUST_CHECK;
-int store_list(SnapStore *s, const char *prefix, int (*visit)(void *ctx, const char *name, uint64_t size, int64_t age), void *ctx, char **err) MUST_CHECK;
+int kept_head(SnapStore *s, const char *name, uint64_t *size, char **err) MUST_CHECK;
+int kept_delete(SnapStore *s, const char *name, char **err) MUST_CHECK;
+int kept_list(SnapStore *s, const char *prefix, int (*visit)(void *ctx, const char *name, uint64_t size, int64_t age), void *ctx, char **err) MUST_CHECK;
 /* Whether puts with OBJECT_IF_ABSENT are atomic: 1 or 0. */
-int store_if_absent(SnapStore *s, char **err) MUST_CHECK;
+int kept_if_absent(SnapStore *s, char **err) MUST_CHECK;
 
 /* Objects in envelopes, named by `name_of`(id). What is loaded was compared with its id: -EBADMSG. */
-int store_load(SnapStore *s, Coder *coder, const char *magic, void (*name_of)(const SnapId *, ObjectName), const SnapId *id, uint8_t **plain, size_t *n,
+int kept_load(SnapStore *s, Coder *coder, const char *magic, void (*name_of)(const SnapId *, ObjectName), const SnapId *id, uint8_t **plain, size_t *n,
 	       char **err) MUST_CHECK;
 /* An index object. *list is the caller's; plain (may be NULL) its plain length. */
-int store_load_index(SnapStore *s, Coder *coder, const SnapId *id, IndexList *list, size_t *plain, char **err) MUST_CHECK;
-int store_save(SnapStore *s, Coder *coder, const char *magic, void (*name_of)(const SnapId *, ObjectName), const Bytes *plain, SnapId *id, char **err) MUST_CHECK;
+int kept_load_index(SnapStore *s, Coder *coder, const SnapId *id, IndexList *list, size_t *plain, char **err) MUST_CHECK;
+int kept_save(SnapStore *s, Coder *coder, const char *magic, void (*name_of)(const SnapId *, ObjectName), const Bytes *plain, SnapId *id, char **err) MUST_CHECK;
 
 #endif

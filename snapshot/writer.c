@@ -259,7 +259,7 @@ static int put_snapshot(SnapWriter *w, SnapInfo *info, char **err)
 	r = header_encode(info, &w->fields, &plain);
 	if (r < 0)
 		return bv_fail(err, r, "not enough memory");
-	return store_save(w->store, w->coder, MAGIC_SNAPSHOT, snapshot_name, &plain, &info->id, err);
+	return kept_save(w->store, w->coder, MAGIC_SNAPSHOT, snapshot_name, &plain, &info->id, err);
 }
 
 int snap_writer_finish(SnapWriter *w, const char *ref, uint64_t expected, SnapId *id, SnapRef *out, char **err)

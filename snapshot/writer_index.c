@@ -7,7 +7,7 @@ static int load_one(SnapWriter *w, const SnapId *id, char **err)
 	ParentIndex *p = &w->parents[w->n_parents];
 	IndexList list;
 	size_t n;
-	int r = store_load_index(w->store, w->coder, id, &list, &n, err);
+	int r = kept_load_index(w->store, w->coder, id, &list, &n, err);
 
 	if (r < 0)
 		return r;
@@ -52,7 +52,7 @@ int parents_load(SnapWriter *w, char **err)
 static int absorb(SnapWriter *w, const ParentIndex *p, IndexList *into, char **err)
 {
 	IndexList list;
-	int r = store_load_index(w->store, w->coder, &p->id, &list, NULL, err);
+	int r = kept_load_index(w->store, w->coder, &p->id, &list, NULL, err);
 
 	if (r < 0)
 		return r;
@@ -104,7 +104,7 @@ int index_publish(SnapWriter *w, SnapInfo *info, char **err)
 	if (w->packs.n == 0)
 		return 0;
 	index_list_encode(&w->packs, &plain);
-	return store_save(w->store, w->coder, MAGIC_INDEX, index_name, &plain, &info->index[info->n_index++], err);
+	return kept_save(w->store, w->coder, MAGIC_INDEX, index_name, &plain, &info->index[info->n_index++], err);
 }
 
 /* What the new snapshot stands on: packs of the parent and its own, and index objects. */

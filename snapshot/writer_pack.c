@@ -54,28 +54,25 @@ static void session_put(SnapWriter *w)
 {
 	CLEAN_BYTES Bytes body = {0};
 	int64_t now = boot_seconds(), last = w->session_put;
-	uint8_t token[16];
+	char token[33];
 
 	if (now - last < SESSION_SECONDS || !atomic_compare_exchange_strong(&w->session_put, &last, now))
 		return;
 	pthread_mutex_lock(&w->lock);
-	if (!w->session[0] && coder_random(token, sizeof token) == 0) {
-		size_t n = (size_t)snprintf(w->session, sizeof w->session, SESSIONS);
-		for (size_t i = 0; i < sizeof token; i++, n += 2)
-			snprintf(w->session + n, 3, "%02x", token[i]);
-	}
+	if (!w->session[0] && log_token(token) == 0)
+		snprintf(w->session, sizeof w->session, SESSIONS "%s", token);
 	for (size_t i = 0; i < w->packs.n; i++)
 		bytes_id(&body, &w->packs.packs[i].pack);
 	pthread_mutex_unlock(&w->lock);
 	/* Without it the writer may find at its end that it was too slow. */
 	if (w->session[0] && !body.failed)
-		IGNORE_RESULT(store_put(w->store, w->session, body.data, body.len, 0, NULL));
+		IGNORE_RESULT(kept_put(w->store, w->session, body.data, body.len, 0, NULL));
 }
 
 void session_end(SnapWriter *w)
 {
 	if (w->session[0])
-		IGNORE_RESULT(store_delete(w->store, w->session, NULL)); /* it grows old */
+		IGNORE_RESULT(kept_delete(w->store, w->session, NULL)); /* it grows old */
 	w->session[0] = 0;
 }
 
@@ -103,7 +100,7 @@ static int upload_begin(SnapWriter *w, Coder *coder, Upload *u)
 	u->w = w;
 	u->iov = (struct iovec){u->pack.data, u->pack.len};
 	u->request = (ObjectRequest){.verb = OBJECT_PUT, .name = u->name, .in = &u->iov, .n_in = 1, .done = arrived, .user = u};
-	store_submit(w->store, &u->request);
+	kept_submit(w->store, &u->request);
 	return 0;
 }
 

@@ -58,7 +58,7 @@ static inline void world_change(World *world, unsigned files, uint64_t *state)
 		size_t at = dice(state) % FILES;
 		unsigned kind = dice(state) % 20;
 		world->seeds[at] = kind == 0 ? 0 : 1 + dice(state) % 1000;
-		world->sizes[at] = (uint32_t)(kind < 3 ? dice(state) % 100 : kind < 18 ? dice(state) % 20000 : 400000 + dice(state) % 3000000);
+		world->sizes[at] = (uint32_t)(kind < 3 ? dice(state) % 100 : kind < 18 ? dice(state) % 20000 : 300000 + dice(state) % 900000);
 		world->holes[at] = kind == 18 ? 100000 : 0;
 	}
 }
