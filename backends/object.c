@@ -1,49 +1,15 @@
-/* backends/object.c - opening object stores by their scheme, the rules for names, and requests that are waited for. */
+/* backends/object.c - opening object stores by their scheme, and requests that are waited for. */
 #include "backends/object.h"
 #include "backends/backends.h"
 
 #include <ctype.h>
 #include <pthread.h>
 
-#define NAME_MAX_BYTES 512
-#define PART_MAX_BYTES 255
-
-static const ObjectOps *const rows[] = {&object_dir_ops, NULL};
+static const ObjectOps *const rows[] = {&object_dir_ops, &object_s3_loader_ops, NULL};
 
 const ObjectOps *const *object_ops_all(void)
 {
 	return rows;
-}
-
-/* ---- names ---- */
-
-static bool name_char(char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' || c == '_' || c == '-';
-}
-
-bool object_prefix_valid(const char *prefix)
-{
-	size_t len = 0, part = 0;
-
-	for (const char *c = prefix; *c; c++, len++) {
-		if (*c == '/') {
-			if (part == 0)
-				return false;
-			part = 0;
-			continue;
-		}
-		if (!name_char(*c) || (part == 0 && *c == '.') || ++part > PART_MAX_BYTES)
-			return false;
-	}
-	return len <= NAME_MAX_BYTES;
-}
-
-bool object_name_valid(const char *name)
-{
-	size_t len = strlen(name);
-
-	return len > 0 && name[len - 1] != '/' && object_prefix_valid(name);
 }
 
 /* ---- opening ---- */
