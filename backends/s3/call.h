@@ -45,6 +45,7 @@ struct S3Call {
 	char region[64];
 	int64_t length, range_start, whole; /* Content-Length, Content-Range; -1: not told */
 	int64_t date;			    /* of the server, 0: not told */
+	bool chunked;			    /* the end of the body is told by its last chunk */
 	bool ambiguous;			    /* an attempt before the last one may have been carried out */
 
 	/* The wire's. */

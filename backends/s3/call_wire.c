@@ -94,6 +94,7 @@ static void read_header(S3Call *call, const char *line)
 	if (strncmp(line, "HTTP/", 5) == 0) {
 		call->length = call->whole = call->range_start = call->retry_after = -1;
 		call->date = 0;
+		call->chunked = false;
 		return;
 	}
 	if (header_is(line, "etag", call->etag, sizeof call->etag) || header_is(line, "x-amz-bucket-region", call->region, sizeof call->region) ||
@@ -101,6 +102,8 @@ static void read_header(S3Call *call, const char *line)
 		return;
 	if (header_is(line, "content-length", value, sizeof value))
 		call->length = strtoll(value, NULL, 10);
+	else if (header_is(line, "transfer-encoding", value, sizeof value))
+		call->chunked = strcasecmp(value, "chunked") == 0;
 	else if (header_is(line, "content-range", value, sizeof value)) {
 		intmax_t from, to, whole;
 		if (sscanf(value, "bytes %jd-%jd/%jd", &from, &to, &whole) == 3)
@@ -238,5 +241,5 @@ void s3_call_reset(S3Call *call)
 	call->code[0] = call->message[0] = call->etag[0] = call->sha256[0] = call->nonce[0] = call->region[0] = 0;
 	call->length = call->whole = call->range_start = call->retry_after = -1;
 	call->date = 0;
-	call->too_big = false;
+	call->too_big = call->chunked = false;
 }

@@ -181,7 +181,18 @@ static const Meaning *meaning_of(const S3Call *call)
 	for (size_t i = 0; i < ARRAY_LEN(meanings); i++)
 		if (meanings[i].code ? strcmp(meanings[i].code, call->code) == 0 : meanings[i].status == call->status)
 			return &meanings[i];
-	return call->status >= 500 ? &again : &other;
+	/* Below 200 is no answer: what is left of one. */
+	return call->status >= 500 || call->status < 200 ? &again : &other;
+}
+
+/* A connection that ends within the headers is no error to libcurl, and what it has then looks like an answer with an empty body. */
+static int check_whole(S3Call *call)
+{
+	bool get = strcmp(call->method, "GET") == 0, head = strcmp(call->method, "HEAD") == 0;
+
+	if ((get && call->length < 0 && !call->chunked) || (head && call->length < 0))
+		return -EBADMSG;
+	return call->check ? call->check(call) : 0;
 }
 
 S3Remedy s3_judge(S3Call *call, const char *where, const char *host, const char *region, const S3Keys *keys)
@@ -192,7 +203,7 @@ S3Remedy s3_judge(S3Call *call, const char *where, const char *host, const char 
 	if (call->curl_code != CURLE_OK)
 		return judge_no_answer(call, where, host);
 	if (call->status >= 200 && call->status < 300) {
-		int r = call->check ? call->check(call) : 0;
+		int r = check_whole(call);
 		if (r < 0)
 			call->result = bv_fail(&call->error, r, "cannot %s %s: %s", call->doing, where,
 					       r == -EBADMSG ? "what came is not what was put; the object or the way to it is damaged" : strerror(-r));
