@@ -1,15 +1,17 @@
 /* backends/object.h - where snapshots are kept: named, immutable byte strings in a directory or an S3 bucket.
  *
  * An object store knows names and bytes: no path of a guest, no snapshot, no SQL. Names are made by the caller from
- * [0-9A-Za-z._-] with '/' between parts (no empty part, no part that begins with '.'), at most 512 bytes: they need no escaping anywhere.
- * An object is there as a whole or not at all, never in part; who reads one reads what was put.
+ * [0-9A-Za-z._-] with '/' between parts (no empty part, no part that begins with '.'), at most 512 bytes and 255 a part: they need no escaping
+ * anywhere. Where an object "a/b" is, no object "a" can be (a directory cannot hold both; a bucket could, but nobody may rely on it).
+ * An object is there as a whole or not at all, never in part. Who reads a whole object reads what was put, or gets -EBADMSG; of a part of one
+ * only the transport is checked, so callers check the content (TLS does it for them, plain http does not).
  *
  * Work is done by requests: the caller fills one, submits it, and its `done` is called exactly once, from a thread of the store (or
  * from object_submit itself) and without a lock held. Many may be under way; the store bounds how many it runs at once and keeps the others queued. Retries, backoff,
  * timeouts and renewed credentials are the store's matter: an answer is final.
  *
  * All functions are thread-safe. Errors are negative errnos:
- *  -ENOENT (no such object), -EEXIST (OBJECT_IF_ABSENT, and it is there), -EACCES (keys or permission), -ENODEV (no such bucket or
+ *  -EINVAL (a name or prefix that breaks the rules above), -ENOENT (no such object), -EEXIST (OBJECT_IF_ABSENT, and it is there), -EACCES (keys or permission), -ENODEV (no such bucket or
  *  directory), -ETIMEDOUT, -ECONNREFUSED, -EHOSTUNREACH (not reachable, after all retries), -EBADMSG (the bytes that came are not those that were sent),
  *  -ENOSPC, -EROFS, -EOPNOTSUPP (the store has no such operation), -ECANCELED (the store was closed), -ENOMEM, -EIO.
  * With each comes a message for people that names the object, the reason and the way out, never a secret. */
@@ -18,14 +20,15 @@
 
 #include "base/util.h"
 
-#include <sys/uio.h>
+#include <sys/uio.h> /* struct iovec */
 
 typedef struct ObjectStore ObjectStore;
 typedef struct ObjectRequest ObjectRequest;
 
 typedef enum ObjectVerb {
 	OBJECT_PUT,    /* stores in[0..n_in) as one object, replacing what is there; with OBJECT_IF_ABSENT only if nothing is there, atomically */
-	OBJECT_GET,    /* reads `length` bytes from `offset` (length 0: to the end) into `body`; less than asked for only at the end of the object */
+	OBJECT_GET,    /* reads `length` bytes from `offset` (length 0: to the end) into `body`; less than asked for only at the end of the object, and
+			* nothing (success, n_body 0) from there on */
 	OBJECT_HEAD,   /* sets `size` */
 	OBJECT_DELETE, /* removes it; a missing object is success */
 } ObjectVerb;
@@ -48,7 +51,7 @@ struct ObjectRequest {
 	/* Set by the store before `done`. */
 	int result;	/* 0 or negative errno */
 	char *error;	/* a message if result < 0 (NULL when out of memory); freed by object_request_release */
-	uint8_t *body;	/* GET: malloc'ed; freed by object_request_release unless taken (TAKE_PTR) */
+	uint8_t *body;	/* GET: malloc'ed, never NULL on success; freed by object_request_release unless taken (TAKE_PTR) */
 	size_t n_body;
 	uint64_t size;	/* GET, HEAD: the size of the whole object */
 
@@ -79,8 +82,13 @@ struct ObjectStore {
 };
 
 /* Opens a location by its scheme: `dir:PATH`, `s3://BUCKET[/PREFIX]`, or a plain absolute or relative path, which is `dir:`. -EINVAL for an unknown scheme; else as ops->open. */
+/* -ENOSYS: the scheme is known, but the part of bvisor that speaks it is not installed. */
 int object_open(const char *location, bool create, ObjectStore **out, char **err) MUST_CHECK;
+/* The registry: NULL-terminated rows. */
 const ObjectOps *const *object_ops_all(void);
+/* Whether a name keeps the rules above; object_prefix_valid: whether names can begin so (empty, or cut anywhere). */
+bool object_name_valid(const char *name);
+bool object_prefix_valid(const char *prefix);
 
 /* Callers use these, never store->ops->f. */
 static inline void object_close(ObjectStore *s)
@@ -88,14 +96,9 @@ static inline void object_close(ObjectStore *s)
 	if (s)
 		s->ops->close(s);
 }
-static inline void object_submit(ObjectStore *s, ObjectRequest *request)
-{
-	s->ops->submit(s, request);
-}
-static inline int object_list(ObjectStore *s, const char *prefix, int (*visit)(void *ctx, const char *name, uint64_t size, int64_t age), void *ctx, char **err)
-{
-	return s->ops->list(s, prefix, visit, ctx, err);
-}
+/* Clears what the store sets and checks the name, so that a store sees good names only. */
+void object_submit(ObjectStore *s, ObjectRequest *request);
+int object_list(ObjectStore *s, const char *prefix, int (*visit)(void *ctx, const char *name, uint64_t size, int64_t age), void *ctx, char **err);
 static inline int object_has_if_absent(ObjectStore *s, char **err)
 {
 	return s->ops->has_if_absent(s, err);

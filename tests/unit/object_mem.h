@@ -43,14 +43,6 @@ typedef struct MemStore {
 	unsigned long stop_after_puts; /* changes after so many answer, but are not made... and everything fails: a crash; 0: never */
 } MemStore;
 
-__attribute__((weak)) void object_request_release(ObjectRequest *request)
-{
-	free(request->error);
-	free(request->body);
-	request->error = NULL;
-	request->body = NULL;
-}
-
 static inline bool mem_name_ok(const char *name)
 {
 	size_t len = strlen(name);
