@@ -45,18 +45,22 @@ function(bv_dependency name pkg)
   endif()
 endfunction()
 
-# bv_layer(FOLDER SEES FOLDERS_OR_HEADERS... LINKS TARGETS...): the static library bv_FOLDER of the folder's sources.
-# A main.c is an executable's, see bv_executable.
-function(bv_layer name)
+# bv_layer(FOLDER SEES FOLDERS_OR_HEADERS... LINKS TARGETS...): the static library bv_FOLDER of the folder's sources (those below it are not
+# among them: bv_layer(A/B ...) is the library bv_A_B). A main.c is an executable's, see bv_executable.
+function(bv_layer folder)
   cmake_parse_arguments(L "" "" "SEES;LINKS" ${ARGN})
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${name}/*.c)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${folder}/*.c)
+  string(REPLACE "/" "_" name ${folder})
   list(FILTER sources EXCLUDE REGEX "/main\\.c$")
   if(NOT sources) # a layer of which only the headers are written
     file(WRITE ${CMAKE_BINARY_DIR}/empty_${name}.c "typedef int empty_translation_unit;\n")
     set(sources ${CMAKE_BINARY_DIR}/empty_${name}.c)
   endif()
   add_library(bv_${name} STATIC ${sources})
-  bv_view(${name} ${name} ${L_SEES})
+  if(name STREQUAL folder)
+    list(PREPEND L_SEES ${folder}) # a folder below another is seen with that
+  endif()
+  bv_view(${name} ${L_SEES})
   target_include_directories(bv_${name} PRIVATE ${bv_view_dir})
   target_link_libraries(bv_${name} PUBLIC ${L_LINKS} Threads::Threads)
 endfunction()
@@ -99,4 +103,13 @@ function(bv_library name)
   if(NOT BVISOR_SANITIZE)
     target_link_options(${name}_shared PRIVATE -Wl,--no-undefined) # the sanitizers' own symbols come with the executable
   endif()
+endfunction()
+
+# bv_plugin(NAME FROM LAYER LINKS TARGETS...): NAME.so, which is loaded at run time; it exports the symbols that are marked so in its sources.
+function(bv_plugin name)
+  cmake_parse_arguments(P "" "FROM" "LINKS" ${ARGN})
+  add_library(${name} MODULE $<TARGET_OBJECTS:bv_${P_FROM}>)
+  set_target_properties(${name} PROPERTIES PREFIX "" LINKER_LANGUAGE C)
+  target_link_libraries(${name} PRIVATE ${P_LINKS} Threads::Threads)
+  target_link_options(${name} PRIVATE -Wl,--exclude-libs,ALL)
 endfunction()

@@ -1,0 +1,76 @@
+#include "backends/s3/keys.h"
+
+#include <openssl/crypto.h>
+#include <sys/mman.h>
+
+S3Keys *s3_keys_new(void)
+{
+	S3Keys *keys = mmap(NULL, sizeof *keys, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (keys == MAP_FAILED)
+		return NULL;
+	/* All three are as good as the kernel has them; what fails leaves the keys where other secrets of the process are. */
+	madvise(keys, sizeof *keys, MADV_DONTDUMP);
+	madvise(keys, sizeof *keys, MADV_WIPEONFORK);
+	mlock(keys, sizeof *keys);
+	atomic_init(&keys->references, 1);
+	return keys;
+}
+
+S3Keys *s3_keys_get(S3Keys *keys)
+{
+	atomic_fetch_add(&keys->references, 1);
+	return keys;
+}
+
+void s3_keys_put(S3Keys *keys)
+{
+	if (!keys || atomic_fetch_sub(&keys->references, 1) > 1)
+		return;
+	OPENSSL_cleanse(keys, sizeof *keys);
+	munmap(keys, sizeof *keys);
+}
+
+static bool fill(char *field, size_t size, const char *value)
+{
+	size_t len = strlen(value);
+
+	if (len >= size)
+		return false;
+	for (const char *c = value; *c; c++)
+		if ((unsigned char)*c <= ' ' || *c == 0x7f)
+			return false;
+	memcpy(field, value, len + 1);
+	return true;
+}
+
+int s3_keys_set(S3Keys *keys, const char *id, const char *secret, const char *token)
+{
+	if (!id || !*id || !secret || !*secret)
+		return -EINVAL;
+	return fill(keys->id, sizeof keys->id, id) && fill(keys->secret, sizeof keys->secret, secret) && fill(keys->token, sizeof keys->token, token ? token : "")
+		       ? 0
+		       : -EINVAL;
+}
+
+static void blot(char *text, const char *secret)
+{
+	size_t len = strlen(secret);
+
+	for (char *at; len && (at = strstr(text, secret));)
+		memset(at, '*', len);
+}
+
+void s3_keys_scrub(const S3Keys *keys, char *text)
+{
+	blot(text, keys->id);
+	blot(text, keys->secret);
+	blot(text, keys->token);
+}
+
+void s3_wipe_free(char *text)
+{
+	if (text)
+		OPENSSL_cleanse(text, strlen(text));
+	free(text);
+}

@@ -1,0 +1,50 @@
+/* snapshot/housekeeping.h - fsck, collection and repair of a store. They list objects; nothing else in this layer does as a rule.
+ *
+ * Each of these functions may run beside writers, readers and each other, on any machine: docs/SNAPSHOT_FORMAT.md says why that is safe. Errors and messages: snapshot.h. */
+#ifndef SNAPSHOT_HOUSEKEEPING_H
+#define SNAPSHOT_HOUSEKEEPING_H
+
+#include "snapshot/snapshot.h"
+
+/* ---- check.c ---- */
+typedef struct SnapCheckConfig {
+	bool read_data; /* reads every pack and hashes every chunk; else only tables are read */
+	/* An object (or "chunk ...") is damaged or missing. */
+	void (*damage)(void *ctx, const char *object, const char *message);
+	/* What a generation of a ref leads to is not complete; the message is that of the first thing it lacks. */
+	void (*hurt)(void *ctx, const SnapRef *ref, const char *message);
+	void *ctx;
+} SnapCheckConfig;
+
+typedef struct SnapCheckResult {
+	uint64_t refs, snapshots, pieces, chunks, packs, bytes; /* looked at */
+	uint64_t damaged, hurt;
+} SnapCheckResult;
+
+/* 0: the check was made, and out says what it found. A negative errno: it could not be made. */
+int snap_check(SnapStore *s, const SnapCheckConfig *config, SnapCheckResult *out, char **err) MUST_CHECK;
+
+/* ---- collect.c ---- */
+typedef struct SnapCollectConfig {
+	int64_t grace;	     /* seconds; 0: SNAP_GRACE. Less is refused (-EINVAL), unless */
+	bool alone;	     /* the caller knows that nobody else writes to the store now */
+	unsigned repack;     /* packs of which less than so many percent are needed are written anew; 0: 50; above 100: none */
+	bool dry_run;
+} SnapCollectConfig;
+
+typedef struct SnapCollectResult {
+	uint64_t snapshots, live_packs, live_bytes;    /* what is needed */
+	uint64_t condemned;			       /* objects that are newly to go, after the grace period */
+	uint64_t removed, removed_bytes;	       /* objects that went now */
+	uint64_t repacked, moved_bytes;		       /* packs written anew, and what they still held */
+} SnapCollectResult;
+
+/* One round: removes what an earlier round condemned at least the grace period ago, condemns what is unreachable now. Anything that cannot be read ends it before
+ * anything is removed. -EEXIST: another collector was faster, nothing is lost. */
+int snap_collect(SnapStore *s, const SnapCollectConfig *config, SnapCollectResult *out, char **err) MUST_CHECK;
+
+/* ---- repair.c ---- */
+/* Makes an index of all packs from their own tables, for snapshots whose index objects are lost. *packs: how many could be read. */
+int snap_rebuild_index(SnapStore *s, uint64_t *packs, char **err) MUST_CHECK;
+
+#endif

@@ -1,0 +1,310 @@
+/* snapshot/reader.c - opening a snapshot and walking its records. Invariants and locks: reader.h. */
+#include "snapshot/reader.h"
+
+static int load_index(SnapReader *r, Coder *coder, const SnapId *id, char **err)
+{
+	IndexList list;
+	int e = kept_load_index(r->store, coder, id, &list, NULL, err);
+
+	if (e < 0)
+		return e;
+	for (size_t i = 0; e == 0 && i < list.n; i++)
+		e = index_add(&r->index, &list.packs[i].pack, &list.packs[i].table);
+	index_list_release(&list);
+	return e < 0 ? bv_fail(err, e, "not enough memory for the index") : 0;
+}
+
+int snap_reader_open(SnapStore *s, const SnapId *id, SnapReader **out, char **err)
+{
+	SnapReader *r = calloc(1, sizeof *r);
+	Coder *coder = NULL;
+
+	if (!r || coder_new(s->key, &coder) < 0 || index_init(&r->index) < 0) {
+		coder_free(coder);
+		free(r);
+		return bv_fail(err, -ENOMEM, "not enough memory");
+	}
+	r->store = s;
+	pthread_mutex_init(&r->lock, NULL);
+	int e = snap_info_load(s, id, &r->info, err);
+	for (size_t i = 0; e == 0 && i < r->info.n_index; i++) {
+		char *why = NULL;
+		e = load_index(r, coder, &r->info.index[i], &why);
+		if (e == -ENOENT || e == -EBADMSG) { /* told for each chunk that is missed */
+			free(r->index_error);
+			r->index_error = TAKE_PTR(why);
+			e = 0;
+		}
+		if (e < 0)
+			bv_fail(err, e, "%s", why ? why : "an index could not be read");
+		free(why);
+	}
+	coder_free(coder);
+	if (e < 0) {
+		snap_reader_close(r);
+		return e;
+	}
+	*out = r;
+	return 0;
+}
+
+void snap_reader_close(SnapReader *r)
+{
+	if (!r)
+		return;
+	snap_info_release(&r->info);
+	index_release(&r->index);
+	index_release(&r->moved);
+	free(r->index_error);
+	pthread_mutex_destroy(&r->lock);
+	free(r);
+}
+
+const SnapInfo *snap_reader_info(const SnapReader *r)
+{
+	return &r->info;
+}
+
+typedef struct Child {
+	TreeRoot piece;
+	uint8_t *data; /* once it was read */
+	int error;
+	char *message;
+} Child;
+
+typedef struct Walk {
+	SnapReader *r;
+	Coder *coder;
+	const PieceVisitor *v;
+	char **err;
+} Walk;
+
+static int got_piece(void *ctx, const Want *want, const uint8_t *plain)
+{
+	Child *children = ctx, *child = &children[want->item];
+
+	child->data = malloc(want->plain + 1);
+	if (!child->data)
+		return -ENOMEM;
+	memcpy(child->data, plain, want->plain);
+	return 0;
+}
+
+static void lost_piece(void *ctx, const Want *want, int error)
+{
+	Child *children = ctx;
+
+	children[want->item].error = error;
+}
+
+/* Reads children[0..n). With `lost` the message of the first failure stands for all of this batch. */
+static int read_children(Walk *w, Child *children, size_t n, char **message)
+{
+	FetchSink sink = {.got = got_piece, .lost = lost_piece, .ctx = children};
+	Want *wants = calloc(n, sizeof *wants);
+
+	if (!wants)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		wants[i] = (Want){.id = children[i].piece.id, .plain = children[i].piece.plain, .item = i};
+	int r = fetch_chunks(w->r, w->coder, wants, n, &sink, message);
+	free(wants);
+	return r;
+}
+
+static int damaged(Walk *w, const SnapId *id)
+{
+	char hex[65];
+
+	id_hex(id, hex);
+	return bv_fail(w->err, -EBADMSG, "piece %.16s of the manifest is damaged: its records are none", hex);
+}
+
+static int walk_children(Walk *w, Child *children, size_t n, int level);
+
+/* Whether keys from `from` up to (without) `to` (NULL: no end) may begin with the prefix. */
+static bool may_match(const PieceVisitor *v, const uint8_t *from, size_t from_len, const uint8_t *to, size_t to_len)
+{
+	if (v->prefix_len == 0)
+		return true;
+	if (to && key_compare(to, to_len, v->prefix, v->prefix_len) <= 0)
+		return false;
+	return from_len <= v->prefix_len ? key_compare(from, from_len, v->prefix, v->prefix_len) <= 0 :
+					   memcmp(from, v->prefix, v->prefix_len) <= 0;
+}
+
+/* The children of a piece above level 0. */
+static int gather(Walk *w, PieceReader *p, Child **out, size_t *n)
+{
+	CLEAN_BYTES Bytes before = {0};
+	Child *all = NULL;
+	size_t count = 0, room = 0;
+	int r;
+
+	while ((r = piece_next(p)) > 0) {
+		/* The one before is known to match only now that its end is known. */
+		if (count && before.len && !may_match(w->v, before.data, before.len, p->key, p->key_len))
+			count--;
+		if (count == room) {
+			room = room ? room * 2 : 64;
+			Child *more = realloc(all, room * sizeof *more);
+			if (!more) {
+				r = -ENOMEM;
+				break;
+			}
+			all = more;
+		}
+		before.len = 0;
+		all[count] = (Child){0};
+		r = piece_child(p, &all[count].piece.id, &all[count].piece.plain);
+		if (r < 0)
+			break;
+		if (!may_match(w->v, p->key, p->key_len, NULL, 0))
+			continue;
+		bytes_put(&before, p->key, p->key_len);
+		count++;
+	}
+	if (r < 0 || before.failed) {
+		free(all);
+		return r < 0 ? r : -ENOMEM;
+	}
+	*out = all;
+	*n = count;
+	return 0;
+}
+
+static int visit_records(Walk *w, PieceReader *p)
+{
+	const PieceVisitor *v = w->v;
+	int r;
+
+	while ((r = piece_next(p)) > 0) {
+		Record record = {p->key, p->content, p->value, p->key_len, p->content_len, p->value_len};
+		if (p->key_len < v->prefix_len || (v->prefix_len && memcmp(p->key, v->prefix, v->prefix_len) != 0))
+			continue;
+		r = v->record(v->ctx, &record);
+		if (r)
+			break;
+	}
+	return r;
+}
+
+/* level -1: any (the root). */
+static int walk_piece(Walk *w, const Child *child, int level)
+{
+	CLEAN_FREE PieceReader *p = malloc(sizeof *p);
+	Child *below = NULL;
+	size_t n = 0;
+
+	if (!p)
+		return bv_fail(w->err, -ENOMEM, "not enough memory");
+	int r = piece_open(p, child->data, child->piece.plain);
+	if (r < 0 || (level >= 0 && p->level != (unsigned)level))
+		return damaged(w, &child->piece.id);
+	if (p->level == 0) {
+		r = visit_records(w, p);
+		return r == -EBADMSG && p->left && p->c.bad ? damaged(w, &child->piece.id) : r;
+	}
+	r = gather(w, p, &below, &n);
+	if (r < 0)
+		return r == -EBADMSG ? damaged(w, &child->piece.id) : bv_fail(w->err, r, "not enough memory");
+	r = walk_children(w, below, n, (int)p->level - 1);
+	free(below);
+	return r;
+}
+
+static int walk_batch(Walk *w, Child *children, size_t n, int level)
+{
+	CLEAN_FREE char *message = NULL;
+	int r = read_children(w, children, n, &message);
+
+	if (r < 0 && !w->v->lost)
+		r = bv_fail(w->err, r, "%s", message ? message : "not enough memory");
+	else
+		r = 0;
+	for (size_t i = 0; i < n; i++) {
+		Child *child = &children[i];
+		if (r == 0 && child->data)
+			r = walk_piece(w, child, level);
+		else if (r == 0)
+			r = w->v->lost(w->v->ctx, &child->piece.id, child->error ? child->error : -ENOMEM, message);
+		free(TAKE_PTR(child->data));
+	}
+	return r;
+}
+
+static int walk_children(Walk *w, Child *children, size_t n, int level)
+{
+	size_t kept = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!w->v->enter || w->v->enter(w->v->ctx, &children[i].piece.id))
+			children[kept++] = children[i];
+	for (size_t at = 0; r == 0 && at < kept;) {
+		uint64_t size = 0;
+		size_t count = 0;
+		while (at + count < kept && (count == 0 || size + children[at + count].piece.plain <= FETCH_WINDOW))
+			size += children[at + count++].piece.plain;
+		r = walk_batch(w, children + at, count, level);
+		at += count;
+	}
+	return r;
+}
+
+int reader_visit(SnapReader *r, const PieceVisitor *v, char **err)
+{
+	Walk w = {.r = r, .v = v, .err = err};
+	Child root = {.piece = r->info.root};
+	int e = coder_new(r->store->key, &w.coder);
+
+	if (e < 0)
+		return bv_fail(err, e, "not enough memory");
+	e = walk_children(&w, &root, 1, -1);
+	coder_free(w.coder);
+	return e;
+}
+
+int snap_reader_walk(SnapReader *r, const void *prefix, size_t len, int (*visit)(void *ctx, const Record *record), void *ctx, char **err)
+{
+	return reader_visit(r, &(PieceVisitor){.record = visit, .ctx = ctx, .prefix = prefix, .prefix_len = len}, err);
+}
+
+typedef struct Find {
+	size_t len;
+	Bytes content, value;
+	bool found;
+} Find;
+
+static int found(void *ctx, const Record *record)
+{
+	Find *f = ctx;
+
+	if (record->key_len != f->len) /* a longer key comes after it */
+		return 1;
+	bytes_reserve(&f->content, 1);
+	bytes_reserve(&f->value, 1);
+	bytes_put(&f->content, record->content, record->content_len);
+	bytes_put(&f->value, record->value, record->value_len);
+	f->found = true;
+	return f->content.failed || f->value.failed ? -ENOMEM : 1;
+}
+
+int snap_reader_find(SnapReader *r, const void *key, size_t len, uint8_t **content, size_t *content_len, uint8_t **value, size_t *value_len, char **err)
+{
+	Find f = {.len = len};
+	int e = snap_reader_walk(r, key, len, found, &f, err);
+
+	if (e >= 0 && !f.found)
+		e = bv_fail(err, -ENOENT, "the snapshot has no such record");
+	if (e < 0) {
+		bytes_release(&f.content);
+		bytes_release(&f.value);
+		return e;
+	}
+	*content = f.content.data;
+	*content_len = f.content.len;
+	*value = f.value.data;
+	*value_len = f.value.len;
+	return 0;
+}

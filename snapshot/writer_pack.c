@@ -1,0 +1,169 @@
+/* snapshot/writer_pack.c - the open pack, uploads, and the session object of a writer that takes long. Locks: writer.h. */
+#include "snapshot/writer.h"
+
+#include <stdio.h>
+#include <time.h>
+
+int64_t boot_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return t.tv_sec;
+}
+
+static void upload_free(Upload *u)
+{
+	if (!u)
+		return;
+	bytes_release(&u->pack);
+	table_release(&u->table);
+	object_request_release(&u->request);
+	free(u);
+}
+
+static void arrived(ObjectRequest *request)
+{
+	Upload *u = request->user;
+	SnapWriter *w = u->w;
+	int r = request->result;
+
+	if (r < 0)
+		writer_fail(w, r, TAKE_PTR(request->error));
+	pthread_mutex_lock(&w->lock);
+	if (r == 0) {
+		w->progress.sent += u->pack.len;
+		w->totals.packs++;
+		r = index_list_add(&w->packs, &u->id, &u->table);
+	}
+	SnapProgress progress = w->progress;
+	pthread_mutex_unlock(&w->lock);
+	if (r == -ENOMEM)
+		writer_fail(w, r, NULL);
+	upload_free(u);
+	if (r == 0 && w->config.progress)
+		w->config.progress(w->config.ctx, &progress);
+	pthread_mutex_lock(&w->lock); /* the last thing done with w */
+	w->uploads--;
+	pthread_cond_broadcast(&w->done);
+	pthread_mutex_unlock(&w->lock);
+}
+
+/* Says which packs are ours although nothing leads to them yet; see docs/SNAPSHOT_FORMAT.md. */
+static void session_put(SnapWriter *w)
+{
+	CLEAN_BYTES Bytes body = {0};
+	int64_t now = boot_seconds(), last = w->session_put;
+	char token[33];
+
+	if (now - last < SESSION_SECONDS || !atomic_compare_exchange_strong(&w->session_put, &last, now))
+		return;
+	pthread_mutex_lock(&w->lock);
+	if (!w->session[0] && log_token(token) == 0)
+		snprintf(w->session, sizeof w->session, SESSIONS "%s", token);
+	for (size_t i = 0; i < w->packs.n; i++)
+		bytes_id(&body, &w->packs.packs[i].pack);
+	pthread_mutex_unlock(&w->lock);
+	/* Without it the writer may find at its end that it was too slow. */
+	if (w->session[0] && !body.failed)
+		IGNORE_RESULT(kept_put(w->store, w->session, body.data, body.len, 0, NULL));
+}
+
+void session_end(SnapWriter *w)
+{
+	if (w->session[0])
+		IGNORE_RESULT(kept_delete(w->store, w->session, NULL)); /* it grows old */
+	w->session[0] = 0;
+}
+
+static int upload_begin(SnapWriter *w, Coder *coder, Upload *u)
+{
+	int r = pack_finish(coder, &u->pack, &u->table, &u->id);
+
+	if (r < 0) {
+		upload_free(u);
+		return r;
+	}
+	session_put(w);
+	pthread_mutex_lock(&w->lock);
+	while (w->uploads >= UPLOADS_MAX && !w->failed)
+		pthread_cond_wait(&w->done, &w->lock);
+	r = w->error;
+	if (r == 0)
+		w->uploads++;
+	pthread_mutex_unlock(&w->lock);
+	if (r < 0) {
+		upload_free(u);
+		return r;
+	}
+	pack_name(&u->id, u->name);
+	u->w = w;
+	u->iov = (struct iovec){u->pack.data, u->pack.len};
+	u->request = (ObjectRequest){.verb = OBJECT_PUT, .name = u->name, .in = &u->iov, .n_in = 1, .done = arrived, .user = u};
+	kept_submit(w->store, &u->request);
+	return 0;
+}
+
+/* pack_lock held. */
+static Upload *detach_locked(SnapWriter *w)
+{
+	Upload *u = calloc(1, sizeof *u);
+
+	if (u) {
+		u->pack = w->pack;
+		u->table = w->table;
+		w->pack = (Bytes){0};
+		w->table = (ChunkTable){0};
+	}
+	return u;
+}
+
+int pack_append(SnapWriter *w, Coder *coder, ChunkRow *row, const Bytes *stored)
+{
+	Upload *full = NULL;
+	int r = 0;
+
+	pthread_mutex_lock(&w->pack_lock);
+	if (w->pack.len == 0) {
+		bytes_reserve(&w->pack, PACK_TARGET + CHUNK_MAX + (CHUNK_MAX >> 2)); /* what is not touched costs nothing */
+		bytes_put(&w->pack, MAGIC_PACK, MAGIC_SIZE);
+	}
+	row->offset = (uint32_t)w->pack.len;
+	row->stored = (uint32_t)stored->len;
+	bytes_put(&w->pack, stored->data, stored->len);
+	r = w->pack.failed ? -ENOMEM : table_add(&w->table, row);
+	if (r == 0 && w->pack.len >= PACK_TARGET) {
+		full = detach_locked(w);
+		r = full ? 0 : -ENOMEM;
+	}
+	pthread_mutex_unlock(&w->pack_lock);
+	return full ? upload_begin(w, coder, full) : r;
+}
+
+void packs_wait(SnapWriter *w)
+{
+	pthread_mutex_lock(&w->lock);
+	while (w->uploads)
+		pthread_cond_wait(&w->done, &w->lock);
+	pthread_mutex_unlock(&w->lock);
+}
+
+int packs_flush(SnapWriter *w)
+{
+	Upload *last = NULL;
+	int r = 0;
+
+	pthread_mutex_lock(&w->pack_lock);
+	if (w->table.n) {
+		last = detach_locked(w);
+		r = last ? 0 : -ENOMEM;
+	}
+	pthread_mutex_unlock(&w->pack_lock);
+	if (last)
+		r = upload_begin(w, w->coder, last);
+	packs_wait(w);
+	pthread_mutex_lock(&w->lock);
+	r = w->error ? w->error : r;
+	pthread_mutex_unlock(&w->lock);
+	return r;
+}
