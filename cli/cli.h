@@ -45,6 +45,9 @@ int cmd_stats(const Command *cmd, int argc, char **argv);
 int cmd_diff(const Command *cmd, int argc, char **argv);
 int cmd_apply(const Command *cmd, int argc, char **argv);
 int cmd_cat(const Command *cmd, int argc, char **argv);
+int cmd_snapshot(const Command *cmd, int argc, char **argv);
+int cmd_restore(const Command *cmd, int argc, char **argv);
+int cmd_snapshots(const Command *cmd, int argc, char **argv);
 int cmd_doctor(const Command *cmd, int argc, char **argv);
 
 /* ---- options (opts.c) ---- */

@@ -48,6 +48,18 @@ static const Command commands[] = {
 	 "finished by the next one.\n",
 	 cmd_apply},
 	{"cat", "[NAME] [--] PATH...", "Print files as the sandbox has them", HELP_OPTION, cmd_cat},
+	{"snapshot", "[OPTION...] [NAME]", "Keep the state of a stopped sandbox, in a directory or an S3 bucket",
+	 "  --to PLACE           dir:PATH, or s3://BUCKET/PREFIX (default: $BVISOR_SNAPSHOTS, else snapshots/ in the store)\n"
+	 "  --as NAME            the snapshot's name (default: the sandbox's); each snapshot of a name is a further state of it\n"
+	 "  -m, --message TEXT   for the listing\n" JSON_OPTION HELP_OPTION,
+	 cmd_snapshot},
+	{"restore", "[OPTION...] SNAPSHOT[@NUMBER]", "Make a new sandbox from a snapshot: its newest state, or the one with that number",
+	 "  --from PLACE         where the snapshot is (default: as for snapshot)\n"
+	 "  --name NAME          name of the new sandbox (default: one is made up)\n"
+	 "  --backend B          as for run\n" JSON_OPTION HELP_OPTION,
+	 cmd_restore},
+	{"snapshots", "[OPTION...] [NAME]", "List snapshots, or the states of one",
+	 "  --from PLACE         where they are (default: as for snapshot)\n" JSON_OPTION HELP_OPTION, cmd_snapshots},
 	{"ls", "[--json]", "List the sandboxes, newest first", JSON_OPTION HELP_OPTION, cmd_ls},
 	{"ps", "[--json] [NAME]", "List the processes of a running sandbox", JSON_OPTION HELP_OPTION, cmd_ps},
 	{"kill", "[-s SIGNAL] [NAME]", "Send a signal to every process of a sandbox",

@@ -74,7 +74,7 @@ static bool is_older(const struct statx *host, const Apply *apply)
 {
 	const SandboxConfig *c = &apply->sb->config;
 
-	return host->stx_ctime.tv_sec < c->created_sec || (host->stx_ctime.tv_sec == c->created_sec && (long)host->stx_ctime.tv_nsec <= c->created_nsec);
+	return host->stx_ctime.tv_sec < c->since_sec || (host->stx_ctime.tv_sec == c->since_sec && (long)host->stx_ctime.tv_nsec <= c->since_nsec);
 }
 
 bool apply_is_unchanged(const Apply *apply, const char *path, const struct statx *host, const CowIdentity *base)

@@ -38,7 +38,9 @@ static bool fill_json(cJSON *json, const SandboxConfig *c)
 {
 	return json && cJSON_AddNumberToObject(json, "format", SANDBOX_FORMAT) && cJSON_AddStringToObject(json, "name", c->name) &&
 	       cJSON_AddNumberToObject(json, "created", (double)c->created_sec) &&
-	       cJSON_AddNumberToObject(json, "created_nsec", (double)c->created_nsec) && cJSON_AddStringToObject(json, "backend", c->backend) &&
+	       cJSON_AddNumberToObject(json, "created_nsec", (double)c->created_nsec) &&
+	       ((c->since_sec == c->created_sec && c->since_nsec == c->created_nsec) ||
+		(cJSON_AddNumberToObject(json, "since", (double)c->since_sec) && cJSON_AddNumberToObject(json, "since_nsec", (double)c->since_nsec))) && cJSON_AddStringToObject(json, "backend", c->backend) &&
 	       (!c->data_dir || cJSON_AddStringToObject(json, "data", c->data_dir)) && (!c->cwd || cJSON_AddStringToObject(json, "cwd", c->cwd)) &&
 	       add_list(json, "command", c->command) && add_list(json, "rw", c->rw) && add_list(json, "hide", c->hide) &&
 	       add_list(json, "show", c->show) && cJSON_AddBoolToObject(json, "ro", c->ro) && cJSON_AddBoolToObject(json, "unnamed", c->unnamed) &&
@@ -94,12 +96,16 @@ static int parse_config(const cJSON *json, SandboxConfig *c)
 {
 	const cJSON *created = cJSON_GetObjectItemCaseSensitive(json, "created");
 	const cJSON *nsec = cJSON_GetObjectItemCaseSensitive(json, "created_nsec");
+	const cJSON *since = cJSON_GetObjectItemCaseSensitive(json, "since");
+	const cJSON *since_nsec = cJSON_GetObjectItemCaseSensitive(json, "since_nsec");
 	int r;
 
-	if (!cJSON_IsNumber(created) || !cJSON_IsNumber(nsec))
+	if (!cJSON_IsNumber(created) || !cJSON_IsNumber(nsec) || (since && (!cJSON_IsNumber(since) || !cJSON_IsNumber(since_nsec))))
 		return -EUCLEAN;
 	c->created_sec = (int64_t)created->valuedouble;
 	c->created_nsec = (long)nsec->valuedouble;
+	c->since_sec = since ? (int64_t)since->valuedouble : c->created_sec;
+	c->since_nsec = since ? (long)since_nsec->valuedouble : c->created_nsec;
 	c->ro = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ro"));
 	c->unnamed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "unnamed"));
 	c->ephemeral = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ephemeral"));

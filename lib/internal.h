@@ -69,6 +69,10 @@ typedef struct SandboxConfig {
 	bool ro, unnamed, ephemeral;
 	int64_t created_sec;
 	long created_nsec;
+	/* What changed on the host later than this may have been changed without the sandbox's knowledge: when it was made, of a restored one when the
+	 * snapshot's sandbox was made, or 0 if that was another machine. */
+	int64_t since_sec;
+	long since_nsec;
 } SandboxConfig;
 
 void config_release(SandboxConfig *config);

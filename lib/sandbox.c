@@ -1,5 +1,6 @@
 /* lib/sandbox.c - handles on sandboxes: making, opening, reaching the supervisor, removing. */
 #include "lib/launch.h"
+#include "lib/snapshots.h"
 #include "lib/store.h"
 
 #include <fcntl.h>
@@ -91,8 +92,8 @@ static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvErr
 	int r;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	c->created_sec = now.tv_sec;
-	c->created_nsec = now.tv_nsec;
+	c->created_sec = c->since_sec = now.tv_sec;
+	c->created_nsec = c->since_nsec = now.tv_nsec;
 	c->ro = o->flags & BV_CREATE_READ_ONLY;
 	c->unnamed = !o->name;
 	c->ephemeral = o->flags & BV_CREATE_EPHEMERAL;
@@ -184,8 +185,27 @@ static int publish(BvSandbox *sb, const char *aside, BvError **err)
 	return fail_errno(err, "make", sb->dir);
 }
 
+/* What makes the data of a new sandbox, if it shall not begin empty. */
+typedef struct Filling {
+	int (*fill)(BvSandbox *sb, void *ctx, BvError **err); /* or NULL */
+	void *ctx;
+	bool done; /* in the sandbox's own directory, which stays when another name is tried */
+} Filling;
+
+static int fill(BvSandbox *sb, const char *aside, Filling *filling, BvError **err)
+{
+	if (!filling->fill || filling->done)
+		return 0;
+	free(sb->dir);
+	sb->dir = strdup(aside);
+	if (!sb->dir)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	filling->done = !sb->config.data_dir;
+	return filling->fill(sb, filling->ctx, err);
+}
+
 /* The description names the data directory; both appear with one rename. */
-static int fill_and_publish(BvSandbox *sb, const char *aside, BvError **err)
+static int fill_and_publish(BvSandbox *sb, const char *aside, Filling *filling, BvError **err)
 {
 	SandboxConfig *c = &sb->config;
 	int r = backend_prepare(c->backend, c->name, &c->data_dir, err);
@@ -194,6 +214,8 @@ static int fill_and_publish(BvSandbox *sb, const char *aside, BvError **err)
 		r = config_write(sb->dirfd, c, err);
 	if (r == 0)
 		r = backend_make_data(c->backend, c->data_dir, err);
+	if (r == 0)
+		r = fill(sb, aside, filling, err);
 	if (r == 0)
 		r = publish(sb, aside, err);
 	if (r < 0 && c->data_dir) {
@@ -213,7 +235,7 @@ static bool name_is_taken(const BvSandbox *sb, const char *name)
 	return path && access(path, F_OK) == 0;
 }
 
-static int choose_and_publish(BvSandbox *sb, const char *given, const char *aside, BvError **err)
+static int choose_and_publish(BvSandbox *sb, const char *given, const char *aside, Filling *filling, BvError **err)
 {
 	char name[BV_NAME_MAX + 1];
 	int r = -EEXIST;
@@ -228,39 +250,74 @@ static int choose_and_publish(BvSandbox *sb, const char *given, const char *asid
 			return lib_fail(err, -ENOMEM, "out of memory");
 		if (given && name_is_taken(sb, given)) /* said before a backend is touched */
 			return lib_fail(err, -EEXIST, "there is a sandbox named '%s' already (see `bvisor ls`; `bvisor rm %s` deletes it)", given, given);
-		r = fill_and_publish(sb, aside, err);
+		r = fill_and_publish(sb, aside, filling, err);
 	}
 	return r;
+}
+
+static int create(BvSandbox *sb, const char *name, Filling *filling, BvError **err)
+{
+	CLEAN_FREE char *aside = NULL;
+	int r = build_aside(sb, &aside, err);
+
+	if (r == 0)
+		r = choose_and_publish(sb, name, aside, filling, err);
+	if (r < 0) {
+		if (aside && bv_remove_tree_at(AT_FDCWD, aside) < 0)
+			return r; /* a leftover .new- directory is invisible */
+		return r;
+	}
+	sb->prunes = !name;
+	sb->is_new = true;
+	return 0;
+}
+
+static int check_name(const char *name, BvError **err)
+{
+	if (!name || name_is_valid(name))
+		return 0;
+	return lib_fail(err, -EINVAL, "'%s' is no name: use up to %d letters, digits, '.', '_' and '-', a letter or digit first", name, BV_NAME_MAX);
 }
 
 int bv_sandbox_create(const BvCreateOptions *options, BvSandbox **out, BvError **err)
 {
 	BvCreateOptions o = BV_CREATE_OPTIONS_INIT;
 	CLEAN_HANDLE BvSandbox *sb = NULL;
-	CLEAN_FREE char *aside = NULL;
+	Filling nothing = {0};
 	int r;
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
-	if (o.name && !name_is_valid(o.name))
-		return lib_fail(err, -EINVAL, "'%s' is no name: use up to %d letters, digits, '.', '_' and '-', a letter or digit first", o.name, BV_NAME_MAX);
+	if (check_name(o.name, err) < 0)
+		return -EINVAL;
 	sb = handle_new(o.store, err);
 	if (!sb)
 		return err && *err ? bv_error_code(*err) : -ENOMEM;
 	r = config_from_options(&o, &sb->config, err);
 	if (r == 0)
-		r = build_aside(sb, &aside, err);
+		r = create(sb, o.name, &nothing, err);
 	if (r == 0)
-		r = choose_and_publish(sb, o.name, aside, err);
-	if (r < 0) {
-		if (aside && bv_remove_tree_at(AT_FDCWD, aside) < 0)
-			return r; /* a leftover .new- directory is invisible */
-		return r;
-	}
-	sb->prunes = !o.name;
-	sb->is_new = true;
-	*out = TAKE_PTR(sb);
-	return 0;
+		*out = TAKE_PTR(sb);
+	return r;
+}
+
+int sandbox_create_filled(SandboxConfig *config, const char *home, const char *name, int (*fill_data)(BvSandbox *sb, void *ctx, BvError **err), void *ctx, BvSandbox **out,
+			  BvError **err)
+{
+	Filling filling = {.fill = fill_data, .ctx = ctx};
+	CLEAN_HANDLE BvSandbox *sb = NULL;
+
+	if (check_name(name, err) < 0)
+		return -EINVAL;
+	sb = handle_new(home, err);
+	if (!sb)
+		return err && *err ? bv_error_code(*err) : -ENOMEM;
+	sb->config = *config;
+	*config = (SandboxConfig){0};
+	int r = create(sb, name, &filling, err);
+	if (r == 0)
+		*out = TAKE_PTR(sb);
+	return r;
 }
 
 /* ---- opening ---- */
@@ -434,6 +491,24 @@ static int wait_until_stopped(BvSandbox *sb)
 		nanosleep(&(struct timespec){0, 5000000}, NULL);
 	}
 	return store_is_running(sb->dirfd) ? -EBUSY : 0;
+}
+
+int sandbox_hold_stopped(BvSandbox *sb, int *lock, BvError **err)
+{
+	CLEAN_FD int fd = -1;
+	int r = check_data(sb, err);
+
+	if (r < 0)
+		return r;
+	if (wait_until_stopped(sb) < 0)
+		return lib_fail(err, -EBUSY, "sandbox '%s' is running: wait for its commands, or end them with `bvisor kill %s`", sb->config.name, sb->config.name);
+	fd = openat(sb->dirfd, "sandbox.json", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return lib_fail(err, bv_neg_errno(), "cannot open %s/sandbox.json: %s", sb->dir, strerror(errno));
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return lib_fail(err, -EBUSY, "sandbox '%s' was started meanwhile", sb->config.name);
+	*lock = TAKE_FD(fd);
+	return 0;
 }
 
 int bv_sandbox_remove(BvSandbox *sb, int force, BvError **err)

@@ -45,7 +45,7 @@ static int add_pins(BvSandbox *sb, Cowfs *fs)
 	return r;
 }
 
-static int open_blobs(BvSandbox *sb, BlobStore **out, BvError **err)
+int view_open_blobs(const BvSandbox *sb, BlobStore **out, BvError **err)
 {
 	const BlobOps *ops = blob_ops_find(backend_is_memory(sb->config.backend) ? "tmpfs" : "dir");
 	CLEAN_FREE char *path = bv_asprintf("%s/blobs", sandbox_data_dir(sb));
@@ -63,7 +63,7 @@ static int open_cowfs(BvSandbox *sb, const char *db, Cowfs **out, BvError **err)
 	CowfsConfig config = {.db_path = db, .flags = COWFS_READONLY, .durable = !backend_is_memory(sb->config.backend)};
 	Cowfs *fs = NULL;
 	char *why = NULL;
-	int r = open_blobs(sb, &config.blobs, err);
+	int r = view_open_blobs(sb, &config.blobs, err);
 
 	if (r < 0)
 		return r;
@@ -91,6 +91,15 @@ static int open_now(BvSandbox *sb, Cowfs **out, BvError **err)
 				backend_is_memory(sb->config.backend) ? " (it was in memory; a reboot empties that)" : "");
 	*out = NULL;
 	return access(db, F_OK) == 0 ? open_cowfs(sb, db, out, err) : 0;
+}
+
+int view_check(BvSandbox *sb, BvError **err)
+{
+	Cowfs *fs = NULL;
+	int r = open_now(sb, &fs, err);
+
+	view_close(fs);
+	return r;
 }
 
 int view_open(BvSandbox *sb, Cowfs **out, BvError **err)

@@ -14,6 +14,10 @@ void view_put(BvSandbox *sb);
 /* One of the caller's own, of this moment: the shared one may be older. *out is NULL if nothing was ever changed. */
 int view_open(BvSandbox *sb, Cowfs **out, BvError **err) MUST_CHECK;
 void view_close(Cowfs *fs);
+/* Its bodies, for reading. */
+int view_open_blobs(const BvSandbox *sb, struct BlobStore **out, BvError **err) MUST_CHECK;
+/* Can the database be opened, and is all of it sound? */
+int view_check(BvSandbox *sb, BvError **err) MUST_CHECK;
 /* A running supervisor writes what it has, and looks anew at what an apply has moved on the host. Success if none runs. */
 int view_commit_running(BvSandbox *sb, BvError **err) MUST_CHECK;
 

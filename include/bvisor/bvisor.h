@@ -250,6 +250,62 @@ typedef struct BvApplyOptions {
  * were reported. -EINVAL, -EBUSY (another apply), -ENOENT, -EUCLEAN, -ENOSPC, -ENOMEM. */
 int bv_sandbox_apply(BvSandbox *sandbox, const BvApplyOptions *options, int (*visit)(void *ctx, const BvApplyItem *item), void *ctx, BvError **err);
 
+/* ---- snapshots ---- */
+
+/* Snapshots are kept in a directory (its path, or "dir:PATH") or a bucket ("s3://BUCKET/PREFIX"); NULL: $BVISOR_SNAPSHOTS, else snapshots/ in the store. A name has
+ * numbered states: NAME is the newest, NAME@3 the third. Errors of the place, for all that follow: -ENODEV (no such directory or bucket), -EACCES, -ENOSPC, -ETIMEDOUT,
+ * -ECONNREFUSED, -EHOSTUNREACH, -EBADMSG (damaged), -EPROTO (written by a newer version), -EIO. */
+
+typedef struct BvSnapshotOptions {
+	size_t size;
+	const char *to;	     /* the place */
+	const char *name;    /* 1 to 128 of [0-9A-Za-z._-], the first no dot; NULL: the sandbox's */
+	const char *message; /* for listings; may be NULL */
+} BvSnapshotOptions;
+#define BV_SNAPSHOT_OPTIONS_INIT {sizeof(BvSnapshotOptions), NULL, NULL, NULL}
+
+typedef struct BvSnapshotReceipt {
+	size_t size;
+	char name[129];
+	uint64_t number; /* which state of the name */
+	char id[65];	 /* checksum of the whole, hexadecimal */
+	uint64_t files, bytes; /* whose bytes are in the snapshot */
+	uint64_t new_bytes;    /* of these, not there before */
+	uint64_t moved, requests; /* bytes to or from the place, and requests */
+} BvSnapshotReceipt;
+
+/* Takes a snapshot of a stopped sandbox: a new state of the name, which is there as a whole or not at all. What the state before has is not stored again. The
+ * receipt may be NULL. -EBUSY (a command runs; an apply was interrupted), -EEXIST (somebody else has made a state of this name meanwhile), -EINVAL, -ENOMEM. */
+int bv_sandbox_snapshot(BvSandbox *sandbox, const BvSnapshotOptions *options, BvSnapshotReceipt *receipt, BvError **err);
+
+typedef struct BvRestoreOptions {
+	size_t size;
+	const char *from;    /* the place */
+	const char *store;   /* of sandboxes, as in BvCreateOptions */
+	const char *name;    /* of the new sandbox; NULL: one is made up */
+	const char *backend; /* as in BvCreateOptions */
+} BvRestoreOptions;
+#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL}
+
+/* A new sandbox with all that a snapshot ("NAME" or "NAME@NUMBER") has: everything was fetched and compared with its checksums when this returns. What
+ * the first one was granted on its host (rw, show) is not taken over. *out is the caller's to close; the receipt may be NULL.
+ * -ENOENT (no such snapshot), -EEXIST (the sandbox's name), -EINVAL, -ENOMEM, and those of the place. */
+int bv_snapshot_restore(const char *snapshot, const BvRestoreOptions *options, BvSandbox **out, BvSnapshotReceipt *receipt, BvError **err);
+
+typedef struct BvSnapshotInfo {
+	const char *name;
+	uint64_t number;
+	const char *id;
+	const char *message, *sandbox; /* may be NULL */
+	int64_t seconds;	       /* when it was taken */
+	uint32_t nanoseconds;
+	uint64_t files, bytes;
+	uint64_t stored;    /* bytes that it added to the place */
+	const char *damage; /* NULL, or why it cannot be read (then only name, number and id are set) */
+} BvSnapshotInfo;
+/* Calls `visit` for every state of every name (or of one: `name`), by name and number. The info is valid during the call. Non-zero from visit stops and is returned. */
+int bv_snapshot_list(const char *from, const char *name, int (*visit)(void *ctx, const BvSnapshotInfo *info), void *ctx, BvError **err);
+
 /* ---- this machine ---- */
 
 typedef struct BvFeature {

@@ -1,0 +1,192 @@
+/* cli/cmd_snapshot.c - snapshots of sandboxes: snapshot, restore, snapshots. */
+#include "cli/cli.h"
+
+#include <time.h>
+
+enum { OPT_TO = OPT_FIRST, OPT_FROM, OPT_NAME, OPT_AS, OPT_BACKEND };
+
+static void json_receipt(Json *j, const BvSnapshotReceipt *r)
+{
+	json_put_string(j, "snapshot", r->name);
+	json_int(j, "number", (int64_t)r->number);
+	json_put_string(j, "id", r->id);
+	json_int(j, "files", (int64_t)r->files);
+	json_int(j, "bytes", (int64_t)r->bytes);
+	json_int(j, "moved", (int64_t)r->moved);
+	json_int(j, "requests", (int64_t)r->requests);
+}
+
+static const char *human(uint64_t bytes, char out[32])
+{
+	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+	double value = (double)bytes;
+	size_t unit = 0;
+
+	while (value >= 1024 && unit + 1 < sizeof(units) / sizeof(units[0])) {
+		value /= 1024;
+		unit++;
+	}
+	snprintf(out, 32, unit ? "%.1f %s" : "%.0f %s", value, units[unit]);
+	return out;
+}
+
+/* ---- snapshot ---- */
+
+int cmd_snapshot(const Command *cmd, int argc, char **argv)
+{
+	static const struct option longs[] = {{"to", required_argument, NULL, OPT_TO}, {"as", required_argument, NULL, OPT_AS},
+					      {"message", required_argument, NULL, 'm'}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+	BvSnapshotOptions options = BV_SNAPSHOT_OPTIONS_INIT;
+	BvSnapshotReceipt receipt;
+	BvSandbox *sb = NULL;
+	BvError *err = NULL;
+	bool json = false;
+	char total[32], moved[32];
+	int c;
+
+	while ((c = opts_next(cmd, argc, argv, ":m:", longs)) != -1) {
+		switch (c) {
+		case OPT_TO: options.to = optarg; break;
+		case OPT_AS: options.name = optarg; break;
+		case 'm': options.message = optarg; break;
+		default: json = true;
+		}
+	}
+	const char *name = optional_name(cmd, argc, argv);
+	if (bv_sandbox_open(NULL, name, &sb, &err) < 0)
+		return cli_fail_error(err);
+	int r = bv_sandbox_snapshot(sb, &options, &receipt, &err);
+	bv_sandbox_close(sb);
+	if (r < 0)
+		return cli_fail_error(err);
+	if (json) {
+		Json j = {.out = stdout};
+		json_open(&j, NULL, '{');
+		json_receipt(&j, &receipt);
+		json_int(&j, "new_bytes", (int64_t)receipt.new_bytes);
+		json_close(&j, '}');
+		putchar('\n');
+	} else {
+		printf("%s@%llu: %llu files, %s; %s sent\n", receipt.name, (unsigned long long)receipt.number, (unsigned long long)receipt.files,
+		       human(receipt.bytes, total), human(receipt.moved, moved));
+	}
+	return 0;
+}
+
+/* ---- restore ---- */
+
+int cmd_restore(const Command *cmd, int argc, char **argv)
+{
+	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"name", required_argument, NULL, OPT_NAME},
+					      {"backend", required_argument, NULL, OPT_BACKEND}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+	BvRestoreOptions options = BV_RESTORE_OPTIONS_INIT;
+	BvSnapshotReceipt receipt = {0};
+	BvSandbox *sb = NULL;
+	BvError *err = NULL;
+	bool json = false;
+	char total[32];
+	int c;
+
+	while ((c = opts_next(cmd, argc, argv, ":", longs)) != -1) {
+		switch (c) {
+		case OPT_FROM: options.from = optarg; break;
+		case OPT_NAME: options.name = optarg; break;
+		case OPT_BACKEND: options.backend = optarg; break;
+		default: json = true;
+		}
+	}
+	if (optind + 1 != argc)
+		usage_error(cmd, "%s", optind < argc ? "one snapshot at a time" : "which snapshot?");
+	if (bv_snapshot_restore(argv[optind], &options, &sb, &receipt, &err) < 0)
+		return cli_fail_error(err);
+	if (json) {
+		Json j = {.out = stdout};
+		json_open(&j, NULL, '{');
+		json_put_string(&j, "sandbox", bv_sandbox_name(sb));
+		json_receipt(&j, &receipt);
+		json_close(&j, '}');
+		putchar('\n');
+	} else {
+		printf("%s: %llu files, %s from %s@%llu\n", bv_sandbox_name(sb), (unsigned long long)receipt.files, human(receipt.bytes, total), receipt.name,
+		       (unsigned long long)receipt.number);
+	}
+	bv_sandbox_close(sb);
+	return 0;
+}
+
+/* ---- snapshots ---- */
+
+typedef struct Shown {
+	Json j;
+	bool json;
+	size_t damaged;
+} Shown;
+
+static void snapshot_json(Json *j, const BvSnapshotInfo *info)
+{
+	json_open(j, NULL, '{');
+	json_put_string(j, "snapshot", info->name);
+	json_int(j, "number", (int64_t)info->number);
+	json_put_string(j, "id", info->id);
+	json_put_string(j, "damage", info->damage);
+	if (!info->damage) {
+		json_put_string(j, "sandbox", info->sandbox);
+		json_put_string(j, "message", info->message);
+		json_int(j, "seconds", info->seconds);
+		json_int(j, "files", (int64_t)info->files);
+		json_int(j, "bytes", (int64_t)info->bytes);
+		json_int(j, "stored", (int64_t)info->stored);
+	}
+	json_close(j, '}');
+}
+
+static int on_snapshot(void *ctx, const BvSnapshotInfo *info)
+{
+	Shown *s = ctx;
+	time_t when = (time_t)info->seconds;
+	char time[32] = "?", size[32];
+	struct tm tm;
+
+	s->damaged += info->damage != NULL;
+	if (s->json) {
+		snapshot_json(&s->j, info);
+		return 0;
+	}
+	if (info->damage) {
+		printf("%s@%llu  damaged: %s\n", info->name, (unsigned long long)info->number, info->damage);
+		return 0;
+	}
+	if (localtime_r(&when, &tm))
+		strftime(time, sizeof(time), "%Y-%m-%d %H:%M:%S", &tm);
+	printf("%s@%llu  %s  %llu files, %s", info->name, (unsigned long long)info->number, time, (unsigned long long)info->files, human(info->bytes, size));
+	if (info->message) {
+		fputs("  ", stdout);
+		print_quoted(stdout, info->message);
+	}
+	putchar('\n');
+	return 0;
+}
+
+int cmd_snapshots(const Command *cmd, int argc, char **argv)
+{
+	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+	Shown shown = {.j = {.out = stdout}};
+	const char *from = NULL;
+	BvError *err = NULL;
+	int c;
+
+	while ((c = opts_next(cmd, argc, argv, ":", longs)) != -1) {
+		from = c == OPT_FROM ? optarg : from;
+		shown.json = shown.json || c == OPT_JSON;
+	}
+	const char *name = optional_name(cmd, argc, argv);
+	if (shown.json)
+		json_open(&shown.j, NULL, '[');
+	if (bv_snapshot_list(from, name, on_snapshot, &shown, &err) < 0)
+		return cli_fail_error(err);
+	if (shown.json) {
+		json_close(&shown.j, ']');
+		putchar('\n');
+	}
+	return shown.damaged ? 1 : 0;
+}

@@ -1,0 +1,293 @@
+/* cowfs/meta_records.c - the rows of the database as records and back; see records.h. */
+#include "meta_db.h"
+#include "records.h"
+
+#define IMPORT_BATCH ((size_t)4 << 20) /* bytes of rows in one transaction */
+
+/* ---- export ---- */
+
+struct CowExport {
+	CowMeta *meta;
+	BlobStore *blobs;
+};
+
+typedef struct ExportWalk {
+	CowExport *e;
+	int (*visit)(void *ctx, const CowRecord *record);
+	void *ctx;
+	char **err;
+} ExportWalk;
+
+void cow_export_close(CowExport *e)
+{
+	if (!e)
+		return;
+	meta_close(e->meta); /* and with it the transaction */
+	blob_close(e->blobs);
+	free(e);
+}
+
+int cow_export_open(const CowfsConfig *config, CowExport **out, char **err)
+{
+	CowExport *e = calloc(1, sizeof *e);
+	int64_t next;
+
+	if (!e) {
+		blob_close(config->blobs);
+		return -ENOMEM;
+	}
+	e->blobs = config->blobs;
+	int rc = meta_open(config, &e->meta, err);
+	if (rc == 0 && e->meta->db) {
+		rc = meta_exec(e->meta, "BEGIN");
+		if (rc == 0) /* the transaction begins with what is read first */
+			rc = meta_number(e->meta, "SELECT value FROM state WHERE key='next_id'", &next);
+		if (rc < 0)
+			bv_fail(err, rc, "cannot read the database %s: %s", e->meta->path, sqlite3_errmsg(e->meta->db));
+	}
+	if (rc < 0) {
+		cow_export_close(e);
+		return rc;
+	}
+	*out = e;
+	return 0;
+}
+
+int cow_export_blob(CowExport *e, BlobId blob, int *fd, char **err)
+{
+	int rc = blob_open(e->blobs, blob, O_RDONLY, fd);
+
+	if (rc == -ENOENT)
+		return bv_fail(err, -EUCLEAN, "blob %llu, which %s names, is missing", (unsigned long long)blob, e->meta->path);
+	return rc < 0 ? bv_fail(err, rc, "cannot read blob %llu: %s", (unsigned long long)blob, strerror(-rc)) : 0;
+}
+
+static void take_bytes(sqlite3_stmt *stmt, int column, const char **out, size_t *n)
+{
+	bool null = sqlite3_column_type(stmt, column) == SQLITE_NULL;
+	const char *data = null ? NULL : sqlite3_column_blob(stmt, column);
+
+	*n = null ? 0 : (size_t)sqlite3_column_bytes(stmt, column);
+	*out = null ? NULL : data ? data : "";
+}
+
+static CowIdentity base_at(sqlite3_stmt *stmt, int column)
+{
+	int64_t v[META_BASE_VALUES];
+
+	for (int i = 0; i < META_BASE_VALUES; i++)
+		v[i] = sqlite3_column_int64(stmt, column + i);
+	return (CowIdentity){.known = true, .dev = (uint64_t)v[0], .ino = (uint64_t)v[1], .size = (uint64_t)v[2], .mtime = {v[3], v[4]}, .ctime = {v[5], v[6]},
+			     .mode = (uint32_t)v[7], .uid = (uint32_t)v[8], .gid = (uint32_t)v[9]};
+}
+
+static int export_dentry(ExportWalk *w, sqlite3_stmt *stmt)
+{
+	CowRecord r = {.kind = COW_RECORD_DENTRY, .dir = (uint64_t)sqlite3_column_int64(stmt, 0), .id = (uint64_t)sqlite3_column_int64(stmt, 2),
+		       .flags = (uint32_t)sqlite3_column_int64(stmt, 3)};
+
+	take_bytes(stmt, 1, &r.name, &r.n_name);
+	if (sqlite3_column_type(stmt, 4) != SQLITE_NULL)
+		r.base = base_at(stmt, 4);
+	return w->visit(w->ctx, &r);
+}
+
+static int take_blob_times(ExportWalk *w, CowRecord *r)
+{
+	struct statx st;
+	int rc = blob_statx(w->e->blobs, r->blob, STATX_ATIME | STATX_MTIME, &st);
+
+	if (rc < 0)
+		return bv_fail(w->err, rc == -ENOENT ? -EUCLEAN : rc, "blob %llu, which %s names, cannot be read: %s", (unsigned long long)r->blob, w->e->meta->path,
+			       strerror(-rc));
+	r->atime = (struct timespec){st.stx_atime.tv_sec, st.stx_atime.tv_nsec};
+	r->mtime = (struct timespec){st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec};
+	return 0;
+}
+
+static int export_inode(ExportWalk *w, sqlite3_stmt *stmt)
+{
+	CowRecord r = {.kind = COW_RECORD_INODE, .id = (uint64_t)sqlite3_column_int64(stmt, 0)};
+	int64_t v[META_VALUES];
+	int rc = 0;
+
+	for (int i = 0; i < META_VALUES; i++)
+		v[i] = sqlite3_column_int64(stmt, 3 + i);
+	take_bytes(stmt, 1, &r.name, &r.n_name);
+	take_bytes(stmt, 2, &r.value, &r.n_value);
+	r.flags = (uint32_t)v[0], r.have = (uint32_t)v[1], r.mode = (uint32_t)v[2], r.uid = (uint32_t)v[3], r.gid = (uint32_t)v[4];
+	r.nlink = (int32_t)v[5], r.rdev = (uint64_t)v[6], r.vdev = (uint64_t)v[7], r.vino = (uint64_t)v[8], r.blob = (BlobId)v[9];
+	r.atime = (struct timespec){v[10], v[11]}, r.mtime = (struct timespec){v[12], v[13]};
+	r.ctime = (struct timespec){v[14], v[15]}, r.btime = (struct timespec){v[16], v[17]};
+	if (v[18])
+		r.base = base_at(stmt, 3 + 19);
+	if (r.blob)
+		rc = take_blob_times(w, &r);
+	return rc < 0 ? rc : w->visit(w->ctx, &r);
+}
+
+static int export_xattr(ExportWalk *w, sqlite3_stmt *stmt)
+{
+	CowRecord r = {.kind = COW_RECORD_XATTR, .id = (uint64_t)sqlite3_column_int64(stmt, 0)};
+
+	take_bytes(stmt, 1, &r.name, &r.n_name);
+	take_bytes(stmt, 2, &r.value, &r.n_value);
+	return w->visit(w->ctx, &r);
+}
+
+static int walk_rows(ExportWalk *w, const char *text, int (*row)(ExportWalk *w, sqlite3_stmt *stmt))
+{
+	sqlite3_stmt *stmt = NULL;
+	int rc = sqlite3_prepare_v2(w->e->meta->db, text, -1, &stmt, NULL), bad = 0;
+
+	while ((rc == SQLITE_OK || rc == SQLITE_ROW) && !bad) {
+		rc = meta_step(w->e->meta, stmt);
+		if (rc == SQLITE_ROW)
+			bad = row(w, stmt);
+	}
+	if (!bad && rc != SQLITE_DONE)
+		bad = meta_failed(w->e->meta, rc, w->err);
+	sqlite3_finalize(stmt);
+	return bad;
+}
+
+int cow_export_walk(CowExport *e, int (*visit)(void *ctx, const CowRecord *record), void *ctx, char **err)
+{
+	ExportWalk w = {e, visit, ctx, err};
+	int rc = 0;
+
+	if (!e->meta->db)
+		return 0; /* nothing was ever changed */
+	rc = walk_rows(&w, "SELECT * FROM dentry ORDER BY dir, name", export_dentry);
+	if (!rc)
+		rc = walk_rows(&w, "SELECT * FROM inode ORDER BY id", export_inode);
+	if (!rc)
+		rc = walk_rows(&w, "SELECT inode, name, value FROM xattr ORDER BY inode, name", export_xattr);
+	return rc;
+}
+
+/* ---- import ---- */
+
+typedef struct BlobTimes {
+	BlobId id;
+	struct timespec times[2];
+} BlobTimes;
+
+struct CowImport {
+	CowMeta *meta;
+	BlobStore *blobs;
+	CowBatch batch;
+	BlobTimes *times; /* given to the blobs when they are full */
+	size_t n_times, room_times;
+	uint64_t max_id;
+};
+
+void cow_import_free(CowImport *i)
+{
+	if (!i)
+		return;
+	meta_close(i->meta);
+	blob_close(i->blobs);
+	batch_reset(&i->batch);
+	free(i->times);
+	free(i);
+}
+
+int cow_import_begin(const CowfsConfig *config, CowImport **out, char **err)
+{
+	CowImport *i = calloc(1, sizeof *i);
+
+	if (!i) {
+		blob_close(config->blobs);
+		return -ENOMEM;
+	}
+	i->blobs = config->blobs;
+	int rc = meta_open(config, &i->meta, err);
+	if (rc == 0 && i->meta->db)
+		rc = bv_fail(err, -EEXIST, "%s is a database already", config->db_path);
+	if (rc < 0) {
+		cow_import_free(i);
+		return rc;
+	}
+	*out = i;
+	return 0;
+}
+
+static int note_times(CowImport *i, const CowRecord *r)
+{
+	if (i->n_times == i->room_times) {
+		size_t room = MAX(256, i->room_times * 2);
+		BlobTimes *more = realloc(i->times, room * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		i->times = more;
+		i->room_times = room;
+	}
+	i->times[i->n_times++] = (BlobTimes){r->id, {r->atime, r->mtime}};
+	return 0;
+}
+
+/* The blob gets the number of its inode, which no other one has. */
+static int make_blob(CowImport *i, const CowRecord *r, int *fd, char **err)
+{
+	int rc;
+
+	if (!S_ISREG(r->mode) && !S_ISFIFO(r->mode))
+		return bv_fail(err, -EBADMSG, "record %llu has a content, and is no file", (unsigned long long)r->id);
+	rc = S_ISREG(r->mode) ? blob_create(i->blobs, r->id, r->mode & 07777, O_WRONLY, fd) : blob_make_node(i->blobs, r->id, r->mode);
+	if (rc == -EEXIST)
+		return bv_fail(err, -EBADMSG, "record %llu comes twice", (unsigned long long)r->id);
+	if (rc == 0)
+		rc = note_times(i, r);
+	return rc < 0 ? bv_fail(err, rc, "cannot make a file of the sandbox: %s", strerror(-rc)) : 0;
+}
+
+static int write_batch(CowImport *i, bool last, char **err)
+{
+	i->batch.next_id = i->max_id + 1;
+	int rc = meta_write(i->meta, &i->batch, last, last);
+
+	batch_reset(&i->batch);
+	return rc < 0 ? bv_fail(err, rc, "cannot write the database %s: %s", i->meta->path, strerror(-rc)) : 0;
+}
+
+static int add_row(CowImport *i, const CowRecord *r, char **err)
+{
+	static const CowRowKind kinds[] = {[COW_RECORD_DENTRY] = ROW_DENTRY, [COW_RECORD_INODE] = ROW_INODE, [COW_RECORD_XATTR] = ROW_XATTR};
+	CowRow row = {.kind = kinds[r->kind], .id = r->id, .dir = r->dir, .flags = r->flags, .have = r->have, .mode = r->mode, .uid = r->uid, .gid = r->gid,
+		      .nlink = r->nlink, .rdev = r->rdev, .vdev = r->vdev, .vino = r->vino, .blob = r->blob ? r->id : 0, .atime = r->atime, .mtime = r->mtime,
+		      .ctime = r->ctime, .btime = r->btime, .base = r->base};
+	int rc = batch_add(&i->batch, &row, r->name, r->n_name, r->value, r->n_value);
+
+	if (rc < 0)
+		return bv_fail(err, rc, "out of memory");
+	return i->batch.len < IMPORT_BATCH ? 0 : write_batch(i, false, err);
+}
+
+int cow_import_record(CowImport *i, const CowRecord *r, int *fd, char **err)
+{
+	CLEAN_FD int made = -1;
+
+	if (r->n_name >= PATH_MAX || r->n_value >= (size_t)1 << 24 || r->id > INT64_MAX / 2 || (r->kind == COW_RECORD_INODE && !r->id))
+		return bv_fail(err, -EBADMSG, "record %llu makes no sense", (unsigned long long)r->id);
+	int rc = r->kind == COW_RECORD_INODE && r->blob ? make_blob(i, r, &made, err) : 0;
+	i->max_id = MAX(i->max_id, r->id);
+	if (rc == 0)
+		rc = add_row(i, r, err);
+	if (rc == 0)
+		*fd = TAKE_FD(made);
+	return rc;
+}
+
+int cow_import_finish(CowImport *i, char **err)
+{
+	for (size_t k = 0; k < i->n_times; k++) {
+		int rc = blob_utimens(i->blobs, i->times[k].id, i->times[k].times);
+		if (rc < 0)
+			return bv_fail(err, rc, "cannot set the times of a file of the sandbox: %s", strerror(-rc));
+	}
+	int rc = i->meta->durable ? blob_sync(i->blobs, 0) : 0;
+	if (rc < 0)
+		return bv_fail(err, rc, "cannot write the files of the sandbox to the disk: %s", strerror(-rc));
+	return write_batch(i, true, err);
+}

@@ -1,0 +1,50 @@
+/* cowfs/records.h - a whole database as records, for snapshots: what is exported here is imported there, where blobs have other numbers.
+ *
+ * Records come in the order of their keys: names by (dir, name), then inodes by id, then extended attributes by (id, name). The columns are those of
+ * docs/SCHEMA.md. atime and mtime of an inode with a blob are the blob's, which holds the times of its file. What cannot be given to a file is not kept: a
+ * restored file with a blob has the ctime and the birth time of its restoring, unless the record overrides them. */
+#ifndef COWFS_RECORDS_H
+#define COWFS_RECORDS_H
+
+#include "cowfs/cowfs.h"
+
+typedef enum CowRecordKind { COW_RECORD_DENTRY, COW_RECORD_INODE, COW_RECORD_XATTR } CowRecordKind;
+
+typedef struct CowRecord {
+	CowRecordKind kind;
+	uint64_t dir; /* DENTRY: the directory */
+	uint64_t id;  /* INODE: its number; DENTRY: what it names, 0: a whiteout; XATTR: whose */
+	uint32_t flags, have, mode, uid, gid;
+	int32_t nlink;
+	uint64_t rdev, vdev, vino;
+	struct timespec atime, mtime, ctime, btime;
+	CowIdentity base;
+	const char *name;  /* DENTRY, XATTR: its name; INODE: its origin or NULL; not NUL-terminated */
+	const char *value; /* INODE: its target or NULL; XATTR: its value, NULL: removed */
+	size_t n_name, n_value;
+	BlobId blob; /* INODE: with its bytes, or (mode S_IFIFO) the FIFO itself; 0: none. On import only whether there is one counts */
+} CowRecord;
+
+typedef struct CowExport CowExport;
+
+/* Opens the database for reading, in one transaction: it is seen as of now until it is closed, whatever a writer does. config->flags is COWFS_READONLY; the
+ * blobs are taken over. Errors as cowfs_open. */
+int cow_export_open(const CowfsConfig *config, CowExport **out, char **err) MUST_CHECK;
+void cow_export_close(CowExport *e); /* NULL is allowed */
+/* Every record in order; it is valid during the call. A visitor's non-zero answer ends it and is returned. May be called again: the same records. */
+int cow_export_walk(CowExport *e, int (*visit)(void *ctx, const CowRecord *record), void *ctx, char **err) MUST_CHECK;
+/* The bytes of a blob, for reading. -EUCLEAN with a message if it is not there. */
+int cow_export_blob(CowExport *e, BlobId blob, int *fd, char **err) MUST_CHECK;
+
+typedef struct CowImport CowImport;
+
+/* A new database, which nobody else uses yet: config->flags is COWFS_CREATE, the blobs (an empty store) are taken over. -EEXIST (there is one), and as cowfs_open. */
+int cow_import_begin(const CowfsConfig *config, CowImport **out, char **err) MUST_CHECK;
+/* One record, in any order. An inode with bytes: *fd is opened for writing them (the caller's); else it is -1. -EBADMSG for what cannot be. */
+int cow_import_record(CowImport *i, const CowRecord *record, int *fd, char **err) MUST_CHECK;
+/* When all contents are written and their descriptors closed: gives the files their times, and ends the database. It is to be looked through by cowfs_open
+ * then, which trusts no row. */
+int cow_import_finish(CowImport *i, char **err) MUST_CHECK;
+void cow_import_free(CowImport *i); /* without finish: what was made stays, the directory is the caller's to remove. NULL is allowed */
+
+#endif

@@ -1,0 +1,197 @@
+/* lib/snapshot_restore.c - bv_snapshot_restore: a new sandbox from a snapshot.
+ *
+ * Everything is fetched and compared with its checksums before the sandbox can be seen under its name: it is there as a whole, or not at all. */
+#include "lib/snapshots.h"
+#include "lib/view.h"
+
+#include <fcntl.h>
+#include <time.h>
+
+#define FETCH_AT_ONCE 256 /* files that are filled together */
+
+typedef struct Restore {
+	const Snapshots *s;
+	SnapReader *reader;
+	CowImport *rows;
+	SnapFetch items[FETCH_AT_ONCE];
+	uint8_t *refs[FETCH_AT_ONCE];
+	size_t count;
+	char *why;
+} Restore;
+
+/* Fetches what is waiting. */
+static int fill_files(Restore *t)
+{
+	int r = t->count ? snap_reader_fetch_many(t->reader, t->items, t->count, &t->why) : 0;
+
+	for (size_t i = 0; i < t->count; i++) {
+		if (close(t->items[i].fd) < 0 && r == 0) /* a full disk may be told only here */
+			r = bv_fail(&t->why, bv_neg_errno(), "cannot write a file of the sandbox: %s", strerror(errno));
+		free(t->refs[i]);
+	}
+	t->count = 0;
+	return r;
+}
+
+static int wait_for_content(Restore *t, const Record *record, int fd)
+{
+	uint8_t *ref = malloc(record->content_len);
+
+	if (!ref) {
+		close(fd);
+		return -ENOMEM;
+	}
+	memcpy(ref, record->content, record->content_len);
+	t->refs[t->count] = ref;
+	t->items[t->count++] = (SnapFetch){.ref = ref, .len = record->content_len, .fd = fd};
+	return t->count < FETCH_AT_ONCE ? 0 : fill_files(t);
+}
+
+static int on_record(void *ctx, const Record *record)
+{
+	Restore *t = ctx;
+	CowRecord row;
+	int fd = -1;
+	int r = record_decode(record, &row);
+
+	if (r < 0)
+		return bv_fail(&t->why, r, r == -EPROTO ? "it was written by a newer version of bvisor: use that" : "it is damaged: a record makes no sense");
+	r = cow_import_record(t->rows, &row, &fd, &t->why);
+	if (r == 0 && fd >= 0 && record->content_len == 0)
+		close(fd); /* cannot be: record_decode looks for it */
+	else if (r == 0 && fd >= 0)
+		r = wait_for_content(t, record, fd);
+	return r;
+}
+
+static int begin_rows(const BvSandbox *sb, CowImport **out, char **why)
+{
+	CLEAN_FREE char *db = bv_asprintf("%s/meta.db", sandbox_data_dir(sb));
+	CLEAN_FREE char *blobs = bv_asprintf("%s/blobs", sandbox_data_dir(sb));
+	bool memory = strcmp(sb->config.backend, "tmpfs") == 0;
+	CowfsConfig config = {.db_path = db, .flags = COWFS_CREATE, .durable = !memory};
+	const BlobOps *ops = blob_ops_find(memory ? "tmpfs" : "dir");
+	int r = db && blobs && ops ? ops->open(blobs, BLOB_OPEN_CREATE, &config.blobs, why) : -ENOMEM;
+
+	return r < 0 ? r : cow_import_begin(&config, out, why);
+}
+
+/* Called when the new sandbox's directory is there and not yet to be seen. */
+static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
+{
+	Restore *t = ctx;
+	int r = begin_rows(sb, &t->rows, &t->why), left;
+
+	if (r == 0)
+		r = snap_reader_walk(t->reader, "", 0, on_record, t, &t->why);
+	left = r < 0 ? 0 : fill_files(t);
+	if (r == 0)
+		r = left;
+	if (r == 0)
+		r = cow_import_finish(t->rows, &t->why);
+	cow_import_free(TAKE_PTR(t->rows));
+	for (size_t i = 0; i < t->count; i++) {
+		close(t->items[i].fd);
+		free(t->refs[i]);
+	}
+	t->count = 0;
+	if (r == 0)
+		r = view_check(sb, err);
+	return r < 0 && (!err || !*err) ? lib_fail(err, r, "cannot restore it: %s", t->why ? t->why : strerror(-r)) : r;
+}
+
+static char *field_text(const SnapInfo *info, const char *name)
+{
+	const uint8_t *value;
+	size_t n;
+
+	return snap_info_field(info, name, &value, &n) == 0 ? strndup((const char *)value, n) : NULL;
+}
+
+/* Elsewhere the host's times say nothing. */
+static void take_since(const SnapInfo *info, SandboxConfig *c)
+{
+	CLEAN_FREE char *machine = field_text(info, "machine"), *since = field_text(info, "since");
+	char ours[32];
+	long long sec;
+	long nsec;
+
+	if (machine && since && snapshots_machine(ours) && strcmp(machine, ours) == 0 && sscanf(since, "%lld.%9ld", &sec, &nsec) == 2) {
+		c->since_sec = sec;
+		c->since_nsec = nsec;
+	}
+}
+
+static int config_from_snapshot(const SnapInfo *info, const BvRestoreOptions *o, SandboxConfig *c, BvError **err)
+{
+	CLEAN_FREE char *ro = field_text(info, "ro");
+	struct timespec now;
+	int r = 0;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	c->created_sec = now.tv_sec;
+	c->created_nsec = now.tv_nsec;
+	c->backend = strdup(o->backend ? o->backend : "dir");
+	take_since(info, c);
+	c->cwd = field_text(info, "cwd");
+	c->ro = ro != NULL;
+	c->unnamed = !o->name;
+	for (size_t i = 0; r == 0; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "command/%06zu", i);
+		CLEAN_FREE char *word = field_text(info, name);
+		if (!word)
+			break;
+		r = strv_add(&c->command, word);
+	}
+	return r < 0 || !c->backend ? lib_fail(err, -ENOMEM, "out of memory") : 0;
+}
+
+static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, BvError **err)
+{
+	Restore *t = calloc(1, sizeof(*t));
+	SandboxConfig config = {0};
+	int r;
+
+	if (!t)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	t->s = s;
+	r = snap_reader_open(s->store, &ref->id, &t->reader, &t->why);
+	if (r < 0)
+		(void)lib_fail(err, r, "cannot read the snapshot '%s' in %s: %s", ref->name, s->location, t->why ? t->why : strerror(-r));
+	if (r == 0)
+		r = config_from_snapshot(snap_reader_info(t->reader), o, &config, err);
+	if (r == 0)
+		r = sandbox_create_filled(&config, o->store, o->name, fill_sandbox, t, out, err);
+	config_release(&config);
+	snap_reader_close(t->reader);
+	free(t->why);
+	free(t);
+	return r;
+}
+
+int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSandbox **out, BvSnapshotReceipt *receipt, BvError **err)
+{
+	BvRestoreOptions o = BV_RESTORE_OPTIONS_INIT;
+	CLEAN_SNAPSHOTS Snapshots s = {0};
+	SnapInfo info = {0};
+	SnapRef ref;
+	int r;
+
+	if (lib_take_options(&o, sizeof(o), options) < 0)
+		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
+	r = snapshots_open(o.from, o.store, false, &s, err);
+	if (r == 0)
+		r = snapshots_find(&s, name, &ref, err);
+	if (r == 0)
+		r = restore(&s, &ref, &o, out, err);
+	if (r == 0 && receipt && snap_info_load(s.store, &ref.id, &info, NULL) == 0) {
+		SnapTraffic t = snap_store_traffic(s.store);
+		*receipt = (BvSnapshotReceipt){.size = sizeof(*receipt), .number = ref.number, .files = info.totals.contents, .bytes = info.totals.content_bytes,
+					       .moved = t.received, .requests = t.gets + t.puts + t.others};
+		snprintf(receipt->name, sizeof(receipt->name), "%s", ref.name);
+		id_hex(&ref.id, receipt->id);
+		snap_info_release(&info);
+	}
+	return r;
+}

@@ -1,0 +1,233 @@
+/* lib/snapshots.c - see snapshots.h; and bv_snapshot_list. */
+#include "lib/snapshots.h"
+#include "lib/store.h"
+
+#include "base/hmap.h"
+
+#include <fcntl.h>
+
+/* ---- the store ---- */
+
+static char *default_location(const char *home, BvError **err)
+{
+	const char *given = getenv("BVISOR_SNAPSHOTS");
+	CLEAN_FREE char *store = NULL;
+
+	if (given && *given)
+		return strdup(given);
+	store = store_path(home, err);
+	return store ? bv_asprintf("%s/snapshots", store) : NULL;
+}
+
+void snapshots_close(Snapshots *s)
+{
+	snap_store_close(s->store);
+	object_close(s->objects);
+	free(s->location);
+	*s = (Snapshots){0};
+}
+
+int snapshots_open(const char *location, const char *home, bool create, Snapshots *out, BvError **err)
+{
+	CLEAN_SNAPSHOTS Snapshots s = {.location = location ? strdup(location) : default_location(home, err)};
+	char *why = NULL;
+	int r;
+
+	if (!s.location)
+		return err && *err ? bv_error_code(*err) : lib_fail(err, -ENOMEM, "out of memory");
+	r = object_open(s.location, create, &s.objects, &why);
+	if (r < 0)
+		return lib_fail_text(err, r, why, s.location);
+	r = snap_store_open(s.objects, NULL, &s.store);
+	if (r < 0)
+		return lib_fail(err, r, "%s: %s", s.location, strerror(-r));
+	*out = s;
+	s = (Snapshots){0};
+	return 0;
+}
+
+bool snapshots_machine(char out[32])
+{
+	CLEAN_FREE char *id = NULL;
+	ssize_t n = bv_read_file_at(AT_FDCWD, "/etc/machine-id", 64, &id);
+
+	if (n < 32)
+		return false;
+	snprintf(out, 32, "%016llx", (unsigned long long)hash_stable(id, 32));
+	return true;
+}
+
+int snapshots_find(const Snapshots *s, const char *text, SnapRef *out, BvError **err)
+{
+	const char *at = strchr(text, '@');
+	CLEAN_FREE char *name = at ? strndup(text, (size_t)(at - text)) : strdup(text);
+	char *why = NULL, *end = NULL;
+	uint64_t number = 0;
+	int r;
+
+	if (!name)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	if (at)
+		number = strtoull(at + 1, &end, 10);
+	if (snap_ref_valid(name) < 0 || (at && (at[1] < '1' || at[1] > '9' || *end)))
+		return lib_fail(err, -EINVAL, "'%s' is no name of a snapshot: NAME, or NAME@NUMBER for one of its earlier states", text);
+	r = snap_ref_read(s->store, name, number, out, &why);
+	if (r == -ENOENT) {
+		free(why);
+		return lib_fail(err, r, "there is no snapshot '%s' in %s (see `bvisor snapshots`)", text, s->location);
+	}
+	return r < 0 ? lib_fail_text(err, r, why, s->location) : 0;
+}
+
+/* ---- records ---- */
+
+static SnapIdentity identity_out(const CowIdentity *b)
+{
+	return (SnapIdentity){.dev = b->dev, .ino = b->ino, .size = b->size, .mtime = b->mtime, .ctime = b->ctime, .mode = b->mode, .uid = b->uid, .gid = b->gid};
+}
+
+static CowIdentity identity_in(bool known, const SnapIdentity *b)
+{
+	if (!known)
+		return (CowIdentity){0};
+	return (CowIdentity){.known = true, .dev = b->dev, .ino = b->ino, .size = b->size, .mtime = b->mtime, .ctime = b->ctime, .mode = b->mode, .uid = b->uid,
+			     .gid = b->gid};
+}
+
+size_t record_encode(const CowRecord *r, uint8_t key[RECORD_KEY_MAX], Bytes *value)
+{
+	switch (r->kind) {
+	case COW_RECORD_DENTRY: {
+		SnapDentry d = {.inode = r->id, .flags = r->flags, .base_known = r->base.known, .base = identity_out(&r->base)};
+		snap_dentry_encode(&d, value);
+		return record_key_dentry(key, r->dir, r->name, r->n_name);
+	}
+	case COW_RECORD_INODE: {
+		SnapInode i = {.flags = r->flags, .have = r->have, .mode = r->mode, .uid = r->uid, .gid = r->gid, .nlink = r->nlink, .rdev = r->rdev, .vdev = r->vdev,
+			       .vino = r->vino, .atime = r->atime, .mtime = r->mtime, .ctime = r->ctime, .btime = r->btime, .origin = r->name, .target = r->value,
+			       .origin_len = r->n_name, .target_len = r->n_value, .base_known = r->base.known, .base = identity_out(&r->base)};
+		snap_inode_encode(&i, value);
+		return record_key_inode(key, r->id);
+	}
+	case COW_RECORD_XATTR: {
+		SnapXattr x = {.removed = !r->value, .value = r->value, .len = r->n_value};
+		snap_xattr_encode(&x, value);
+		return record_key_xattr(key, r->id, r->name, r->n_name);
+	}
+	}
+	return 0;
+}
+
+static int decode_inode(const Record *record, CowRecord *out)
+{
+	SnapInode i;
+	int r = snap_inode_decode(record->value, record->value_len, &i);
+
+	if (r < 0)
+		return r;
+	*out = (CowRecord){.kind = COW_RECORD_INODE, .id = out->id, .flags = i.flags, .have = i.have, .mode = i.mode, .uid = i.uid, .gid = i.gid, .nlink = i.nlink,
+			   .rdev = i.rdev, .vdev = i.vdev, .vino = i.vino, .atime = i.atime, .mtime = i.mtime, .ctime = i.ctime, .btime = i.btime, .name = i.origin,
+			   .value = i.target, .n_name = i.origin_len, .n_value = i.target_len, .base = identity_in(i.base_known, &i.base)};
+	/* Not every file has bytes of its own: one with an origin uses the host's. A FIFO of the sandbox is one in any case. */
+	out->blob = record->content_len > 0 || (S_ISFIFO(i.mode) && !i.origin);
+	return S_ISREG(i.mode) && !i.origin && !out->blob ? -EBADMSG : 0;
+}
+
+static int decode_dentry(const Record *record, CowRecord *out)
+{
+	SnapDentry d;
+	int r = snap_dentry_decode(record->value, record->value_len, &d);
+
+	if (r < 0)
+		return r;
+	out->kind = COW_RECORD_DENTRY;
+	out->dir = out->id;
+	out->id = d.inode;
+	out->flags = d.flags;
+	out->base = identity_in(d.base_known, &d.base);
+	return 0;
+}
+
+static int decode_xattr(const Record *record, CowRecord *out)
+{
+	SnapXattr x;
+	int r = snap_xattr_decode(record->value, record->value_len, &x);
+
+	if (r < 0)
+		return r;
+	out->kind = COW_RECORD_XATTR;
+	out->value = x.removed ? NULL : x.value ? x.value : "";
+	out->n_value = x.removed ? 0 : x.len;
+	return 0;
+}
+
+int record_decode(const Record *record, CowRecord *out)
+{
+	CowRecord r = {0};
+	char kind;
+	int rc = record_key_parse(record->key, record->key_len, &kind, &r.id, &r.name, &r.n_name);
+
+	if (rc == 0 && kind == 'i')
+		rc = decode_inode(record, &r);
+	else if (rc == 0 && kind == 'd')
+		rc = decode_dentry(record, &r);
+	else if (rc == 0 && kind == 'x')
+		rc = decode_xattr(record, &r);
+	else if (rc == 0)
+		rc = -EPROTO;
+	if (rc == 0)
+		*out = r;
+	return rc;
+}
+
+/* ---- listing ---- */
+
+typedef struct Listing {
+	const Snapshots *s;
+	int (*visit)(void *ctx, const BvSnapshotInfo *info);
+	void *ctx;
+} Listing;
+
+static char *field_text(const SnapInfo *info, const char *name)
+{
+	const uint8_t *value;
+	size_t n;
+
+	return snap_info_field(info, name, &value, &n) == 0 ? strndup((const char *)value, n) : NULL;
+}
+
+static int list_one(void *ctx, const SnapRef *ref)
+{
+	const Listing *l = ctx;
+	SnapInfo info = {0};
+	char id[65];
+	CLEAN_FREE char *why = NULL;
+	int r = snap_info_load(l->s->store, &ref->id, &info, &why);
+	CLEAN_FREE char *message = r == 0 ? field_text(&info, "message") : NULL;
+	CLEAN_FREE char *sandbox = r == 0 ? field_text(&info, "sandbox") : NULL;
+
+	id_hex(&ref->id, id);
+	BvSnapshotInfo item = {.name = ref->name, .number = ref->number, .id = id, .message = message, .sandbox = sandbox, .seconds = info.seconds,
+			       .nanoseconds = info.nanoseconds, .files = info.totals.contents, .bytes = info.totals.content_bytes,
+			       .stored = info.totals.stored, .damage = r < 0 ? (why ? why : strerror(-r)) : NULL};
+	r = l->visit(l->ctx, &item);
+	snap_info_release(&info);
+	return r;
+}
+
+int bv_snapshot_list(const char *location, const char *name, int (*visit)(void *, const BvSnapshotInfo *), void *ctx, BvError **err)
+{
+	CLEAN_SNAPSHOTS Snapshots s = {0};
+	Listing l = {&s, visit, ctx};
+	char *why = NULL;
+	int r = snapshots_open(location, NULL, false, &s, err);
+
+	if (r == -ENODEV && !location && !getenv("BVISOR_SNAPSHOTS")) { /* none was ever taken */
+		lib_error_clear(err);
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	r = snap_ref_list(s.store, name ? name : "", list_one, &l, &why);
+	return r < 0 ? lib_fail_text(err, r, why, s.location) : r;
+}

@@ -1,0 +1,38 @@
+/* lib/snapshots.h - what the files about snapshots share: the store that a user named, and a sandbox's rows as the records of a snapshot. */
+#ifndef LIB_SNAPSHOTS_H
+#define LIB_SNAPSHOTS_H
+
+#include "cowfs/records.h"
+#include "lib/internal.h"
+#include "snapshot/record.h"
+#include "snapshot/snapshot.h"
+
+typedef struct Snapshots {
+	char *location;
+	ObjectStore *objects;
+	SnapStore *store;
+} Snapshots;
+
+/* `location` as a user gives it, NULL: $BVISOR_SNAPSHOTS, else snapshots/ in the store of sandboxes (`home`, NULL: the default one). `create`: a directory that is not
+ * there is made. Errors of object_open. */
+int snapshots_open(const char *location, const char *home, bool create, Snapshots *out, BvError **err) MUST_CHECK;
+void snapshots_close(Snapshots *s); /* zeroes are fine */
+#define CLEAN_SNAPSHOTS __attribute__((cleanup(snapshots_close)))
+
+/* What tells this machine from others, and nothing of it; false: unknown. */
+bool snapshots_machine(char out[32]);
+/* "NAME" or "NAME@NUMBER": the snapshot that it means. -EINVAL, -ENOENT, errors of the store. */
+int snapshots_find(const Snapshots *s, const char *text, SnapRef *out, BvError **err) MUST_CHECK;
+
+/* The key and the value of a row. */
+size_t record_encode(const CowRecord *r, uint8_t key[RECORD_KEY_MAX], Bytes *value);
+/* And back: what it points to is in key and value. -EBADMSG, -EPROTO. */
+int record_decode(const Record *record, CowRecord *out) MUST_CHECK;
+
+/* sandbox.c: waits until nobody serves the sandbox, and keeps others from doing so as long as *lock is open. -EBUSY: commands run. */
+int sandbox_hold_stopped(BvSandbox *sb, int *lock, BvError **err) MUST_CHECK;
+/* sandbox.c: a new sandbox that nobody sees until it is published. `fill` makes its data in sandbox_data_dir(). */
+int sandbox_create_filled(SandboxConfig *config, const char *home, const char *name, int (*fill)(BvSandbox *sb, void *ctx, BvError **err), void *ctx, BvSandbox **out,
+			  BvError **err) MUST_CHECK;
+
+#endif
