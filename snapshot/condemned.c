@@ -139,7 +139,8 @@ int condemned_append(SnapStore *s, Coder *coder, Condemned *c, char **err)
 	CLEAN_BYTES Bytes body = {0};
 	SnapId sum;
 
-	qsort(c->names, c->n, sizeof *c->names, compare);
+	if (c->n)
+		qsort(c->names, c->n, sizeof *c->names, compare);
 	bytes_varint(&plain, c->n);
 	for (size_t i = 0; i < c->n; i++) {
 		bytes_u8(&plain, c->names[i].kind);

@@ -31,7 +31,8 @@ static int init(SnapWriter *w, SnapStore *s, const SnapWriterConfig *config)
 	pthread_cond_init(&w->work, NULL);
 	pthread_cond_init(&w->room, NULL);
 	pthread_cond_init(&w->done, NULL);
-	w->checked = w->session_put = boot_seconds();
+	w->checked = boot_seconds();
+	w->session_put = w->checked;
 	int r = coder_new(s->key, &w->coder);
 	if (r == 0)
 		r = index_init(&w->known);

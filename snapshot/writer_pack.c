@@ -56,16 +56,18 @@ static void session_put(SnapWriter *w)
 	int64_t now = boot_seconds(), last = w->session_put;
 	char token[33];
 
-	if (now - last < SESSION_SECONDS || !atomic_compare_exchange_strong(&w->session_put, &last, now))
+	if (now - last < SESSION_SECONDS)
 		return;
 	pthread_mutex_lock(&w->lock);
-	if (!w->session[0] && log_token(token) == 0)
-		snprintf(w->session, sizeof w->session, SESSIONS "%s", token);
 	for (size_t i = 0; i < w->packs.n; i++)
 		bytes_id(&body, &w->packs.packs[i].pack);
+	if (body.len && !w->session[0] && log_token(token) == 0)
+		snprintf(w->session, sizeof w->session, SESSIONS "%s", token);
 	pthread_mutex_unlock(&w->lock);
+	if (!body.len || body.failed || !atomic_compare_exchange_strong(&w->session_put, &last, now))
+		return;
 	/* Without it the writer may find at its end that it was too slow. */
-	if (w->session[0] && !body.failed)
+	if (w->session[0])
 		IGNORE_RESULT(kept_put(w->store, w->session, body.data, body.len, 0, NULL));
 }
 
