@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/auxv.h>
 
 #ifndef BVISOR_LIBEXECDIR
 #define BVISOR_LIBEXECDIR "/usr/libexec/bvisor"
@@ -19,13 +20,19 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const ObjectOps *loaded; /* protected by lock */
 
-/* The directory of the program or library that has this code, with '/' at the end. */
+/* The directory of the program or library that has this code, with '/' at the end. A program's name as the dynamic linker has it is argv[0], which anybody may have
+ * chosen and which may be relative: the kernel is asked for it. */
 static bool own_directory(char out[PATH_MAX])
 {
-	Dl_info info;
+	Dl_info own, program;
 	char *slash;
 
-	if (!dladdr(&loaded, &info) || !info.dli_fname || !realpath(info.dli_fname, out)) {
+	if (!dladdr(&loaded, &own))
+		return false;
+	if (dladdr((void *)(uintptr_t)getauxval(AT_PHDR), &program) && program.dli_fbase != own.dli_fbase) {
+		if (!own.dli_fname || own.dli_fname[0] != '/' || !realpath(own.dli_fname, out))
+			return false;
+	} else {
 		ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
 		if (n < 0)
 			return false;
@@ -43,8 +50,8 @@ static char *find_plugin(void)
 	const char *given = getenv("BVISOR_PLUGINS");
 	char own[PATH_MAX] = "";
 	bool here = own_directory(own);
-	const char *const places[][2] = {
-		{given && *given ? given : NULL, "/"}, {here ? own : NULL, "../libexec/bvisor/"}, {here ? own : NULL, "../lib/"}, {here ? own : NULL, "bvisor/"}, {BVISOR_LIBEXECDIR, "/"}};
+	const char *const places[][2] = { /* of a program in bin, of a build, of a library in lib/ARCHITECTURE, of the supervisor */
+		{given && *given ? given : NULL, "/"}, {here ? own : NULL, "../libexec/bvisor/"}, {here ? own : NULL, "../lib/"}, {here ? own : NULL, "../../libexec/bvisor/"}, {here ? own : NULL, ""}, {BVISOR_LIBEXECDIR, "/"}};
 
 	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
 		CLEAN_FREE char *path = places[i][0] ? bv_asprintf("%s%s" PLUGIN_NAME, places[i][0], places[i][1]) : NULL;
