@@ -109,6 +109,12 @@ bool sandbox_disconnect(BvSandbox *sb, struct Conn *conn);
 /* How many processes run in it: 0 if it is not running, or does not answer. */
 size_t sandbox_processes(BvSandbox *sb);
 
+/* Waits until nobody serves the sandbox, and keeps others from doing so as long as *lock is open. -EBUSY: commands run. */
+int sandbox_hold_stopped(BvSandbox *sb, int *lock, BvError **err) MUST_CHECK;
+/* A new sandbox that nobody sees until it is published. `fill` makes its data in sandbox_data_dir(). */
+int sandbox_create_filled(SandboxConfig *config, const char *home, const char *name, int (*fill)(BvSandbox *sb, void *ctx, BvError **err), void *ctx, BvSandbox **out,
+			  BvError **err) MUST_CHECK;
+
 /* After a new unnamed sandbox was made: deletes those beyond the newest. Called when its command runs, so that nobody waits for it. */
 void sandbox_prune_once(BvSandbox *sb);
 

@@ -1,6 +1,5 @@
 /* lib/sandbox.c - handles on sandboxes: making, opening, reaching the supervisor, removing. */
 #include "lib/launch.h"
-#include "lib/snapshots.h"
 #include "lib/store.h"
 
 #include <fcntl.h>

@@ -29,10 +29,4 @@ size_t record_encode(const CowRecord *r, uint8_t key[RECORD_KEY_MAX], Bytes *val
 /* And back: what it points to is in key and value. -EBADMSG, -EPROTO. */
 int record_decode(const Record *record, CowRecord *out) MUST_CHECK;
 
-/* sandbox.c: waits until nobody serves the sandbox, and keeps others from doing so as long as *lock is open. -EBUSY: commands run. */
-int sandbox_hold_stopped(BvSandbox *sb, int *lock, BvError **err) MUST_CHECK;
-/* sandbox.c: a new sandbox that nobody sees until it is published. `fill` makes its data in sandbox_data_dir(). */
-int sandbox_create_filled(SandboxConfig *config, const char *home, const char *name, int (*fill)(BvSandbox *sb, void *ctx, BvError **err), void *ctx, BvSandbox **out,
-			  BvError **err) MUST_CHECK;
-
 #endif

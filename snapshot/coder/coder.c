@@ -1,3 +1,4 @@
+/* snapshot/coder/coder.c - ids, compression and encryption; see snapshot/coder.h. */
 #include "snapshot/coder.h"
 
 #include <limits.h>
