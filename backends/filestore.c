@@ -476,11 +476,14 @@ int filestore_sync_names(BlobStore *store, BlobId from, BlobId to)
 {
 	FileStore *fs = filestore_of(store);
 	IdList shards = {0};
-	int r = store->ops->durable ? list_numbers(fs->root, ".", &shards) : 0;
+
+	if (!store->ops->durable || (atomic_load(&fs->late) && !appeared(fs)))
+		return 0; /* nothing was made yet: the root is the directory above */
+	int r = list_numbers(fs->root, ".", &shards);
 
 	for (size_t i = 0; r == 0 && i < shards.len; i++)
 		if (shards.ids[i] >= from >> SHARD_BITS && shards.ids[i] <= to >> SHARD_BITS)
 			r = sync_shard(fs, shards.ids[i]);
 	free(shards.ids);
-	return r < 0 || !store->ops->durable ? r : sync_root(fs);
+	return r < 0 ? r : sync_root(fs);
 }

@@ -1,21 +1,86 @@
 /* backends/object_loader.c - `s3:`: loads the plugin bvisor-s3.so at the first use. libcurl and OpenSSL with all that they need are some 30 libraries,
- * which would cost each start of bvisor milliseconds; most runs need none of them. */
+ * which would cost each start of bvisor milliseconds; most runs need none of them.
+ *
+ * It is looked for in $BVISOR_PLUGINS, where tests put it; beside what this code is linked into, as it lies in a build (../lib) and in an installation
+ * (../libexec/bvisor); and where it was configured to be installed. Not in the library path, which is no place for plugins. */
 #include "backends/backends.h"
 #include "backends/object_plugin.h"
 
+#include <dlfcn.h>
+#include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <sys/auxv.h>
+
+#ifndef BVISOR_LIBEXECDIR
+#define BVISOR_LIBEXECDIR "/usr/libexec/bvisor"
+#endif
+#define PLUGIN_NAME "bvisor-s3.so"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const ObjectOps *loaded; /* protected by lock */
 
+/* The directory of the program or library that has this code, with '/' at the end. A program's name as the dynamic linker has it is argv[0], which anybody may have
+ * chosen and which may be relative: the kernel is asked for it. */
+static bool own_directory(char out[PATH_MAX])
+{
+	Dl_info own, program;
+	char *slash;
+
+	if (!dladdr(&loaded, &own))
+		return false;
+	if (dladdr((void *)(uintptr_t)getauxval(AT_PHDR), &program) && program.dli_fbase != own.dli_fbase) {
+		if (!own.dli_fname || own.dli_fname[0] != '/' || !realpath(own.dli_fname, out))
+			return false;
+	} else {
+		ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
+		if (n < 0)
+			return false;
+		out[n] = 0;
+	}
+	slash = strrchr(out, '/');
+	if (slash)
+		slash[1] = 0;
+	return slash;
+}
+
+/* The first place that has the file. malloc'ed; NULL if none has. */
+static char *find_plugin(void)
+{
+	const char *given = getenv("BVISOR_PLUGINS");
+	char own[PATH_MAX] = "";
+	bool here = own_directory(own);
+	const char *const places[][2] = { /* of a program in bin, of a build, of a library in lib/ARCHITECTURE, of the supervisor */
+		{given && *given ? given : NULL, "/"}, {here ? own : NULL, "../libexec/bvisor/"}, {here ? own : NULL, "../lib/"}, {here ? own : NULL, "../../libexec/bvisor/"}, {here ? own : NULL, ""}, {BVISOR_LIBEXECDIR, "/"}};
+
+	for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+		CLEAN_FREE char *path = places[i][0] ? bv_asprintf("%s%s" PLUGIN_NAME, places[i][0], places[i][1]) : NULL;
+		if (path && access(path, R_OK) == 0)
+			return TAKE_PTR(path);
+	}
+	return NULL;
+}
+
 static int load_locked(char **err)
 {
-	const PluginHead expected = {OBJECT_PLUGIN_NUMBER, sizeof(ObjectPlugin) + sizeof(ObjectRequest) + sizeof(ObjectOps)}, *head;
-	int r = plugin_load("bvisor-s3.so", OBJECT_PLUGIN_SYMBOL, expected, "s3:// needs", "libcurl and OpenSSL", &head, err);
+	CLEAN_FREE char *path = find_plugin();
+	const ObjectPlugin *plugin;
+	void *handle;
 
-	if (r == 0)
-		loaded = CONTAINER_OF(head, const ObjectPlugin, head)->ops;
-	return r;
+	if (!path)
+		return bv_fail(err, -ENOSYS, "this bvisor has no " PLUGIN_NAME ", which s3:// needs; install it whole, or name its directory by BVISOR_PLUGINS");
+	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	if (!handle) {
+		const char *reason = dlerror();
+		return bv_fail(err, -ENOSYS, "cannot load %s: %s; install libcurl and OpenSSL", path, reason ? reason : "?");
+	}
+	plugin = dlsym(handle, OBJECT_PLUGIN_SYMBOL);
+	if (!plugin || plugin->number != OBJECT_PLUGIN_NUMBER || plugin->request_size != sizeof(ObjectRequest) || plugin->ops_size != sizeof(ObjectOps)) {
+		dlclose(handle);
+		return bv_fail(err, -ENOSYS, "%s is of another version of bvisor; install both from one build", path);
+	}
+	loaded = plugin->ops;
+	return 0;
 }
 
 static int load_and_open(const char *location, bool create, ObjectStore **out, char **err)

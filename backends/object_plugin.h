@@ -1,15 +1,18 @@
-/* backends/object_plugin.h - the table of the plugin bvisor-s3.so. The size in its head counts the structures that cross the border, too. */
+/* backends/object_plugin.h - object stores that are loaded when they are needed.
+ *
+ * A plugin is the shared object bvisor-SCHEME.so, which exports bvisor_object_plugin and nothing else. It belongs to one build of bvisor: who loads it compares the
+ * number and the sizes. It stays loaded, as its libraries leave threads and locks behind. */
 #ifndef BACKENDS_OBJECT_PLUGIN_H
 #define BACKENDS_OBJECT_PLUGIN_H
 
 #include "backends/object.h"
-#include "backends/plugin.h"
 
 #define OBJECT_PLUGIN_NUMBER 1
 #define OBJECT_PLUGIN_SYMBOL "bvisor_object_plugin"
 
 typedef struct ObjectPlugin {
-	PluginHead head;
+	unsigned number;
+	size_t request_size, ops_size;
 	const ObjectOps *ops;
 } ObjectPlugin;
 

@@ -9,7 +9,7 @@ foreach(exe bvisor bvisor-supervisor)
     endif()
   endif()
 endforeach()
-install(TARGETS bvisor-s3 bvisor-coder LIBRARY DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/bvisor)
+install(TARGETS bvisor-s3 LIBRARY DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/bvisor)
 install(TARGETS bvisor_shared bvisor_static
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 if(EXISTS ${CMAKE_SOURCE_DIR}/include/bvisor)

@@ -35,15 +35,12 @@ int snapshots_open(const char *location, const char *home, bool create, Snapshot
 
 	if (!s.location)
 		return err && *err ? bv_error_code(*err) : lib_fail(err, -ENOMEM, "out of memory");
-	r = coder_load(&why);
-	if (r < 0)
-		return lib_fail_text(err, r, why, "snapshots");
 	r = object_open(s.location, create, &s.objects, &why);
 	if (r < 0)
 		return lib_fail_text(err, r, why, s.location);
-	r = snap_store_open(s.objects, NULL, &s.store);
+	r = snap_store_open(s.objects, NULL, &s.store, &why);
 	if (r < 0)
-		return lib_fail(err, r, "%s: %s", s.location, strerror(-r));
+		return lib_fail_text(err, r, why, s.location);
 	*out = s;
 	s = (Snapshots){0};
 	return 0;

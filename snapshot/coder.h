@@ -1,10 +1,10 @@
-/* snapshot/coder.h - what needs OpenSSL and zstd, and is loaded when it is needed: ids, and the stored form of bytes (compressed if that helps, then sealed if there is a key).
+/* snapshot/coder.h - the only file that uses OpenSSL and zstd (libraries.h loads them): ids, and the stored form of bytes (compressed if that helps, then sealed if there is a key).
  *
  * A Coder belongs to one thread; a SnapKey never changes and may be shared. With a key, content ids are HMAC-SHA256 under a key derived from the master
  * key, so that they tell nothing about the content, and stored bytes are nonce, AES-256-GCM text and tag. Names of objects are plain SHA-256 of what is stored in
  * them, in any case.
  *
- * Errors: -EBADMSG (the stored bytes are not what was stored), -ENOKEY (sealed, and no key or another one), -ENOMEM. */
+ * Errors: -ENOSYS (a library is not installed: libraries_get has the message; snap_store_open asks it), -EBADMSG (the stored bytes are not what was stored), -ENOKEY (sealed, and no key or another one), -ENOMEM. */
 #ifndef SNAPSHOT_CODER_H
 #define SNAPSHOT_CODER_H
 
@@ -18,9 +18,6 @@ enum {
 	KEY_ID_SIZE = 8,
 	SCRYPT_SALT = 16,
 };
-
-/* Loads the plugin; the others do that, too, but cannot say why it failed (-ENOSYS). */
-int coder_load(char **err) MUST_CHECK;
 
 typedef struct SnapKey SnapKey;
 typedef struct Coder Coder;

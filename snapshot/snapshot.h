@@ -30,8 +30,8 @@ typedef struct SnapTraffic {
 	uint64_t sent, received;     /* bytes of objects */
 } SnapTraffic;
 
-/* The object store and the key (NULL: nothing is encrypted) are the caller's and outlive the SnapStore. */
-int snap_store_open(ObjectStore *objects, const SnapKey *key, SnapStore **out) MUST_CHECK;
+/* The object store and the key (NULL: nothing is encrypted) are the caller's and outlive the SnapStore. Loads OpenSSL and zstd: -ENOSYS if one is not installed. */
+int snap_store_open(ObjectStore *objects, const SnapKey *key, SnapStore **out, char **err) MUST_CHECK;
 void snap_store_close(SnapStore *s); /* NULL is allowed */
 SnapTraffic snap_store_traffic(const SnapStore *s);
 

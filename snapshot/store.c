@@ -1,4 +1,5 @@
 #include "snapshot/store.h"
+#include "snapshot/libraries.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -27,12 +28,15 @@ void snapshot_name(const SnapId *id, ObjectName out)
 	snprintf(out, OBJECT_NAME_MAX + 1, "snapshots/%s", hex);
 }
 
-int snap_store_open(ObjectStore *objects, const SnapKey *key, SnapStore **out)
+int snap_store_open(ObjectStore *objects, const SnapKey *key, SnapStore **out, char **err)
 {
-	SnapStore *s = calloc(1, sizeof *s);
+	SnapStore *s;
 
+	if (!libraries_get(err))
+		return -ENOSYS;
+	s = calloc(1, sizeof *s);
 	if (!s)
-		return -ENOMEM;
+		return bv_fail(err, -ENOMEM, "not enough memory");
 	s->objects = objects;
 	s->key = key;
 	s->if_absent = -1;

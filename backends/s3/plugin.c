@@ -3,4 +3,4 @@
 #include "backends/s3/store.h"
 
 extern __attribute__((visibility("default"))) const ObjectPlugin bvisor_object_plugin;
-const ObjectPlugin bvisor_object_plugin = {{OBJECT_PLUGIN_NUMBER, sizeof(ObjectPlugin) + sizeof(ObjectRequest) + sizeof(ObjectOps)}, &object_s3_ops};
+const ObjectPlugin bvisor_object_plugin = {OBJECT_PLUGIN_NUMBER, sizeof(ObjectRequest), sizeof(ObjectOps), &object_s3_ops};

@@ -366,7 +366,7 @@ int main(int argc, char **argv)
 
 	if (argc < 4)
 		errx(2, "usage: snapbench write|load|restore|synth LOCATION REF [TREE|DIR|N]");
-	if (object_open(argv[2], true, &objects, &message) < 0 || snap_store_open(objects, NULL, &store) < 0)
+	if (object_open(argv[2], true, &objects, &message) < 0 || snap_store_open(objects, NULL, &store, &message) < 0)
 		errx(1, "%s", message);
 	int r = 2;
 	if (strcmp(argv[1], "write") == 0 && argc == 5)

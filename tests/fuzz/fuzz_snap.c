@@ -36,7 +36,7 @@ static void make_valid(void)
 
 	valid = mem_new();
 	valid->at_once = true;
-	if (coder_new(NULL, &coder) < 0 || snap_store_open(&valid->base, NULL, &s) < 0 || snap_writer_begin(s, &config, &w, NULL) < 0)
+	if (coder_new(NULL, &coder) < 0 || snap_store_open(&valid->base, NULL, &s, NULL) < 0 || snap_writer_begin(s, &config, &w, NULL) < 0)
 		fail("cannot begin");
 	for (unsigned i = 0; i < 8; i++)
 		if (snap_writer_add_bytes(w, text, content_at(i, text), &numbers[i]) < 0)
@@ -231,7 +231,7 @@ static void read_store(MemStore *m)
 	SnapRef ref;
 	Reading reading = {0};
 
-	if (snap_store_open(&m->base, NULL, &s) < 0)
+	if (snap_store_open(&m->base, NULL, &s, NULL) < 0)
 		return;
 	if (snap_ref_read(s, "fuzz", 0, &ref, NULL) == 0 && snap_reader_open(s, &ref.id, &reading.r, NULL) == 0) {
 		if (!id_equal(&ref.id, &valid_id))

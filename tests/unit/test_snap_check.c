@@ -19,7 +19,7 @@ static Fixture fixture(bool encrypted)
 	f.mem->at_once = true; /* thousands of walks */
 	if (encrypted)
 		assert_int_equal(snap_key_new(master, &f.key), 0);
-	assert_int_equal(snap_store_open(&f.mem->base, f.key, &f.store), 0);
+	assert_int_equal(snap_store_open(&f.mem->base, f.key, &f.store, NULL), 0);
 	for (size_t i = 0; i < 8; i++) {
 		f.worlds[0].seeds[i] = i + 1;
 		f.worlds[0].sizes[i] = (uint32_t)(i * 70);
@@ -41,7 +41,7 @@ static void fixture_end(Fixture *f)
 static void fresh_store(Fixture *f)
 {
 	snap_store_close(f->store);
-	assert_int_equal(snap_store_open(&f->mem->base, f->key, &f->store), 0);
+	assert_int_equal(snap_store_open(&f->mem->base, f->key, &f->store, NULL), 0);
 }
 
 typedef struct Hurt {

@@ -14,7 +14,7 @@ static Fixture fixture(void)
 	Fixture f = {.mem = mem_new()};
 
 	f.mem->at_once = true;
-	assert_int_equal(snap_store_open(&f.mem->base, NULL, &f.store), 0);
+	assert_int_equal(snap_store_open(&f.mem->base, NULL, &f.store, NULL), 0);
 	return f;
 }
 
@@ -27,7 +27,7 @@ static void fixture_end(Fixture *f)
 static void fresh_store(Fixture *f)
 {
 	snap_store_close(f->store);
-	assert_int_equal(snap_store_open(&f->mem->base, NULL, &f->store), 0);
+	assert_int_equal(snap_store_open(&f->mem->base, NULL, &f->store, NULL), 0);
 }
 
 static SnapCollectResult collect(Fixture *f)

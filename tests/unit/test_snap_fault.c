@@ -17,7 +17,7 @@ static Fixture fixture(bool if_absent)
 	uint64_t seed = 3;
 
 	f.mem->no_if_absent = !if_absent;
-	assert_int_equal(snap_store_open(&f.mem->base, NULL, &f.store), 0);
+	assert_int_equal(snap_store_open(&f.mem->base, NULL, &f.store, NULL), 0);
 	world_change(&f.before, 60, &seed);
 	f.first = snap_take(f.store, &f.before, NULL, "box");
 	f.after = f.before;
@@ -34,7 +34,7 @@ static void fixture_end(Fixture *f)
 static void fresh_store(Fixture *f)
 {
 	snap_store_close(f->store); /* another process */
-	assert_int_equal(snap_store_open(&f->mem->base, NULL, &f->store), 0);
+	assert_int_equal(snap_store_open(&f->mem->base, NULL, &f->store, NULL), 0);
 }
 
 static void is_clean(Fixture *f)

@@ -15,7 +15,7 @@ static Fixture fixture(bool if_absent)
 	World world = {0};
 
 	f.mem->no_if_absent = !if_absent;
-	assert_int_equal(snap_store_open(&f.mem->base, NULL, &f.store), 0);
+	assert_int_equal(snap_store_open(&f.mem->base, NULL, &f.store, NULL), 0);
 	for (size_t i = 0; i < 3; i++) {
 		world.seeds[i] = i + 1;
 		world.sizes[i] = 100;
@@ -183,7 +183,7 @@ static void racing_writers_take_different_numbers(void **state)
 	(void)state;
 	for (size_t i = 0; i < 4; i++) {
 		racers[i].f = &f;
-		assert_int_equal(snap_store_open(&f.mem->base, NULL, &racers[i].store), 0);
+		assert_int_equal(snap_store_open(&f.mem->base, NULL, &racers[i].store, NULL), 0);
 		assert_int_equal(pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
 	}
 	for (size_t i = 0; i < 4; i++) {

@@ -18,7 +18,7 @@ static Fixture fixture(bool encrypted)
 
 	if (encrypted)
 		assert_int_equal(snap_key_new(master, &f.key), 0);
-	assert_int_equal(snap_store_open(&f.mem->base, f.key, &f.store), 0);
+	assert_int_equal(snap_store_open(&f.mem->base, f.key, &f.store, NULL), 0);
 	return f;
 }
 
@@ -279,7 +279,7 @@ static void the_wrong_key_is_told(void **state)
 
 	(void)state;
 	SnapId id = snap_take(f.store, &world, NULL, NULL);
-	assert_int_equal(snap_store_open(&f.mem->base, NULL, &none), 0);
+	assert_int_equal(snap_store_open(&f.mem->base, NULL, &none, NULL), 0);
 	assert_int_equal(snap_compare(none, &id, &world, &err), -ENOKEY);
 	assert_non_null(strstr(err, "encrypted"));
 	free(err);

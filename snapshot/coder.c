@@ -1,12 +1,8 @@
-/* snapshot/coder/coder.c - ids, compression and encryption; see snapshot/coder.h. */
 #include "snapshot/coder.h"
+#include "snapshot/libraries.h"
 
 #include <limits.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/params.h>
 #include <sys/random.h>
-#include <zstd.h>
 
 #define LEVEL 3 /* what restic's default amounts to; 1 is faster and stores 5 to 8 % more */
 
@@ -17,6 +13,7 @@ struct SnapKey {
 };
 
 struct Coder {
+	const Libraries *lib;
 	const SnapKey *key;
 	EVP_MD *sha256;
 	EVP_MD_CTX *hash;
@@ -48,10 +45,10 @@ int coder_random(void *out, size_t len)
 static int hmac_sha256(Coder *c, const uint8_t key[32], const void *data, size_t len, uint8_t out[32])
 {
 	char digest[] = "SHA256";
-	OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("digest", digest, 0), OSSL_PARAM_construct_end()};
+	OSSL_PARAM params[] = {c->lib->OSSL_PARAM_construct_utf8_string("digest", digest, 0), c->lib->OSSL_PARAM_construct_end()};
 	size_t size;
 
-	if (EVP_MAC_init(c->mac, key, 32, params) != 1 || EVP_MAC_update(c->mac, data, len) != 1 || EVP_MAC_final(c->mac, out, &size, 32) != 1)
+	if (c->lib->EVP_MAC_init(c->mac, key, 32, params) != 1 || c->lib->EVP_MAC_update(c->mac, data, len) != 1 || c->lib->EVP_MAC_final(c->mac, out, &size, 32) != 1)
 		return -ENOMEM;
 	return 0;
 }
@@ -76,7 +73,7 @@ static int derive(SnapKey *key, const uint8_t master[32])
 		r = hmac_sha256(c, master, id, sizeof id - 1, out);
 	}
 	memcpy(key->id, out, sizeof key->id);
-	OPENSSL_cleanse(out, sizeof out);
+	explicit_bzero(out, sizeof out);
 	coder_free(c);
 	return r;
 }
@@ -96,15 +93,18 @@ int snap_key_new(const uint8_t master[32], SnapKey **out)
 
 int snap_key_from_passphrase(const char *passphrase, size_t len, const uint8_t salt[SCRYPT_SALT], unsigned log_n, SnapKey **out)
 {
+	const Libraries *lib = libraries_get(NULL);
 	uint8_t master[32];
 	int r;
 
 	if (log_n < 10 || log_n > 20)
 		return -EINVAL;
-	if (EVP_PBE_scrypt(passphrase, len, salt, SCRYPT_SALT, 1ULL << log_n, 8, 1, (1ULL << (log_n + 10)) + (1 << 20), master, sizeof master) != 1)
+	if (!lib)
+		return -ENOSYS;
+	if (lib->EVP_PBE_scrypt(passphrase, len, salt, SCRYPT_SALT, 1ULL << log_n, 8, 1, (1ULL << (log_n + 10)) + (1 << 20), master, sizeof master) != 1)
 		return -ENOMEM;
 	r = snap_key_new(master, out);
-	OPENSSL_cleanse(master, sizeof master);
+	explicit_bzero(master, sizeof master);
 	return r;
 }
 
@@ -112,7 +112,7 @@ void snap_key_free(SnapKey *key)
 {
 	if (!key)
 		return;
-	OPENSSL_cleanse(key, sizeof *key);
+	explicit_bzero(key, sizeof *key);
 	free(key);
 }
 
@@ -128,19 +128,23 @@ uint64_t snap_key_chunk_seed(const SnapKey *key)
 
 int coder_new(const SnapKey *key, Coder **out)
 {
+	const Libraries *lib = libraries_get(NULL);
 	Coder *c = calloc(1, sizeof *c);
 
-	if (!c)
-		return -ENOMEM;
+	if (!lib || !c) {
+		free(c);
+		return lib ? -ENOMEM : -ENOSYS;
+	}
+	c->lib = lib;
 	c->key = key;
-	c->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL); /* once: a fetch for each digest takes longer than a small one */
-	c->hash = EVP_MD_CTX_new();
-	c->hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-	c->mac = c->hmac ? EVP_MAC_CTX_new(c->hmac) : NULL;
-	c->gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
-	c->cipher = EVP_CIPHER_CTX_new();
-	c->pack = ZSTD_createCCtx();
-	c->unpack = ZSTD_createDCtx();
+	c->sha256 = lib->EVP_MD_fetch(NULL, "SHA256", NULL); /* once: a fetch for each digest takes longer than a small one */
+	c->hash = lib->EVP_MD_CTX_new();
+	c->hmac = lib->EVP_MAC_fetch(NULL, "HMAC", NULL);
+	c->mac = c->hmac ? lib->EVP_MAC_CTX_new(c->hmac) : NULL;
+	c->gcm = lib->EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+	c->cipher = lib->EVP_CIPHER_CTX_new();
+	c->pack = lib->ZSTD_createCCtx();
+	c->unpack = lib->ZSTD_createDCtx();
 	if (!c->sha256 || !c->hash || !c->mac || !c->gcm || !c->cipher || !c->pack || !c->unpack) {
 		coder_free(c);
 		return -ENOMEM;
@@ -153,14 +157,15 @@ void coder_free(Coder *c)
 {
 	if (!c)
 		return;
-	EVP_MD_CTX_free(c->hash);
-	EVP_MD_free(c->sha256);
-	EVP_MAC_CTX_free(c->mac);
-	EVP_MAC_free(c->hmac);
-	EVP_CIPHER_CTX_free(c->cipher);
-	EVP_CIPHER_free(c->gcm);
-	ZSTD_freeCCtx(c->pack);
-	ZSTD_freeDCtx(c->unpack);
+	const Libraries *lib = c->lib;
+	lib->EVP_MD_CTX_free(c->hash);
+	lib->EVP_MD_free(c->sha256);
+	lib->EVP_MAC_CTX_free(c->mac);
+	lib->EVP_MAC_free(c->hmac);
+	lib->EVP_CIPHER_CTX_free(c->cipher);
+	lib->EVP_CIPHER_free(c->gcm);
+	lib->ZSTD_freeCCtx(c->pack);
+	lib->ZSTD_freeDCtx(c->unpack);
 	bytes_release(&c->scratch);
 	free(c);
 }
@@ -172,8 +177,8 @@ const SnapKey *coder_key(const Coder *c)
 
 int coder_hash(Coder *c, const void *data, size_t len, SnapId *out)
 {
-	if (EVP_DigestInit_ex2(c->hash, c->sha256, NULL) != 1 || EVP_DigestUpdate(c->hash, data, len) != 1 ||
-	    EVP_DigestFinal_ex(c->hash, out->b, NULL) != 1)
+	if (c->lib->EVP_DigestInit_ex2(c->hash, c->sha256, NULL) != 1 || c->lib->EVP_DigestUpdate(c->hash, data, len) != 1 ||
+	    c->lib->EVP_DigestFinal_ex(c->hash, out->b, NULL) != 1)
 		return -ENOMEM;
 	return 0;
 }
@@ -195,8 +200,8 @@ static int seal(Coder *c, const void *text, size_t len, Bytes *out)
 	int r = coder_random(nonce, 12);
 	if (r < 0)
 		return r;
-	if (EVP_EncryptInit_ex2(c->cipher, c->gcm, c->key->seal, nonce, NULL) != 1 || EVP_EncryptUpdate(c->cipher, to, &n, text, (int)len) != 1 ||
-	    EVP_EncryptFinal_ex(c->cipher, to + n, &n) != 1 || EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_GCM_GET_TAG, 16, to + len) != 1)
+	if (c->lib->EVP_EncryptInit_ex2(c->cipher, c->gcm, c->key->seal, nonce, NULL) != 1 || c->lib->EVP_EncryptUpdate(c->cipher, to, &n, text, (int)len) != 1 ||
+	    c->lib->EVP_EncryptFinal_ex(c->cipher, to + n, &n) != 1 || c->lib->EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_GCM_GET_TAG, 16, to + len) != 1)
 		return -ENOMEM;
 	out->len += len + SEAL_EXTRA;
 	return 0;
@@ -216,10 +221,10 @@ static int unseal(Coder *c, const uint8_t *sealed, size_t len, Bytes *out)
 	if (!bytes_reserve(out, text + 1))
 		return -ENOMEM;
 	memcpy(tag, sealed + 12 + text, sizeof tag);
-	if (EVP_DecryptInit_ex2(c->cipher, c->gcm, c->key->seal, sealed, NULL) != 1)
+	if (c->lib->EVP_DecryptInit_ex2(c->cipher, c->gcm, c->key->seal, sealed, NULL) != 1)
 		return -ENOMEM;
-	if (EVP_DecryptUpdate(c->cipher, out->data, &n, sealed + 12, (int)text) != 1 || EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_GCM_SET_TAG, 16, tag) != 1 ||
-	    EVP_DecryptFinal_ex(c->cipher, out->data + n, &n) != 1)
+	if (c->lib->EVP_DecryptUpdate(c->cipher, out->data, &n, sealed + 12, (int)text) != 1 || c->lib->EVP_CIPHER_CTX_ctrl(c->cipher, EVP_CTRL_GCM_SET_TAG, 16, tag) != 1 ||
+	    c->lib->EVP_DecryptFinal_ex(c->cipher, out->data + n, &n) != 1)
 		return -EBADMSG;
 	out->len = text;
 	return 0;
@@ -227,7 +232,7 @@ static int unseal(Coder *c, const uint8_t *sealed, size_t len, Bytes *out)
 
 int coder_encode(Coder *c, const void *plain, size_t len, Bytes *out, unsigned *flags)
 {
-	size_t bound = ZSTD_compressBound(len), n = SIZE_MAX;
+	size_t bound = c->lib->ZSTD_compressBound(len), n = SIZE_MAX;
 	Bytes *to = c->key ? &c->scratch : out;
 	unsigned how = c->key ? STORED_SEALED : 0;
 
@@ -236,7 +241,7 @@ int coder_encode(Coder *c, const void *plain, size_t len, Bytes *out, unsigned *
 	if (len > 32) { /* below, a frame is longer than what is in it */
 		if (!bytes_reserve(to, bound))
 			return -ENOMEM;
-		n = ZSTD_compressCCtx(c->pack, to->data + to->len, bound, plain, len, LEVEL);
+		n = c->lib->ZSTD_compressCCtx(c->pack, to->data + to->len, bound, plain, len, LEVEL);
 	}
 	if (n < len - len / 64) { /* ZSTD_isError(n) is a huge number */
 		how |= STORED_ZSTD;
@@ -267,7 +272,7 @@ int coder_decode(Coder *c, unsigned flags, const void *stored, size_t n, uint8_t
 		n = c->scratch.len;
 	}
 	if (flags & STORED_ZSTD) {
-		size_t got = ZSTD_decompressDCtx(c->unpack, plain, len, stored, n);
+		size_t got = c->lib->ZSTD_decompressDCtx(c->unpack, plain, len, stored, n);
 		return got == len ? 0 : -EBADMSG;
 	}
 	if (n != len)
