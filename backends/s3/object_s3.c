@@ -227,6 +227,7 @@ static void begin_put(Job *job)
 	memcpy(job->call.payload, job->sha256, sizeof job->sha256);
 	job->call.headers[n++] = (S3Pair){"x-amz-meta-bvisor-sha256", job->sha256};
 	if (job->request->flags & OBJECT_IF_ABSENT) {
+		job->call.conditional = true;
 		job->call.headers[n++] = (S3Pair){"if-none-match", "*"};
 		job->call.headers[n++] = (S3Pair){"x-amz-meta-bvisor-put", job->nonce};
 	}

@@ -382,6 +382,21 @@ static void if_absent_puts_only_once(void **state)
 	free(err);
 }
 
+static void if_absent_holds_for_large_objects(void **state)
+{
+	Place *p = *state;
+	size_t size = 66 * MIB + 7;
+	CLEAN_FREE uint8_t *data = pattern(size, 4);
+
+	if (!p->if_absent)
+		skip();
+	assert_int_equal(object_put(p->store, "big/once", data, size, OBJECT_IF_ABSENT, NULL), 0);
+	data[0]++;
+	assert_int_equal(object_put(p->store, "big/once", data, size, OBJECT_IF_ABSENT, NULL), -EEXIST);
+	data[0]--;
+	expect(p, "big/once", 0, 0, data, size);
+}
+
 typedef struct Racer {
 	ObjectStore *store;
 	pthread_barrier_t *start;
@@ -620,6 +635,7 @@ static const struct CMUnitTest body[] = {
 	TEST(part_of_a_name_is_no_object),
 	TEST(deleting_is_idempotent),
 	TEST(if_absent_puts_only_once),
+	TEST(if_absent_holds_for_large_objects),
 	TEST(one_of_many_wins_if_absent),
 	TEST(list_shows_names_with_a_prefix_in_order),
 	TEST(list_stops_when_told),
