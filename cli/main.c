@@ -87,7 +87,7 @@ static void print_overview(FILE *out)
 	      "Runs commands on a copy-on-write view of the host, shows what they changed, and makes those changes on request.\n\n",
 	      out);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].summary);
+		fprintf(out, "  %-9s  %s\n", commands[i].name, commands[i].summary);
 	fputs("\n`bvisor COMMAND --help` shows its options. Sandboxes are kept in $BVISOR_HOME, else $XDG_DATA_HOME/bvisor, else\n"
 	      "~/.local/share/bvisor.\n",
 	      out);
