@@ -172,12 +172,12 @@ static int check_finished(const BvSandbox *sb, BvError **err)
 	return lib_fail(err, -EBUSY, "an apply of '%s' was interrupted: run `bvisor apply %s` to finish it first", sb->config.name, sb->config.name);
 }
 
-int apply_check_none(const BvSandbox *sb, BvError **err)
+int apply_check_none(const BvSandbox *sb, bool running, BvError **err)
 {
 	CLEAN_FD int lock = has_interrupted(sb) ? openat(sb->dirfd, "apply.lock", O_RDWR | O_CLOEXEC) : -1;
 
 	if (lock >= 0 && flock(lock, LOCK_SH | LOCK_NB) < 0)
-		return lib_fail(err, -EBUSY, "an apply of '%s' is at work: try again when it has ended", sb->config.name);
+		return running ? 0 : lib_fail(err, -EBUSY, "an apply of '%s' is at work: try again when it has ended", sb->config.name);
 	return check_finished(sb, err);
 }
 
