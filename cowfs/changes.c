@@ -343,7 +343,7 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const Name *)a)->name, ((const Name *)b)->name);
 }
 
-/* A directory without origin in the place of a host directory hides all of it: what it does not have is deleted. */
+/* A directory without origin in the place of a host directory hides all of it: what it does not have is deleted, if guests have removed that directory. */
 static int add_hidden_names(Changes *all, const CowNode *dir, const char *host, Names *names)
 {
 	int fd = lower_open(all->fs, host, O_RDONLY | O_DIRECTORY, 0), rc = 0;
@@ -381,6 +381,15 @@ static int collect_name(Changes *all, const Name *n, const char *path, const cha
 	return report(all, COW_DELETED, virtual_path, host, NULL, n->d);
 }
 
+/* Is it, or one that it is in, in the place of a directory that guests have removed? If the host has got its own later, they have deleted nothing of that. */
+static bool takes_hosts_place(const CowNode *dir)
+{
+	for (; !dir->origin && dir->names; dir = dir->names->dir)
+		if (dir->names->flags & D_OVER)
+			return true;
+	return false;
+}
+
 static int collect_dir(Changes *all, const CowNode *dir, const char *path, const char *host, bool gone)
 {
 	Names names = {0};
@@ -389,7 +398,7 @@ static int collect_dir(Changes *all, const CowNode *dir, const char *path, const
 	for (const CowDentry *d = dir->dir->kids; d && rc == 0; d = d->next)
 		if (!(d->flags & D_PIN) && !(d->node && (d->node->flags & (N_PIN | N_PRIVATE))))
 			rc = add_name(&names, d, d->name);
-	if (rc == 0 && !dir->origin && host)
+	if (rc == 0 && host && takes_hosts_place(dir))
 		rc = add_hidden_names(all, dir, host, &names);
 	if (names.count)
 		qsort(names.list, names.count, sizeof *names.list, by_name);

@@ -317,8 +317,6 @@ int commit_stop(Cowfs *fs)
 
 int cowfs_commit(Cowfs *fs, bool durable)
 {
-	if (!fs->writer_runs)
-		return 0;
 	if (!durable && fs->moved) { /* somebody looks from outside, and may have applied a rename */
 		fs_wrlock(fs);
 		int moved = origins_relocate(fs);
@@ -326,6 +324,8 @@ int cowfs_commit(Cowfs *fs, bool durable)
 		if (moved < 0)
 			return moved;
 	}
+	if (!fs->writer_runs)
+		return 0;
 	pthread_mutex_lock(&fs->commit_lock);
 	if (!durable && !fs->pending && !fs->committing && fs->done == fs->want && fs->commit_error == 0) {
 		pthread_mutex_unlock(&fs->commit_lock); /* all is written: the end of a command that changed nothing costs nothing */

@@ -99,7 +99,8 @@ int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err) MUST_CHECK;
 /* Writes what is pending, then frees. NULL is allowed. Returns the first error of the final commit. */
 int cowfs_close(Cowfs *fs);
 /* Commit barrier: when it returns, every change made before the call is in the database and, with `durable`, on the disk. Without `durable` (the
- * front end of somebody who looks at a running sandbox) it also follows renames that the host has made after the sandbox did (apply). */
+ * front end of somebody who looks at a running sandbox) it also follows renames that the host has made after the sandbox did (apply); on a
+ * READONLY one it does only that. */
 int cowfs_commit(Cowfs *fs, bool durable) MUST_CHECK;
 
 /* ---- pins: what the front end lays over the view; not stored, given anew at each open, before the first guest ---- */

@@ -25,6 +25,18 @@ static int may_remove(CowWalk *w, const CowNode *dir)
 	return rc < 0 ? rc : cred_owns(w->req->cred, st.stx_uid) ? 0 : -EPERM;
 }
 
+/* The host may have got the name after the sandbox had made its own: by apply, or by itself. */
+static bool host_has_it_now(const CowWalk *w, const CowNode *dir)
+{
+	char path[PATH_MAX];
+	struct statx st;
+
+	if (!dir->origin || path_join(path, dir->origin, strlen(dir->origin), w->last, w->nlast) < 0)
+		return false;
+	int rc = lower_statx(w->fs, NULL, path, &st);
+	return rc != -ENOENT && rc != -ENOTDIR;
+}
+
 /* Takes the entry off: whiteout if the host has the name. */
 static int entry_remove(CowWalk *w, CowNode *dir)
 {
@@ -34,7 +46,7 @@ static int entry_remove(CowWalk *w, CowNode *dir)
 		dentry_drop(w->fs, d);
 		return dentry_set(w->fs, dir, w->last, w->nlast, NULL, D_OVER | D_HIDE | D_PIN);
 	}
-	if (d && !(d->flags & D_OVER)) {
+	if (d && !(d->flags & D_OVER) && !host_has_it_now(w, dir)) {
 		dentry_drop(w->fs, d);
 		return 0;
 	}

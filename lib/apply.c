@@ -4,6 +4,7 @@
  *  - One apply of a sandbox at a time (flock of apply.lock).
  *  - Nothing on the host changes before the journal is on the disk; the journal goes only after everything is. */
 #include "lib/apply.h"
+#include "lib/store.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -171,12 +172,12 @@ static int check_finished(const BvSandbox *sb, BvError **err)
 	return lib_fail(err, -EBUSY, "an apply of '%s' was interrupted: run `bvisor apply %s` to finish it first", sb->config.name, sb->config.name);
 }
 
-int apply_check_none(const BvSandbox *sb, BvError **err)
+int apply_check_none(const BvSandbox *sb, bool running, BvError **err)
 {
 	CLEAN_FD int lock = has_interrupted(sb) ? openat(sb->dirfd, "apply.lock", O_RDWR | O_CLOEXEC) : -1;
 
 	if (lock >= 0 && flock(lock, LOCK_SH | LOCK_NB) < 0)
-		return lib_fail(err, -EBUSY, "an apply of '%s' is at work: try again when it has ended", sb->config.name);
+		return running ? 0 : lib_fail(err, -EBUSY, "an apply of '%s' is at work: try again when it has ended", sb->config.name);
 	return check_finished(sb, err);
 }
 
@@ -220,12 +221,16 @@ static int apply_locked(BvSandbox *sb, const BvApplyOptions *o, Visitor *v, BvEr
 	int r = 0;
 
 	view_request_init(&apply.request);
+	r = hide_list(sb->store, &sb->config, &apply.hidden);
+	if (r < 0)
+		return lib_fail(err, r, "cannot list what is hidden from the sandbox: %s", strerror(-r));
 	if (o->flags & BV_APPLY_DRY_RUN)
 		r = check_finished(sb, err);
 	else if (has_interrupted(sb))
 		r = with_view(&apply, o, v, finish_interrupted, err);
 	if (r == 0) /* with a view that has seen what the other did */
 		r = with_view(&apply, o, v, apply_selected, err);
+	strv_free(apply.hidden);
 	return r < 0 || (o->flags & BV_APPLY_DRY_RUN) ? r : view_commit_running(sb, err);
 }
 

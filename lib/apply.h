@@ -44,6 +44,7 @@ typedef struct Apply {
 	SourceIndex sources;
 	HostSync sync;
 	Applied applied; /* by earlier applies */
+	Strv hidden; /* host paths that guests do not see */
 	char **directories; /* NULL-terminated: in which this one changes entries, and nobody else has changed anything; or NULL */
 	bool resumed;	 /* an interrupted one is being finished */
 } Apply;

@@ -160,6 +160,13 @@ static void decide_delete_tree(const Apply *apply, Step *s, const char *path)
 	CLEAN_FD int dirfd = -1, dir = -1;
 	const char *name;
 	char newer[NAME_MAX + 1] = "";
+	struct statx st;
+
+	for (size_t i = 0; apply->hidden && apply->hidden[i]; i++)
+		if (path_is_below(apply->hidden[i], path) && host_statx(apply->hidden[i], &st) == 0) {
+			step_conflict(s, "it has %s, which was hidden from the sandbox", apply->hidden[i]);
+			return;
+		}
 	int r = host_parent(path, &dirfd, &name);
 
 	if (r == 0 && (dir = openat(dirfd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)) < 0)
@@ -222,10 +229,20 @@ static void decide_modified(Apply *apply, Step *s, const struct statx *host)
 		step_conflict(s, "the host has changed it since");
 }
 
+/* Is the host's directory the one that the sandbox has deleted? What is in it is another question. */
+static bool is_same_directory(const Apply *apply, const Change *c, const struct statx *host)
+{
+	if (applied_matches(&apply->applied, c->host_path, host))
+		return true;
+	return c->base.known ? S_ISDIR(c->base.mode) && c->base.ino == host->stx_ino : is_older(host, apply);
+}
+
 static void decide_deleted(Apply *apply, Step *s, const struct statx *host)
 {
 	if (!host)
 		s->state = STEP_DONE;
+	else if (S_ISDIR(host->stx_mode) && !is_same_directory(apply, s->change, host))
+		step_conflict(s, "the host has put another directory there since");
 	else if (!S_ISDIR(host->stx_mode) && !apply_is_unchanged(apply, s->change->host_path, host, &s->change->base))
 		step_conflict(s, "the host has changed it since");
 	else if (S_ISDIR(host->stx_mode))
@@ -270,6 +287,14 @@ static bool goes_into_renamed(const Apply *apply, const Step *step)
 	return false;
 }
 
+static bool is_hidden(const Apply *apply, const char *path)
+{
+	for (size_t i = 0; apply->hidden && apply->hidden[i]; i++)
+		if (path_is_below(path, apply->hidden[i]))
+			return true;
+	return false;
+}
+
 static void decide_one(Apply *apply, Step *s)
 {
 	struct statx st;
@@ -278,6 +303,10 @@ static void decide_one(Apply *apply, Step *s)
 
 	if (r < 0 && r != -ENOENT && r != -ENOTDIR) {
 		step_failed(s, r, "look at it on the host");
+		return;
+	}
+	if (host && is_hidden(apply, s->change->kind == COW_RENAMED ? s->change->over_path : s->change->host_path)) {
+		step_conflict(s, "what the host has there was hidden from the sandbox");
 		return;
 	}
 	switch (s->change->kind) {

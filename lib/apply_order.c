@@ -136,6 +136,10 @@ static void finish_metadata(Apply *apply)
 void apply_carry_out(Apply *apply)
 {
 	apply_move(apply);
+	int r = cowfs_commit(apply->fs, false); /* what the view shows of renamed objects is on the host under their new names now */
+	for (Step *s = apply->steps; r < 0 && s < apply->steps + apply->count; s++)
+		if (step_is_pending(s))
+			step_failed(s, r, "follow what was renamed");
 	apply_drop_replaced(apply);
 	for (Step *s = apply->steps; s < apply->steps + apply->count; s++)
 		if (step_is_pending(s) && s->change->kind == COW_DELETED)

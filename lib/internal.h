@@ -102,8 +102,8 @@ struct BvSandbox {
 const char *sandbox_data_dir(const BvSandbox *sb);
 /* The connection to the supervisor (referenced for the caller: conn_put). `start` also starts one; without it -ESRCH when none runs. */
 int sandbox_connect(BvSandbox *sb, bool start, struct Conn **out, BvError **err) MUST_CHECK;
-/* apply.c: -EBUSY if an apply is at work, or was interrupted: objects that the sandbox rests on may be anywhere. */
-int apply_check_none(const BvSandbox *sb, BvError **err) MUST_CHECK;
+/* apply.c: -EBUSY if an apply was interrupted, or, unless `running`, is at work: objects that the sandbox rests on may be anywhere. */
+int apply_check_none(const BvSandbox *sb, bool running, BvError **err) MUST_CHECK;
 /* Gives the reference back, and does not use that connection again. */
 bool sandbox_disconnect(BvSandbox *sb, struct Conn *conn);
 /* How many processes run in it: 0 if it is not running, or does not answer. */

@@ -394,11 +394,15 @@ static int connect_or_start(BvSandbox *sb, BvError **err)
 		int r = is_new ? -ESRCH : launch_connect(sb->dirfd, &sb->conn);
 		sb->is_new = false;
 		sb->joined = r == 0;
-		if (r == 0)
-			return 0;
+		if (r == 0) {
+			r = apply_check_none(sb, true, err);
+			if (r < 0)
+				conn_put(TAKE_PTR(sb->conn));
+			return r;
+		}
 		if (r != -ESRCH)
 			return lib_fail(err, r, "cannot reach the supervisor of '%s': %s", sb->config.name, strerror(-r));
-		r = is_new ? 0 : apply_check_none(sb, err);
+		r = is_new ? 0 : apply_check_none(sb, false, err);
 		if (r < 0)
 			return r;
 		r = launch_supervisor(sb, &sb->conn, err);
