@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-enum { OPT_TO = OPT_FIRST, OPT_FROM, OPT_NAME, OPT_AS, OPT_BACKEND };
+enum { OPT_TO = OPT_FIRST, OPT_FROM, OPT_NAME, OPT_AS, OPT_BACKEND, OPT_SHOW };
 
 static void json_receipt(Json *j, const BvSnapshotReceipt *r)
 {
@@ -78,7 +78,9 @@ int cmd_snapshot(const Command *cmd, int argc, char **argv)
 int cmd_restore(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"name", required_argument, NULL, OPT_NAME},
-					      {"backend", required_argument, NULL, OPT_BACKEND}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+					      {"backend", required_argument, NULL, OPT_BACKEND}, {"show", required_argument, NULL, OPT_SHOW},
+					      {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+	static List show; /* lives until exit */
 	BvRestoreOptions options = BV_RESTORE_OPTIONS_INIT;
 	BvSnapshotReceipt receipt = {0};
 	BvSandbox *sb = NULL;
@@ -92,9 +94,11 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 		case OPT_FROM: options.from = optarg; break;
 		case OPT_NAME: options.name = optarg; break;
 		case OPT_BACKEND: options.backend = optarg; break;
+		case OPT_SHOW: list_add(&show, optarg); break;
 		default: json = true;
 		}
 	}
+	options.show = show.items;
 	if (optind + 1 != argc)
 		usage_error(cmd, "%s", optind < argc ? "one snapshot at a time" : "which snapshot?");
 	if (bv_snapshot_restore(argv[optind], &options, &sb, &receipt, &err) < 0)

@@ -56,7 +56,8 @@ static const Command commands[] = {
 	{"restore", "[OPTION...] SNAPSHOT[@NUMBER]", "Make a new sandbox from a snapshot: its newest state, or the one with that number",
 	 "  --from PLACE         where the snapshot is (default: as for snapshot)\n"
 	 "  --name NAME          name of the new sandbox (default: one is made up)\n"
-	 "  --backend B          as for run\n" JSON_OPTION HELP_OPTION,
+	 "  --backend B          as for run\n"
+	 "  --show PATH          as for run (repeatable)\n" JSON_OPTION HELP_OPTION,
 	 cmd_restore},
 	{"snapshots", "[OPTION...] [NAME]", "List snapshots, or the states of one",
 	 "  --from PLACE         where they are (default: as for snapshot)\n" JSON_OPTION HELP_OPTION, cmd_snapshots},

@@ -2,6 +2,8 @@
 #include "meta_db.h"
 #include "records.h"
 
+#include "base/hmap.h"
+
 #define IMPORT_BATCH ((size_t)4 << 20) /* bytes of rows in one transaction */
 
 /* ---- export ---- */
@@ -173,9 +175,16 @@ typedef struct BlobTimes {
 	struct timespec times[2];
 } BlobTimes;
 
+typedef struct Origin {
+	HmapNode node;
+	size_t len;
+	char path[];
+} Origin;
+
 struct CowImport {
 	CowMeta *meta;
 	BlobStore *blobs;
+	Hmap origins;
 	CowBatch batch;
 	BlobTimes *times; /* given to the blobs when they are full */
 	size_t n_times, room_times;
@@ -189,6 +198,9 @@ void cow_import_free(CowImport *i)
 	meta_close(i->meta);
 	blob_close(i->blobs);
 	batch_reset(&i->batch);
+	HMAP_FOREACH_SAFE (&i->origins, n, next)
+		free(CONTAINER_OF(n, Origin, node));
+	hmap_release(&i->origins);
 	free(i->times);
 	free(i);
 }
@@ -202,7 +214,9 @@ int cow_import_begin(const CowfsConfig *config, CowImport **out, char **err)
 		return -ENOMEM;
 	}
 	i->blobs = config->blobs;
-	int rc = meta_open(config, &i->meta, err);
+	int rc = hmap_init(&i->origins);
+	if (rc == 0)
+		rc = meta_open(config, &i->meta, err);
 	if (rc == 0 && i->meta->db)
 		rc = bv_fail(err, -EEXIST, "%s is a database already", config->db_path);
 	if (rc < 0) {
@@ -210,6 +224,40 @@ int cow_import_begin(const CowfsConfig *config, CowImport **out, char **err)
 		return rc;
 	}
 	*out = i;
+	return 0;
+}
+
+/* A host path as cowfs itself would have written it: "/", or components that are names. */
+static bool is_canonical(const char *path, size_t len)
+{
+	for (size_t at = 0; at < len && len > 1;) {
+		const char *name = path + at + 1, *slash = memchr(name, '/', len - at - 1);
+		size_t n = slash ? (size_t)(slash - name) : len - at - 1;
+		if (path[at] != '/' || n == 0 || n > NAME_MAX || (name[0] == '.' && (n == 1 || (n == 2 && name[1] == '.'))))
+			return false;
+		at += n + 1;
+	}
+	return len > 0 && path[0] == '/' && !memchr(path, 0, len);
+}
+
+/* What is hidden, or granted, is found by the host path that a record rests on: there may be only one for each path, and no other spelling of it. */
+static int note_origin(CowImport *i, const CowRecord *r, char **err)
+{
+	uint64_t hash = hash_bytes(r->name, r->n_name, 0);
+
+	if (!is_canonical(r->name, r->n_name))
+		return bv_fail(err, -EBADMSG, "record %llu rests on what is no path", (unsigned long long)r->id);
+	for (HmapNode *n = hmap_first(&i->origins, hash); n; n = hmap_next(n)) {
+		const Origin *o = CONTAINER_OF(n, Origin, node);
+		if (o->len == r->n_name && memcmp(o->path, r->name, o->len) == 0)
+			return bv_fail(err, -EBADMSG, "two records rest on %.*s", (int)o->len, o->path);
+	}
+	Origin *o = malloc(sizeof *o + r->n_name);
+	if (!o)
+		return -ENOMEM;
+	o->len = r->n_name;
+	memcpy(o->path, r->name, r->n_name);
+	hmap_insert(&i->origins, &o->node, hash);
 	return 0;
 }
 
@@ -270,7 +318,9 @@ int cow_import_record(CowImport *i, const CowRecord *r, int *fd, char **err)
 
 	if (r->n_name >= PATH_MAX || r->n_value >= (size_t)1 << 24 || r->id > INT64_MAX / 2 || (r->kind == COW_RECORD_INODE && !r->id))
 		return bv_fail(err, -EBADMSG, "record %llu makes no sense", (unsigned long long)r->id);
-	int rc = r->kind == COW_RECORD_INODE && r->blob ? make_blob(i, r, &made, err) : 0;
+	int rc = r->kind == COW_RECORD_INODE && r->name ? note_origin(i, r, err) : 0;
+	if (rc == 0 && r->kind == COW_RECORD_INODE && r->blob)
+		rc = make_blob(i, r, &made, err);
 	i->max_id = MAX(i->max_id, r->id);
 	if (rc == 0)
 		rc = add_row(i, r, err);

@@ -2,6 +2,7 @@
  *
  * Everything is fetched and compared with its checksums before the sandbox can be seen under its name: it is there as a whole, or not at all. */
 #include "lib/snapshots.h"
+#include "lib/store.h"
 #include "lib/view.h"
 
 #include <fcntl.h>
@@ -16,6 +17,7 @@ typedef struct Restore {
 	SnapFetch items[FETCH_AT_ONCE];
 	uint8_t *refs[FETCH_AT_ONCE];
 	size_t count;
+	Strv hidden; /* host paths that guests do not see */
 	char *why;
 } Restore;
 
@@ -47,6 +49,21 @@ static int wait_for_content(Restore *t, const Record *record, int fd)
 	return t->count < FETCH_AT_ONCE ? 0 : fill_files(t);
 }
 
+/* A snapshot may come from anybody: it shall not show guests what is hidden from them, by another name. */
+static int check_origin(Restore *t, const CowRecord *row)
+{
+	CLEAN_FREE char *origin = row->kind == COW_RECORD_INODE && row->name ? strndup(row->name, row->n_name) : NULL;
+
+	if (!origin)
+		return 0;
+	if (view_is_synthetic(origin))
+		return bv_fail(&t->why, -EACCES, "it rests on %s of the host, which no sandbox can see", origin);
+	for (size_t i = 0; t->hidden && t->hidden[i]; i++)
+		if (path_is_below(origin, t->hidden[i]))
+			return bv_fail(&t->why, -EACCES, "it rests on %s, which is hidden here; --show %s allows it", origin, t->hidden[i]);
+	return 0;
+}
+
 static int on_record(void *ctx, const Record *record)
 {
 	Restore *t = ctx;
@@ -56,7 +73,9 @@ static int on_record(void *ctx, const Record *record)
 
 	if (r < 0)
 		return bv_fail(&t->why, r, r == -EPROTO ? "it was written by a newer version of bvisor: use that" : "it is damaged: a record makes no sense");
-	r = cow_import_record(t->rows, &row, &fd, &t->why);
+	r = check_origin(t, &row);
+	if (r == 0)
+		r = cow_import_record(t->rows, &row, &fd, &t->why);
 	if (r == 0 && fd >= 0 && record->content_len == 0)
 		close(fd); /* cannot be: record_decode looks for it */
 	else if (r == 0 && fd >= 0)
@@ -80,8 +99,10 @@ static int begin_rows(const BvSandbox *sb, CowImport **out, char **why)
 static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 {
 	Restore *t = ctx;
-	int r = begin_rows(sb, &t->rows, &t->why), left;
+	int r = hide_list(sb->store, &sb->config, &t->hidden), left;
 
+	if (r == 0)
+		r = begin_rows(sb, &t->rows, &t->why);
 	if (r == 0)
 		r = snap_reader_walk(t->reader, "", 0, on_record, t, &t->why);
 	left = r < 0 ? 0 : fill_files(t);
@@ -144,7 +165,13 @@ static int config_from_snapshot(const SnapInfo *info, const BvRestoreOptions *o,
 			break;
 		r = strv_add(&c->command, word);
 	}
-	return r < 0 || !c->backend ? lib_fail(err, -ENOMEM, "out of memory") : 0;
+	if (r < 0 || !c->backend)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	for (size_t i = 0; r == 0 && o->show && o->show[i]; i++) {
+		CLEAN_FREE char *path = path_absolute(o->show[i]);
+		r = path ? strv_add(&c->show, path) : -ENOMEM;
+	}
+	return r < 0 ? lib_fail(err, r, "out of memory") : 0;
 }
 
 static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, BvError **err)
@@ -165,6 +192,7 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 		r = sandbox_create_filled(&config, o->store, o->name, fill_sandbox, t, out, err);
 	config_release(&config);
 	snap_reader_close(t->reader);
+	strv_free(t->hidden);
 	free(t->why);
 	free(t);
 	return r;

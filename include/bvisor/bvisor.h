@@ -284,12 +284,13 @@ typedef struct BvRestoreOptions {
 	const char *store;   /* of sandboxes, as in BvCreateOptions */
 	const char *name;    /* of the new sandbox; NULL: one is made up */
 	const char *backend; /* as in BvCreateOptions */
+	const char *const *show; /* as in BvCreateOptions */
 } BvRestoreOptions;
-#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL}
+#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL}
 
 /* A new sandbox with all that a snapshot ("NAME" or "NAME@NUMBER") has: everything was fetched and compared with its checksums when this returns. What
  * the first one was granted on its host (rw, show) is not taken over. *out is the caller's to close; the receipt may be NULL.
- * -ENOENT (no such snapshot), -EEXIST (the sandbox's name), -EINVAL, -ENOMEM, and those of the place. */
+ * -ENOENT (no such snapshot), -EEXIST (the sandbox's name), -EACCES (also: it rests on what is hidden here), -EINVAL, -ENOMEM, and those of the place. */
 int bv_snapshot_restore(const char *snapshot, const BvRestoreOptions *options, BvSandbox **out, BvSnapshotReceipt *receipt, BvError **err);
 
 typedef struct BvSnapshotInfo {
