@@ -55,6 +55,31 @@ static bool add_strings(cJSON *req, const char *key, const char *const *list)
 	return true;
 }
 
+/* A set as the list of its members; bit 0 stands for `first`. */
+static bool add_set(cJSON *req, const char *key, uint64_t bits, int first)
+{
+	cJSON *array = cJSON_AddArrayToObject(req, key);
+
+	if (!array)
+		return false;
+	for (int i = 0; i < 64; i++)
+		if ((bits >> i & 1) && !cJSON_AddItemToArray(array, cJSON_CreateNumber(first + i)))
+			return false;
+	return true;
+}
+
+/* What exec(2) would hand on: nohup(1) and the background commands of a shell ignore signals so that their command does. Bit N-1: signal N. */
+static uint64_t ignored_signals(void)
+{
+	struct sigaction action;
+	uint64_t bits = 0;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		if (sigaction(sig, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+			bits |= UINT64_C(1) << (sig - 1);
+	return bits;
+}
+
 /* Not normalised: "a/.." may go through a link of the sandbox. A caller in a deleted directory starts in the root. */
 static char *command_cwd(const char *given)
 {
@@ -72,7 +97,8 @@ static cJSON *spawn_request(const BvSpawnOptions *o)
 	cJSON *req = conn_request("spawn");
 
 	if (req && cwd && add_strings(req, "argv", o->argv) && add_strings(req, "env", env) && cJSON_AddStringToObject(req, "cwd", cwd) &&
-	    cJSON_AddBoolToObject(req, "tty", o->flags & BV_SPAWN_TTY) && cJSON_AddBoolToObject(req, "tied", !(o->flags & BV_SPAWN_DETACH)))
+	    cJSON_AddBoolToObject(req, "tty", o->flags & BV_SPAWN_TTY) && cJSON_AddBoolToObject(req, "tied", !(o->flags & BV_SPAWN_DETACH)) &&
+	    add_set(req, "ignored", ignored_signals(), 1))
 		return req;
 	cJSON_Delete(req);
 	return NULL;

@@ -28,8 +28,15 @@ typedef struct InitConfig {
 int init_start(const InitConfig *config, Init *out) MUST_CHECK;
 
 enum { SPAWN_TTY = 1 };
-/* Asks for a command. fds: stdin, stdout, stderr, cwd. argv/env are NULL-terminated. The answers come as events. */
-int init_spawn(Init *init, unsigned id, unsigned flags, mode_t mask, char *const argv[], char *const env[], const int fds[4]) MUST_CHECK;
+typedef struct InitSpawn {
+	unsigned id, flags; /* SPAWN_* */
+	mode_t mask;
+	uint64_t ignored;	  /* bit N-1: signal N is ignored; every other one has its default action */
+	char *const *argv, *const *env; /* NULL-terminated */
+	int fds[4];		  /* stdin, stdout, stderr, cwd */
+} InitSpawn;
+/* Asks for a command. The answers come as events. */
+int init_spawn(Init *init, const InitSpawn *spawn) MUST_CHECK;
 /* Kills every guest; EVENT_ALL_DEAD follows. */
 int init_kill_all(Init *init) MUST_CHECK;
 

@@ -124,7 +124,6 @@ static void request_spawn(Server *s, int client, double seq, Packet *p)
 	Supervisor *sup = s->sup;
 	CLEAN_FREE char **argv = json_strings(p->json, "argv");
 	CLEAN_FREE char **env = json_strings(p->json, "env");
-	bool tty = json_bool(p->json, "tty", false);
 	const char *cwd_path = json_string(p->json, "cwd", "/");
 
 	if (s->stopping || !argv || !env || !argv[0] || p->n_fds < 3) {
@@ -146,9 +145,14 @@ static void request_spawn(Server *s, int client, double seq, Packet *p)
 		c->trace = fdopen(dup(p->fds[3]), "we");
 	for (int i = 0; i < 3; i++)
 		IGNORE_RESULT(foreign_add_given(sup->foreign, p->fds[i])); /* full: it cannot be reopened by name */
-	mode_t mask = (mode_t)json_number(p->json, "umask", 022) & 0777;
-	int fds[4] = {p->fds[0], p->fds[1], p->fds[2], cwd};
-	int r = init_spawn(sup->init, c->id, tty ? SPAWN_TTY : 0, mask, argv, env, fds);
+	const InitSpawn spawn = {.id = c->id,
+				 .flags = json_bool(p->json, "tty", false) ? SPAWN_TTY : 0,
+				 .mask = (mode_t)json_number(p->json, "umask", 022) & 0777,
+				 .ignored = json_set(p->json, "ignored", 1),
+				 .argv = argv,
+				 .env = env,
+				 .fds = {p->fds[0], p->fds[1], p->fds[2], cwd}};
+	int r = init_spawn(sup->init, &spawn);
 	if (r < 0) {
 		IGNORE_RESULT(refuse(client, seq, r, NULL, NULL));
 		if (c->trace)

@@ -141,6 +141,7 @@ typedef struct BvStatus {
 } BvStatus;
 
 /* Starts a command in the sandbox (also in one whose earlier commands have ended: it sees their files). *out is the caller's to close.
+ * Signals that the caller ignores now are ignored in the command, as after execve(2); the others have their default action.
  * -EINVAL (options), -E2BIG, -ENOENT/-EACCES/-ENOEXEC/-ENOTDIR/-ELOOP of the command ("stage" exec) or its directory (stage "cwd"),
  * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
 int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProcess **out, BvError **err);
