@@ -20,27 +20,47 @@ struct BvProcess {
 
 /* ---- starting ---- */
 
-/* What the command gets as stream i. *close_after is set when the descriptor is only for sending. */
-static int choose_fd(int given, int i, int *theirs, int *ours, bool *close_after)
+/* What is sent to the supervisor. */
+typedef struct Streams {
+	int fds[4];	 /* stdin, stdout, stderr, trace or -1 */
+	bool ours[3];	 /* the descriptor is only for sending */
+	unsigned closed; /* bit i: the command finds descriptor i closed, and fds[i] only stands there */
+} Streams;
+
+/* As over an exec: what is closed or close-on-exec is closed in the command. The latter may also be one of the library's own, in the place of a
+ * descriptor that the host program closed. */
+static bool is_inherited(int fd)
+{
+	int flags = fcntl(fd, F_GETFD);
+
+	return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+/* What the command gets as stream i. */
+static int choose_fd(Streams *s, int given, int i, int *ours)
 {
 	int pair[2];
 
-	*close_after = given != BV_FD_INHERIT && given < 0;
-	if (given >= 0 || given == BV_FD_INHERIT) {
-		*theirs = given >= 0 ? given : i;
-		return fcntl(*theirs, F_GETFD) < 0 ? -EBADF : 0;
+	if (given == BV_FD_INHERIT && !is_inherited(i)) {
+		s->closed |= 1U << i;
+		given = BV_FD_NULL;
 	}
+	if (given >= 0 || given == BV_FD_INHERIT) {
+		s->fds[i] = given >= 0 ? given : i;
+		return fcntl(s->fds[i], F_GETFD) < 0 ? -EBADF : 0;
+	}
+	s->ours[i] = true;
 	if (given == BV_FD_NULL) {
-		*theirs = open("/dev/null", (i == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
-		return *theirs < 0 ? bv_neg_errno() : 0;
+		s->fds[i] = open("/dev/null", (i == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
+		return s->fds[i] < 0 ? bv_neg_errno() : 0;
 	}
 	if (given != BV_FD_PIPE)
 		return -EINVAL;
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return bv_neg_errno();
-	*theirs = pair[i == 0 ? 0 : 1];
-	*ours = pair[i == 0 ? 1 : 0];
-	return 0;
+	s->fds[i] = pair[i == 0 ? 0 : 1];
+	*ours = lib_own_fd(pair[i == 0 ? 1 : 0]);
+	return *ours < 0 ? bv_neg_errno() : 0;
 }
 
 static bool add_strings(cJSON *req, const char *key, const char *const *list)
@@ -90,7 +110,7 @@ static char *command_cwd(const char *given)
 	return given ? bv_asprintf("%s/%s", here ? here : "", given) : strdup(here ? here : "/");
 }
 
-static cJSON *spawn_request(const BvSpawnOptions *o)
+static cJSON *spawn_request(const BvSpawnOptions *o, const Streams *s)
 {
 	CLEAN_FREE char *cwd = command_cwd(o->cwd);
 	const char *const *env = o->env ? o->env : (const char *const *)environ;
@@ -98,7 +118,7 @@ static cJSON *spawn_request(const BvSpawnOptions *o)
 
 	if (req && cwd && add_strings(req, "argv", o->argv) && add_strings(req, "env", env) && cJSON_AddStringToObject(req, "cwd", cwd) &&
 	    cJSON_AddBoolToObject(req, "tty", o->flags & BV_SPAWN_TTY) && cJSON_AddBoolToObject(req, "tied", !(o->flags & BV_SPAWN_DETACH)) &&
-	    add_set(req, "ignored", ignored_signals(), 1))
+	    add_set(req, "ignored", ignored_signals(), 1) && add_set(req, "closed", s->closed, 0))
 		return req;
 	cJSON_Delete(req);
 	return NULL;
@@ -115,15 +135,15 @@ static int read_spawned(const cJSON *answer, BvProcess *p, BvError **err)
 	return 0;
 }
 
-static int try_spawn(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size_t nfds, BvProcess *p, BvError **err)
+static int try_spawn(BvSandbox *sb, const BvSpawnOptions *o, const Streams *s, BvProcess *p, BvError **err)
 {
 	cJSON *answer = NULL, *req;
 	int r = sandbox_connect(sb, true, &p->conn, err);
 
 	if (r < 0)
 		return r;
-	req = spawn_request(o);
-	r = req ? conn_call(p->conn, req, fds, nfds, &answer, err) : lib_fail(err, -ENOMEM, "out of memory");
+	req = spawn_request(o, s);
+	r = req ? conn_call(p->conn, req, s->fds, s->fds[3] >= 0 ? 4 : 3, &answer, err) : lib_fail(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = read_spawned(answer, p, err);
 	cJSON_Delete(answer);
@@ -132,10 +152,10 @@ static int try_spawn(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, siz
 
 /* A supervisor of somebody else's may be about to end just now: it refuses new commands (ESHUTDOWN) or closes the connection. When it is gone, a
  * new one is started. One that we started ourselves does not end while we are connected, so a lost connection is an error then. */
-static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size_t nfds, BvProcess *p, BvError **err)
+static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const Streams *s, BvProcess *p, BvError **err)
 {
 	for (unsigned i = 0;; i++) {
-		int r = try_spawn(sb, o, fds, nfds, p, err);
+		int r = try_spawn(sb, o, s, p, err);
 		if (r != -ESHUTDOWN && r != -ECONNRESET) {
 			pthread_mutex_lock(&sb->mu);
 			sb->joined = sb->joined && r < 0;
@@ -151,20 +171,19 @@ static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size
 
 static int spawn_with_fds(BvSandbox *sb, const BvSpawnOptions *o, BvProcess *p, BvError **err)
 {
-	int fds[4] = {-1, -1, -1, o->trace_fd};
-	bool ours[3] = {false};
+	Streams s = {.fds = {-1, -1, -1, o->trace_fd}};
 	int r = 0;
 
 	for (int i = 0; i < 3 && r == 0; i++) {
-		r = choose_fd(o->fds[i], i, &fds[i], &p->pipes[i], &ours[i]);
+		r = choose_fd(&s, o->fds[i], i, &p->pipes[i]);
 		if (r < 0)
 			(void)lib_fail(err, r, "cannot prepare descriptor %d for the command: %s", i, strerror(-r));
 	}
 	if (r == 0)
-		r = spawn_on(sb, o, fds, o->trace_fd >= 0 ? 4 : 3, p, err);
+		r = spawn_on(sb, o, &s, p, err);
 	for (int i = 0; i < 3; i++)
-		if (ours[i] && fds[i] >= 0)
-			close(fds[i]);
+		if (s.ours[i] && s.fds[i] >= 0)
+			close(s.fds[i]);
 	return r;
 }
 

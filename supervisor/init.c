@@ -207,8 +207,12 @@ static void child_main(const InitConfig *config, const Spawn *s, int landlock, i
 	if (write(up, &err, sizeof err) != sizeof err) /* the table is ours now */
 		_exit(125);
 	/* The descriptors were received by init and are all above 2, so none is overwritten before it is copied. */
-	for (int i = 0; i < 3; i++)
-		dup2(stdio[i], i);
+	for (int i = 0; i < 3; i++) {
+		if (s->msg.flags & SPAWN_CLOSED << i)
+			close(i);
+		else
+			dup2(stdio[i], i);
+	}
 	execvp(s->argv[0], s->argv);
 	err = errno;
 	if (write(up, &err, sizeof err) != sizeof err)

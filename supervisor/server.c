@@ -143,10 +143,12 @@ static void request_spawn(Server *s, int client, double seq, Packet *p)
 	*c = (Command){.id = ++sup->next_id, .tied = json_bool(p->json, "tied", false), .client = client, .waiter = client, .wait_seq = seq, .waiting = true};
 	if (p->n_fds > 3)
 		c->trace = fdopen(dup(p->fds[3]), "we");
+	unsigned closed = (unsigned)json_set(p->json, "closed", 0) & 7;
 	for (int i = 0; i < 3; i++)
-		IGNORE_RESULT(foreign_add_given(sup->foreign, p->fds[i])); /* full: it cannot be reopened by name */
+		if (!(closed >> i & 1))
+			IGNORE_RESULT(foreign_add_given(sup->foreign, p->fds[i])); /* full: it cannot be reopened by name */
 	const InitSpawn spawn = {.id = c->id,
-				 .flags = json_bool(p->json, "tty", false) ? SPAWN_TTY : 0,
+				 .flags = (json_bool(p->json, "tty", false) ? SPAWN_TTY : 0) | SPAWN_CLOSED * closed,
 				 .mask = (mode_t)json_number(p->json, "umask", 022) & 0777,
 				 .ignored = json_set(p->json, "ignored", 1),
 				 .argv = argv,

@@ -114,7 +114,7 @@ int bv_sandbox_list(const char *store, int (*visit)(void *ctx, const BvSandboxIn
 /* ---- commands ---- */
 
 enum {
-	BV_FD_INHERIT = -1, /* the caller's own descriptor 0, 1 or 2 */
+	BV_FD_INHERIT = -1, /* the caller's own descriptor 0, 1 or 2; closed in the command where it is closed or close-on-exec, as after execve(2) */
 	BV_FD_NULL = -2,    /* /dev/null of the host */
 	BV_FD_PIPE = -3,    /* a pipe, whose other end bv_process_fd gives */
 };
