@@ -165,7 +165,8 @@ static int spawn_failed(BvError *err, const SessionOptions *o)
 	int code = bv_error_code(err);
 
 	if (strcmp(bv_error_stage(err), "cwd") == 0) {
-		cli_fail("cannot start in %s: %s", o->cwd ? o->cwd : "the current directory", bv_error_message(err));
+		cli_fail("cannot start in %s: %s%s", o->cwd ? o->cwd : "the current directory", bv_error_message(err),
+			 o->cwd ? "" : "; --cwd DIR starts it elsewhere");
 		bv_error_free(err);
 		return EXIT_BVISOR;
 	}

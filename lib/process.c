@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <time.h>
 
 struct BvProcess {
@@ -22,9 +23,12 @@ struct BvProcess {
 
 /* What is sent to the supervisor. */
 typedef struct Streams {
-	int fds[4];	 /* stdin, stdout, stderr, trace or -1 */
+	int fds[5];	 /* stdin, stdout, stderr; then, of those that there are: a deleted cwd, trace */
+	size_t count;
 	bool ours[3];	 /* the descriptor is only for sending */
 	unsigned closed; /* bit i: the command finds descriptor i closed, and fds[i] only stands there */
+	char *cwd;	 /* NULL: the deleted directory */
+	int deleted_cwd; /* -1: none */
 } Streams;
 
 /* As over an exec: what is closed or close-on-exec is closed in the command. The latter may also be one of the library's own, in the place of a
@@ -100,23 +104,45 @@ static uint64_t ignored_signals(void)
 	return bits;
 }
 
-/* Not normalised: "a/.." may go through a link of the sandbox. A caller in a deleted directory starts in the root. */
-static char *command_cwd(const char *given)
+/* The current directory, if it was deleted: it has no path, but a command can start in it. Else -ENOENT: it is out of reach, as after a lazy umount. */
+static int open_deleted_cwd(void)
 {
-	CLEAN_FREE char *here = given && given[0] == '/' ? NULL : getcwd(NULL, 0);
+	CLEAN_FD int fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
 
-	if (given && given[0] == '/')
-		return strdup(given);
-	return given ? bv_asprintf("%s/%s", here ? here : "", given) : strdup(here ? here : "/");
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return bv_neg_errno();
+	return st.st_nlink == 0 ? TAKE_FD(fd) : -ENOENT;
+}
+
+/* Not normalised: "a/.." may go through a link of the sandbox. */
+static int choose_cwd(Streams *s, const char *given, BvError **err)
+{
+	bool absolute = given && given[0] == '/';
+	CLEAN_FREE char *here = absolute ? NULL : getcwd(NULL, 0);
+	int r = absolute || here ? 0 : bv_neg_errno();
+
+	if (r == -ENOENT && !given) {
+		s->deleted_cwd = open_deleted_cwd();
+		r = MIN(s->deleted_cwd, 0);
+	} else if (r == 0) {
+		s->cwd = !given ? TAKE_PTR(here) : absolute ? strdup(given) : bv_asprintf("%s/%s", here, given);
+		r = s->cwd ? 0 : -ENOMEM;
+	}
+	if (r < 0) {
+		(void)lib_fail(err, r, "%s", strerror(-r));
+		lib_error_stage(err, "cwd");
+	}
+	return r;
 }
 
 static cJSON *spawn_request(const BvSpawnOptions *o, const Streams *s)
 {
-	CLEAN_FREE char *cwd = command_cwd(o->cwd);
 	const char *const *env = o->env ? o->env : (const char *const *)environ;
 	cJSON *req = conn_request("spawn");
 
-	if (req && cwd && add_strings(req, "argv", o->argv) && add_strings(req, "env", env) && cJSON_AddStringToObject(req, "cwd", cwd) &&
+	if (req && add_strings(req, "argv", o->argv) && add_strings(req, "env", env) &&
+	    (s->cwd ? cJSON_AddStringToObject(req, "cwd", s->cwd) : cJSON_AddTrueToObject(req, "deleted")) &&
 	    cJSON_AddBoolToObject(req, "tty", o->flags & BV_SPAWN_TTY) && cJSON_AddBoolToObject(req, "tied", !(o->flags & BV_SPAWN_DETACH)) &&
 	    add_set(req, "ignored", ignored_signals(), 1) && add_set(req, "closed", s->closed, 0))
 		return req;
@@ -143,7 +169,7 @@ static int try_spawn(BvSandbox *sb, const BvSpawnOptions *o, const Streams *s, B
 	if (r < 0)
 		return r;
 	req = spawn_request(o, s);
-	r = req ? conn_call(p->conn, req, s->fds, s->fds[3] >= 0 ? 4 : 3, &answer, err) : lib_fail(err, -ENOMEM, "out of memory");
+	r = req ? conn_call(p->conn, req, s->fds, s->count, &answer, err) : lib_fail(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = read_spawned(answer, p, err);
 	cJSON_Delete(answer);
@@ -171,16 +197,22 @@ static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const Streams *s, Bv
 
 static int spawn_with_fds(BvSandbox *sb, const BvSpawnOptions *o, BvProcess *p, BvError **err)
 {
-	Streams s = {.fds = {-1, -1, -1, o->trace_fd}};
-	int r = 0;
+	Streams s = {.fds = {-1, -1, -1}, .count = 3, .deleted_cwd = -1};
+	int r = choose_cwd(&s, o->cwd, err);
 
 	for (int i = 0; i < 3 && r == 0; i++) {
 		r = choose_fd(&s, o->fds[i], i, &p->pipes[i]);
 		if (r < 0)
 			(void)lib_fail(err, r, "cannot prepare descriptor %d for the command: %s", i, strerror(-r));
 	}
+	if (s.deleted_cwd >= 0)
+		s.fds[s.count++] = s.deleted_cwd;
+	if (o->trace_fd >= 0)
+		s.fds[s.count++] = o->trace_fd;
 	if (r == 0)
 		r = spawn_on(sb, o, &s, p, err);
+	bv_close_fd(&s.deleted_cwd);
+	free(s.cwd);
 	for (int i = 0; i < 3; i++)
 		if (s.ours[i] && s.fds[i] >= 0)
 			close(s.fds[i]);

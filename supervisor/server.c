@@ -119,6 +119,20 @@ static int open_cwd(Supervisor *sup, const char *path)
 	return r < 0 ? r : fd;
 }
 
+/* A deleted directory has no path in the view; and as nothing is in it and nothing can be made in it, a guest may as well be in the host's. */
+static int take_deleted_cwd(Packet *p)
+{
+	struct stat st;
+
+	if (p->n_fds < 4)
+		return -EINVAL;
+	CLEAN_FD int fd = p->fds[3];
+	memmove(p->fds + 3, p->fds + 4, (--p->n_fds - 3) * sizeof *p->fds);
+	if (fstat(fd, &st) < 0)
+		return bv_neg_errno();
+	return S_ISDIR(st.st_mode) && st.st_nlink == 0 ? TAKE_FD(fd) : -ENOENT;
+}
+
 static void request_spawn(Server *s, int client, double seq, Packet *p)
 {
 	Supervisor *sup = s->sup;
@@ -130,7 +144,7 @@ static void request_spawn(Server *s, int client, double seq, Packet *p)
 		IGNORE_RESULT(refuse(client, seq, s->stopping ? ESHUTDOWN : EINVAL, NULL, NULL));
 		return;
 	}
-	CLEAN_FD int cwd = open_cwd(sup, cwd_path);
+	CLEAN_FD int cwd = json_bool(p->json, "deleted", false) ? take_deleted_cwd(p) : open_cwd(sup, cwd_path);
 	if (cwd < 0) {
 		IGNORE_RESULT(refuse(client, seq, cwd, "cwd", NULL));
 		return;

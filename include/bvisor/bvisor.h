@@ -128,7 +128,7 @@ typedef struct BvSpawnOptions {
 	unsigned flags;		 /* BV_SPAWN_* */
 	const char *const *argv; /* NULL-terminated, at least one; without a slash it is searched in the PATH of env inside the sandbox */
 	const char *const *env;	 /* "NAME=value", NULL-terminated; NULL: the caller's environment */
-	const char *cwd;	 /* directory of the view; NULL: the caller's current directory */
+	const char *cwd;	 /* directory of the view; NULL: the caller's current directory, also a deleted one */
 	int fds[3];		 /* stdin, stdout, stderr: a descriptor, which stays the caller's, or BV_FD_* */
 	int trace_fd;		 /* descriptor for a trace of system calls, or -1 */
 } BvSpawnOptions;
