@@ -31,9 +31,9 @@ enum { SPAWN_TTY = 1, SPAWN_CLOSED = 2 /* << i: descriptor i (0, 1, 2) is closed
 typedef struct InitSpawn {
 	unsigned id, flags; /* SPAWN_* */
 	mode_t mask;
-	uint64_t ignored;	  /* bit N-1: signal N is ignored; every other one has its default action */
+	uint64_t ignored; /* bit N-1: signal N is ignored; every other one has its default action */
 	char *const *argv, *const *env; /* NULL-terminated */
-	int fds[4];		  /* stdin, stdout, stderr, cwd */
+	int fds[4]; /* stdin, stdout, stderr, cwd */
 } InitSpawn;
 /* Asks for a command. The answers come as events. */
 int init_spawn(Init *init, const InitSpawn *spawn) MUST_CHECK;
