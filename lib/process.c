@@ -104,6 +104,15 @@ static uint64_t ignored_signals(void)
 	return bits;
 }
 
+/* The caller's umask, without changing it for a moment, which another thread might see. */
+static mode_t own_umask(void)
+{
+	CLEAN_FREE char *text = NULL;
+	const char *line = bv_read_file_at(AT_FDCWD, "/proc/self/status", 65536, &text) > 0 ? strstr(text, "\nUmask:") : NULL;
+
+	return line ? (mode_t)strtoul(line + strlen("\nUmask:"), NULL, 8) & 0777 : 022;
+}
+
 /* The current directory, if it was deleted: it has no path, but a command can start in it. Else -ENOENT: it is out of reach, as after a lazy umount. */
 static int open_deleted_cwd(void)
 {
@@ -144,7 +153,7 @@ static cJSON *spawn_request(const BvSpawnOptions *o, const Streams *s)
 	if (req && add_strings(req, "argv", o->argv) && add_strings(req, "env", env) &&
 	    (s->cwd ? cJSON_AddStringToObject(req, "cwd", s->cwd) : cJSON_AddTrueToObject(req, "deleted")) &&
 	    cJSON_AddBoolToObject(req, "tty", o->flags & BV_SPAWN_TTY) && cJSON_AddBoolToObject(req, "tied", !(o->flags & BV_SPAWN_DETACH)) &&
-	    add_set(req, "ignored", ignored_signals(), 1) && add_set(req, "closed", s->closed, 0))
+	    cJSON_AddNumberToObject(req, "umask", own_umask()) && add_set(req, "ignored", ignored_signals(), 1) && add_set(req, "closed", s->closed, 0))
 		return req;
 	cJSON_Delete(req);
 	return NULL;

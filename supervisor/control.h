@@ -12,7 +12,7 @@
  *           "rw": [PATH...], "hide": [PATH...], "ro": bool, "mask": "sync,landlock,..." (features to act as if missing; tests),
  *           "remove": [PATH...] (the sandbox's directory and these are deleted when the supervisor ends; absent: it is kept)}
  *           -> {"pid": supervisor's}. Takes flock(SANDBOXDIR/sandbox.json) exclusively: EAGAIN when another supervisor has it.
- *  spawn   {"argv": [..], "env": ["K=V"..], "cwd": PATH, "tty": bool, "tied": bool, "ignored": [SIGNAL...],
+ *  spawn   {"argv": [..], "env": ["K=V"..], "cwd": PATH, "tty": bool, "tied": bool, "umask": BITS, "ignored": [SIGNAL...],
  *           "closed": [0, 1, 2], "deleted": bool} + descriptors stdin, stdout, stderr [, cwd] [, trace]
  *           tty: descriptor 0 becomes the controlling terminal. tied: killed when this connection closes. ignored: signals that the command
  *           starts with ignored (the client's own; every other one has its default action). closed: those of
