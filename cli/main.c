@@ -4,7 +4,9 @@
 #include "supervisor/run.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #define COMMAND_OPTIONS \
 	"  --cwd DIR          start the command in DIR of the view (default: here)\n" \
@@ -123,10 +125,20 @@ static void embed_supervisor(int argc, char **argv)
 	launch_embed(run_supervisor);
 }
 
+/* A descriptor that we were started without must not become one of ours: output would go into it. What stands there instead fails as a closed one does, and,
+ * as it is close-on-exec, a command that inherits it finds it closed. */
+static void occupy_standard_descriptors(void)
+{
+	for (int fd = 0; fd < 3; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", (fd == 0 ? O_WRONLY : O_RDONLY) | O_CLOEXEC) != fd)
+			_exit(EXIT_BVISOR); /* nobody could be told more */
+}
+
 int main(int argc, char **argv)
 {
 	const Command *cmd;
 
+	occupy_standard_descriptors();
 	if (argc < 2)
 		usage_error(NULL, "no command given");
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {

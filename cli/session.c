@@ -1,7 +1,8 @@
 /* cli/session.c - one command in the foreground: signals, terminal, timeout, end.
  *
  * A second thread waits for the end of the command (the library call blocks) and says so through an eventfd; everything else happens in
- * the poll loop of the main thread. Signals arrive through a signalfd: they are blocked before the thread starts, so neither is interrupted. */
+ * the poll loop of the main thread. Signals arrive through a signalfd: they are blocked before the thread starts, so neither is interrupted.
+ * What was ignored when bvisor was started (nohup) stays ignored: a blocked signal would arrive all the same. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -164,7 +165,8 @@ static int spawn_failed(BvError *err, const SessionOptions *o)
 	int code = bv_error_code(err);
 
 	if (strcmp(bv_error_stage(err), "cwd") == 0) {
-		cli_fail("cannot start in %s: %s", o->cwd ? o->cwd : "the current directory", bv_error_message(err));
+		cli_fail("cannot start in %s: %s%s", o->cwd ? o->cwd : "the current directory", bv_error_message(err),
+			 o->cwd ? "" : "; --cwd DIR starts it elsewhere");
 		bv_error_free(err);
 		return EXIT_BVISOR;
 	}
@@ -191,6 +193,18 @@ static int start(Session *s, int slave, BvError **err)
 	return bv_sandbox_spawn(s->sb, &spawn, &s->process, err);
 }
 
+static void forwarded_signals(sigset_t *set)
+{
+	static const int forwarded[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+	struct sigaction action;
+
+	sigemptyset(set);
+	sigaddset(set, SIGWINCH); /* is not forwarded */
+	for (size_t i = 0; i < ARRAY_LEN(forwarded); i++)
+		if (sigaction(forwarded[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+			sigaddset(set, forwarded[i]);
+}
+
 int session_run(BvSandbox *sb, const SessionOptions *o, bool *started)
 {
 	Session s = {.sb = sb, .o = o, .signals = -1, .ended = -1, .deadline = -1};
@@ -198,9 +212,7 @@ int session_run(BvSandbox *sb, const SessionOptions *o, bool *started)
 	sigset_t set, before;
 	int slave = -1, r;
 
-	sigemptyset(&set);
-	for (size_t i = 0; i < 5; i++)
-		sigaddset(&set, (const int[]){SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH}[i]);
+	forwarded_signals(&set);
 	sigprocmask(SIG_BLOCK, &set, &before);
 	*started = false;
 	if (o->tty && !(s.tty = tty_open(&slave)))

@@ -30,10 +30,13 @@ struct Conn {
 
 int conn_new(int fd, Conn **out)
 {
-	CLEAN_FD int owned = fd;
+	CLEAN_FD int owned = lib_own_fd(fd);
 	pthread_condattr_t attr;
-	Conn *conn = calloc(1, sizeof(*conn));
+	Conn *conn;
 
+	if (owned < 0)
+		return bv_neg_errno();
+	conn = calloc(1, sizeof(*conn));
 	if (!conn)
 		return -ENOMEM;
 	atomic_init(&conn->refs, 1);

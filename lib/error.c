@@ -1,6 +1,7 @@
-/* lib/error.c - message objects and versioned option structs. */
+/* lib/error.c - message objects, versioned option structs, and descriptors that are no one else's. */
 #include "lib/internal.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 
 #ifndef BVISOR_VERSION
@@ -106,4 +107,14 @@ int lib_take_options(void *dst, size_t own, const void *src)
 	memcpy(dst, src, MIN(given, own));
 	memcpy(dst, &own, sizeof(own));
 	return 0;
+}
+
+int lib_own_fd(int fd)
+{
+	if (fd < 0 || fd > STDERR_FILENO)
+		return fd;
+	int high = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+	bv_close_fd(&fd); /* keeps errno */
+	return high;
 }

@@ -295,7 +295,7 @@ int launch_supervisor(BvSandbox *sb, Conn **out, BvError **err)
 	theirs = pair[1];
 	r = conn_new(pair[0], &conn);
 	if (r < 0)
-		return lib_fail(err, r, "out of memory");
+		return lib_fail(err, r, "cannot use a socket: %s", strerror(-r));
 	Spawn spawn = {.program = program, .log = log, .sock = theirs};
 	r = embedded && !getenv("BVISOR_SUPERVISOR") ? fork_supervisor(&spawn) : spawn_orphan(&spawn);
 	bv_close_fd(&theirs); /* or the end of the supervisor would never be seen */

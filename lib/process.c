@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <time.h>
 
 struct BvProcess {
@@ -20,27 +21,50 @@ struct BvProcess {
 
 /* ---- starting ---- */
 
-/* What the command gets as stream i. *close_after is set when the descriptor is only for sending. */
-static int choose_fd(int given, int i, int *theirs, int *ours, bool *close_after)
+/* What is sent to the supervisor. */
+typedef struct Streams {
+	int fds[5];	 /* stdin, stdout, stderr; then, of those that there are: a deleted cwd, trace */
+	size_t count;
+	bool ours[3];	 /* the descriptor is only for sending */
+	unsigned closed; /* bit i: the command finds descriptor i closed, and fds[i] only stands there */
+	char *cwd;	 /* NULL: the deleted directory */
+	int deleted_cwd; /* -1: none */
+} Streams;
+
+/* As over an exec: what is closed or close-on-exec is closed in the command. The latter may also be one of the library's own, in the place of a
+ * descriptor that the host program closed. */
+static bool is_inherited(int fd)
+{
+	int flags = fcntl(fd, F_GETFD);
+
+	return flags >= 0 && !(flags & FD_CLOEXEC);
+}
+
+/* What the command gets as stream i. */
+static int choose_fd(Streams *s, int given, int i, int *ours)
 {
 	int pair[2];
 
-	*close_after = given != BV_FD_INHERIT && given < 0;
-	if (given >= 0 || given == BV_FD_INHERIT) {
-		*theirs = given >= 0 ? given : i;
-		return fcntl(*theirs, F_GETFD) < 0 ? -EBADF : 0;
+	if (given == BV_FD_INHERIT && !is_inherited(i)) {
+		s->closed |= 1U << i;
+		given = BV_FD_NULL;
 	}
+	if (given >= 0 || given == BV_FD_INHERIT) {
+		s->fds[i] = given >= 0 ? given : i;
+		return fcntl(s->fds[i], F_GETFD) < 0 ? -EBADF : 0;
+	}
+	s->ours[i] = true;
 	if (given == BV_FD_NULL) {
-		*theirs = open("/dev/null", (i == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
-		return *theirs < 0 ? bv_neg_errno() : 0;
+		s->fds[i] = open("/dev/null", (i == 0 ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
+		return s->fds[i] < 0 ? bv_neg_errno() : 0;
 	}
 	if (given != BV_FD_PIPE)
 		return -EINVAL;
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return bv_neg_errno();
-	*theirs = pair[i == 0 ? 0 : 1];
-	*ours = pair[i == 0 ? 1 : 0];
-	return 0;
+	s->fds[i] = pair[i == 0 ? 0 : 1];
+	*ours = lib_own_fd(pair[i == 0 ? 1 : 0]);
+	return *ours < 0 ? bv_neg_errno() : 0;
 }
 
 static bool add_strings(cJSON *req, const char *key, const char *const *list)
@@ -55,24 +79,81 @@ static bool add_strings(cJSON *req, const char *key, const char *const *list)
 	return true;
 }
 
-/* Not normalised: "a/.." may go through a link of the sandbox. A caller in a deleted directory starts in the root. */
-static char *command_cwd(const char *given)
+/* A set as the list of its members; bit 0 stands for `first`. */
+static bool add_set(cJSON *req, const char *key, uint64_t bits, int first)
 {
-	CLEAN_FREE char *here = given && given[0] == '/' ? NULL : getcwd(NULL, 0);
+	cJSON *array = cJSON_AddArrayToObject(req, key);
 
-	if (given && given[0] == '/')
-		return strdup(given);
-	return given ? bv_asprintf("%s/%s", here ? here : "", given) : strdup(here ? here : "/");
+	if (!array)
+		return false;
+	for (int i = 0; i < 64; i++)
+		if ((bits >> i & 1) && !cJSON_AddItemToArray(array, cJSON_CreateNumber(first + i)))
+			return false;
+	return true;
 }
 
-static cJSON *spawn_request(const BvSpawnOptions *o)
+/* What exec(2) would hand on: nohup(1) and the background commands of a shell ignore signals so that their command does. Bit N-1: signal N. */
+static uint64_t ignored_signals(void)
 {
-	CLEAN_FREE char *cwd = command_cwd(o->cwd);
+	struct sigaction action;
+	uint64_t bits = 0;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		if (sigaction(sig, NULL, &action) == 0 && action.sa_handler == SIG_IGN)
+			bits |= UINT64_C(1) << (sig - 1);
+	return bits;
+}
+
+/* The caller's umask, without changing it for a moment, which another thread might see. */
+static mode_t own_umask(void)
+{
+	CLEAN_FREE char *text = NULL;
+	const char *line = bv_read_file_at(AT_FDCWD, "/proc/self/status", 65536, &text) > 0 ? strstr(text, "\nUmask:") : NULL;
+
+	return line ? (mode_t)strtoul(line + strlen("\nUmask:"), NULL, 8) & 0777 : 022;
+}
+
+/* The current directory, if it was deleted: it has no path, but a command can start in it. Else -ENOENT: it is out of reach, as after a lazy umount. */
+static int open_deleted_cwd(void)
+{
+	CLEAN_FD int fd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return bv_neg_errno();
+	return st.st_nlink == 0 ? TAKE_FD(fd) : -ENOENT;
+}
+
+/* Not normalised: "a/.." may go through a link of the sandbox. */
+static int choose_cwd(Streams *s, const char *given, BvError **err)
+{
+	bool absolute = given && given[0] == '/';
+	CLEAN_FREE char *here = absolute ? NULL : getcwd(NULL, 0);
+	int r = absolute || here ? 0 : bv_neg_errno();
+
+	if (r == -ENOENT && !given) {
+		s->deleted_cwd = open_deleted_cwd();
+		r = MIN(s->deleted_cwd, 0);
+	} else if (r == 0) {
+		s->cwd = !given ? TAKE_PTR(here) : absolute ? strdup(given) : bv_asprintf("%s/%s", here, given);
+		r = s->cwd ? 0 : -ENOMEM;
+	}
+	if (r < 0) {
+		(void)lib_fail(err, r, "%s", strerror(-r));
+		lib_error_stage(err, "cwd");
+	}
+	return r;
+}
+
+static cJSON *spawn_request(const BvSpawnOptions *o, const Streams *s)
+{
 	const char *const *env = o->env ? o->env : (const char *const *)environ;
 	cJSON *req = conn_request("spawn");
 
-	if (req && cwd && add_strings(req, "argv", o->argv) && add_strings(req, "env", env) && cJSON_AddStringToObject(req, "cwd", cwd) &&
-	    cJSON_AddBoolToObject(req, "tty", o->flags & BV_SPAWN_TTY) && cJSON_AddBoolToObject(req, "tied", !(o->flags & BV_SPAWN_DETACH)))
+	if (req && add_strings(req, "argv", o->argv) && add_strings(req, "env", env) &&
+	    (s->cwd ? cJSON_AddStringToObject(req, "cwd", s->cwd) : cJSON_AddTrueToObject(req, "deleted")) &&
+	    cJSON_AddBoolToObject(req, "tty", o->flags & BV_SPAWN_TTY) && cJSON_AddBoolToObject(req, "tied", !(o->flags & BV_SPAWN_DETACH)) &&
+	    cJSON_AddNumberToObject(req, "umask", own_umask()) && add_set(req, "ignored", ignored_signals(), 1) && add_set(req, "closed", s->closed, 0))
 		return req;
 	cJSON_Delete(req);
 	return NULL;
@@ -89,15 +170,15 @@ static int read_spawned(const cJSON *answer, BvProcess *p, BvError **err)
 	return 0;
 }
 
-static int try_spawn(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size_t nfds, BvProcess *p, BvError **err)
+static int try_spawn(BvSandbox *sb, const BvSpawnOptions *o, const Streams *s, BvProcess *p, BvError **err)
 {
 	cJSON *answer = NULL, *req;
 	int r = sandbox_connect(sb, true, &p->conn, err);
 
 	if (r < 0)
 		return r;
-	req = spawn_request(o);
-	r = req ? conn_call(p->conn, req, fds, nfds, &answer, err) : lib_fail(err, -ENOMEM, "out of memory");
+	req = spawn_request(o, s);
+	r = req ? conn_call(p->conn, req, s->fds, s->count, &answer, err) : lib_fail(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = read_spawned(answer, p, err);
 	cJSON_Delete(answer);
@@ -106,10 +187,10 @@ static int try_spawn(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, siz
 
 /* A supervisor of somebody else's may be about to end just now: it refuses new commands (ESHUTDOWN) or closes the connection. When it is gone, a
  * new one is started. One that we started ourselves does not end while we are connected, so a lost connection is an error then. */
-static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size_t nfds, BvProcess *p, BvError **err)
+static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const Streams *s, BvProcess *p, BvError **err)
 {
 	for (unsigned i = 0;; i++) {
-		int r = try_spawn(sb, o, fds, nfds, p, err);
+		int r = try_spawn(sb, o, s, p, err);
 		if (r != -ESHUTDOWN && r != -ECONNRESET) {
 			pthread_mutex_lock(&sb->mu);
 			sb->joined = sb->joined && r < 0;
@@ -125,20 +206,25 @@ static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const int *fds, size
 
 static int spawn_with_fds(BvSandbox *sb, const BvSpawnOptions *o, BvProcess *p, BvError **err)
 {
-	int fds[4] = {-1, -1, -1, o->trace_fd};
-	bool ours[3] = {false};
-	int r = 0;
+	Streams s = {.fds = {-1, -1, -1}, .count = 3, .deleted_cwd = -1};
+	int r = choose_cwd(&s, o->cwd, err);
 
 	for (int i = 0; i < 3 && r == 0; i++) {
-		r = choose_fd(o->fds[i], i, &fds[i], &p->pipes[i], &ours[i]);
+		r = choose_fd(&s, o->fds[i], i, &p->pipes[i]);
 		if (r < 0)
 			(void)lib_fail(err, r, "cannot prepare descriptor %d for the command: %s", i, strerror(-r));
 	}
+	if (s.deleted_cwd >= 0)
+		s.fds[s.count++] = s.deleted_cwd;
+	if (o->trace_fd >= 0)
+		s.fds[s.count++] = o->trace_fd;
 	if (r == 0)
-		r = spawn_on(sb, o, fds, o->trace_fd >= 0 ? 4 : 3, p, err);
+		r = spawn_on(sb, o, &s, p, err);
+	bv_close_fd(&s.deleted_cwd);
+	free(s.cwd);
 	for (int i = 0; i < 3; i++)
-		if (ours[i] && fds[i] >= 0)
-			close(fds[i]);
+		if (s.ours[i] && s.fds[i] >= 0)
+			close(s.fds[i]);
 	return r;
 }
 

@@ -140,7 +140,7 @@ static int make_aside(const char *parent, char *path)
 static int claim_aside(BvSandbox *sb, const char *path)
 {
 	bv_close_fd(&sb->dirfd);
-	sb->dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	sb->dirfd = lib_own_fd(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	if (sb->dirfd < 0)
 		return errno == ENOENT ? -EAGAIN : bv_neg_errno();
 	int r = store_claim(sb->dirfd, LOCK_SH);
@@ -341,7 +341,7 @@ static int open_named(BvSandbox *sb, const char *name, BvError **err)
 	sb->dir = bv_asprintf("%s/sandboxes/%s", sb->store, name);
 	if (!sb->dir)
 		return lib_fail(err, -ENOMEM, "out of memory");
-	sb->dirfd = open(sb->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	sb->dirfd = lib_own_fd(open(sb->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	if (sb->dirfd < 0 && errno == ENOENT)
 		return lib_fail(err, -ENOENT, "there is no sandbox named '%s'", name);
 	if (sb->dirfd < 0)

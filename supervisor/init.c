@@ -27,6 +27,7 @@ typedef struct SpawnMsg {
 	unsigned id;
 	unsigned flags;
 	mode_t mask;
+	uint64_t ignored; /* bit N-1: signal N */
 	size_t argc, envc, len; /* the memfd holds argc + envc NUL-terminated strings in len bytes */
 } SpawnMsg;
 
@@ -182,8 +183,8 @@ static void child_main(const InitConfig *config, const Spawn *s, int landlock, i
 	setsid();
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	sigemptyset(&none);
-	for (int sig = 1; sig < NSIG; sig++)
-		signal(sig, SIG_DFL);
+	for (int sig = 1; sig < NSIG; sig++) /* those of who asked for the command; ours are the supervisor's */
+		signal(sig, s->msg.ignored >> (sig - 1) & 1 ? SIG_IGN : SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setrlimit(RLIMIT_NOFILE, &config->nofile);
 	setrlimit(RLIMIT_CORE, &no_core); /* the kernel would write it into the cwd, which is a directory of the host */
@@ -206,8 +207,12 @@ static void child_main(const InitConfig *config, const Spawn *s, int landlock, i
 	if (write(up, &err, sizeof err) != sizeof err) /* the table is ours now */
 		_exit(125);
 	/* The descriptors were received by init and are all above 2, so none is overwritten before it is copied. */
-	for (int i = 0; i < 3; i++)
-		dup2(stdio[i], i);
+	for (int i = 0; i < 3; i++) {
+		if (s->msg.flags & SPAWN_CLOSED << i)
+			close(i);
+		else
+			dup2(stdio[i], i);
+	}
 	execvp(s->argv[0], s->argv);
 	err = errno;
 	if (write(up, &err, sizeof err) != sizeof err)
@@ -418,14 +423,14 @@ static int strings_fd(char *const argv[], char *const env[], SpawnMsg *msg)
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
-int init_spawn(Init *init, unsigned id, unsigned flags, mode_t mask, char *const argv[], char *const env[], const int fds[4])
+int init_spawn(Init *init, const InitSpawn *spawn)
 {
-	SpawnMsg msg = {.op = OP_SPAWN, .id = id, .flags = flags, .mask = mask};
-	CLEAN_FD int strings = strings_fd(argv, env, &msg);
+	SpawnMsg msg = {.op = OP_SPAWN, .id = spawn->id, .flags = spawn->flags, .mask = spawn->mask, .ignored = spawn->ignored};
+	CLEAN_FD int strings = strings_fd(spawn->argv, spawn->env, &msg);
 
 	if (strings < 0)
 		return strings;
-	int all[SPAWN_FDS] = {strings, fds[0], fds[1], fds[2], fds[3]};
+	int all[SPAWN_FDS] = {strings, spawn->fds[0], spawn->fds[1], spawn->fds[2], spawn->fds[3]};
 	return send_fds(init->sock, &msg, sizeof msg, all, SPAWN_FDS);
 }
 

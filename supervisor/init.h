@@ -27,9 +27,16 @@ typedef struct InitConfig {
 /* Forks it. 0 or negative errno. */
 int init_start(const InitConfig *config, Init *out) MUST_CHECK;
 
-enum { SPAWN_TTY = 1 };
-/* Asks for a command. fds: stdin, stdout, stderr, cwd. argv/env are NULL-terminated. The answers come as events. */
-int init_spawn(Init *init, unsigned id, unsigned flags, mode_t mask, char *const argv[], char *const env[], const int fds[4]) MUST_CHECK;
+enum { SPAWN_TTY = 1, SPAWN_CLOSED = 2 /* << i: descriptor i (0, 1, 2) is closed in the command, whatever fds says */ };
+typedef struct InitSpawn {
+	unsigned id, flags; /* SPAWN_* */
+	mode_t mask;
+	uint64_t ignored; /* bit N-1: signal N is ignored; every other one has its default action */
+	char *const *argv, *const *env; /* NULL-terminated */
+	int fds[4]; /* stdin, stdout, stderr, cwd */
+} InitSpawn;
+/* Asks for a command. The answers come as events. */
+int init_spawn(Init *init, const InitSpawn *spawn) MUST_CHECK;
 /* Kills every guest; EVENT_ALL_DEAD follows. */
 int init_kill_all(Init *init) MUST_CHECK;
 

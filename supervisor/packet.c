@@ -147,6 +147,19 @@ bool json_bool(const cJSON *o, const char *name, bool otherwise)
 	return cJSON_IsBool(v) ? cJSON_IsTrue(v) : otherwise;
 }
 
+uint64_t json_set(const cJSON *o, const char *name, int first)
+{
+	const cJSON *item;
+	uint64_t bits = 0;
+
+	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(o, name))
+	{
+		if (cJSON_IsNumber(item) && item->valueint >= first && item->valueint - first < 64)
+			bits |= UINT64_C(1) << (item->valueint - first);
+	}
+	return bits;
+}
+
 char **json_strings(const cJSON *o, const char *name)
 {
 	const cJSON *v = cJSON_GetObjectItemCaseSensitive(o, name), *item;

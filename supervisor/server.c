@@ -119,19 +119,32 @@ static int open_cwd(Supervisor *sup, const char *path)
 	return r < 0 ? r : fd;
 }
 
+/* A deleted directory has no path in the view; and as nothing is in it and nothing can be made in it, a guest may as well be in the host's. */
+static int take_deleted_cwd(Packet *p)
+{
+	struct stat st;
+
+	if (p->n_fds < 4)
+		return -EINVAL;
+	CLEAN_FD int fd = p->fds[3];
+	memmove(p->fds + 3, p->fds + 4, (--p->n_fds - 3) * sizeof *p->fds);
+	if (fstat(fd, &st) < 0)
+		return bv_neg_errno();
+	return S_ISDIR(st.st_mode) && st.st_nlink == 0 ? TAKE_FD(fd) : -ENOENT;
+}
+
 static void request_spawn(Server *s, int client, double seq, Packet *p)
 {
 	Supervisor *sup = s->sup;
 	CLEAN_FREE char **argv = json_strings(p->json, "argv");
 	CLEAN_FREE char **env = json_strings(p->json, "env");
-	bool tty = json_bool(p->json, "tty", false);
 	const char *cwd_path = json_string(p->json, "cwd", "/");
 
 	if (s->stopping || !argv || !env || !argv[0] || p->n_fds < 3) {
 		IGNORE_RESULT(refuse(client, seq, s->stopping ? ESHUTDOWN : EINVAL, NULL, NULL));
 		return;
 	}
-	CLEAN_FD int cwd = open_cwd(sup, cwd_path);
+	CLEAN_FD int cwd = json_bool(p->json, "deleted", false) ? take_deleted_cwd(p) : open_cwd(sup, cwd_path);
 	if (cwd < 0) {
 		IGNORE_RESULT(refuse(client, seq, cwd, "cwd", NULL));
 		return;
@@ -144,11 +157,18 @@ static void request_spawn(Server *s, int client, double seq, Packet *p)
 	*c = (Command){.id = ++sup->next_id, .tied = json_bool(p->json, "tied", false), .client = client, .waiter = client, .wait_seq = seq, .waiting = true};
 	if (p->n_fds > 3)
 		c->trace = fdopen(dup(p->fds[3]), "we");
+	unsigned closed = (unsigned)json_set(p->json, "closed", 0) & 7;
 	for (int i = 0; i < 3; i++)
-		IGNORE_RESULT(foreign_add_given(sup->foreign, p->fds[i])); /* full: it cannot be reopened by name */
-	mode_t mask = (mode_t)json_number(p->json, "umask", 022) & 0777;
-	int fds[4] = {p->fds[0], p->fds[1], p->fds[2], cwd};
-	int r = init_spawn(sup->init, c->id, tty ? SPAWN_TTY : 0, mask, argv, env, fds);
+		if (!(closed >> i & 1))
+			IGNORE_RESULT(foreign_add_given(sup->foreign, p->fds[i])); /* full: it cannot be reopened by name */
+	const InitSpawn spawn = {.id = c->id,
+				 .flags = (json_bool(p->json, "tty", false) ? SPAWN_TTY : 0) | SPAWN_CLOSED * closed,
+				 .mask = (mode_t)json_number(p->json, "umask", 022) & 0777,
+				 .ignored = json_set(p->json, "ignored", 1),
+				 .argv = argv,
+				 .env = env,
+				 .fds = {p->fds[0], p->fds[1], p->fds[2], cwd}};
+	int r = init_spawn(sup->init, &spawn);
 	if (r < 0) {
 		IGNORE_RESULT(refuse(client, seq, r, NULL, NULL));
 		if (c->trace)

@@ -114,7 +114,7 @@ int bv_sandbox_list(const char *store, int (*visit)(void *ctx, const BvSandboxIn
 /* ---- commands ---- */
 
 enum {
-	BV_FD_INHERIT = -1, /* the caller's own descriptor 0, 1 or 2 */
+	BV_FD_INHERIT = -1, /* the caller's own descriptor 0, 1 or 2; closed in the command where it is closed or close-on-exec, as after execve(2) */
 	BV_FD_NULL = -2,    /* /dev/null of the host */
 	BV_FD_PIPE = -3,    /* a pipe, whose other end bv_process_fd gives */
 };
@@ -128,7 +128,7 @@ typedef struct BvSpawnOptions {
 	unsigned flags;		 /* BV_SPAWN_* */
 	const char *const *argv; /* NULL-terminated, at least one; without a slash it is searched in the PATH of env inside the sandbox */
 	const char *const *env;	 /* "NAME=value", NULL-terminated; NULL: the caller's environment */
-	const char *cwd;	 /* directory of the view; NULL: the caller's current directory */
+	const char *cwd;	 /* directory of the view; NULL: the caller's current directory, also a deleted one */
 	int fds[3];		 /* stdin, stdout, stderr: a descriptor, which stays the caller's, or BV_FD_* */
 	int trace_fd;		 /* descriptor for a trace of system calls, or -1 */
 } BvSpawnOptions;
@@ -141,6 +141,7 @@ typedef struct BvStatus {
 } BvStatus;
 
 /* Starts a command in the sandbox (also in one whose earlier commands have ended: it sees their files). *out is the caller's to close.
+ * Signals that the caller ignores now are ignored in the command, as after execve(2); the others have their default action.
  * -EINVAL (options), -E2BIG, -ENOENT/-EACCES/-ENOEXEC/-ENOTDIR/-ELOOP of the command ("stage" exec) or its directory (stage "cwd"),
  * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
 int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProcess **out, BvError **err);

@@ -1,6 +1,7 @@
 /* libbvisor as a program with threads uses it, with real supervisors: many sandboxes at once, one sandbox shared, captured output. */
 #include "include/bvisor/bvisor.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -254,6 +255,34 @@ static void no_child_of_the_library_is_left_to_wait_for(void **state)
 	assert_int_equal(waitpid(-1, NULL, WNOHANG | __WALL), -1); /* ECHILD */
 }
 
+static void a_closed_descriptor_of_the_host_program_stays_closed(void **state)
+{
+	const char *const argv[] = {"/bin/sh", "-c", "test ! -e /proc/self/fd/0", NULL};
+	BvSpawnOptions options = BV_SPAWN_OPTIONS_INIT;
+	int kept = fcntl(0, F_DUPFD_CLOEXEC, 3);
+	BvProcess *process = NULL;
+	BvStatus status = {0};
+
+	(void)state;
+	assert_true(kept > 2);
+	close(0);
+	options.argv = argv;
+	BvSandbox *sb = create(NULL);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(fcntl(0, F_GETFD), -1); /* nothing that the library keeps took its place */
+		options.fds[1] = i == 1 ? BV_FD_PIPE : BV_FD_INHERIT;
+		options.fds[2] = i == 2 ? BV_FD_NULL : BV_FD_INHERIT;
+		assert_int_equal(bv_sandbox_spawn(sb, &options, &process, NULL), 0);
+		assert_int_equal(fcntl(0, F_GETFD), -1);
+		assert_int_equal(bv_process_wait(process, -1, &status, NULL), 0);
+		assert_int_equal(status.exit_code, 0);
+		bv_process_close(process);
+	}
+	bv_sandbox_close(sb);
+	assert_int_equal(dup2(kept, 0), 0);
+	close(kept);
+}
+
 static void errors_name_what_failed(void **state)
 {
 	const char *const argv[] = {"/no/such/program", NULL};
@@ -287,6 +316,7 @@ int main(void)
 		cmocka_unit_test(large_streams_do_not_block_each_other),
 		cmocka_unit_test(a_wait_may_be_repeated_and_kill_ends_it),
 		cmocka_unit_test(no_child_of_the_library_is_left_to_wait_for),
+		cmocka_unit_test(a_closed_descriptor_of_the_host_program_stays_closed),
 		cmocka_unit_test(errors_name_what_failed),
 	};
 
