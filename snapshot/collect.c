@@ -148,8 +148,7 @@ static int load_tables(Collect *c, char **err)
 	return r;
 }
 
-/* A chunk that was moved counts where it is now. */
-static bool is_live(const Collect *c, const SnapId *pack, const ChunkRow *row)
+bool is_live(const Collect *c, const SnapId *pack, const ChunkRow *row)
 {
 	const ChunkPlace *moved = index_find(&c->moved, &row->id);
 
@@ -259,29 +258,87 @@ static int remove_one(Collect *c, const CondemnedName *name, uint64_t size, char
 	return r;
 }
 
+/* Packs that index objects list, those too that are to go: a writer may still have any of them as its parent's. */
+static int list_packs(Collect *c, SnapIndex *listed, char **err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < c->tables.n; i++)
+		r = index_claim(listed, &c->tables.packs[i].pack);
+	for (size_t i = 0; r >= 0 && i < c->indexes.n; i++) {
+		IndexList list = {0};
+		char *why = NULL;
+		if (!is_dead(c, 'i', &c->indexes.all[i]))
+			continue;
+		r = kept_load_index(c->s, c->coder, &c->indexes.all[i].id, &list, NULL, &why);
+		if (r == -ENOENT) { /* another collector has removed it */
+			free(why);
+			r = 0;
+			continue;
+		}
+		r = err_settle(err, &why, r);
+		for (size_t k = 0; r >= 0 && k < list.n; k++)
+			r = index_claim(listed, &list.packs[k].pack);
+		index_list_release(&list);
+	}
+	return r == -ENOMEM ? no_memory(err) : MIN(r, 0);
+}
+
+/* A pack that is gone stays condemned as long as an index object lists it, as a writer would share what it held. */
+static int keep_gone(Collect *c, char **err)
+{
+	SnapIndex listed = {0};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->state.n; i++) {
+		const CondemnedName *name = &c->state.names[i];
+		if (name->kind != 'p' || inventory_find(&c->packs, &name->id))
+			continue;
+		if (!listed.slots) {
+			r = index_init(&listed) < 0 ? no_memory(err) : list_packs(c, &listed, err);
+			if (r < 0)
+				break;
+		}
+		if (!index_find(&listed, &name->id))
+			c->changed = true;
+		else if (condemn(c, 'p', &name->id, name->since) < 0)
+			r = no_memory(err);
+	}
+	index_release(&listed);
+	return r;
+}
+
+/* One name of the old state: it is removed, or stays condemned, or both (a pack: keep_gone). */
+static int settle_name(Collect *c, const CondemnedName *name, const Ages *ages, char **err)
+{
+	const Listed *there = inventory_find(inventory_of(c, name->kind), &name->id);
+	bool due = is_due(c, ages, name);
+	int r = 0;
+
+	if (!there && name->kind == 'p')
+		return 0;
+	if (!there || !is_dead(c, name->kind, there)) { /* gone, or needed again */
+		c->changed = true;
+		return 0;
+	}
+	if (due)
+		r = remove_one(c, name, there->size, err);
+	if (due && name->kind != 'p')
+		c->changed = true;
+	else if (r == 0 && condemn(c, name->kind, &name->id, name->since) < 0)
+		r = no_memory(err);
+	return r;
+}
+
 /* Snapshots, then index objects, then packs: in the reverse order of writing. What is left of the old state goes into the new one. */
 static int remove_due(Collect *c, const Ages *ages, char **err)
 {
 	int r = 0;
 
-	for (const char *kind = "sip"; r == 0 && *kind; kind++) {
-		for (size_t i = 0; r == 0 && i < c->state.n; i++) {
-			const CondemnedName *name = &c->state.names[i];
-			const Listed *there = name->kind == (uint8_t)*kind ? inventory_find(inventory_of(c, name->kind), &name->id) : NULL;
-			if (name->kind != (uint8_t)*kind)
-				continue;
-			if (!there || !is_dead(c, name->kind, there)) { /* gone, or needed again */
-				c->changed = true;
-				continue;
-			}
-			if (is_due(c, ages, name)) {
-				c->changed = true;
-				r = remove_one(c, name, there->size, err);
-			} else if (condemn(c, name->kind, &name->id, name->since) < 0) {
-				r = no_memory(err);
-			}
-		}
-	}
+	for (const char *kind = "sip"; r == 0 && *kind; kind++)
+		for (size_t i = 0; r == 0 && i < c->state.n; i++)
+			if (c->state.names[i].kind == (uint8_t)*kind)
+				r = settle_name(c, &c->state.names[i], ages, err);
 	return r;
 }
 
@@ -305,6 +362,9 @@ static int run(Collect *c, char **err)
 	Ages ages = {0};
 	int r = condemned_load(c->s, c->coder, &c->state, err);
 
+	/* Now, not when they are needed: what is due must have been so before refs were read, however long that takes. */
+	if (r == 0)
+		r = kept_list(c->s, COLLECT_LOG "/", note_generation, &ages, err);
 	if (r == 0)
 		r = read_sessions(c, err);
 	if (r == 0)
@@ -313,8 +373,6 @@ static int run(Collect *c, char **err)
 		r = load_tables(c, err);
 	if (r == 0)
 		r = measure(c, err);
-	if (r == 0)
-		r = kept_list(c->s, COLLECT_LOG "/", note_generation, &ages, err);
 	c->next.number = c->state.number;
 	c->next.moved = r == 0 ? malloc((c->state.n_moved + 1) * sizeof *c->next.moved) : NULL;
 	if (r == 0 && !c->next.moved)
@@ -323,6 +381,8 @@ static int run(Collect *c, char **err)
 		memcpy(c->next.moved, c->state.moved, c->state.n_moved * sizeof *c->next.moved);
 	if (r == 0)
 		c->next.n_moved = c->state.n_moved;
+	if (r == 0)
+		r = keep_gone(c, err);
 	if (r == 0)
 		r = remove_due(c, &ages, err);
 	for (const char *kind = "sip"; r == 0 && *kind; kind++)

@@ -30,6 +30,8 @@ typedef struct Collect {
 
 /* Adds a name to next; since 0: this round. */
 int condemn(Collect *c, uint8_t kind, const SnapId *id, uint64_t since) MUST_CHECK;
+/* A chunk that was moved counts where it is now. */
+bool is_live(const Collect *c, const SnapId *pack, const ChunkRow *row);
 
 /* ---- repack.c ---- */
 /* Copies what is needed out of packs that are mostly not, and puts the index object of where it is now; the old ones are condemned. */

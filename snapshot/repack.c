@@ -65,7 +65,7 @@ static int copy_pack(Repack *p, const IndexPack *from, uint64_t size, char **err
 	int r = kept_get(p->c->s, name, 0, size, &body, &n, NULL, err);
 	for (size_t i = 0; r >= 0 && i < from->table.n; i++) {
 		const ChunkRow *row = &from->table.rows[i];
-		if (!index_find(&p->c->mark.ids, &row->id) || index_find(&p->c->moved, &row->id))
+		if (!is_live(p->c, &from->pack, row))
 			continue;
 		r = index_claim(&p->done, &row->id);
 		if (r < 0)

@@ -93,6 +93,7 @@ static void what_no_ref_leads_to_goes_in_two_rounds(void **state)
 	assert_int_equal(count(&f, "index/"), 1);
 	assert_snap_equal(f.store, &kept, &a);
 	is_clean(&f);
+	collect(&f); /* nothing lists the pack any more: its name is forgotten */
 	unsigned long puts = f.mem->puts;
 	result = collect(&f);
 	assert_int_equal(result.removed + result.condemned, 0);
@@ -184,6 +185,56 @@ static void packs_that_are_mostly_dead_are_written_anew(void **state)
 		assert_snap_equal(f.store, &d, &after);
 		is_clean(&f);
 	}
+	fixture_end(&f);
+}
+
+/* The parent's index lists a pack of which no snapshot needs anything: it goes, and what it held is stored again when it comes back. */
+static void what_an_index_lists_in_vain_is_not_shared(void **state)
+{
+	Fixture f = fixture();
+	World first = {.seeds = {5}, .sizes = {50000}}, second = {.seeds = {6}, .sizes = {50000}};
+
+	(void)state;
+	SnapId a = snap_take(f.store, &first, NULL, "a"), b = snap_take(f.store, &second, &a, "b");
+	assert_int_equal(snap_ref_delete(f.store, "a", 0, NULL), 0);
+	for (int i = 0; i < 6; i++) {
+		f.mem->now += SNAP_GRACE;
+		collect(&f);
+	}
+	assert_int_equal(count(&f, "packs/"), 1);
+	SnapId c = snap_take(f.store, &first, &b, "c");
+	fresh_store(&f);
+	assert_snap_equal(f.store, &c, &first);
+	is_clean(&f);
+	fixture_end(&f);
+}
+
+static void what_was_moved_is_moved_again(void **state)
+{
+	Fixture f = fixture();
+	World world = world_of(1, 200);
+	uint64_t repacked = 0;
+
+	(void)state;
+	SnapId id = snap_take(f.store, &world, NULL, "a");
+	for (unsigned every = 2; every < 20; every += 3) {
+		for (size_t i = 0; i < FILES; i++)
+			if (i % every)
+				world.seeds[i] = 0;
+		id = snap_take(f.store, &world, &id, "b");
+		assert_int_equal(snap_ref_delete(f.store, every == 2 ? "a" : "c", 0, NULL), 0);
+		assert_int_equal(snap_ref_append(f.store, "c", 0, &id, NULL, NULL), 0);
+		assert_int_equal(snap_ref_delete(f.store, "b", 0, NULL), 0);
+		for (int i = 0; i < 3; i++) {
+			f.mem->now += SNAP_GRACE;
+			repacked += collect(&f).repacked;
+			fresh_store(&f);
+			assert_snap_equal(f.store, &id, &world);
+			is_clean(&f);
+		}
+	}
+	print_message("%d packs were written anew\n", (int)repacked);
+	assert_true(repacked >= 2);
 	fixture_end(&f);
 }
 
@@ -460,6 +511,8 @@ int main(void)
 		cmocka_unit_test(a_dry_run_changes_nothing),
 		cmocka_unit_test(a_short_grace_is_refused_but_when_alone),
 		cmocka_unit_test(packs_that_are_mostly_dead_are_written_anew),
+		cmocka_unit_test(what_an_index_lists_in_vain_is_not_shared),
+		cmocka_unit_test(what_was_moved_is_moved_again),
 		cmocka_unit_test(a_writer_does_not_share_what_is_condemned),
 		cmocka_unit_test(what_a_writer_shares_survives_if_it_is_quick),
 		cmocka_unit_test(a_slow_writer_looks_again_and_gives_up),
