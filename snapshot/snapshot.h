@@ -35,6 +35,12 @@ int snap_store_open(ObjectStore *objects, const SnapKey *key, SnapStore **out, c
 void snap_store_close(SnapStore *s); /* NULL is allowed */
 SnapTraffic snap_store_traffic(const SnapStore *s);
 
+/* ---- keys: key.c (snap_key_new, for a key from a file: coder.h) ---- */
+/* A new random key that the passphrase opens; its (sealed) object is put into the store. The key is the caller's. */
+int snap_key_create(ObjectStore *objects, const char *passphrase, SnapKey **out, char **err) MUST_CHECK;
+/* -ENOENT: the store has no key; -ENOKEY: the passphrase opens none. Lists, and takes about 0.2 s. */
+int snap_key_open(ObjectStore *objects, const char *passphrase, SnapKey **out, char **err) MUST_CHECK;
+
 /* ---- a snapshot's own record: header.c ---- */
 typedef struct SnapTotals {
 	uint64_t records, contents, content_bytes; /* in the snapshot */

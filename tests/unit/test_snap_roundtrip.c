@@ -287,6 +287,37 @@ static void the_wrong_key_is_told(void **state)
 	fixture_end(&f);
 }
 
+static void a_passphrase_opens_its_key(void **state)
+{
+	Fixture f = fixture(false);
+	World world = {.seeds = {1, 2}, .sizes = {5000, 70}};
+	SnapKey *key, *again, *second;
+	SnapStore *s;
+	char *err = NULL;
+
+	(void)state;
+	assert_int_equal(snap_key_open(&f.mem->base, "secret", &key, &err), -ENOENT);
+	free(TAKE_PTR(err));
+	assert_int_equal(snap_key_create(&f.mem->base, "secret", &key, NULL), 0);
+	assert_int_equal(snap_key_create(&f.mem->base, "other", &second, NULL), 0);
+	assert_int_equal(snap_store_open(&f.mem->base, key, &s, NULL), 0);
+	SnapId id = snap_take(s, &world, NULL, "box");
+	snap_store_close(s);
+	assert_int_equal(snap_key_open(&f.mem->base, "wrong", &again, &err), -ENOKEY);
+	assert_non_null(strstr(err, "passphrase"));
+	assert_null(strstr(err, "wrong"));
+	free(err);
+	assert_int_equal(snap_key_open(&f.mem->base, "secret", &again, NULL), 0);
+	assert_memory_equal(snap_key_id(key), snap_key_id(again), KEY_ID_SIZE);
+	assert_int_equal(snap_store_open(&f.mem->base, again, &s, NULL), 0);
+	assert_snap_equal(s, &id, &world);
+	snap_store_close(s);
+	snap_key_free(key);
+	snap_key_free(again);
+	snap_key_free(second);
+	fixture_end(&f);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -299,6 +330,7 @@ int main(void)
 		cmocka_unit_test(keys_must_rise),
 		cmocka_unit_test(what_is_kept_need_not_be_read_again),
 		cmocka_unit_test(the_wrong_key_is_told),
+		cmocka_unit_test(a_passphrase_opens_its_key),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
