@@ -139,6 +139,8 @@ int snap_reader_fetch_fd(SnapReader *r, const void *ref, size_t len, int fd, cha
 /* Bytes [offset, offset + length) of a content, less at its end, with only the chunks that are needed. *out is the caller's to free. */
 int snap_reader_fetch_range(SnapReader *r, const void *ref, size_t len, uint64_t offset, uint64_t length, uint8_t **out, size_t *n, char **err) MUST_CHECK;
 
+/* Where the first chunk of a content is: contents that are fetched in this order, many at a time, take the fewest requests. 0: nowhere (it stands in its record). */
+uint64_t snap_reader_position(const SnapReader *r, const void *ref, size_t len);
 /* Many contents at once: neighbouring chunks come with one request, several requests at a time. */
 typedef struct SnapFetch {
 	const void *ref;
