@@ -116,8 +116,8 @@ static bool look(Fixture *f, const char *what)
 	}
 	SnapCheckResult result = check(f, true, &hurt);
 	for (size_t i = 0; i < 2; i++)
-		if (!readable[i] && !hurt.refs[i + 1] && !strstr(what, "refs/"))
-			fail_msg("%s: generation %zu cannot be read, and fsck does not say so", what, i + 1);
+		if (readable[i] == hurt.refs[i + 1] && !strstr(what, "refs/"))
+			fail_msg("%s: generation %zu can%s be read, and fsck does not say so", what, i + 1, readable[i] ? "" : "not");
 	return result.damaged > 0;
 }
 
