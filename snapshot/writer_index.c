@@ -7,8 +7,14 @@ static int load_one(SnapWriter *w, const SnapId *id, char **err)
 	ParentIndex *p = &w->parents[w->n_parents];
 	IndexList list;
 	size_t n;
-	int r = kept_load_index(w->store, w->coder, id, &list, &n, err);
+	char *why = NULL;
+	int r = kept_load_index(w->store, w->coder, id, &list, &n, &why);
 
+	if (r == -ENOENT || r == -EBADMSG) { /* what only it knows is stored again; fsck tells of it */
+		free(why);
+		return 0;
+	}
+	r = err_settle(err, &why, r);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < list.n; i++)
