@@ -43,8 +43,8 @@ static int copy_chunk(Repack *p, const ChunkRow *row, const uint8_t *stored, cha
 	id_hex(&row->id, hex);
 	if (r == -EBADMSG || (r == 0 && !id_equal(&id, &row->id)))
 		return bv_fail(err, -EBADMSG, "chunk %.16s is damaged: nothing was collected, fsck says what it hurts", hex);
-	if (p->pack.len == 0)
-		bytes_put(&p->pack, MAGIC_PACK, MAGIC_SIZE);
+	if (r == 0 && p->pack.len == 0)
+		r = pack_begin(&p->pack);
 	moved.offset = (uint32_t)p->pack.len;
 	bytes_put(&p->pack, stored, row->stored);
 	if (r == 0)
