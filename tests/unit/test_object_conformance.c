@@ -386,10 +386,10 @@ static void if_absent_holds_for_large_objects(void **state)
 {
 	Place *p = *state;
 	size_t size = 66 * MIB + 7;
-	CLEAN_FREE uint8_t *data = pattern(size, 4);
 
 	if (!p->if_absent)
-		skip();
+		skip(); /* jumps: nothing is held yet */
+	CLEAN_FREE uint8_t *data = pattern(size, 4);
 	assert_int_equal(object_put(p->store, "big/once", data, size, OBJECT_IF_ABSENT, NULL), 0);
 	data[0]++;
 	assert_int_equal(object_put(p->store, "big/once", data, size, OBJECT_IF_ABSENT, NULL), -EEXIST);
