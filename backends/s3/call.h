@@ -26,6 +26,7 @@ struct S3Call {
 	int n_in;
 	size_t offset, size;
 	char payload[S3_HASH_TEXT]; /* made by s3_call_begin if empty */
+	bool conditional;	    /* a put that the server may refuse because of what is there */
 	bool cleanup;		    /* is still tried, once, while the store closes */
 	/* Looks at an answer of 2xx; -EBADMSG: it is damaged, try again. May be NULL. */
 	int (*check)(S3Call *call);
@@ -45,6 +46,7 @@ struct S3Call {
 	char region[64];
 	int64_t length, range_start, whole; /* Content-Length, Content-Range; -1: not told */
 	int64_t date;			    /* of the server, 0: not told */
+	bool headers_end;		    /* they are whole */
 	bool chunked;			    /* the end of the body is told by its last chunk */
 	bool ambiguous;			    /* an attempt before the last one may have been carried out */
 

@@ -8,6 +8,7 @@
 
 #define ERROR_BODY_MAX ((size_t)65536)
 #define HEADERS_MAX 12
+#define EXPECT_FROM ((size_t)1 << 20) /* libcurl's own bound */
 
 /* ---- what is sent ---- */
 
@@ -94,7 +95,11 @@ static void read_header(S3Call *call, const char *line)
 	if (strncmp(line, "HTTP/", 5) == 0) {
 		call->length = call->whole = call->range_start = call->retry_after = -1;
 		call->date = 0;
-		call->chunked = false;
+		call->chunked = call->headers_end = false;
+		return;
+	}
+	if (line[0] == '\r' || line[0] == '\n') {
+		call->headers_end = true;
 		return;
 	}
 	if (header_is(line, "etag", call->etag, sizeof call->etag) || header_is(line, "x-amz-bucket-region", call->region, sizeof call->region) ||
@@ -167,8 +172,10 @@ static int make_headers(S3Call *call, const char *host, const char *path, const 
 		r = add_line(call, headers[i].name, headers[i].value);
 	if (r == 0)
 		r = add_line(call, "authorization", authorization);
-	if (r == 0)
-		r = add_line(call, "Expect", NULL); /* no waiting for "100 Continue" */
+	/* "Expect: 100-continue", which libcurl adds to large bodies, costs a round trip, and is worth it only where the server may refuse before it has
+	 * read the body: then it closes the connection, and its answer is lost if we are still sending. */
+	if (r == 0 && !(call->conditional && call->size > EXPECT_FROM))
+		r = add_line(call, "Expect", NULL);
 	return r == 0 ? add_line(call, "Content-Type", NULL) : r;
 }
 
@@ -241,5 +248,5 @@ void s3_call_reset(S3Call *call)
 	call->code[0] = call->message[0] = call->etag[0] = call->sha256[0] = call->nonce[0] = call->region[0] = 0;
 	call->length = call->whole = call->range_start = call->retry_after = -1;
 	call->date = 0;
-	call->too_big = call->chunked = false;
+	call->too_big = call->chunked = call->headers_end = false;
 }

@@ -223,6 +223,7 @@ static int settle(S3Config *c, Options *o, const S3Profiles *profiles, char **er
 	c->ca = choose(&o->ca, "AWS_CA_BUNDLE", "SSL_CERT_FILE", c, profiles, "ca_bundle");
 	c->attempts = number("AWS_MAX_ATTEMPTS", 1, 100, 8);
 	c->transfers = number("BVISOR_S3_TRANSFERS", 1, 256, 16);
+	c->page = number("BVISOR_S3_PAGE", 1, 1000, 1000);
 	c->stall = number("BVISOR_S3_STALL", 1, 3600, 20);
 	return r;
 }

@@ -21,6 +21,7 @@ typedef struct S3Config {
 	char *ca;	    /* NULL: the system's */
 	int attempts;	    /* AWS_MAX_ATTEMPTS */
 	int transfers;	    /* at once; BVISOR_S3_TRANSFERS */
+	int page;	    /* names a page of a listing has; BVISOR_S3_PAGE */
 	int stall;	    /* seconds without a byte; BVISOR_S3_STALL */
 } S3Config;
 

@@ -90,6 +90,7 @@ static int check_page(S3Call *call)
 typedef struct Walk {
 	S3Store *store;
 	char *prefix; /* the store's and the caller's */
+	char page[12];
 	int (*visit)(void *ctx, const char *name, uint64_t size, int64_t age);
 	void *ctx;
 } Walk;
@@ -113,7 +114,7 @@ static int show(const Walk *walk, const Page *page, int64_t now)
 static int list_page(const Walk *walk, char **token, char **err)
 {
 	Page page = {0};
-	S3Call call = {.doing = "list", .method = "GET", .params = {{"list-type", "2"}, {"max-keys", "1000"}, {"prefix", walk->prefix}}, .check = check_page, .context = &page};
+	S3Call call = {.doing = "list", .method = "GET", .params = {{"list-type", "2"}, {"max-keys", walk->page}, {"prefix", walk->prefix}}, .check = check_page, .context = &page};
 	int r;
 
 	if (*token)
@@ -139,11 +140,12 @@ int s3_store_list(ObjectStore *store, const char *prefix, int (*visit)(void *ctx
 	S3Store *s3 = s3_store_of(store);
 	CLEAN_FREE char *whole = bv_asprintf("%s%s", s3->wire.config.prefix, prefix);
 	CLEAN_FREE char *token = NULL;
-	Walk walk = {s3, whole, visit, ctx};
+	Walk walk = {.store = s3, .prefix = whole, .visit = visit, .ctx = ctx};
 	int r;
 
 	if (!whole)
 		return -ENOMEM;
+	snprintf(walk.page, sizeof walk.page, "%d", s3->wire.config.page);
 	do
 		r = list_page(&walk, &token, err);
 	while (r == 0 && token);

@@ -125,7 +125,7 @@ static void completed(S3Call *call)
 	note_error(up, call);
 	if (call->result == 0) {
 		upload_end(up);
-	} else if (call->ambiguous) {
+	} else if (call->ambiguous || strcmp(call->code, "NoSuchUpload") == 0) { /* as libcurl repeats requests, too */
 		begin(up, "HEAD", looked);
 		up->call.params[0] = (S3Pair){NULL, NULL};
 		s3_call_begin(&up->store->wire, &up->call);

@@ -183,7 +183,8 @@ static void begin_get(Job *job)
 
 /* ---- PUT ---- */
 
-/* After "it is there already" to a put that may have been carried out before: is what is there ours? */
+/* After "it is there already": is what is there ours? An earlier attempt may have been carried out without an answer; libcurl repeats a request on its own, too, when a kept
+ * connection turns out to be closed, so this is asked always. */
 static void owner_known(S3Call *call)
 {
 	Job *job = call->user;
@@ -191,9 +192,10 @@ static void owner_known(S3Call *call)
 
 	if (call->result == 0 && strcmp(call->nonce, job->nonce) == 0) {
 		job_end(job, 0);
-	} else if (call->result == 0) {
+	} else if (call->result == 0 || call->result == -ENOENT) {
 		CLEAN_FREE char *where = s3_where(&job->store->wire.config, job->request->name);
 		bv_fail(&message, -EEXIST, "cannot put %s: it is there already", where ? where : "");
+		free(call->error);
 		call->error = message;
 		job_end(job, -EEXIST);
 	} else {
@@ -206,7 +208,7 @@ static void put_done(S3Call *call)
 	Job *job = call->user;
 
 	note_bucket(job->store, call);
-	if (call->result == -EEXIST && call->ambiguous) {
+	if (call->result == -EEXIST) {
 		job_call(job, "put", "HEAD", owner_known);
 		s3_call_begin(&job->store->wire, &job->call);
 		return;
@@ -225,6 +227,7 @@ static void begin_put(Job *job)
 	memcpy(job->call.payload, job->sha256, sizeof job->sha256);
 	job->call.headers[n++] = (S3Pair){"x-amz-meta-bvisor-sha256", job->sha256};
 	if (job->request->flags & OBJECT_IF_ABSENT) {
+		job->call.conditional = true;
 		job->call.headers[n++] = (S3Pair){"if-none-match", "*"};
 		job->call.headers[n++] = (S3Pair){"x-amz-meta-bvisor-put", job->nonce};
 	}

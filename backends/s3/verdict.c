@@ -78,15 +78,24 @@ static int no_answer(const S3Call *call, const char **advice)
 	}
 }
 
+static void tries_text(const S3Call *call, char out[32])
+{
+	out[0] = 0;
+	if (call->attempt > 1)
+		snprintf(out, 32, ", %d attempts", call->attempt);
+}
+
 static S3Remedy judge_no_answer(S3Call *call, const char *where, const char *host)
 {
 	const char *advice;
+	char tries[32];
 	int r = call->too_big ? -ENOMEM : no_answer(call, &advice);
 
 	if (call->too_big)
 		advice = "out of memory";
+	tries_text(call, tries);
 	only_printable(call->message);
-	call->result = bv_fail(&call->error, r, "cannot %s %s: %s: %s (%s)", call->doing, where, host, advice, call->message[0] ? call->message : curl_easy_strerror(call->curl_code));
+	call->result = bv_fail(&call->error, r, "cannot %s %s: %s: %s (%s%s)", call->doing, where, host, advice, call->message[0] ? call->message : curl_easy_strerror(call->curl_code), tries);
 	switch (call->curl_code) {
 	case CURLE_PEER_FAILED_VERIFICATION:
 	case CURLE_SSL_CACERT_BADFILE:
@@ -185,25 +194,28 @@ static const Meaning *meaning_of(const S3Call *call)
 	return call->status >= 500 || call->status < 200 ? &again : &other;
 }
 
-/* A connection that ends within the headers is no error to libcurl, and what it has then looks like an answer with an empty body. */
-static int check_whole(S3Call *call)
+/* A connection that ends within the headers is no error to libcurl, and what it has then looks like an answer with less headers and an empty body. */
+static bool cut(const S3Call *call)
 {
-	bool get = strcmp(call->method, "GET") == 0, head = strcmp(call->method, "HEAD") == 0;
+	bool get = strcmp(call->method, "GET") == 0;
 
-	if ((get && call->length < 0 && !call->chunked) || (head && call->length < 0))
-		return -EBADMSG;
-	return call->check ? call->check(call) : 0;
+	return !call->headers_end || (get && call->status < 300 && call->length < 0 && !call->chunked);
 }
 
 S3Remedy s3_judge(S3Call *call, const char *where, const char *host, const char *region, const S3Keys *keys)
 {
 	const Meaning *meaning;
 	S3Remedy remedy;
+	char tries[32];
 
 	if (call->curl_code != CURLE_OK)
 		return judge_no_answer(call, where, host);
+	if (cut(call)) {
+		call->curl_code = CURLE_PARTIAL_FILE;
+		return judge_no_answer(call, where, host);
+	}
 	if (call->status >= 200 && call->status < 300) {
-		int r = check_whole(call);
+		int r = call->check ? call->check(call) : 0;
 		if (r < 0)
 			call->result = bv_fail(&call->error, r, "cannot %s %s: %s", call->doing, where,
 					       r == -EBADMSG ? "what came is not what was put; the object or the way to it is damaged" : strerror(-r));
@@ -215,7 +227,8 @@ S3Remedy s3_judge(S3Call *call, const char *where, const char *host, const char 
 	s3_keys_scrub(keys, call->message);
 	meaning = meaning_of(call);
 	remedy = without_code(call, meaning->remedy);
-	call->result = bv_fail(&call->error, meaning->result, "cannot %s %s: %ld%s%s at %s (region %s): %s%s%s%s", call->doing, where, call->status, call->code[0] ? " " : "", call->code,
-			       host, region, meaning->advice, call->message[0] ? " (" : "", call->message, call->message[0] ? ")" : "");
+	tries_text(call, tries);
+	call->result = bv_fail(&call->error, meaning->result, "cannot %s %s: %ld%s%s at %s (region %s%s): %s%s%s%s", call->doing, where, call->status, call->code[0] ? " " : "", call->code,
+			       host, region, tries, meaning->advice, call->message[0] ? " (" : "", call->message, call->message[0] ? ")" : "");
 	return remedy;
 }

@@ -162,6 +162,7 @@ static void do_put(Worker *w, State *s, const char *name, unsigned flags)
 		if (s->n == 1 && s->size[0] < 0)
 			complain("put-new", name, r, err);
 	} else {
+		printf("(a put of %zu bytes%s)\n", size, flags ? ", if absent" : "");
 		check_error("put", name, r, err);
 		do_get(w, s, name); /* of more than two states nothing is kept */
 		if (s->n == 1)

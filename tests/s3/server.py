@@ -147,7 +147,7 @@ def start_versitygw(server, tls=None):
     users.mkdir()
     port, = free_ports(1)
     server.keys = {"full": ("fullkeyid", SERVER_SECRETS["full"]), "none": ("nonekeyid", SERVER_SECRETS["none"])}
-    argv = [binary, "--access", "fullkeyid", "--secret", SERVER_SECRETS["full"], "--port", f"127.0.0.1:{port}", "--iam-dir", users, "--quiet"]
+    argv = [binary, "--access", "fullkeyid", "--secret", SERVER_SECRETS["full"], "--port", f"127.0.0.1:{port}", "--iam-dir", users, "--quiet", "--keep-alive"]
     if tls:
         argv += ["--cert", tls[0], "--key", tls[1]]
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "VGW_", "ROOT_"))}
