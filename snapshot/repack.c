@@ -147,7 +147,7 @@ int repack(Collect *c, char **err)
 			continue;
 		r = copy_pack(&p, from, pack->size, err);
 		if (r == 0)
-			r = condemn(c, 'p', &pack->id, 0);
+			r = condemn(c, 'p', &pack->id);
 	}
 	if (r == 0)
 		r = send(&p, err);

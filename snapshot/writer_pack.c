@@ -2,15 +2,6 @@
 #include "snapshot/writer.h"
 
 #include <stdio.h>
-#include <time.h>
-
-int64_t boot_seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return t.tv_sec;
-}
 
 static void upload_free(Upload *u)
 {
