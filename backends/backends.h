@@ -9,6 +9,8 @@ extern const BlobOps blob_dir_ops;
 extern const BlobOps blob_tmpfs_ops;
 
 extern const ObjectOps object_dir_ops;
-extern const ObjectOps object_s3_loader_ops; /* open only: the store it opens has the ops of the plugin */
+/* Open only: the store it opens has the ops of the plugin. */
+extern const ObjectOps object_s3_loader_ops;
+extern const ObjectOps object_s3v2_loader_ops;
 
 #endif

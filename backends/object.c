@@ -5,7 +5,7 @@
 #include <ctype.h>
 #include <pthread.h>
 
-static const ObjectOps *const rows[] = {&object_dir_ops, &object_s3_loader_ops, NULL};
+static const ObjectOps *const rows[] = {&object_dir_ops, &object_s3_loader_ops, &object_s3v2_loader_ops, NULL};
 
 const ObjectOps *const *object_ops_all(void)
 {

@@ -10,7 +10,9 @@
  * from object_submit itself) and without a lock held. Many may be under way; the store bounds how many it runs at once and keeps the others queued. Retries, backoff,
  * timeouts and renewed credentials are the store's matter: an answer is final.
  *
- * All functions are thread-safe. Errors are negative errnos:
+ * All functions are thread-safe. A store belongs to the process that opened it: a child must not use it after a fork, as it has none of its threads.
+ * `done` may submit further requests, also the same one again; it may not close the store.
+ * Errors are negative errnos:
  *  -EINVAL (a name or prefix that breaks the rules above), -ENOENT (no such object), -EEXIST (OBJECT_IF_ABSENT, and it is there), -EACCES (keys or permission), -ENODEV (no such bucket or
  *  directory), -ETIMEDOUT, -ECONNREFUSED, -EHOSTUNREACH (not reachable, after all retries), -EBADMSG (the bytes that came are not those that were sent),
  *  -ENOSPC, -EROFS, -EOPNOTSUPP (the store has no such operation), -ECANCELED (the store was closed), -ENOMEM, -EIO.

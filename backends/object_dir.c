@@ -1,93 +1,33 @@
-/* backends/object_dir.c - `dir:PATH`: opening and closing a directory of objects, and the few threads that do its requests (a put waits for the
- * disk several times, so some at once are faster than one after the other). The threads start when there is work. */
+/* backends/object_dir.c - `dir:PATH`: opening and closing a directory of objects. A put waits for the disk several times, so some threads are faster than one. */
 #include "backends/object_dir.h"
 #include "backends/backends.h"
 
 #include <fcntl.h>
 #include <sys/random.h>
 
-/* ---- the threads ---- */
-
-static ObjectRequest *pop_locked(DirStore *ds)
+static void work(void *ctx, ObjectRequest *request, bool canceled)
 {
-	ObjectRequest *request = ds->first;
+	DirStore *ds = ctx;
 
-	if (request) {
-		ds->first = request->store_private;
-		if (!ds->first)
-			ds->last = &ds->first;
-		request->store_private = NULL;
-	}
-	return request;
-}
-
-static void *work(void *arg)
-{
-	DirStore *ds = arg;
-
-	pthread_mutex_lock(&ds->lock);
-	for (;;) {
-		ObjectRequest *request = ds->closing ? NULL : pop_locked(ds);
-		if (ds->closing)
-			break;
-		if (!request) {
-			ds->n_idle++;
-			pthread_cond_wait(&ds->changed, &ds->lock);
-			ds->n_idle--;
-			continue;
-		}
-		pthread_mutex_unlock(&ds->lock);
+	if (canceled)
+		request->result = bv_fail(&request->error, -ECANCELED, "dir:%s/%s: not done: the store was closed", ds->path, request->name);
+	else
 		dir_store_do(ds, request);
-		request->done(request);
-		pthread_mutex_lock(&ds->lock);
-	}
-	pthread_mutex_unlock(&ds->lock);
-	return NULL;
 }
 
 static void submit(ObjectStore *store, ObjectRequest *request)
 {
-	DirStore *ds = dir_store_of(store);
-	bool here;
-
-	pthread_mutex_lock(&ds->lock);
-	if (ds->n_idle == 0 && ds->n_threads < DIR_STORE_THREADS && pthread_create(&ds->threads[ds->n_threads], NULL, work, ds) == 0)
-		ds->n_threads++;
-	here = ds->n_threads == 0; /* no thread to be had: do it here */
-	if (!here) {
-		/* The queue has no field of its own: `last` points to where the pointer to the next one is stored. */
-		request->store_private = NULL;
-		*ds->last = request;
-		ds->last = (ObjectRequest **)&request->store_private;
-		pthread_cond_signal(&ds->changed);
-	}
-	pthread_mutex_unlock(&ds->lock);
-	if (here) {
-		dir_store_do(ds, request);
-		request->done(request);
-	}
+	object_pool_submit(&dir_store_of(store)->pool, request);
 }
 
 static void close_store(ObjectStore *store)
 {
 	DirStore *ds;
-	ObjectRequest *left;
 
 	if (!store)
 		return;
 	ds = dir_store_of(store);
-	pthread_mutex_lock(&ds->lock);
-	ds->closing = true;
-	pthread_cond_broadcast(&ds->changed);
-	pthread_mutex_unlock(&ds->lock);
-	for (int i = 0; i < ds->n_threads; i++)
-		pthread_join(ds->threads[i], NULL);
-	while ((left = pop_locked(ds))) { /* nobody else is left who could use the lock */
-		left->result = bv_fail(&left->error, -ECANCELED, "dir:%s/%s: not done: the store was closed", ds->path, left->name);
-		left->done(left);
-	}
-	pthread_cond_destroy(&ds->changed);
-	pthread_mutex_destroy(&ds->lock);
+	object_pool_release(&ds->pool);
 	close(ds->root);
 	free(ds->path);
 	free(ds);
@@ -136,9 +76,7 @@ static int open_store(const char *location, bool create, ObjectStore **out, char
 	}
 	ds->base.ops = &object_dir_ops;
 	ds->root = TAKE_FD(root);
-	ds->last = &ds->first;
-	pthread_mutex_init(&ds->lock, NULL);
-	pthread_cond_init(&ds->changed, NULL);
+	object_pool_init(&ds->pool, DIR_STORE_THREADS, work, ds);
 	*out = &ds->base;
 	return 0;
 }

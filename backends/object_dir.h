@@ -1,4 +1,4 @@
-/* backends/object_dir.h - an object store in a directory: what object_dir.c (the store, its threads) and object_dir_files.c (its files) share.
+/* backends/object_dir.h - an object store in a directory: what object_dir.c (the store) and object_dir_files.c (its files) share.
  *
  * Layout: an object is the regular file ROOT/NAME. ROOT/.tmp holds what is being written; no name of an object begins with a dot, so that
  * it is never shown.
@@ -12,9 +12,8 @@
 #ifndef BACKENDS_OBJECT_DIR_H
 #define BACKENDS_OBJECT_DIR_H
 
-#include "backends/object.h"
+#include "backends/object_pool.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 
 #define DIR_STORE_THREADS 4
@@ -28,12 +27,7 @@ typedef struct DirStore {
 	atomic_ulong last_temp; /* numbers the temporary names of this store */
 	uint64_t temp_key;	/* random, so that names of other writers differ */
 
-	pthread_mutex_t lock; /* a leaf: of all below */
-	pthread_cond_t changed;
-	ObjectRequest *first, **last; /* the queue; linked by store_private */
-	pthread_t threads[DIR_STORE_THREADS];
-	int n_threads, n_idle;
-	bool closing;
+	ObjectPool pool;
 } DirStore;
 
 static inline DirStore *dir_store_of(ObjectStore *store)

@@ -189,7 +189,7 @@ int bv_sandbox_snapshot(BvSandbox *sb, const BvSnapshotOptions *options, BvSnaps
 		return lib_fail(err, -EINVAL, "'%s' is no name for a snapshot: use letters, digits, '.', '_' and '-'", o.name);
 	r = sandbox_hold_stopped(sb, &lock, err);
 	if (r == 0)
-		r = apply_check_none(sb, err);
+		r = apply_check_none(sb, false, err);
 	if (r == 0)
 		r = snapshots_open(o.to, sb->store, true, &s, err);
 	return r < 0 ? r : take(sb, &s, &o, receipt, err);

@@ -1,7 +1,7 @@
 /* snapshot/collect.c - one round of collection. The order of the steps, and why it is so: docs/SNAPSHOT_FORMAT.md, "Collection".
  *
- *   state, sessions, refs, mark (what can be reached), list (what is there), remove what was condemned long ago and is not reached,
- *   repack, publish what is condemned now.
+ *   state, sessions, refs, mark (what can be reached, also by snapshots without a name that are not listed), list (what is there), remove what was
+ *   condemned long ago and is not reached, repack, publish what is condemned now.
  *
  * An error before `remove` changes nothing. Everything belongs to one call. */
 #include "snapshot/collect.h"
@@ -13,17 +13,23 @@ static int no_memory(char **err)
 	return bv_fail(err, -ENOMEM, "not enough memory");
 }
 
-int condemn(Collect *c, uint8_t kind, const SnapId *id, uint64_t since)
+/* A name of the new state. */
+static int keep_name(Collect *c, const CondemnedName *name)
 {
 	CondemnedName *more = realloc(c->next.names, (c->next.n + 1) * sizeof *more);
 
 	if (!more)
 		return -ENOMEM;
 	c->next.names = more;
-	more[c->next.n++] = (CondemnedName){kind, *id, since ? since : c->state.number + 1};
-	c->result.condemned += since == 0;
-	c->changed |= since == 0;
+	more[c->next.n++] = *name;
 	return 0;
+}
+
+int condemn(Collect *c, uint8_t kind, const SnapId *id)
+{
+	c->result.condemned++;
+	c->changed = true;
+	return keep_name(c, &(CondemnedName){.kind = kind, .id = *id, .since = c->state.number + 1});
 }
 
 /* ---- sessions, before refs: one that has ended by now has published its ref ---- */
@@ -93,6 +99,27 @@ static int read_sessions(Collect *c, char **err)
 }
 
 /* ---- mark ---- */
+/* Snapshots that have no ref yet, or lost theirs: as long as they are not condemned, somebody may give them one. A damaged one is no reason to stop. */
+static int mark_nameless(Collect *c, char **err)
+{
+	int r = inventory_list(c->s, "snapshots/", &c->snapshots, err);
+
+	for (size_t i = 0; r == 0 && i < c->snapshots.n; i++) {
+		const SnapId *id = &c->snapshots.all[i].id;
+		char *why = NULL;
+		if (condemned_has(&c->state, 's', id))
+			continue;
+		r = mark_snapshot(c->s, &c->mark, id, &why);
+		if (r == -EBADMSG || r == -ENOENT || r == -EPROTO || r == -ENOKEY)
+			r = 0;
+		if (r < 0)
+			bv_fail(err, r, "%s", why ? why : strerror(-r));
+		free(why);
+	}
+	c->result.snapshots = c->referenced.n;
+	return r;
+}
+
 static int mark_all(Collect *c, char **err)
 {
 	static const SnapId none;
@@ -103,53 +130,58 @@ static int mark_all(Collect *c, char **err)
 		const SnapRef *ref = &refs.all[i];
 		if (id_equal(&ref->id, &none))
 			r = bv_fail(err, -EBADMSG, "refs/%s/%016" PRIx64 " is damaged: nothing was collected, as it may be needed", ref->name, ref->number);
+		else if (index_claim(&c->referenced, &ref->id) < 0)
+			r = no_memory(err);
 		else
 			r = mark_snapshot(c->s, &c->mark, &ref->id, err);
 	}
 	free(refs.all);
-	/* Snapshots that have no ref yet, or lost theirs just now. */
-	if (r == 0)
-		r = inventory_list(c->s, "snapshots/", &c->snapshots, err);
-	for (size_t i = 0; r == 0 && i < c->snapshots.n; i++)
-		if (c->snapshots.all[i].age < c->config.grace)
-			r = mark_snapshot(c->s, &c->mark, &c->snapshots.all[i].id, err);
-	c->result.snapshots = c->mark.snapshots.n;
-	return r;
+	return r < 0 ? r : mark_nameless(c, err);
 }
 
-static int add_tables(Collect *c, const SnapId *id, IndexList *into, SnapIndex *index, char **err)
+static int add_tables(Collect *c, const SnapId *id, IndexList *into, char **err)
 {
 	IndexList list;
 	int r = kept_load_index(c->s, c->coder, id, &list, NULL, err);
 
 	if (r < 0)
 		return r;
-	for (size_t i = 0; r == 0 && i < list.n; i++) {
-		if (index)
-			r = index_add(index, &list.packs[i].pack, &list.packs[i].table);
-		if (r == 0)
-			r = index_list_add(into, &list.packs[i].pack, &list.packs[i].table);
-	}
+	for (size_t i = 0; r == 0 && i < list.n; i++)
+		r = index_list_add(into, &list.packs[i].pack, &list.packs[i].table);
 	index_list_release(&list);
+	return r < 0 ? no_memory(err) : 0;
+}
+
+/* What was moved into a pack that is gone, or may go, does not count as moved: it may be needed again where it was before. */
+static int note_moved(Collect *c, char **err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->moved_list.n; i++) {
+		const IndexPack *p = &c->moved_list.packs[i];
+		if (inventory_find(&c->packs, &p->pack) && !condemned_has(&c->state, 'p', &p->pack))
+			r = index_add(&c->moved, &p->pack, &p->table);
+	}
 	return r < 0 ? no_memory(err) : 0;
 }
 
 static int load_tables(Collect *c, char **err)
 {
-	int r = 0;
+	int r = inventory_list(c->s, "packs/", &c->packs, err);
 
 	for (size_t i = 0; r == 0 && i < c->state.n_moved; i++)
-		r = add_tables(c, &c->state.moved[i], &c->moved_list, &c->moved, err);
+		r = add_tables(c, &c->state.moved[i], &c->moved_list, err);
+	if (r == 0)
+		r = note_moved(c, err);
 	for (size_t i = 0; r == 0 && i < c->state.n_moved; i++)
-		r = add_tables(c, &c->state.moved[i], &c->tables, NULL, err);
+		r = add_tables(c, &c->state.moved[i], &c->tables, err);
 	for (size_t i = 0; r == 0 && i <= c->mark.indexes.mask; i++)
 		if (c->mark.indexes.slots[i].used)
-			r = add_tables(c, &c->mark.indexes.slots[i].id, &c->tables, NULL, err);
+			r = add_tables(c, &c->mark.indexes.slots[i].id, &c->tables, err);
 	return r;
 }
 
-/* A chunk that was moved counts where it is now. */
-static bool is_live(const Collect *c, const SnapId *pack, const ChunkRow *row)
+bool is_live(const Collect *c, const SnapId *pack, const ChunkRow *row)
 {
 	const ChunkPlace *moved = index_find(&c->moved, &row->id);
 
@@ -158,10 +190,8 @@ static bool is_live(const Collect *c, const SnapId *pack, const ChunkRow *row)
 
 static int measure(Collect *c, char **err)
 {
-	int r = inventory_list(c->s, "packs/", &c->packs, err);
+	int r = inventory_list(c->s, "index/", &c->indexes, err);
 
-	if (r == 0)
-		r = inventory_list(c->s, "index/", &c->indexes, err);
 	if (r < 0)
 		return r;
 	c->uses = calloc(c->packs.n + 1, sizeof *c->uses);
@@ -201,7 +231,7 @@ static bool is_dead(const Collect *c, uint8_t kind, const Listed *object)
 		return c->uses[object - c->packs.all].live == 0 && !index_find(&c->sessions, &object->id);
 	if (kind == 'i')
 		return !index_find(&c->mark.indexes, &object->id) && !is_moved_index(&c->state, &object->id) && !is_moved_index(&c->next, &object->id);
-	return !index_find(&c->mark.snapshots, &object->id);
+	return !index_find(&c->referenced, &object->id);
 }
 
 /* ---- remove ---- */
@@ -250,6 +280,9 @@ static int remove_one(Collect *c, const CondemnedName *name, uint64_t size, char
 {
 	ObjectName object;
 
+	/* What others may have done since refs were read is bounded by this (docs/SNAPSHOT_FORMAT.md). */
+	if (!c->config.alone && boot_seconds() - c->began > c->config.grace / 2)
+		return bv_fail(err, -ESTALE, "collection took so long that what it knows is stale: run it again, with a longer grace period");
 	(name->kind == 'p' ? pack_name : name->kind == 'i' ? index_name : snapshot_name)(&name->id, object);
 	int r = c->config.dry_run ? 0 : kept_delete(c->s, object, err);
 	if (r == 0) {
@@ -257,6 +290,81 @@ static int remove_one(Collect *c, const CondemnedName *name, uint64_t size, char
 		c->result.removed_bytes += size;
 	}
 	return r;
+}
+
+/* Packs that index objects list, those too that are to go: a writer may still have any of them as its parent's. */
+static int list_packs(Collect *c, SnapIndex *listed, char **err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < c->tables.n; i++)
+		r = index_claim(listed, &c->tables.packs[i].pack);
+	for (size_t i = 0; r >= 0 && i < c->indexes.n; i++) {
+		IndexList list = {0};
+		char *why = NULL;
+		if (!is_dead(c, 'i', &c->indexes.all[i]))
+			continue;
+		r = kept_load_index(c->s, c->coder, &c->indexes.all[i].id, &list, NULL, &why);
+		if (r == -ENOENT) { /* another collector has removed it */
+			free(why);
+			r = 0;
+			continue;
+		}
+		r = err_settle(err, &why, r);
+		for (size_t k = 0; r >= 0 && k < list.n; k++)
+			r = index_claim(listed, &list.packs[k].pack);
+		index_list_release(&list);
+	}
+	return r == -ENOMEM ? no_memory(err) : MIN(r, 0);
+}
+
+/* A pack that is gone stays condemned as long as an index object lists it, as a writer would share what it held. */
+static int keep_gone(Collect *c, char **err)
+{
+	SnapIndex listed = {0};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < c->state.n; i++) {
+		const CondemnedName *name = &c->state.names[i];
+		if (name->kind != 'p' || inventory_find(&c->packs, &name->id))
+			continue;
+		if (!listed.slots) {
+			r = index_init(&listed) < 0 ? no_memory(err) : list_packs(c, &listed, err);
+			if (r < 0)
+				break;
+		}
+		if (!index_find(&listed, &name->id))
+			c->changed = true;
+		else if (keep_name(c, name) < 0)
+			r = no_memory(err);
+	}
+	index_release(&listed);
+	return r;
+}
+
+/* One name of the old state whose object is there. */
+static int settle_name(Collect *c, const CondemnedName *name, const Listed *there, const Ages *ages, char **err)
+{
+	bool dead = is_dead(c, name->kind, there), old = is_due(c, ages, name);
+	CondemnedName next = *name;
+	int r = 0;
+
+	if (!dead && name->spared && old) { /* no collector that still thinks otherwise is at work */
+		c->changed = true;
+		return 0;
+	}
+	if (dead == name->spared) { /* needed again, or not needed after all: from now on */
+		next.spared = !dead;
+		next.since = c->state.number + 1;
+		c->changed = true;
+	} else if (dead && old) {
+		r = remove_one(c, name, there->size, err);
+		if (name->kind != 'p') { /* a pack: keep_gone's, from the next round on */
+			c->changed = true;
+			return r;
+		}
+	}
+	return r == 0 && keep_name(c, &next) < 0 ? no_memory(err) : r;
 }
 
 /* Snapshots, then index objects, then packs: in the reverse order of writing. What is left of the old state goes into the new one. */
@@ -268,18 +376,10 @@ static int remove_due(Collect *c, const Ages *ages, char **err)
 		for (size_t i = 0; r == 0 && i < c->state.n; i++) {
 			const CondemnedName *name = &c->state.names[i];
 			const Listed *there = name->kind == (uint8_t)*kind ? inventory_find(inventory_of(c, name->kind), &name->id) : NULL;
-			if (name->kind != (uint8_t)*kind)
-				continue;
-			if (!there || !is_dead(c, name->kind, there)) { /* gone, or needed again */
-				c->changed = true;
-				continue;
-			}
-			if (is_due(c, ages, name)) {
-				c->changed = true;
-				r = remove_one(c, name, there->size, err);
-			} else if (condemn(c, name->kind, &name->id, name->since) < 0) {
-				r = no_memory(err);
-			}
+			if (there)
+				r = settle_name(c, name, there, ages, err);
+			else if (name->kind == (uint8_t)*kind && name->kind != 'p')
+				c->changed = true; /* gone */
 		}
 	}
 	return r;
@@ -294,7 +394,7 @@ static int condemn_dead(Collect *c, uint8_t kind, char **err)
 		bool known = condemned_has(&c->state, kind, &object->id);
 		if (known || object->age < c->config.grace || !is_dead(c, kind, object))
 			continue;
-		if (condemn(c, kind, &object->id, 0) < 0)
+		if (condemn(c, kind, &object->id) < 0)
 			return no_memory(err);
 	}
 	return 0;
@@ -303,8 +403,12 @@ static int condemn_dead(Collect *c, uint8_t kind, char **err)
 static int run(Collect *c, char **err)
 {
 	Ages ages = {0};
+	c->began = boot_seconds();
 	int r = condemned_load(c->s, c->coder, &c->state, err);
 
+	/* Now, not when they are needed: what is due must have been so before refs were read, however long that takes. */
+	if (r == 0)
+		r = kept_list(c->s, COLLECT_LOG "/", note_generation, &ages, err);
 	if (r == 0)
 		r = read_sessions(c, err);
 	if (r == 0)
@@ -313,8 +417,6 @@ static int run(Collect *c, char **err)
 		r = load_tables(c, err);
 	if (r == 0)
 		r = measure(c, err);
-	if (r == 0)
-		r = kept_list(c->s, COLLECT_LOG "/", note_generation, &ages, err);
 	c->next.number = c->state.number;
 	c->next.moved = r == 0 ? malloc((c->state.n_moved + 1) * sizeof *c->next.moved) : NULL;
 	if (r == 0 && !c->next.moved)
@@ -323,6 +425,8 @@ static int run(Collect *c, char **err)
 		memcpy(c->next.moved, c->state.moved, c->state.n_moved * sizeof *c->next.moved);
 	if (r == 0)
 		c->next.n_moved = c->state.n_moved;
+	if (r == 0)
+		r = keep_gone(c, err);
 	if (r == 0)
 		r = remove_due(c, &ages, err);
 	for (const char *kind = "sip"; r == 0 && *kind; kind++)
@@ -348,7 +452,7 @@ int snap_collect(SnapStore *s, const SnapCollectConfig *config, SnapCollectResul
 	if (!c.config.repack)
 		c.config.repack = 50;
 	r = coder_new(s->key, &c.coder);
-	if (r < 0 || index_init(&c.sessions) < 0 || mark_init(&c.mark) < 0 || index_init(&c.moved) < 0)
+	if (r < 0 || index_init(&c.sessions) < 0 || index_init(&c.referenced) < 0 || mark_init(&c.mark) < 0 || index_init(&c.moved) < 0)
 		r = no_memory(err);
 	if (r == 0)
 		r = run(&c, err);
@@ -357,6 +461,7 @@ int snap_collect(SnapStore *s, const SnapCollectConfig *config, SnapCollectResul
 	condemned_release(&c.state);
 	condemned_release(&c.next);
 	index_release(&c.sessions);
+	index_release(&c.referenced);
 	mark_release(&c.mark);
 	index_release(&c.moved);
 	index_list_release(&c.moved_list);

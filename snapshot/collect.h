@@ -19,7 +19,9 @@ typedef struct Collect {
 	Condemned state;    /* as the last collector left it */
 	Condemned next;	    /* as this one does */
 	SnapIndex sessions; /* packs of writers that are at work */
-	Mark mark;
+	SnapIndex referenced; /* snapshots that a ref means */
+	Mark mark;	      /* what those lead to, and snapshots that are not condemned yet */
+	int64_t began;
 	SnapIndex moved;    /* where chunks were moved to */
 	IndexList moved_list;
 	IndexList tables;   /* all index objects that are needed */
@@ -28,8 +30,10 @@ typedef struct Collect {
 	bool changed;
 } Collect;
 
-/* Adds a name to next; since 0: this round. */
-int condemn(Collect *c, uint8_t kind, const SnapId *id, uint64_t since) MUST_CHECK;
+/* Adds a name to next as this round's. */
+int condemn(Collect *c, uint8_t kind, const SnapId *id) MUST_CHECK;
+/* A chunk that was moved counts where it is now. */
+bool is_live(const Collect *c, const SnapId *pack, const ChunkRow *row);
 
 /* ---- repack.c ---- */
 /* Copies what is needed out of packs that are mostly not, and puts the index object of where it is now; the old ones are condemned. */

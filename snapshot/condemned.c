@@ -27,7 +27,7 @@ int condemned_decode(const void *plain, size_t n, Condemned *out)
 	uint64_t count = cursor_varint(&in);
 	Condemned c = {0};
 
-	if (in.bad || count > n / 34)
+	if (in.bad || count > n / 35)
 		return -EBADMSG;
 	c.names = malloc((size_t)count * sizeof *c.names + 1);
 	c.moved = malloc(n + 1);
@@ -39,7 +39,9 @@ int condemned_decode(const void *plain, size_t n, Condemned *out)
 		c.names[c.n].kind = (uint8_t)cursor_u8(&in);
 		cursor_id(&in, &c.names[c.n].id);
 		c.names[c.n].since = cursor_varint(&in);
-		if (in.bad || (c.n && compare(&c.names[c.n - 1], &c.names[c.n]) >= 0))
+		unsigned spared = cursor_u8(&in);
+		c.names[c.n].spared = spared;
+		if (in.bad || spared > 1 || (c.n && compare(&c.names[c.n - 1], &c.names[c.n]) >= 0))
 			break;
 	}
 	uint64_t moved = cursor_varint(&in);
@@ -146,6 +148,7 @@ int condemned_append(SnapStore *s, Coder *coder, Condemned *c, char **err)
 		bytes_u8(&plain, c->names[i].kind);
 		bytes_id(&plain, &c->names[i].id);
 		bytes_varint(&plain, c->names[i].since);
+		bytes_u8(&plain, c->names[i].spared);
 	}
 	bytes_varint(&plain, c->n_moved);
 	for (size_t i = 0; i < c->n_moved; i++)

@@ -1,8 +1,8 @@
 /* snapshot/condemned.h - what the collector has said: names of objects that will be removed, and where chunks were moved to.
  *
  * Collections are the log `collect`: each generation holds the whole state, in an envelope. Number 1 is never removed. What is condemned in a generation is removed
- * by a later collection, SNAP_GRACE after that generation was written and if it is still unreachable. So a writer that has read the state may share for half the
- * grace what is not condemned there: docs/SNAPSHOT_FORMAT.md has the argument. */
+ * by a later collection, SNAP_GRACE after that generation was written and if it is still unreachable. Whoever has read the state may share for half the grace what it
+ * does not list: docs/SNAPSHOT_FORMAT.md has the argument. */
 #ifndef SNAPSHOT_CONDEMNED_H
 #define SNAPSHOT_CONDEMNED_H
 
@@ -14,7 +14,8 @@
 typedef struct CondemnedName {
 	uint8_t kind; /* 'p' pack, 'i' index, 's' snapshot */
 	SnapId id;
-	uint64_t since; /* the generation that condemned it */
+	uint64_t since; /* the generation that condemned it, or spared it */
+	bool spared;	/* it turned out to be needed: not to be removed, but neither to be shared for a grace period more */
 } CondemnedName;
 
 typedef struct Condemned {

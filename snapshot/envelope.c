@@ -24,7 +24,12 @@ int envelope_encode(Coder *coder, const char *magic, const void *plain, size_t l
 	bytes_u32(out, 0);
 	bytes_put(out, key ? snap_key_id(key) : no_key, KEY_ID_SIZE);
 	bytes_u64(out, len);
-	int r = out->failed ? -ENOMEM : coder_encode(coder, plain, len, out, &flags);
+	uint8_t salt[SALT_SIZE];
+	int r = coder_random(salt, sizeof salt);
+	if (r < 0)
+		return r;
+	bytes_put(out, salt, sizeof salt);
+	r = out->failed ? -ENOMEM : coder_encode(coder, plain, len, out, &flags);
 	if (r == 0)
 		out->data[at] = (uint8_t)flags;
 	return r;
@@ -42,6 +47,7 @@ int envelope_decode(Coder *coder, const char *magic, const char *name, const voi
 	uint32_t flags = cursor_u32(&c);
 	const uint8_t *key_id = cursor_take(&c, KEY_ID_SIZE);
 	uint64_t size = cursor_u64(&c);
+	IGNORE_RESULT(cursor_take(&c, SALT_SIZE));
 	if (c.bad || size > ENVELOPE_MAX)
 		return bv_fail(err, -EBADMSG, "%s is damaged: its head is no head", name);
 	if (flags & STORED_SEALED && (!key || memcmp(key_id, snap_key_id(key), KEY_ID_SIZE) != 0))

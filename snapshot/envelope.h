@@ -1,4 +1,4 @@
-/* snapshot/envelope.h - the frame of index and snapshot objects: magic with version, flags, key, plain length, stored form.
+/* snapshot/envelope.h - the frame of index and snapshot objects: magic with version, flags, key, plain length, salt, stored form.
  *
  * An object in an envelope is named after the SHA-256 of all its bytes, so whoever reads it by name knows that it is what was written.
  * Errors: -EBADMSG (damaged), -EPROTO (a newer version), -ENOKEY (sealed with a key that is not given), -ENOMEM; messages name the object. */
@@ -13,7 +13,9 @@
 #define MAGIC_SNAPSHOT "BVSNAPS1"
 #define MAGIC_COLLECT "BVSNAPC1"
 #define MAGIC_SIZE 8
-#define ENVELOPE_HEAD (MAGIC_SIZE + 4 + KEY_ID_SIZE + 8)
+/* Random bytes make every pack and every envelope another object, also with the same content: one that is put is never one that a collector is about to remove. */
+#define SALT_SIZE 8
+#define ENVELOPE_HEAD (MAGIC_SIZE + 4 + KEY_ID_SIZE + 8 + SALT_SIZE)
 #define ENVELOPE_MAX ((size_t)1 << 30) /* plain */
 
 /* 0, -EPROTO (same kind, newer version) or -EBADMSG. */

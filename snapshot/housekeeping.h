@@ -39,7 +39,8 @@ typedef struct SnapCollectResult {
 	uint64_t repacked, moved_bytes;		       /* packs written anew, and what they still held */
 } SnapCollectResult;
 
-/* One round: removes what an earlier round condemned at least the grace period ago, condemns what is unreachable now. Anything that cannot be read ends it before
+/* One round: removes what an earlier round condemned at least the grace period ago, condemns what is unreachable now (of a snapshot that lost its name the
+ * snapshot first, in the next round what it alone needs). Anything that cannot be read ends it before
  * anything is removed. -EEXIST: another collector was faster, nothing is lost. */
 int snap_collect(SnapStore *s, const SnapCollectConfig *config, SnapCollectResult *out, char **err) MUST_CHECK;
 

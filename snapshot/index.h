@@ -10,7 +10,7 @@
 #define PACK_TARGET ((size_t)16 << 20)	/* a pack with so many bytes of chunks is full */
 #define PLAIN_MAX ((size_t)32 << 20)	/* of one chunk */
 #define PACK_MAX ((uint64_t)1 << 31)
-#define PACK_HEAD MAGIC_SIZE
+#define PACK_HEAD (MAGIC_SIZE + SALT_SIZE)
 #define PACK_TRAILER (4 + 4 + 8 + 4 + 32 + MAGIC_SIZE) /* flags, stored and plain length, count, SHA-256 of the stored table, magic */
 
 enum { CHUNK_DATA = 1, CHUNK_PIECE = 2 };
@@ -72,6 +72,8 @@ int index_list_add(IndexList *list, const SnapId *pack, ChunkTable *table) MUST_
 void index_list_encode(const IndexList *list, Bytes *out);
 int index_list_decode(const void *data, size_t len, IndexList *out) MUST_CHECK;
 
+/* The head of an empty pack. */
+int pack_begin(Bytes *pack) MUST_CHECK;
 /* Ends a pack whose head and chunks are in `pack` and gives its name. */
 int pack_finish(Coder *coder, Bytes *pack, const ChunkTable *table, SnapId *id) MUST_CHECK;
 /* How many bytes at the end of a pack are its table and trailer, from the last PACK_TRAILER bytes. -EBADMSG with message. */

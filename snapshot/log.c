@@ -27,6 +27,14 @@ int log_number(const char *name, uint64_t *number)
 	return v ? 0 : -EINVAL;
 }
 
+int64_t boot_seconds(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_BOOTTIME, &t);
+	return t.tv_sec;
+}
+
 int log_token(char token[33])
 {
 	uint8_t raw[16];

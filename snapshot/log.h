@@ -13,6 +13,7 @@
 void log_name(const char *prefix, uint64_t number, ObjectName out);
 /* The number at the end of a name below prefix; -EINVAL. */
 int log_number(const char *name, uint64_t *number) MUST_CHECK;
+int64_t boot_seconds(void); /* that go on while the machine sleeps */
 int log_token(char token[33]) MUST_CHECK; /* random, as text */
 /* The newest one and its bytes; *number 0 (and no bytes): there is none. `dense`: number 1 is never removed, so that nothing is listed when there is none. */
 int log_newest(SnapStore *s, const char *prefix, bool dense, uint64_t *number, uint8_t **body, size_t *n, char **err) MUST_CHECK;

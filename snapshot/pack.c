@@ -1,8 +1,18 @@
 /* snapshot/pack.c - the end of a pack: its table, so that a lost index can be made again from the packs alone.
  *
- *   "BVSNAPP1", chunks, table in stored form, trailer: u32 flags, u32 stored and u64 plain length of the table, u32 count,
+ *   "BVSNAPP1", 8 random bytes, chunks, table in stored form, trailer: u32 flags, u32 stored and u64 plain length of the table, u32 count,
  *   SHA-256 of the stored table, "BVSNAPT1" */
 #include "snapshot/index.h"
+
+int pack_begin(Bytes *pack)
+{
+	uint8_t salt[SALT_SIZE];
+	int r = coder_random(salt, sizeof salt);
+
+	bytes_put(pack, MAGIC_PACK, MAGIC_SIZE);
+	bytes_put(pack, salt, sizeof salt);
+	return pack->failed ? -ENOMEM : r;
+}
 
 int pack_finish(Coder *coder, Bytes *pack, const ChunkTable *table, SnapId *id)
 {

@@ -34,6 +34,27 @@ int snap_content_size(const void *ref, size_t len, uint64_t *size)
 	return 0;
 }
 
+uint64_t snap_reader_position(const SnapReader *r, const void *ref, size_t len)
+{
+	uint64_t position = 0;
+
+	for (unsigned depth = 0; depth < CONTENT_DEPTH; depth++) {
+		Content c;
+		if (content_decode(ref, len, &c) < 0)
+			break;
+		const ChunkPlace *place = c.n_chunks ? index_find(&r->index, &c.chunks[0].id) : NULL;
+		bool list = c.kind == CONTENT_IS_LIST;
+		ref = c.inner;
+		len = c.n_inner;
+		content_release(&c);
+		if (place)
+			position = ((uint64_t)place->pack << 32 | place->offset) + 1;
+		if (place || !list)
+			break;
+	}
+	return position;
+}
+
 static void target_release(Target *t)
 {
 	content_release(&t->content);

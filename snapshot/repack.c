@@ -43,8 +43,8 @@ static int copy_chunk(Repack *p, const ChunkRow *row, const uint8_t *stored, cha
 	id_hex(&row->id, hex);
 	if (r == -EBADMSG || (r == 0 && !id_equal(&id, &row->id)))
 		return bv_fail(err, -EBADMSG, "chunk %.16s is damaged: nothing was collected, fsck says what it hurts", hex);
-	if (p->pack.len == 0)
-		bytes_put(&p->pack, MAGIC_PACK, MAGIC_SIZE);
+	if (r == 0 && p->pack.len == 0)
+		r = pack_begin(&p->pack);
 	moved.offset = (uint32_t)p->pack.len;
 	bytes_put(&p->pack, stored, row->stored);
 	if (r == 0)
@@ -65,7 +65,7 @@ static int copy_pack(Repack *p, const IndexPack *from, uint64_t size, char **err
 	int r = kept_get(p->c->s, name, 0, size, &body, &n, NULL, err);
 	for (size_t i = 0; r >= 0 && i < from->table.n; i++) {
 		const ChunkRow *row = &from->table.rows[i];
-		if (!index_find(&p->c->mark.ids, &row->id) || index_find(&p->c->moved, &row->id))
+		if (!is_live(p->c, &from->pack, row))
 			continue;
 		r = index_claim(&p->done, &row->id);
 		if (r < 0)
@@ -147,7 +147,7 @@ int repack(Collect *c, char **err)
 			continue;
 		r = copy_pack(&p, from, pack->size, err);
 		if (r == 0)
-			r = condemn(c, 'p', &pack->id, 0);
+			r = condemn(c, 'p', &pack->id);
 	}
 	if (r == 0)
 		r = send(&p, err);

@@ -35,6 +35,12 @@ int snap_store_open(ObjectStore *objects, const SnapKey *key, SnapStore **out, c
 void snap_store_close(SnapStore *s); /* NULL is allowed */
 SnapTraffic snap_store_traffic(const SnapStore *s);
 
+/* ---- keys: key.c (snap_key_new, for a key from a file: coder.h) ---- */
+/* A new random key that the passphrase opens; its (sealed) object is put into the store. The key is the caller's. */
+int snap_key_create(ObjectStore *objects, const char *passphrase, SnapKey **out, char **err) MUST_CHECK;
+/* -ENOENT: the store has no key; -ENOKEY: the passphrase opens none. Lists, and takes about 0.2 s. */
+int snap_key_open(ObjectStore *objects, const char *passphrase, SnapKey **out, char **err) MUST_CHECK;
+
 /* ---- a snapshot's own record: header.c ---- */
 typedef struct SnapTotals {
 	uint64_t records, contents, content_bytes; /* in the snapshot */
@@ -133,6 +139,8 @@ int snap_reader_fetch_fd(SnapReader *r, const void *ref, size_t len, int fd, cha
 /* Bytes [offset, offset + length) of a content, less at its end, with only the chunks that are needed. *out is the caller's to free. */
 int snap_reader_fetch_range(SnapReader *r, const void *ref, size_t len, uint64_t offset, uint64_t length, uint8_t **out, size_t *n, char **err) MUST_CHECK;
 
+/* Where the first chunk of a content is: contents that are fetched in this order, many at a time, take the fewest requests. 0: nowhere (it stands in its record). */
+uint64_t snap_reader_position(const SnapReader *r, const void *ref, size_t len);
 /* Many contents at once: neighbouring chunks come with one request, several requests at a time. */
 typedef struct SnapFetch {
 	const void *ref;

@@ -163,7 +163,7 @@ int snap_writer_keep(SnapWriter *w, const void *ref, size_t len)
 			return bad;
 		pthread_mutex_lock(&w->ids_lock);
 		for (size_t i = 0; r == 1 && i < c.n_chunks; i++)
-			r = index_find(&w->known, &c.chunks[i].id) != NULL;
+			r = chunk_share_locked(w, &c.chunks[i].id);
 		pthread_mutex_unlock(&w->ids_lock);
 		unsigned kind = c.kind;
 		at = c.inner;
@@ -323,6 +323,7 @@ void snap_writer_free(SnapWriter *w)
 	for (uint64_t i = 0; i < w->n_contents; i++)
 		free(w->contents[i].data);
 	free(w->contents);
+	free(w->shared);
 	free(w->parents);
 	free(w->message);
 	index_list_release(&w->packs);

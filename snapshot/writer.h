@@ -51,7 +51,7 @@ typedef struct Worker {
 typedef struct ParentIndex {
 	SnapId id;
 	size_t n; /* its plain length */
-	bool condemned;
+	bool condemned; /* or lists a pack that is: what is left of it goes into the new index */
 } ParentIndex;
 
 typedef struct ContentRef {
@@ -99,6 +99,7 @@ struct SnapWriter {
 
 	pthread_mutex_t ids_lock;
 	SnapIndex known, mine;
+	bool *shared; /* for each pack of known: the snapshot needs it */
 
 	pthread_mutex_t pack_lock;
 	Bytes pack;
@@ -112,8 +113,6 @@ struct SnapWriter {
 	unsigned n_workers;
 };
 
-int64_t boot_seconds(void); /* that go on while the machine sleeps */
-
 /* ---- writer.c ---- */
 /* Keeps the first error; returns it. Takes the message (malloc'ed, may be NULL). */
 int writer_fail(SnapWriter *w, int error, char *message);
@@ -122,6 +121,8 @@ int writer_fail(SnapWriter *w, int error, char *message);
 int workers_start(SnapWriter *w) MUST_CHECK;
 void workers_stop(SnapWriter *w); /* throws away what is queued if there was an error; else it is done first */
 int workers_drain(SnapWriter *w) MUST_CHECK; /* waits until nothing is queued */
+/* Whether the parent has it; then its pack counts as shared. ids_lock held. */
+bool chunk_share_locked(SnapWriter *w, const SnapId *id);
 /* 1: nobody has it yet, it is the caller's to store; 0: it is known. */
 int chunk_claim(SnapWriter *w, const SnapId *id) MUST_CHECK;
 /* Stores a new chunk: takes the data over. By a worker if there is room in the queue, else at once with the coder and buffer of the calling thread. */

@@ -7,17 +7,28 @@ static int load_one(SnapWriter *w, const SnapId *id, char **err)
 	ParentIndex *p = &w->parents[w->n_parents];
 	IndexList list;
 	size_t n;
-	int r = kept_load_index(w->store, w->coder, id, &list, &n, err);
+	char *why = NULL;
+	int r = kept_load_index(w->store, w->coder, id, &list, &n, &why);
 
+	if (r == -ENOENT || r == -EBADMSG) { /* what only it knows is stored again; fsck tells of it */
+		free(why);
+		return 0;
+	}
+	r = err_settle(err, &why, r);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; r == 0 && i < list.n; i++)
-		if (!condemned_has(&w->condemned, 'p', &list.packs[i].pack))
+	bool condemned = condemned_has(&w->condemned, 'i', id);
+	for (size_t i = 0; r == 0 && i < list.n; i++) {
+		/* One that lists such a pack is written anew without it: readers take the first place that they find. */
+		if (condemned_has(&w->condemned, 'p', &list.packs[i].pack))
+			condemned = true;
+		else
 			r = index_add(&w->known, &list.packs[i].pack, &list.packs[i].table);
+	}
 	index_list_release(&list);
 	if (r < 0)
 		return bv_fail(err, r, "not enough memory for the parent's index");
-	*p = (ParentIndex){*id, n, condemned_has(&w->condemned, 'i', id)};
+	*p = (ParentIndex){*id, n, condemned};
 	w->n_parents++;
 	return 0;
 }
@@ -46,7 +57,8 @@ int parents_load(SnapWriter *w, char **err)
 	for (size_t i = 0; r == 0 && i < w->parent.n_index; i++)
 		if (!is_moved(w, &w->parent.index[i]))
 			r = load_one(w, &w->parent.index[i], err);
-	return r;
+	w->shared = r == 0 ? calloc(w->known.n_packs + 1, sizeof *w->shared) : NULL;
+	return r == 0 && !w->shared ? bv_fail(err, -ENOMEM, "not enough memory") : r;
 }
 
 static int absorb(SnapWriter *w, const ParentIndex *p, IndexList *into, char **err)
@@ -112,7 +124,7 @@ static bool stands_on(const SnapWriter *w, const CondemnedName *name)
 {
 	if (name->kind == 'p') {
 		for (size_t i = 0; i < w->known.n_packs; i++)
-			if (id_equal(&w->known.packs[i], &name->id))
+			if (w->shared[i] && id_equal(&w->known.packs[i], &name->id))
 				return true;
 		for (size_t i = 0; i < w->packs.n; i++)
 			if (id_equal(&w->packs.packs[i].pack, &name->id))

@@ -2,15 +2,6 @@
 #include "snapshot/writer.h"
 
 #include <stdio.h>
-#include <time.h>
-
-int64_t boot_seconds(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_BOOTTIME, &t);
-	return t.tv_sec;
-}
 
 static void upload_free(Upload *u)
 {
@@ -128,12 +119,13 @@ int pack_append(SnapWriter *w, Coder *coder, ChunkRow *row, const Bytes *stored)
 	pthread_mutex_lock(&w->pack_lock);
 	if (w->pack.len == 0) {
 		bytes_reserve(&w->pack, PACK_TARGET + CHUNK_MAX + (CHUNK_MAX >> 2)); /* what is not touched costs nothing */
-		bytes_put(&w->pack, MAGIC_PACK, MAGIC_SIZE);
+		r = pack_begin(&w->pack);
 	}
 	row->offset = (uint32_t)w->pack.len;
 	row->stored = (uint32_t)stored->len;
 	bytes_put(&w->pack, stored->data, stored->len);
-	r = w->pack.failed ? -ENOMEM : table_add(&w->table, row);
+	if (r == 0)
+		r = w->pack.failed ? -ENOMEM : table_add(&w->table, row);
 	if (r == 0 && w->pack.len >= PACK_TARGET) {
 		full = detach_locked(w);
 		r = full ? 0 : -ENOMEM;

@@ -2,10 +2,19 @@
  * nobody waits for a queue that he is to empty. Locks: writer.h. */
 #include "snapshot/writer.h"
 
+bool chunk_share_locked(SnapWriter *w, const SnapId *id)
+{
+	const ChunkPlace *place = index_find(&w->known, id);
+
+	if (place)
+		w->shared[place->pack] = true;
+	return place;
+}
+
 int chunk_claim(SnapWriter *w, const SnapId *id)
 {
 	pthread_mutex_lock(&w->ids_lock);
-	int r = index_find(&w->known, id) ? 0 : index_claim(&w->mine, id);
+	int r = chunk_share_locked(w, id) ? 0 : index_claim(&w->mine, id);
 	pthread_mutex_unlock(&w->ids_lock);
 	return r;
 }

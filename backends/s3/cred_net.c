@@ -4,7 +4,6 @@
 #include "backends/s3/sign.h"
 #include "backends/s3/xml.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -93,7 +92,7 @@ int s3_assume_role_with_token(const S3Config *config, const char *file, const ch
 	CLEAN_SECRET char *token = NULL;
 	CLEAN_SECRET char *body = NULL;
 	CLEAN_FREE char *url = sts_url(config);
-	ssize_t n = bv_read_file_at(AT_FDCWD, file, S3_TOKEN_MAX, &token);
+	ssize_t n = s3_read_secret_file(file, S3_TOKEN_MAX, &token);
 
 	if (n < 0)
 		return bv_fail(err, -EACCES, "cannot read the identity token %s: %s; check AWS_WEB_IDENTITY_TOKEN_FILE", file, strerror(-(int)n));
@@ -174,7 +173,7 @@ static int container_token(char **line, char **err)
 	CLEAN_SECRET char *text = NULL;
 
 	if (file) {
-		ssize_t n = bv_read_file_at(AT_FDCWD, file, S3_TOKEN_MAX, &text);
+		ssize_t n = s3_read_secret_file(file, S3_TOKEN_MAX, &text);
 		if (n < 0)
 			return bv_fail(err, -EACCES, "cannot read %s: %s; check AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file, strerror(-(int)n));
 		text[strcspn(text, "\r\n")] = 0;

@@ -1,5 +1,6 @@
 #include "backends/s3/keys.h"
 
+#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <sys/mman.h>
 
@@ -66,6 +67,25 @@ void s3_keys_scrub(const S3Keys *keys, char *text)
 	blot(text, keys->id);
 	blot(text, keys->secret);
 	blot(text, keys->token);
+}
+
+ssize_t s3_read_secret_file(const char *path, size_t max, char **out)
+{
+	CLEAN_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	char *text = fd < 0 ? NULL : malloc(max + 1);
+	ssize_t n;
+
+	if (!text)
+		return fd < 0 ? bv_neg_errno() : -ENOMEM;
+	n = bv_read_full(fd, text, max + 1);
+	if (n < 0 || (size_t)n > max) {
+		OPENSSL_cleanse(text, n < 0 ? max : (size_t)n);
+		free(text);
+		return n < 0 ? n : -EFBIG;
+	}
+	text[n] = 0;
+	*out = text;
+	return n;
 }
 
 void s3_wipe_free(char *text)

@@ -28,6 +28,8 @@ int s3_keys_set(S3Keys *keys, const char *id, const char *secret, const char *to
 /* Replaces each occurrence of one of the keys in `text` by asterisks. */
 void s3_keys_scrub(const S3Keys *keys, char *text);
 
+/* A whole small file whose text may be secret, NUL-terminated; unlike bv_read_file_at it leaves no copy of a part behind. Its length, or -EFBIG and as open(2). */
+ssize_t s3_read_secret_file(const char *path, size_t max, char **out) MUST_CHECK;
 /* Wipes a text that may be secret, and frees it; NULL is allowed. s3_wipe_free_ptr is for the cleanup attribute. */
 void s3_wipe_free(char *text);
 static inline void s3_wipe_free_ptr(char **text)

@@ -1,7 +1,6 @@
 #include "backends/s3/profile.h"
 #include "backends/s3/keys.h"
 
-#include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
 
@@ -124,7 +123,7 @@ static char *path_of(const char *variable, const char *name)
 
 static int load(const char *path, char **out, char **err)
 {
-	ssize_t n = bv_read_file_at(AT_FDCWD, path, FILE_MAX, out);
+	ssize_t n = s3_read_secret_file(path, FILE_MAX, out);
 
 	if (n == -ENOENT || n == -ENOTDIR)
 		*out = NULL;

@@ -273,22 +273,55 @@ static int load(const char *ref)
 }
 
 /* ---- restoring ---- */
-enum { BATCH = 500 };
+enum { BATCH = 800 };
+typedef struct File {
+	char *path;
+	const Entry *entry;
+	uint64_t position;
+	mode_t mode;
+	struct timespec mtime;
+} File;
+static File *files;
+static size_t n_files, room_files;
 
-static void restore_dir(SnapReader *r, uint64_t id, const char *path, SnapFetch *batch, size_t *n);
-
-static void flush_batch(SnapReader *r, SnapFetch *batch, size_t *n)
+static int by_position(const void *a, const void *b)
 {
-	char *message = NULL;
+	const File *x = a, *y = b;
 
-	if (snap_reader_fetch_many(r, batch, *n, &message) < 0)
-		errx(1, "%s", message);
-	for (size_t i = 0; i < *n; i++)
-		close(batch[i].fd);
-	*n = 0;
+	return (x->position > y->position) - (x->position < y->position);
 }
 
-static void restore_one(SnapReader *r, uint64_t id, const char *path, SnapFetch *batch, size_t *n)
+/* In the order of the store, whatever the tree's is. */
+static void restore_files(SnapReader *r)
+{
+	static SnapFetch batch[BATCH];
+	char *message = NULL;
+
+	if (n_files)
+		qsort(files, n_files, sizeof *files, by_position);
+	for (size_t at = 0; at < n_files;) {
+		size_t n = MIN((size_t)BATCH, n_files - at);
+		for (size_t i = 0; i < n; i++) {
+			const File *f = &files[at + i];
+			int fd = open(f->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, f->mode);
+			if (fd < 0)
+				err(1, "%s", f->path);
+			batch[i] = (SnapFetch){.ref = f->entry->kept, .len = f->entry->kept_len, .fd = fd};
+		}
+		if (snap_reader_fetch_many(r, batch, n, &message) < 0)
+			errx(1, "%s", message);
+		for (size_t i = 0; i < n; i++) {
+			const struct timespec times[2] = {files[at + i].mtime, files[at + i].mtime};
+			IGNORE_RESULT(futimens(batch[i].fd, times));
+			close(batch[i].fd);
+		}
+		at += n;
+	}
+}
+
+static void restore_dir(SnapReader *r, uint64_t id, const char *path);
+
+static void restore_one(SnapReader *r, uint64_t id, const char *path)
 {
 	Entry key = {0};
 	SnapInode inode;
@@ -300,25 +333,22 @@ static void restore_one(SnapReader *r, uint64_t id, const char *path, SnapFetch 
 		errx(1, "%s has no inode", path);
 	if (S_ISDIR(inode.mode)) {
 		mkdir(path, 0700);
-		restore_dir(r, id, path, batch, n);
+		restore_dir(r, id, path);
 	} else if (S_ISLNK(inode.mode)) {
 		snprintf(target, sizeof target, "%.*s", (int)inode.target_len, inode.target);
 		if (symlink(target, path) < 0)
 			err(1, "%s", path);
 	} else if (S_ISREG(inode.mode)) {
-		int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, inode.mode & 0777);
-		if (fd < 0)
-			err(1, "%s", path);
-		struct timespec times[2] = {inode.mtime, inode.mtime};
-		IGNORE_RESULT(futimens(fd, times));
-		batch[(*n)++] = (SnapFetch){.ref = e->kept, .len = e->kept_len, .fd = fd};
+		if (n_files == room_files) {
+			room_files = room_files ? 2 * room_files : 1024;
+			files = realloc(files, room_files * sizeof *files);
+		}
+		files[n_files++] = (File){strdup(path), e, snap_reader_position(r, e->kept, e->kept_len), inode.mode & 0777, inode.mtime};
 		total_files++;
-		if (*n == BATCH)
-			flush_batch(r, batch, n);
 	}
 }
 
-static void restore_dir(SnapReader *r, uint64_t id, const char *path, SnapFetch *batch, size_t *n)
+static void restore_dir(SnapReader *r, uint64_t id, const char *path)
 {
 	Entry key = {0};
 	size_t low = 0, high = n_old;
@@ -336,27 +366,24 @@ static void restore_dir(SnapReader *r, uint64_t id, const char *path, SnapFetch 
 		CLEAN_FREE char *below = bv_asprintf("%s/%.*s", path, (int)(old[low].key_len - 9), (const char *)old[low].key + 9);
 		if (snap_dentry_decode(old[low].value.data, old[low].value.len, &dentry) < 0)
 			errx(1, "%s: damaged", below);
-		restore_one(r, dentry.inode, below, batch, n);
+		restore_one(r, dentry.inode, below);
 	}
 }
 
 static int restore(const char *ref, const char *dir)
 {
 	double start = seconds();
-	SnapFetch *batch = calloc(BATCH, sizeof *batch);
 	char *message = NULL;
-	size_t n = 0;
 	SnapReader *r = open_newest(ref);
 
 	if (snap_reader_walk(r, NULL, 0, remember, NULL, &message) < 0)
 		errx(1, "%s", message);
 	printf("known=%.3f ", seconds() - start);
 	mkdir(dir, 0700);
-	restore_dir(r, 1, dir, batch, &n);
-	flush_batch(r, batch, &n);
+	restore_dir(r, 1, dir);
+	restore_files(r);
 	report("restore", seconds() - start);
 	snap_reader_close(r);
-	free(batch);
 	return 0;
 }
 

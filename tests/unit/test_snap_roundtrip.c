@@ -216,6 +216,54 @@ static void holes_stay_holes(void **state)
 	fixture_end(&f);
 }
 
+static SnapId many_records(SnapStore *s, const SnapId *parent, unsigned changed)
+{
+	SnapWriterConfig config = {.parent = parent};
+	SnapWriter *w;
+	SnapId id;
+
+	assert_int_equal(snap_writer_begin(s, &config, &w, NULL), 0);
+	for (unsigned i = 0; i < 100000; i++) {
+		char key[30], value[100];
+		int len = snprintf(key, sizeof key, "d%08uname%06u", i / 50, i);
+		memset(value, 'v', sizeof value);
+		snprintf(value, sizeof value, "%064x", i * 2654435761u + (i == changed));
+		assert_int_equal(snap_writer_record(w, &(Record){.key = key, .key_len = (size_t)len, .value = value, .value_len = 80}), 0);
+	}
+	assert_int_equal(snap_writer_finish(w, "many", UINT64_MAX, &id, NULL, NULL), 0);
+	snap_writer_free(w);
+	return id;
+}
+
+static void one_change_in_a_large_manifest_sends_little(void **state)
+{
+	Fixture f = fixture(false);
+
+	(void)state;
+	SnapId first = many_records(f.store, NULL, UINT32_MAX);
+	uint64_t whole = f.mem->bytes_in;
+	many_records(f.store, &first, 77777);
+	print_message("%llu bytes, then %llu\n", (unsigned long long)whole, (unsigned long long)(f.mem->bytes_in - whole));
+	assert_true(f.mem->bytes_in - whole < 100000);
+	fixture_end(&f);
+}
+
+static void the_same_again_is_another_object(void **state)
+{
+	Fixture f = fixture(false);
+	World world = {.seeds = {3}, .sizes = {1000}};
+	size_t packs, indexes;
+
+	(void)state;
+	snap_take(f.store, &world, NULL, NULL);
+	snap_take(f.store, &world, NULL, NULL);
+	mem_bytes(f.mem, "packs/", &packs);
+	mem_bytes(f.mem, "index/", &indexes);
+	assert_int_equal(packs, 2); /* or a collector that is about to remove the first one would take it away */
+	assert_int_equal(indexes, 2);
+	fixture_end(&f);
+}
+
 static void keys_must_rise(void **state)
 {
 	Fixture f = fixture(false);
@@ -287,6 +335,37 @@ static void the_wrong_key_is_told(void **state)
 	fixture_end(&f);
 }
 
+static void a_passphrase_opens_its_key(void **state)
+{
+	Fixture f = fixture(false);
+	World world = {.seeds = {1, 2}, .sizes = {5000, 70}};
+	SnapKey *key, *again, *second;
+	SnapStore *s;
+	char *err = NULL;
+
+	(void)state;
+	assert_int_equal(snap_key_open(&f.mem->base, "secret", &key, &err), -ENOENT);
+	free(TAKE_PTR(err));
+	assert_int_equal(snap_key_create(&f.mem->base, "secret", &key, NULL), 0);
+	assert_int_equal(snap_key_create(&f.mem->base, "other", &second, NULL), 0);
+	assert_int_equal(snap_store_open(&f.mem->base, key, &s, NULL), 0);
+	SnapId id = snap_take(s, &world, NULL, "box");
+	snap_store_close(s);
+	assert_int_equal(snap_key_open(&f.mem->base, "wrong", &again, &err), -ENOKEY);
+	assert_non_null(strstr(err, "passphrase"));
+	assert_null(strstr(err, "wrong"));
+	free(err);
+	assert_int_equal(snap_key_open(&f.mem->base, "secret", &again, NULL), 0);
+	assert_memory_equal(snap_key_id(key), snap_key_id(again), KEY_ID_SIZE);
+	assert_int_equal(snap_store_open(&f.mem->base, again, &s, NULL), 0);
+	assert_snap_equal(s, &id, &world);
+	snap_store_close(s);
+	snap_key_free(key);
+	snap_key_free(again);
+	snap_key_free(second);
+	fixture_end(&f);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -296,9 +375,12 @@ int main(void)
 		cmocka_unit_test(nothing_new_sends_three_small_objects),
 		cmocka_unit_test(files_of_every_size_and_shape_are_read_back),
 		cmocka_unit_test(holes_stay_holes),
+		cmocka_unit_test(one_change_in_a_large_manifest_sends_little),
+		cmocka_unit_test(the_same_again_is_another_object),
 		cmocka_unit_test(keys_must_rise),
 		cmocka_unit_test(what_is_kept_need_not_be_read_again),
 		cmocka_unit_test(the_wrong_key_is_told),
+		cmocka_unit_test(a_passphrase_opens_its_key),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
