@@ -296,7 +296,8 @@ static void *talk(void *arg)
 		pthread_mutex_unlock(&wire->lock);
 		if (wire->ending && !more && !wire->active && !wire->ready && !wire->later)
 			return NULL;
-		if (!more)
+		/* An answer may have freed a slot for one that waits. */
+		if (!more && !(wire->ready && wire->active < wire->config.transfers))
 			curl_multi_poll(wire->multi, NULL, 0, timeout, NULL);
 	}
 }
