@@ -34,13 +34,9 @@ static uint64_t backoff_ns(const S3Call *call)
 
 static void put_back(S3Wire *wire, S3Call *call, uint64_t delay_ns)
 {
-	S3Call **end = &wire->waiting;
-
-	while (*end)
-		end = &(*end)->next;
 	call->not_before = delay_ns ? bv_now_ns() + delay_ns : 0;
-	call->next = NULL;
-	*end = call;
+	call->next = wire->later;
+	wire->later = call;
 }
 
 /* ---- one attempt ---- */
@@ -189,50 +185,65 @@ static void answered(S3Wire *wire, S3Call *call, CURLcode code)
 
 static void take_queue(S3Wire *wire)
 {
-	S3Call **end = &wire->waiting;
-
-	while (*end)
-		end = &(*end)->next;
 	pthread_mutex_lock(&wire->lock);
-	*end = wire->first;
-	wire->first = NULL;
-	wire->last = &wire->first;
+	if (wire->first) {
+		*wire->ready_end = wire->first;
+		wire->ready_end = wire->last;
+		wire->first = NULL;
+		wire->last = &wire->first;
+	}
 	pthread_mutex_unlock(&wire->lock);
 }
 
-/* Starts what may start; the milliseconds until the next one may. */
+static S3Call *pop_ready(S3Wire *wire)
+{
+	S3Call *call = wire->ready;
+
+	if (call && !(wire->ready = call->next))
+		wire->ready_end = &wire->ready;
+	return call;
+}
+
+/* Starts what may start, those that were tried already first; the milliseconds until the next one may. A launch may end its call, and the owner may begin others: those
+ * are in the queue, not in these lists. */
 static int launch_ready(S3Wire *wire)
 {
 	uint64_t now = bv_now_ns(), next = now + 1000000000ull;
 
-	for (S3Call **at = &wire->waiting; *at && wire->active < wire->config.transfers;) {
-		S3Call *call = *at;
-		if (call->not_before > now) {
-			next = MIN(next, call->not_before);
+	for (S3Call **at = &wire->later, *call; (call = *at);) {
+		if (call->not_before > now || wire->active >= wire->config.transfers) {
+			next = MIN(next, MAX(call->not_before, now));
 			at = &call->next;
 			continue;
 		}
 		*at = call->next;
-		launch(wire, call); /* may end it, and its owner may begin others: those are in the queue, not in this list */
+		launch(wire, call);
 	}
-	return (int)((next - now) / 1000000) + 1;
+	while (wire->ready && wire->active < wire->config.transfers)
+		launch(wire, pop_ready(wire));
+	/* Without a free slot only the end of a transfer changes something. */
+	return wire->active < wire->config.transfers ? (int)((next - now) / 1000000) + 1 : 1000;
 }
 
 static void cancel_all(S3Wire *wire)
 {
 	S3Call *keep = NULL, **end = &keep, *call;
 
-	while ((call = wire->waiting)) {
-		wire->waiting = call->next;
-		if (call->cleanup && call->attempt == 0) {
-			*end = call;
-			end = &call->next;
-			*end = NULL;
-			continue;
-		}
+	while ((call = TAKE_PTR(wire->later))) {
+		wire->later = call->next;
 		cancel(wire, call);
 	}
-	wire->waiting = keep;
+	while ((call = pop_ready(wire))) {
+		if (!call->cleanup) {
+			cancel(wire, call);
+			continue;
+		}
+		*end = call;
+		end = &call->next;
+		*end = NULL;
+	}
+	wire->ready = keep;
+	wire->ready_end = keep ? end : &wire->ready;
 	for (S3Call **at = &wire->on_wire; (call = *at);) {
 		if (call->cleanup) {
 			at = &call->next;
@@ -283,9 +294,10 @@ static void *talk(void *arg)
 		pthread_mutex_lock(&wire->lock);
 		bool more = wire->first;
 		pthread_mutex_unlock(&wire->lock);
-		if (wire->ending && !more && !wire->active && !wire->waiting)
+		if (wire->ending && !more && !wire->active && !wire->ready && !wire->later)
 			return NULL;
-		if (!more)
+		/* An answer may have freed a slot for one that waits. */
+		if (!more && !(wire->ready && wire->active < wire->config.transfers))
 			curl_multi_poll(wire->multi, NULL, 0, timeout, NULL);
 	}
 }
@@ -313,6 +325,7 @@ int s3_wire_init(S3Wire *wire, S3Config *config, char **err)
 	*wire = (S3Wire){.config = *config, .lock = PTHREAD_MUTEX_INITIALIZER};
 	*config = (S3Config){0};
 	wire->last = &wire->first;
+	wire->ready_end = &wire->ready;
 	s3_credentials_init(&wire->credentials, &wire->config);
 	r = s3_credentials_get(&wire->credentials, false, &keys, err);
 	s3_keys_put(keys);

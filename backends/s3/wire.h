@@ -22,7 +22,8 @@ typedef struct S3Wire {
 	bool closing;
 
 	/* The thread's own. */
-	S3Call *waiting; /* for a slot or the end of their backoff, oldest first */
+	S3Call *ready, **ready_end; /* wait for a slot, oldest first */
+	S3Call *later;		    /* wait for the end of their backoff */
 	S3Call *on_wire; /* linked, too */
 	int active;	 /* how many those are */
 	bool ending;	 /* what it has seen of `closing` */
