@@ -137,7 +137,7 @@ void node_override(const CowNode *node, struct statx *st)
 }
 
 /* An object that has no file of the host to ask: everything is in the record. */
-static void statx_of_record(const CowNode *node, struct statx *st)
+void statx_of_record(const CowNode *node, struct statx *st)
 {
 	*st = (struct statx){.stx_mask = STATX_BASIC_STATS, .stx_blksize = 4096, .stx_mode = (uint16_t)node->mode, .stx_uid = node->uid,
 			     .stx_gid = node->gid, .stx_nlink = (uint32_t)MAX(0, node->nlink), .stx_atime = stamp(node->atime),
@@ -162,7 +162,7 @@ int node_statx(Cowfs *fs, const CowNode *node, struct statx *out)
 	} else if (node->origin) {
 		rc = lower_statx(fs, node->dir ? node->dir->grant : NULL, node->origin, &st);
 		/* The host removed a directory that has changes in it, or made something else of it: the record keeps it. */
-		if ((rc == -ENOENT || rc == -ENOTDIR || (rc == 0 && (st.stx_mode & S_IFMT) != (node->mode & S_IFMT))) &&
+		if ((host_is_gone(rc) || (rc == 0 && (st.stx_mode & S_IFMT) != (node->mode & S_IFMT))) &&
 		    (S_ISDIR(node->mode) || node->target)) {
 			statx_of_record(node, &st);
 			rc = 0;

@@ -134,6 +134,28 @@ static int report_modified(Changes *all, const CowNode *node, const CowDentry *d
 	return compare && !item->compare ? -ENOMEM : 0;
 }
 
+/* The host's half cannot be looked at (a directory above it denies that, its file system does not answer): all that the record changes is told. That hides
+ * nothing of the others, and apply will say why this one cannot be made. */
+static int report_unseen(Changes *all, const CowNode *node, const CowDentry *d, const char *path, const char *host, bool renamed)
+{
+	unsigned diff = (node->have & OV_MODE ? COW_DIFF_MODE : 0U) | (node->have & OV_OWNER ? COW_DIFF_OWNER : 0U) |
+			((node->have & OV_MTIME) && !S_ISDIR(node->mode) ? COW_DIFF_TIMES : 0U) | (node->xattrs ? COW_DIFF_XATTR : 0U);
+	Item *item;
+
+	if (!diff && !renamed)
+		return 0;
+	int rc = item_add(all, renamed ? COW_RENAMED : COW_MODIFIED, path, node->origin, &item);
+	if (rc < 0)
+		return rc;
+	item->c.diff = diff;
+	statx_of_record(node, &item->c.now);
+	node_override(node, &item->c.now);
+	item->c.base = renamed ? node_base(node) : dentry_base(d);
+	if (renamed && d->base)
+		item->c.over = *d->base;
+	return renamed && host && !(item->over_path = strdup(host)) ? -ENOMEM : 0;
+}
+
 /* host: NULL if it has no such object. */
 static int report(Changes *all, CowChangeKind kind, const char *path, const char *host, const struct statx *now, const CowDentry *d)
 {
@@ -282,8 +304,14 @@ static int collect_node(Changes *all, const CowDentry *d, const char *path, cons
 	const char *below = NULL;
 	int rc = node_statx(all->fs, node, &now);
 
-	if (rc < 0)
-		return rc == -ENOENT || rc == -ESTALE ? 0 : rc; /* the host took its half away */
+	if (rc < 0 && (node->blob || rc == -ENOMEM))
+		return rc;
+	if (rc < 0 && !is_dir && (host_is_gone(rc) || rc == -ESTALE))
+		return 0; /* the host took its half away */
+	if (rc < 0) {
+		rc = report_unseen(all, node, d, path, host, gone || !at_origin);
+		return rc == 0 && is_dir ? collect_dir(all, node, path, node->origin, false) : rc;
+	}
 	rc = is_dir ? 0 : collect_link(all, d, path, host, &now, was);
 	if (rc != 0)
 		return MIN(rc, 0);
@@ -373,10 +401,10 @@ static int collect_name(Changes *all, const Name *n, const char *path, const cha
 	if (path_join(virtual_path, path, strlen(path), n->name, len) < 0)
 		return 0; /* deeper than a path can say */
 	bool has_host = host_dir && !(n->d && (n->d->flags & D_HIDE)) && path_join(host, host_dir, strlen(host_dir), n->name, len) > 0;
-	bool on_host = has_host && lower_statx(all->fs, NULL, host, &was) == 0;
+	int seen = has_host ? lower_statx(all->fs, NULL, host, &was) : -ENOENT;
 	if (n->d && n->d->node)
-		return collect_node(all, n->d, virtual_path, has_host ? host : NULL, on_host ? &was : NULL, gone);
-	if (!on_host || is_renamed_away(all, host)) /* that is reported as renamed */
+		return collect_node(all, n->d, virtual_path, has_host ? host : NULL, seen == 0 ? &was : NULL, gone);
+	if (host_is_gone(seen) || is_renamed_away(all, host)) /* that is reported as renamed */
 		return 0;
 	return report(all, COW_DELETED, virtual_path, host, NULL, n->d);
 }

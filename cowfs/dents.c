@@ -157,7 +157,7 @@ int dir_is_empty(Cowfs *fs, const CowNode *node, const char *host_path)
 			return -ENOTEMPTY;
 	const char *path = node ? node->origin : host_path;
 	int rc = path ? list_host(fs, path, found_one, &m) : 0;
-	return rc == -ENOENT ? 0 : rc;
+	return host_is_gone(rc) ? 0 : rc;
 }
 
 /* ---- a merged list ---- */
@@ -180,7 +180,7 @@ static int merge_entries(Cowfs *fs, const CowNode *dir, CowList *list)
 			rc = list_add(list, dent_pos(d->name, d->len), d->name, d->len, d->node->vino, type_of(d->node->mode));
 	if (rc == 0 && dir->origin)
 		rc = list_host(fs, dir->origin, add_host_entry, &m);
-	if (rc == -ENOENT)
+	if (host_is_gone(rc))
 		rc = 0; /* the host removed its half */
 	list_sort(list);
 	return rc;

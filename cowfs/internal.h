@@ -328,6 +328,12 @@ void fs_free_index(Cowfs *fs);
 /* ---- lower.c ---- */
 enum { LOWER_UNKNOWN = 0, LOWER_DIR, LOWER_LINK, LOWER_MIXED };
 int lower_statx(Cowfs *fs, const CowGrant *grant, const char *path, struct statx *out) MUST_CHECK;
+/* Of lower_statx and lower_open: the host has no such object (any more), as opposed to one that cannot be looked at. A directory above it may have
+ * become something else. */
+static inline bool host_is_gone(int rc)
+{
+	return rc == -ENOENT || rc == -ENOTDIR || rc == -ELOOP || rc == -ENAMETOOLONG;
+}
 /* openat2 with RESOLVE_NO_SYMLINKS; flags as open(2). Returns a descriptor. */
 int lower_open(Cowfs *fs, const char *path, int flags, mode_t mode) MUST_CHECK;
 /* For reading what is ours but denies us reading, after lower_open said -EACCES (owned.c). -EACCES where that cannot be done. */
@@ -412,6 +418,8 @@ const CowGrant *grant_for(Cowfs *fs, const char *path, size_t len);
 /* ---- attr.c ---- */
 int node_statx(Cowfs *fs, const CowNode *node, struct statx *out) MUST_CHECK;
 void node_override(const CowNode *node, struct statx *st);
+/* What the record alone says, without the host or the blob; to be overridden. */
+void statx_of_record(const CowNode *node, struct statx *st);
 int cred_allows(const CowCred *cred, mode_t mode, uid_t uid, gid_t gid, int want); /* 0 or -EACCES */
 int node_allows(const CowReq *req, const CowNode *node, int want);
 /* What the host says of its object, ACLs included: 0 or -EACCES; -ENOTSUP if it cannot speak for this caller. */

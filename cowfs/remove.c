@@ -141,6 +141,7 @@ typedef struct Rename {
 	CowWalk *from, *to;
 	CowNode *from_dir, *to_dir, *node, *victim; /* victim: what the new name had, or NULL */
 	unsigned flags;
+	bool from_too_long, to_too_long; /* a name of more than NAME_MAX bytes in a directory that was found */
 } Rename;
 
 static int rename_find(Rename *r)
@@ -151,8 +152,12 @@ static int rename_find(Rename *r)
 		return -EXDEV;
 	if (from->last_type != LAST_NORM || to->last_type != LAST_NORM)
 		return (r->flags & RENAME_NOREPLACE) && to->last_type != LAST_NORM && from->last_type == LAST_NORM ? -EEXIST : -EBUSY;
+	if (r->from_too_long)
+		return -ENAMETOOLONG;
 	if (!from->found)
 		return -ENOENT;
+	if (r->to_too_long)
+		return -ENAMETOOLONG;
 	if ((r->flags & RENAME_NOREPLACE) && to->found)
 		return -EEXIST;
 	if ((r->flags & RENAME_EXCHANGE) && !to->found)
@@ -323,16 +328,13 @@ int cowfs_rename(Cowfs *fs, const CowReq *req, const CowLoc *old_at, const char 
 		kept[0] = node_get(from.dir.node);
 	if (rc == 0 && from.found && from.cur.kind == COW_NODE)
 		kept[1] = node_get(from.cur.node);
-	/* Linux walks to both directories first, then looks at the old name, then at the new one. */
-	bool name_too_long = rc == -ENAMETOOLONG && from.in_last;
-	if (rc == 0 || name_too_long)
+	/* Linux walks to both directories first, then compares them and looks at the old name, then at the new one: see rename_find. */
+	r.from_too_long = rc == -ENAMETOOLONG && from.in_last;
+	if (rc == 0 || r.from_too_long)
 		rc = walk_run(&to, new_at, new_path);
-	if ((rc == -ENAMETOOLONG && to.in_last && from.last_type != LAST_NORM) || (rc == 0 && name_too_long && to.last_type != LAST_NORM))
-		rc = -EBUSY;
-	else if (rc == -ENAMETOOLONG && to.in_last && !from.found)
-		rc = name_too_long ? -ENAMETOOLONG : -ENOENT;
-	else if (rc == 0 && name_too_long)
-		rc = -ENAMETOOLONG;
+	r.to_too_long = rc == -ENAMETOOLONG && to.in_last;
+	if (r.to_too_long)
+		rc = 0;
 	if (rc == 0 && from.last_type == LAST_NORM && kept[1] && (kept[1]->flags & N_DEAD))
 		rc = -ENOENT; /* meanwhile; "." may have been removed long ago */
 	if (rc == 0)

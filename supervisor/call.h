@@ -64,6 +64,10 @@ int guest_fd_loc(Call *call, int fd, CowLoc *out, struct statx *raw) MUST_CHECK;
 /* The start of a *at path: out stays COW_NONE for absolute paths (never looks at fd then), else a directory. -EBADF, -ENOTDIR. */
 int guest_at(Call *call, int fd, const char *path, bool empty_ok, CowLoc *out) MUST_CHECK;
 int guest_cwd_loc(Supervisor *sup, pid_t tid, CowLoc *out) MUST_CHECK;
+/* Where below /proc the caller has the directory `dir`: its cwd or one of its descriptors. -ENOENT: nowhere. It may put something else there at any
+ * time: whoever opens it asks guest_is_object afterwards. */
+int guest_held_dir(Call *call, const CowLoc *dir, char link[48]) MUST_CHECK;
+bool guest_is_object(Supervisor *sup, int fd, const CowLoc *loc);
 /* The host's statx of a guest descriptor. */
 int guest_fd_statx(Call *call, int fd, unsigned mask, struct statx *out) MUST_CHECK;
 /* Our own duplicate of the guest's descriptor (same open file description): by pidfd_getfd, or, where the kernel or an outer filter refuses

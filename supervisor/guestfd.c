@@ -2,9 +2,11 @@
  * descriptors that could go stale. */
 #include "supervisor/call.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
@@ -72,6 +74,43 @@ int guest_fd_loc(Call *call, int fd, CowLoc *out, struct statx *raw)
 int guest_cwd_loc(Supervisor *sup, pid_t tid, CowLoc *out)
 {
 	return loc_of(sup, tid, AT_FDCWD, out, NULL);
+}
+
+/* The object behind `path` below `dirfd`, a directory of /proc. */
+static bool is_object_at(Supervisor *sup, int dirfd, const char *path, const CowLoc *loc)
+{
+	CLEAN_LOC CowLoc found = {0};
+	struct stat st;
+
+	return fstatat(dirfd, path, &st, *path ? 0 : AT_EMPTY_PATH) == 0 && S_ISDIR(st.st_mode) &&
+	       cowfs_by_identity(sup->fs, st.st_dev, st.st_ino, &found) == 0 && found.kind == COW_NODE && found.node == loc->node;
+}
+
+bool guest_is_object(Supervisor *sup, int fd, const CowLoc *loc)
+{
+	return is_object_at(sup, fd, "", loc);
+}
+
+int guest_held_dir(Call *call, const CowLoc *dir, char link[48])
+{
+	snprintf(link, 48, "%d/cwd", call->tid);
+	if (is_object_at(call->sup, call->sup->proc_fd, link, dir))
+		return 0;
+	snprintf(link, 48, "%d/fd", call->tid);
+	int fds = openat(call->sup->proc_fd, link, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *stream = fds < 0 ? NULL : fdopendir(fds);
+	int r = -ENOENT;
+
+	for (struct dirent *e; r < 0 && stream && (e = readdir(stream));)
+		if (e->d_name[0] != '.' && is_object_at(call->sup, fds, e->d_name, dir)) {
+			snprintf(link, 48, "%d/fd/%d", call->tid, atoi(e->d_name));
+			r = 0;
+		}
+	if (stream)
+		closedir(stream);
+	else
+		bv_close_fd(&fds);
+	return r;
 }
 
 int guest_at(Call *call, int fd, const char *path, bool empty_ok, CowLoc *out)

@@ -28,18 +28,11 @@ static bool kernel_agrees(Call *call, const char *path, const struct statx *want
 	return st.stx_ino == want->stx_ino && st.stx_dev_major == want->stx_dev_major && st.stx_dev_minor == want->stx_dev_minor;
 }
 
-static bool is_cwd(Call *call, const CowLoc *dir)
-{
-	CLEAN_LOC CowLoc cwd = {0};
-
-	return dir->kind == COW_NODE && guest_cwd_loc(call->sup, call->tid, &cwd) == 0 && cwd.kind == COW_NODE && cwd.node == dir->node;
-}
-
 static int do_chdir(Call *call, const CowLoc *at, const char *path, unsigned flags)
 {
 	CLEAN_LOC CowLoc dir = {0};
 	CLEAN_FD int fd = -1;
-	char place[PATH_MAX];
+	char place[PATH_MAX], link[48];
 	struct statx st;
 
 	int r = cowfs_resolve(call->sup->fs, &call->req, at, path, flags | COW_DIRECTORY, 0, &dir);
@@ -47,8 +40,12 @@ static int do_chdir(Call *call, const CowLoc *at, const char *path, unsigned fla
 		r = cowfs_access(call->sup->fs, &call->req, &dir, "", COW_EMPTY_PATH, X_OK);
 	if (r == 0)
 		r = cowfs_cwd_place(call->sup->fs, &call->req, &dir, &fd, place, sizeof place);
-	if (r == -ENOENT && cowfs_is_removed(call->sup->fs, &dir) && is_cwd(call, &dir))
-		return 0; /* removed: nobody gets there any more, but the guest is there */
+	if (r == -ENOENT && cowfs_is_removed(call->sup->fs, &dir) && guest_held_dir(call, &dir, link) == 0) {
+		/* removed: nobody gets there any more, but the guest has it. If it exchanges the descriptor meanwhile, this is an fchdir. */
+		snprintf(place, sizeof place, "/proc/%s", link);
+		const Rewrite back = {.nr = SYS_chdir, .arg_offsets = 1, .data = place, .len = strlen(place) + 1};
+		return call_rewrite(call, &back);
+	}
 	if (r < 0)
 		return r;
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &st) < 0)
@@ -325,11 +322,11 @@ static int do_getdents(Call *call, bool old)
 	bool clean = dir.kind == COW_LOWER && cowfs_dir_is_clean(call->sup->fs, &dir);
 	if (clean && may_continue(call))
 		return CALL_CONTINUE;
-	if (cowfs_is_removed(call->sup->fs, &dir))
-		return -ENOENT; /* iterate_dir() of the kernel */
 	r = clean ? 0 : guest_fd_usable(call, fd); /* else the kernel looks at it */
 	if (r < 0)
 		return r;
+	if (cowfs_is_removed(call->sup->fs, &dir))
+		return -ENOENT; /* iterate_dir() of the kernel */
 	buf = malloc(size + 1);
 	if (!buf)
 		return -ENOMEM;

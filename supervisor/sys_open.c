@@ -18,33 +18,35 @@ static bool may_lead_back(const char *path)
 
 	while (n > 1 && path[n - 1] == '/')
 		n--;
-	return (n >= 1 && path[n - 1] == '.' && (n == 1 || path[n - 2] == '/' || path[n - 2] == '.')) || strncmp(path, "/proc/", 6) == 0;
+	return (n >= 1 && path[n - 1] == '.' && (n == 1 || path[n - 2] == '/' || path[n - 2] == '.')) || strncmp(path, "/proc/", 6) == 0 || strncmp(path, "/dev/fd/", 8) == 0;
 }
 
-/* A removed directory has no place any more from which it could be opened anew, but the guest has it: "." of its cwd or descriptor. */
-static int open_removed_dir(Call *call, int dirfd, const PathArg *p, const struct open_how *how)
+/* A removed directory has no place any more from which it could be opened anew, but the guest has it as its cwd or in a descriptor, to which "."
+ * or a link of /proc has led. */
+static int open_removed_dir(Call *call, const PathArg *p, const struct open_how *how)
 {
-	CLEAN_LOC CowLoc held = {0};
 	CLEAN_LOC CowLoc dir = {0};
+	CLEAN_FD int fd = -1;
+	struct statx st;
 	char link[48];
-	int from = p->path[0] == '/' ? AT_FDCWD : dirfd;
 
-	if (how->flags & (O_CREAT | TMPFILE_BIT) || (how->flags & (O_ACCMODE | O_TRUNC)) != O_RDONLY)
+	int r = cowfs_resolve(call->sup->fs, &call->req, patharg_at(p), p->path, how->flags & O_NOFOLLOW ? COW_NOFOLLOW : 0, how->resolve, &dir);
+	if (r < 0 || !cowfs_is_removed(call->sup->fs, &dir) || cowfs_statx(call->sup->fs, &call->req, &dir, "", COW_EMPTY_PATH, STATX_TYPE, &st) < 0 ||
+	    !S_ISDIR(st.stx_mode))
 		return -ENOENT;
-	int r = cowfs_resolve(call->sup->fs, &call->req, patharg_at(p), p->path, 0, how->resolve, &dir);
+	if (how->flags & TMPFILE_BIT)
+		return -ENOENT;
+	if (how->flags & O_CREAT || (how->flags & (O_ACCMODE | O_TRUNC)) != O_RDONLY)
+		return -EISDIR;
+	r = how->flags & O_PATH ? 0 : cowfs_access(call->sup->fs, &call->req, &dir, "", COW_EMPTY_PATH, R_OK);
 	if (r == 0)
-		r = guest_at(call, from, ".", false, &held);
-	if (r < 0 || dir.kind != COW_NODE || held.kind != COW_NODE || dir.node != held.node)
-		return -ENOENT;
-	r = how->flags & O_PATH ? 0 : cowfs_access(call->sup->fs, &call->req, &held, "", COW_EMPTY_PATH, R_OK);
+		r = guest_held_dir(call, &dir, link);
 	if (r < 0)
 		return r;
-	if (from == AT_FDCWD)
-		snprintf(link, sizeof link, "%d/cwd", call->tid);
-	else
-		snprintf(link, sizeof link, "%d/fd/%d", call->tid, from);
-	int fd = openat(call->sup->proc_fd, link, (int)(how->flags & (O_PATH | O_NONBLOCK | O_NOATIME)) | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? bv_neg_errno() : fd;
+	fd = openat(call->sup->proc_fd, link, (int)(how->flags & (O_PATH | O_NONBLOCK | O_NOATIME)) | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return bv_neg_errno();
+	return guest_is_object(call->sup, fd, &dir) ? TAKE_FD(fd) : -ENOENT; /* the guest has put something else there meanwhile */
 }
 
 /* Of a FIFO or pipe each open end counts (EPIPE, ENXIO, end of file): ours is closed before the guest goes on. */
@@ -87,7 +89,7 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 		how->mode &= ~(uint64_t)task_umask(call);
 	r = cowfs_openat(call->sup->fs, &call->req, patharg_at(&p), p.path, how, &file);
 	if (r == -ENOENT && may_lead_back(p.path))
-		r = file.fd = open_removed_dir(call, dirfd, &p, how);
+		r = file.fd = open_removed_dir(call, &p, how);
 	if (r < 0)
 		return r;
 	if (how->flags & O_PATH)

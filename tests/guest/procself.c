@@ -26,6 +26,51 @@ static void fd_link(const char *label, int fd)
 	print_link(path);
 }
 
+/* A removed directory is reached through whoever has it. */
+static void opened_again(const char *path, int flags)
+{
+	int fd = open(path, flags, 0600);
+
+	printf("   open %s %#x: %s\n", path[0] == '/' ? "fd" : path, flags, fd < 0 ? errname(errno) : "0");
+	if (fd < 0)
+		return;
+	struct stat st;
+	char buf[4096];
+	TRUTH(fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) && st.st_nlink == 0);
+	ERR(syscall(__NR_getdents64, fd, buf, sizeof(buf)));
+	ERR(openat(fd, "new", O_CREAT | O_WRONLY, 0600));
+	fd_link("again", fd);
+	close(fd);
+}
+
+static void removed_directories(void)
+{
+	static const int flags[] = {O_RDONLY | O_DIRECTORY, O_RDONLY, O_PATH, O_WRONLY, O_RDONLY | O_CREAT, O_RDONLY | O_NOFOLLOW};
+	int here = open(".", O_RDONLY);
+	char path[64], below[72];
+
+	for (int lower = 0; lower < 2; lower++) {
+		const char *name = lower ? "emptydir" : "rdd";
+		if (!lower)
+			mkdir(name, 0755);
+		int held = open(name, O_RDONLY | O_DIRECTORY);
+		ERR(rmdir(name));
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", held);
+		snprintf(below, sizeof(below), "/dev/fd/%d/.", held);
+		for (size_t i = 0; i < COUNT(flags); i++) {
+			opened_again(path, flags[i]);
+			opened_again(below, flags[i]);
+		}
+		ERR(chdir(path));
+		opened_again(".", O_RDONLY);
+		ERR(chdir("."));
+		ERR(fchdir(here));
+		close(held);
+		ERR(open(path, O_RDONLY));
+	}
+	close(here);
+}
+
 static void links(void)
 {
 	char buf[64];
@@ -193,5 +238,6 @@ int main(void)
 	followed();
 	texts();
 	listed();
+	removed_directories();
 	return 0;
 }

@@ -54,6 +54,28 @@ static void every_pair(unsigned flags)
 		}
 }
 
+/* Names of 256 bytes: the directories, "." and their like come before the names, the old name before the new one. */
+static void long_names(void)
+{
+	static char name[257], in_dir[300], in_none[300], slash[300];
+	const char *const paths[] = {name, in_dir, in_none, slash, "d/.", "..", "/", "", "f", "f/", "f/x", "e", "none", "none/.", "none/x", "/proc/self/.", "/proc/none"};
+	static const char *const labels[COUNT(paths)] = {"LONG", "d/LONG", "none/LONG", "LONG/"};
+
+	memset(name, 'n', 256);
+	snprintf(in_dir, sizeof(in_dir), "d/%s", name);
+	snprintf(in_none, sizeof(in_none), "none/%s", name);
+	snprintf(slash, sizeof(slash), "%s/", name);
+	furnish("stage");
+	for (unsigned flags = 0; flags <= RENAME_EXCHANGE; flags++)
+		for (size_t a = 0; a < COUNT(paths); a++)
+			for (size_t b = 0; b < COUNT(paths); b++)
+				if (a < 4 || b < 4)
+					LABEL(syscall(__NR_renameat2, AT_FDCWD, paths[a], AT_FDCWD, paths[b], flags), "rename %s %s %u",
+					      labels[a] ? labels[a] : paths[a], labels[b] ? labels[b] : paths[b], flags);
+	clear_tree();
+	must(chdir("..") == 0 && rmdir("stage") == 0, "clearing");
+}
+
 /* The same with objects of the host's tree: what leaves a name behind must hide the lower object. */
 static void lower_objects(void)
 {
@@ -160,6 +182,8 @@ int main(void)
 	every_pair(0);
 	every_pair(RENAME_NOREPLACE);
 	every_pair(RENAME_EXCHANGE);
+	long_names();
+	long_names();
 	lower_objects();
 	exchange_lower();
 	by_descriptor();

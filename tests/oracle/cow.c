@@ -145,12 +145,13 @@ static void install(World *w, const Op *op, int fd, Result *res)
 }
 
 /* A removed directory has no place from which cowfs could open it; as the supervisor does, it is opened through the descriptor there is. */
-static int open_removed(int fd, int flags)
+static int open_removed(World *w, int fd, const CowLoc *loc, int flags)
 {
 	char self[40];
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_nlink != 0)
+	/* It may be the host's own, which is still there. */
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode) || !loc || !cowfs_is_removed(w->fs, loc))
 		return -ENOENT;
 	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
 	fd = open(self, flags);
@@ -171,7 +172,7 @@ static int do_open(World *w, const Op *op, const CowLoc *at, const char *path, R
 		how.mode = op->mode & 07777;
 	CALL(w, r, cowfs_openat(w->fs, req, at, path, &how, &file));
 	if (r == -ENOENT && op->at1 >= 0 && !(how.flags & O_CREAT) && path[strspn(path, "./")] == 0 && path[0] && !strstr(path, "..")) {
-		file.fd = open_removed(w->cow_dir[op->at1], (int)how.flags);
+		file.fd = open_removed(w, w->cow_dir[op->at1], at, (int)how.flags);
 		r = MIN(file.fd, 0);
 	}
 	if (r == 0)
@@ -224,7 +225,7 @@ static long reopen_fd(World *w, const Op *op, int fd, const CowLoc *loc, Result 
 
 	CALL(w, r, cowfs_open_loc(w->fs, req, loc, flags, &file));
 	if (r == -ENOENT) {
-		file.fd = open_removed(fd, flags);
+		file.fd = open_removed(w, fd, loc, flags);
 		r = MIN(file.fd, 0);
 	}
 	if (r == 0)

@@ -178,6 +178,63 @@ static void removing_a_directory_that_was_applied_leaves_a_whiteout(void **state
 	assert_changes("D h/dir\n");
 }
 
+static const CowAttr chmod_600 = {.set = COW_SET_MODE, .mode = 0600};
+
+/* One that is gone, or cannot be looked at any more, hides no other. */
+static void a_directory_of_the_host_may_become_anything(void **state)
+{
+	struct statx st;
+	(void)state;
+	for (int kind = 0; kind < 4; kind++) {
+		assert_int_equal(cowfs_setattr(fs, &req, NULL, at("h/sub/b"), 0, &chmod_600), 0);
+		put("h/z", "new");
+		assert_int_equal(rename(at("h/sub"), at("h2")), 0);
+		if (kind == 1)
+			put_host("h/sub", "a file now");
+		else if (kind > 1)
+			assert_int_equal(symlink(kind == 2 ? "sub" : "none", at("h/sub")), 0);
+		told[0] = '\0';
+		assert_int_equal(cowfs_changes(fs, false, tell, NULL), 0);
+		assert_non_null(strstr(told, " h/z\n"));
+		assert_null(strstr(told, "h/sub/b"));
+		assert_int_equal(stat_in("h/sub", &st), 0);
+		assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/sub/b"), 0), 0);
+		assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/sub"), AT_REMOVEDIR), 0);
+		assert_int_equal(cowfs_close(TAKE_PTR(fs)), 0);
+		assert_int_equal(unlink(at("meta.db")), 0);
+		IGNORE_RESULT(unlink(at("meta.db-wal")));
+		assert_int_equal(bv_remove_tree_at(AT_FDCWD, at("blobs")), 0);
+		IGNORE_RESULT(unlink(at("h/sub")));
+		assert_int_equal(rename(at("h2"), at("h/sub")), 0);
+		assert_int_equal(open_view(COWFS_CREATE), 0);
+	}
+}
+
+static void what_cannot_be_looked_at_is_told_and_hides_nothing(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		skip(); /* only root can become another user */
+	put_host("h/sub/c", "gamma");
+	put_host("h/sub/d", "delta");
+	assert_int_equal(cowfs_setattr(fs, &req, NULL, at("h/sub/b"), 0, &chmod_600), 0);
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/sub/c"), 0), 0);
+	assert_int_equal(cowfs_rename(fs, &req, NULL, at("h/sub/d"), NULL, at("h/d"), 0), 0);
+	put("h/z", "new");
+	assert_changes("R h/d < h/sub/d\nM h/sub/b\nD h/sub/c\nA h/z\n");
+	assert_int_equal(chmod(base, 0755), 0);
+	assert_int_equal(chmod(at("blobs"), 0755), 0);
+	assert_int_equal(chmod(at("blobs/0"), 0755), 0);
+	assert_int_equal(chmod(at("h/sub"), 0), 0);
+	assert_int_equal(seteuid(65534), 0);
+	told[0] = '\0';
+	int rc = cowfs_changes(fs, false, tell, NULL);
+	assert_int_equal(seteuid(0), 0);
+	assert_int_equal(rc, 0);
+	assert_non_null(strstr(told, "R h/d < h/sub/d\n"));
+	assert_non_null(strstr(told, "M h/sub/b\nD h/sub/c\nA h/z\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -189,6 +246,8 @@ int main(void)
 		CASE(a_renamed_directory_is_still_whole_after_the_host_renamed_it_too),
 		CASE(a_stranger_in_the_new_place_is_not_taken_for_it),
 		CASE(removing_a_directory_that_was_applied_leaves_a_whiteout),
+		CASE(a_directory_of_the_host_may_become_anything),
+		CASE(what_cannot_be_looked_at_is_told_and_hides_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
