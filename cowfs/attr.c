@@ -81,6 +81,13 @@ int change_place(Cowfs *fs, const CowAt *at)
 	return at->grant->writable ? 1 : -EROFS;
 }
 
+int record_place(Cowfs *fs, const CowAt *at)
+{
+	int place = change_place(fs, at);
+
+	return place == 0 ? atomic_load(&fs->stuck) : place;
+}
+
 /* ---- stat ---- */
 
 static struct statx_timestamp stamp(struct timespec ts)

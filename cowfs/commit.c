@@ -177,6 +177,25 @@ static int sync_bodies(Cowfs *fs, uint64_t next_id)
 	return 0;
 }
 
+static void remove_dying(Cowfs *fs)
+{
+	for (size_t i = 0; i < fs->ndying; i++) {
+		(void)blob_remove(fs->blobs, fs->dying[i]); /* one that stays is unreferenced: see dead_blob_add */
+		watch_blob_removed(fs, fs->dying[i]);
+	}
+	fs->ndying = 0;
+}
+
+/* Guests are told what trying again (50 ms later) could not mend, until a batch is written. */
+static void note_stuck(Cowfs *fs, int rc)
+{
+	if (rc == -ENOMEM || rc == -EAGAIN)
+		return;
+	fs->failures = rc < 0 ? fs->failures + 1 : 0;
+	if (fs->failures != 1)
+		atomic_store(&fs->stuck, rc);
+}
+
 static int write_once(Cowfs *fs, bool durable, bool clean)
 {
 	fs_wrlock(fs);
@@ -190,14 +209,17 @@ static int write_once(Cowfs *fs, bool durable, bool clean)
 	if (rc == 0 && durable && fs->durable)
 		rc = sync_bodies(fs, fs->batch->next_id);
 	if (rc == 0)
-		rc = meta_write(fs->meta, fs->batch, durable, clean);
+		rc = meta_write(fs->meta, fs->batch, durable, clean, fs->ndying > 0);
+	if (rc == -ENOSPC && fs->ndying && meta_is_unwritten(fs->meta)) { /* no row names anything yet */
+		remove_dying(fs);
+		rc = meta_write(fs->meta, fs->batch, durable, clean, false);
+	}
+	note_stuck(fs, rc);
 	if (rc < 0)
 		return rc; /* the batch is kept and goes with the next one */
-	for (size_t i = 0; i < fs->ndying; i++) {
-		(void)blob_remove(fs->blobs, fs->dying[i]); /* one that stays is unreferenced: see dead_blob_add */
-		watch_blob_removed(fs, fs->dying[i]);
-	}
-	fs->ndying = 0;
+	remove_dying(fs);
+	meta_keep_room(fs->meta);
+	fs->written_next = fs->batch->next_id;
 	batch_reset(fs->batch);
 	return 0;
 }
@@ -236,7 +258,7 @@ static bool wait_for_work_locked(Cowfs *fs, uint64_t *reaped_at)
 	while (!asked_locked(fs) && pthread_cond_timedwait(&fs->commit_wake, &fs->commit_lock, &until) != ETIMEDOUT)
 		;
 	uint64_t now = bv_now_coarse_ns();
-	if (fs->norphans < COW_ORPHAN_BATCH && !atomic_exchange(&fs->reap_soon, false) && now - *reaped_at < COW_ORPHAN_SECONDS * 1000000000ULL)
+	if (fs->norphans < COW_ORPHAN_BATCH && !atomic_load(&fs->stuck) && !atomic_exchange(&fs->reap_soon, false) && now - *reaped_at < COW_ORPHAN_SECONDS * 1000000000ULL)
 		return false;
 	*reaped_at = now;
 	return true;
@@ -252,6 +274,10 @@ static void commit_locked(Cowfs *fs, bool reap)
 	pthread_mutex_unlock(&fs->commit_lock);
 	bool more = reap && orphans_reap(fs, false);
 	int rc = write_once(fs, durable, false);
+	if (rc == -ENOSPC && !durable && fs->norphans) { /* what was removed may be what fills the disk. Never an fsync again that has failed: it would not fail twice */
+		more = orphans_reap(fs, false) || more;
+		rc = write_once(fs, durable, false);
+	}
 	pthread_mutex_lock(&fs->commit_lock);
 	fs->commit_error = rc;
 	fs->committing = false;
@@ -290,12 +316,20 @@ int commit_start(Cowfs *fs)
 	fs->batch = calloc(1, sizeof *fs->batch);
 	if (!fs->batch)
 		return -ENOMEM;
+	fs->written_next = atomic_load(&fs->next_id);
 	fs->writer_runs = true;
 	fs->pending = fs->dirty_nodes || fs->dirty_dentries;
 	int rc = pthread_create(&fs->writer, NULL, writer_main, fs);
 	if (rc)
 		fs->writer_runs = false;
 	return -rc;
+}
+
+/* The disk is full, and the sandbox ends: bodies that no row on the disk can name would keep it full. Not after other errors: who knows what they wrote. */
+static void remove_unwritten(Cowfs *fs)
+{
+	for (uint64_t id = fs->written_next; id < atomic_load(&fs->next_id); id++)
+		(void)blob_remove(fs->blobs, id);
 }
 
 int commit_stop(Cowfs *fs)
@@ -312,7 +346,10 @@ int commit_stop(Cowfs *fs)
 			dead_blob_add(fs, node->blob);
 	}
 	IGNORE_RESULT(orphans_reap(fs, true)); /* all of them */
-	return write_once(fs, false, true);
+	int rc = write_once(fs, false, true);
+	if (rc == -ENOSPC)
+		remove_unwritten(fs);
+	return rc;
 }
 
 int cowfs_commit(Cowfs *fs, bool durable)

@@ -233,6 +233,8 @@ struct Cowfs {
 	size_t ndying;
 	BlobId *filling; /* the writer's: `filled` of all batches since the last durable one */
 	size_t nfilling;
+	unsigned failures; /* the writer's: batches in a row that could not be written */
+	uint64_t written_next; /* the writer's: no row on the disk has this number or one above */
 	uint64_t names_synced; /* the writer's: the names of blobs below are durable */
 
 	pthread_mutex_t commit_lock;
@@ -242,6 +244,7 @@ struct Cowfs {
 	bool stopping;
 	uint64_t want, want_durable, done, durable_done; /* commit tickets */
 	int commit_error;
+	_Atomic int stuck; /* why the last batch could not be written, while that is so: nothing more is promised meanwhile (record_place) */
 	bool committing; /* the writer has taken a batch and is not done with it */
 	CowfsStats stats; /* protected by lock */
 
@@ -434,6 +437,9 @@ void node_changed(Cowfs *fs, CowNode *node); /* ctime, dirty */
 int statx_of_fd(int fd, struct statx *st) MUST_CHECK;
 /* Answers for an object under a grant or a read-only view before it is changed: 0 change the record, 1 change the host, -EROFS. */
 int change_place(Cowfs *fs, const CowAt *at);
+/* The same before something gets a record or its record changes: the writer's error while the database cannot take that. Not before a removal, which may
+ * be what makes room. */
+int record_place(Cowfs *fs, const CowAt *at) MUST_CHECK;
 
 /* ---- setid.c: fs->lock held for writing, but for setid_mode ---- */
 mode_t setid_mode(const CowNode *node, const struct statx *blob); /* as `blob` says that it is now */

@@ -108,6 +108,31 @@ static bool is_fresh(const CowMeta *meta, int fd)
 				   access(wal, F_OK) < 0);
 }
 
+static int stop_at_blob(void *ctx, BlobId id)
+{
+	(void)ctx;
+	(void)id;
+	return 1;
+}
+
+/* The file is made before the first blob, and a log (WAL) only after the database was written: what is there without them is no empty sandbox. */
+static int check_lost(const CowMeta *meta, const CowfsConfig *config, char **err)
+{
+	char wal[PATH_MAX];
+	struct stat db, log;
+	bool missing = stat(meta->path, &db) < 0;
+
+	if (missing && errno != ENOENT)
+		return 0; /* whoever opens it tells */
+	if (missing)
+		return blob_iterate(config->blobs, stop_at_blob, NULL) == 1 ?
+			       bv_fail(err, -EUCLEAN, "the database %s is missing, but blobs are there", meta->path) : 0;
+	snprintf(wal, sizeof wal, "%s-wal", meta->path);
+	if (db.st_size == 0 && stat(wal, &log) == 0 && log.st_size > 0)
+		return bv_fail(err, -EUCLEAN, "the database %s is damaged: it is empty, but its log %s is not", meta->path, wal);
+	return 0;
+}
+
 /* The lock that makes this process the writer. The descriptor is closed after SQLite has let go of the file (closing it earlier would drop
  * SQLite's own POSIX locks). */
 static int lock_file(CowMeta *meta, const CowfsConfig *config, char **err)
@@ -290,6 +315,8 @@ int meta_open(const CowfsConfig *config, CowMeta **out, char **err)
 	meta->clean = true;
 	meta->path = strdup(config->db_path);
 	int rc = meta->path ? note_settle(meta, config) : -ENOMEM;
+	if (rc == 0)
+		rc = check_lost(meta, config, err);
 	if (rc == 0)
 		rc = look_at_file(meta, config, err);
 	if (rc == 0 && !meta->fresh)

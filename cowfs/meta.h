@@ -35,8 +35,11 @@ void batch_reset(CowBatch *batch);
 int meta_open(const CowfsConfig *config, CowMeta **out, char **err) MUST_CHECK;
 /* Fills the (empty) index; removes unreferenced blobs after an unclean end. */
 int meta_load(CowMeta *meta, Cowfs *fs, char **err) MUST_CHECK;
-/* One transaction; durable: on the disk when it returns; clean: the last one, with which everything is written. Nothing to say writes nothing. */
-int meta_write(CowMeta *meta, const CowBatch *batch, bool durable, bool clean) MUST_CHECK;
+/* One transaction; durable: on the disk when it returns; clean: the last one, with which everything is written. Nothing to say writes nothing.
+ * frees: it makes room, so that on a full disk it may use what is kept for that. */
+int meta_write(CowMeta *meta, const CowBatch *batch, bool durable, bool clean, bool frees) MUST_CHECK;
+void meta_keep_room(CowMeta *meta); /* for that; after each batch, when what it frees is free */
+bool meta_is_unwritten(const CowMeta *meta); /* there is no row on the disk */
 void meta_close(CowMeta *meta); /* NULL is allowed */
 /* PRAGMA integrity_check, and rows that lead nowhere. On a connection of its own: the writer goes on. */
 int meta_check(CowMeta *meta, char **err) MUST_CHECK;

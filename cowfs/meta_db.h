@@ -18,6 +18,7 @@ struct CowMeta {
 	bool fresh, unclean; /* as found when opening */
 	bool clean;	     /* what state.clean is now */
 	bool unsynced;	     /* there are commits that the disk may not have */
+	bool reserved;	     /* meta_keep_room has done what it can */
 	bool settled;	     /* what leads to the database is on the disk */
 	char *path, **settle;
 	sqlite3_stmt *stmts[ROW_XATTRS_GONE + 1];

@@ -1,7 +1,10 @@
 /* cowfs/meta_write.c - batches of row changes, and their way into the database; see meta.h. */
 #include "meta_db.h"
 
+#include <fcntl.h>
+
 #define CHECKPOINT_FRAMES 1000 /* pages, as SQLite itself does it */
+#define RESERVE (512 << 10)    /* bytes: what guests can do in the 100 ms until they are refused more, and a removal */
 
 /* ---- batches ---- */
 
@@ -191,6 +194,7 @@ static void checkpoint(CowMeta *meta)
 	if (meta->wal_frames < CHECKPOINT_FRAMES || set_synchronous(meta, SYNC_NORMAL) < 0)
 		return;
 	meta->wal_reused = true;
+	meta->reserved = false; /* SQLite cuts the file where it ends */
 	IGNORE_RESULT(sqlite3_wal_checkpoint_v2(meta->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL));
 }
 
@@ -214,7 +218,36 @@ static int settle(CowMeta *meta)
 	return rc;
 }
 
-int meta_write(CowMeta *meta, const CowBatch *batch, bool durable, bool clean)
+/* ---- a full disk ---- */
+
+/* Room that is kept behind the end of the database, so that on a full disk the batch which takes away what fills it can still be written: the bodies
+ * of removed files go only after that. Where the file system cannot keep room, there is none. */
+void meta_keep_room(CowMeta *meta)
+{
+	struct stat st;
+
+	if (meta->reserved || !meta->db || fstat(meta->lock_fd, &st) < 0)
+		return;
+	meta->reserved = fallocate(meta->lock_fd, FALLOC_FL_KEEP_SIZE, st.st_size, RESERVE) == 0 || (errno != ENOSPC && errno != EDQUOT);
+}
+
+/* Whether it is worth trying again. Only this thread changes the size of the file. */
+static bool reserve_free(CowMeta *meta)
+{
+	struct stat st;
+
+	if (fstat(meta->lock_fd, &st) < 0 || st.st_blocks * 512 < st.st_size + RESERVE / 2) /* an earlier run may have made it, or used it */
+		return false;
+	meta->reserved = false;
+	return ftruncate(meta->lock_fd, st.st_size) == 0;
+}
+
+bool meta_is_unwritten(const CowMeta *meta)
+{
+	return !meta->db;
+}
+
+static int write_batch(CowMeta *meta, const CowBatch *batch, bool durable, bool clean)
 {
 	durable = durable && meta->durable;
 	clean = clean || (meta->clean && !batch->rows);
@@ -240,4 +273,13 @@ int meta_write(CowMeta *meta, const CowBatch *batch, bool durable, bool clean)
 		checkpoint(meta);
 	}
 	return durable && !meta->settled ? settle(meta) : 0;
+}
+
+int meta_write(CowMeta *meta, const CowBatch *batch, bool durable, bool clean, bool frees)
+{
+	int rc = write_batch(meta, batch, durable, clean);
+
+	if ((rc == -ENOSPC || rc == -EIO) && frees && reserve_free(meta)) /* EIO: what SQLite makes of EDQUOT */
+		rc = write_batch(meta, batch, durable, clean);
+	return rc;
 }

@@ -56,7 +56,7 @@ int create_check(CowWalk *w, bool is_dir, CowNode **dir)
 		return -ENOENT;
 	if (w->dir.kind == COW_FOREIGN)
 		return w->dir.foreign->ops->create_error ? -w->dir.foreign->ops->create_error : -EACCES;
-	int place = change_place(w->fs, &w->dir);
+	int place = record_place(w->fs, &w->dir);
 	if (place) /* on the host the hidden object has that name: it would be opened or replaced */
 		return place == 1 && name_is_hidden(w) ? -EACCES : place;
 	int rc = walk_dir_node(w, dir);

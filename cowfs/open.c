@@ -207,6 +207,11 @@ static int check_type(CowWalk *w, mode_t type, int flags)
 	return S_ISDIR(type) && (wants_write(flags)) ? -EISDIR : 0;
 }
 
+static bool has_blob(const CowWalk *w)
+{
+	return w->cur.kind == COW_NODE && w->cur.node->blob;
+}
+
 static int check_access(CowWalk *w, int flags)
 {
 	struct statx st;
@@ -221,6 +226,8 @@ static int check_access(CowWalk *w, int flags)
 	if (place == -EROFS && wants_write(flags) && has_body)
 		return -EROFS;
 	rc = walk_allows(w, &st, access_wanted(flags));
+	if (rc == 0 && wants_write(flags) && S_ISREG(st.stx_mode) && !has_blob(w)) /* to be copied up */
+		rc = MIN(0, record_place(w->fs, &w->cur));
 	if (rc < 0)
 		return rc;
 	return (flags & O_NOATIME) && !cred_owns(w->req->cred, st.stx_uid) ? -EPERM : 0;
@@ -371,7 +378,7 @@ static int create_nameless(CowWalk *w, int flags, mode_t mode, int *fd)
 		return -ENOTDIR;
 	if (w->cur.kind == COW_FOREIGN)
 		return -EOPNOTSUPP;
-	int rc = change_place(w->fs, &w->cur);
+	int rc = record_place(w->fs, &w->cur);
 	if (rc < 0)
 		return rc;
 	if (rc == 1) {

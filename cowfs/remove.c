@@ -285,7 +285,7 @@ static int rename_locked(Rename *r)
 
 	if (rc < 0)
 		return rc;
-	int from = change_place(fs, &r->from->dir), to = change_place(fs, &r->to->dir);
+	int from = record_place(fs, &r->from->dir), to = record_place(fs, &r->to->dir);
 	if (from < 0 || to < 0)
 		return from < 0 ? from : to;
 	if (to == 1 && name_is_hidden(r->to))

@@ -89,7 +89,7 @@ static int setattr_locked(CowWalk *w, const CowAttr *attr)
 
 	if (w->cur.kind == COW_FOREIGN)
 		return setattr_foreign(w, attr);
-	int place = change_place(w->fs, &w->cur);
+	int place = record_place(w->fs, &w->cur);
 	int rc = place < 0 ? place : walk_stat(w, &st);
 	if (rc < 0)
 		return rc;
@@ -145,7 +145,8 @@ static int truncate_locked(CowWalk *w, uint64_t size)
 		return rc;
 	if (!S_ISREG(st.stx_mode))
 		return S_ISDIR(st.stx_mode) ? -EISDIR : -EINVAL;
-	int place = change_place(w->fs, &w->cur);
+	bool own = w->cur.kind == COW_NODE && w->cur.node->blob; /* shortening it may make room */
+	int place = own ? change_place(w->fs, &w->cur) : record_place(w->fs, &w->cur);
 	if (place < 0)
 		return place;
 	rc = cred_allows(w->req->cred, st.stx_mode, st.stx_uid, st.stx_gid, W_OK);

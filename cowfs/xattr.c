@@ -263,7 +263,7 @@ static int change_locked(CowWalk *w, const XattrChange *c)
 
 	if (w->cur.kind == COW_FOREIGN)
 		return -EPERM;
-	int place = change_place(w->fs, &w->cur);
+	int place = record_place(w->fs, &w->cur);
 	int rc = place < 0 ? place : may_change(w, c->name);
 	if (rc < 0)
 		return rc;

@@ -79,6 +79,26 @@ static int open_cowfs(BvSandbox *sb, const char *db, Cowfs **out, BvError **err)
 	return 0;
 }
 
+static int stop_at_blob(void *ctx, BlobId id)
+{
+	(void)ctx;
+	(void)id;
+	return 1;
+}
+
+/* No command has run yet, unless there are blobs: the database is made before the first one. */
+static int find_lost_blobs(BvSandbox *sb, const char *db, BvError **err)
+{
+	BlobStore *blobs = NULL;
+	int r = open_blobs(sb, &blobs, err);
+
+	if (r < 0)
+		return r;
+	r = blob_iterate(blobs, stop_at_blob, NULL);
+	blob_close(blobs);
+	return r == 1 ? lib_fail(err, -EUCLEAN, "the database %s is missing, but blobs are there", db) : r;
+}
+
 static int open_now(BvSandbox *sb, Cowfs **out, BvError **err)
 {
 	CLEAN_FREE char *db = bv_asprintf("%s/meta.db", sandbox_data_dir(sb));
@@ -90,7 +110,9 @@ static int open_now(BvSandbox *sb, Cowfs **out, BvError **err)
 		return lib_fail(err, -ENOENT, "sandbox '%s': its data directory %s is gone%s", sb->config.name, data,
 				backend_is_memory(sb->config.backend) ? " (it was in memory; a reboot empties that)" : "");
 	*out = NULL;
-	return access(db, F_OK) == 0 ? open_cowfs(sb, db, out, err) : 0;
+	if (access(db, F_OK) == 0)
+		return open_cowfs(sb, db, out, err);
+	return find_lost_blobs(sb, db, err);
 }
 
 int view_check(BvSandbox *sb, BvError **err)

@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
@@ -103,7 +102,7 @@ int guest_held_dir(Call *call, const CowLoc *dir, char link[48])
 
 	for (struct dirent *e; r < 0 && stream && (e = readdir(stream));)
 		if (e->d_name[0] != '.' && is_object_at(call->sup, fds, e->d_name, dir)) {
-			snprintf(link, 48, "%d/fd/%d", call->tid, atoi(e->d_name));
+			snprintf(link, 48, "%d/fd/%.10s", call->tid, e->d_name);
 			r = 0;
 		}
 	if (stream)

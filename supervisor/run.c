@@ -365,8 +365,11 @@ static int finish(Supervisor *sup, Start *st)
 	if (st->remove && st->lock_fd >= 0) {
 		r = remove_sandbox(st);
 	} else {
-		if (sup->fs && (r = cowfs_commit(sup->fs, true)) == 0)
-			r = cowfs_close(sup->fs);
+		if (sup->fs) {
+			r = cowfs_commit(sup->fs, true);
+			int closed = cowfs_close(sup->fs);
+			r = r < 0 ? r : closed;
+		}
 		if (sup->run_dir[0])
 			IGNORE_RESULT(bv_remove_tree_at(AT_FDCWD, sup->run_dir));
 		if (sup->watch_dir[0])

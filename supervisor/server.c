@@ -82,13 +82,17 @@ static void maybe_free(Supervisor *sup, Command *c)
 		free_command(sup, c);
 }
 
-/* Whoever knows of the end finds in the database all that the command did. A failure is told to those who ask for a commit. */
-static void tell_end(Supervisor *sup, Command *c)
+static int refuse_unwritten(Supervisor *sup, int client, double seq, int rc)
+{
+	const char *slash = strrchr(sup->dir, '/');
+	CLEAN_FREE char *text = bv_asprintf("the last changes in sandbox '%s' could not be written to its database: %s", slash ? slash + 1 : sup->dir, strerror(-rc));
+
+	return refuse(client, seq, rc, NULL, text);
+}
+
+static int tell_status(Command *c)
 {
 	cJSON *o = cJSON_CreateObject();
-
-	if (!sup->discards)
-		IGNORE_RESULT(cowfs_commit(sup->fs, false));
 
 	if (WIFEXITED(c->status)) {
 		cJSON_AddNumberToObject(o, "exit", WEXITSTATUS(c->status));
@@ -96,8 +100,17 @@ static void tell_end(Supervisor *sup, Command *c)
 		cJSON_AddNumberToObject(o, "signal", WTERMSIG(c->status));
 		cJSON_AddBoolToObject(o, "core", WCOREDUMP(c->status));
 	}
+	return answer(c->waiter, c->wait_seq, o);
+}
+
+/* Whoever knows of the end finds in the database all that the command did. */
+static void tell_end(Supervisor *sup, Command *c)
+{
+	int rc = sup->discards ? 0 : cowfs_commit(sup->fs, false);
+
 	c->waiting = false;
-	if (answer(c->waiter, c->wait_seq, o) < 0)
+	/* The exit code would promise what is not kept. */
+	if ((rc < 0 ? refuse_unwritten(sup, c->waiter, c->wait_seq, rc) : tell_status(c)) < 0)
 		return; /* its end is seen by the loop */
 	c->client = -1;
 	maybe_free(sup, c);
@@ -236,7 +249,7 @@ static void request_commit(Server *s, int client, double seq, Packet *p)
 	int r = cowfs_commit(s->sup->fs, json_bool(p->json, "durable", false));
 
 	if (r < 0)
-		IGNORE_RESULT(refuse(client, seq, r, NULL, NULL));
+		IGNORE_RESULT(refuse_unwritten(s->sup, client, seq, r));
 	else
 		IGNORE_RESULT(answer(client, seq, cJSON_CreateObject()));
 }
