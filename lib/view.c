@@ -90,7 +90,7 @@ static int stop_at_blob(void *ctx, BlobId id)
 static int find_lost_blobs(BvSandbox *sb, const char *db, BvError **err)
 {
 	BlobStore *blobs = NULL;
-	int r = open_blobs(sb, &blobs, err);
+	int r = view_open_blobs(sb, &blobs, err);
 
 	if (r < 0)
 		return r;
