@@ -293,7 +293,7 @@ static int make_blob(CowImport *i, const CowRecord *r, int *fd, char **err)
 static int write_batch(CowImport *i, bool last, char **err)
 {
 	i->batch.next_id = i->max_id + 1;
-	int rc = meta_write(i->meta, &i->batch, last, last);
+	int rc = meta_write(i->meta, &i->batch, last, last, false);
 
 	batch_reset(&i->batch);
 	return rc < 0 ? bv_fail(err, rc, "cannot write the database %s: %s", i->meta->path, strerror(-rc)) : 0;
