@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pwd.h>
 
 static const char *const secrets[] = {".ssh", ".aws", ".gnupg", ".config/gcloud", ".docker/config.json", ".kube", ".netrc"};
 
@@ -48,6 +49,32 @@ static int add_secrets(Strv *out, const char *home, const SandboxConfig *config)
 	return r;
 }
 
+/* The user's home by the password file, for when $HOME is set elsewhere; without NSS, which may ask the network. NULL: not there. */
+static char *home_on_record(void)
+{
+	FILE *file = fopen("/etc/passwd", "re");
+	struct passwd *entry = NULL;
+	char *home = NULL;
+
+	while (file && (entry = fgetpwent(file)) && entry->pw_uid != geteuid())
+		;
+	if (entry && entry->pw_dir && entry->pw_dir[0] == '/' && entry->pw_dir[1])
+		home = strdup(entry->pw_dir);
+	if (file)
+		fclose(file);
+	return home;
+}
+
+/* The store in its default place, if this one is elsewhere: other sandboxes are nobody's business. */
+static int add_default_store(Strv *out, const char *home, const SandboxConfig *config)
+{
+	CLEAN_FREE char *path = bv_asprintf("%s/.local/share/bvisor", home);
+
+	if (!path)
+		return -ENOMEM;
+	return access(path, F_OK) == 0 && !is_uncovered(path, config) ? add_path(out, path) : 0;
+}
+
 static int add_other_homes(Strv *out, const SandboxConfig *config)
 {
 	DIR *d = opendir("/home");
@@ -67,12 +94,19 @@ static int add_other_homes(Strv *out, const SandboxConfig *config)
 int hide_list(const char *store, const SandboxConfig *config, Strv *out)
 {
 	const char *home = getenv("HOME");
+	CLEAN_FREE char *recorded = home_on_record();
 	CLEAN_FREE char *memory = backend_memory_root();
 	CLEAN_STRV Strv list = NULL;
 	int r = 0;
 
 	if (home && home[0] == '/')
 		r = add_secrets(&list, home, config);
+	if (r == 0 && recorded && (!home || strcmp(home, recorded) != 0))
+		r = add_secrets(&list, recorded, config);
+	if (r == 0 && home && home[0] == '/')
+		r = add_default_store(&list, home, config);
+	if (r == 0 && recorded)
+		r = add_default_store(&list, recorded, config);
 	if (r == 0)
 		r = add_other_homes(&list, config);
 	for (size_t i = 0; r == 0 && config->hide && config->hide[i]; i++)
