@@ -178,6 +178,7 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 {
 	Restore *t = calloc(1, sizeof(*t));
 	SandboxConfig config = {0};
+	BvSandbox *sb = NULL;
 	int r;
 
 	if (!t)
@@ -189,7 +190,13 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 	if (r == 0)
 		r = config_from_snapshot(snap_reader_info(t->reader), o, &config, err);
 	if (r == 0)
-		r = sandbox_create_filled(&config, o->store, o->name, fill_sandbox, t, out, err);
+		r = sandbox_create_filled(&config, o->store, o->name, fill_sandbox, t, &sb, err);
+	if (r == 0 && !backend_is_memory(sb->config.backend) && syncfs(sb->dirfd) < 0) /* its name and description: what is reported stays */
+		r = lib_fail(err, bv_neg_errno(), "sandbox '%s' was made, but could not be written to the disk: %s", sb->config.name, strerror(errno));
+	if (r == 0)
+		*out = sb;
+	else if (sb)
+		bv_sandbox_close(sb);
 	config_release(&config);
 	snap_reader_close(t->reader);
 	strv_free(t->hidden);

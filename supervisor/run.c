@@ -95,7 +95,7 @@ static int take_lock(Start *st)
 	if (fd < 0)
 		return bv_fail(&st->error, bv_neg_errno(), "cannot open %s/sandbox.json: %s; check the permissions of the store", st->dir, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return bv_fail(&st->error, -EAGAIN, "the sandbox in %s is in use by another supervisor", st->dir);
+		return bv_fail(&st->error, -EAGAIN, "the sandbox in %s is in use by another supervisor, or a snapshot of it is being taken", st->dir);
 	st->lock_fd = TAKE_FD(fd);
 	return 0;
 }
