@@ -1,6 +1,7 @@
 /* cli/cmd_list.c - sandboxes and their processes: ls, ps, stats, rm, kill. */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <time.h>
 
@@ -188,7 +189,15 @@ static int remove_one(const char *name, bool force)
 	BvError *err = NULL;
 	int r = bv_sandbox_open(NULL, name, &sb, &err);
 
-	if (r == 0)
+	bool damaged = r == -EUCLEAN || r == -EPROTO;
+	if (damaged && force && name) {
+		bv_error_free(err);
+		err = NULL;
+		r = bv_sandbox_discard(NULL, name, &err);
+	} else if (damaged && name) {
+		cli_fail("`bvisor rm --force %s` deletes what is left of it", name);
+	}
+	if (r == 0 && sb)
 		r = bv_sandbox_remove(sb, force, &err);
 	bv_sandbox_close(sb);
 	return r < 0 ? cli_fail_error(err) : 0;
@@ -203,7 +212,7 @@ static int collect_name(void *ctx, const BvSandboxInfo *info)
 {
 	Stopped *s = ctx;
 
-	if (!info->damage && (s->running_too || !info->running))
+	if (s->running_too || (!info->damage && !info->running))
 		list_add(&s->names, xasprintf("%s", info->name));
 	return 0;
 }

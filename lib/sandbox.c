@@ -514,6 +514,31 @@ int sandbox_hold_stopped(BvSandbox *sb, int *lock, BvError **err)
 	return 0;
 }
 
+int bv_sandbox_discard(const char *store, const char *name, BvError **err)
+{
+	CLEAN_HANDLE BvSandbox *sb = NULL;
+	int r;
+
+	if (!name_is_valid(name))
+		return lib_fail(err, -EINVAL, "'%s' is no name of a sandbox", name);
+	sb = handle_new(store, err);
+	if (!sb)
+		return err && *err ? bv_error_code(*err) : -ENOMEM;
+	sb->dir = bv_asprintf("%s/sandboxes/%s", sb->store, name);
+	sb->config.name = strdup(name);
+	if (!sb->dir || !sb->config.name)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	sb->dirfd = open(sb->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (sb->dirfd < 0 && errno == ENOENT)
+		return lib_fail(err, -ENOENT, "there is no sandbox named '%s'", name);
+	if (sb->dirfd < 0)
+		return fail_errno(err, "open", sb->dir);
+	if (store_claim(sb->dirfd, LOCK_EX) < 0 || store_is_running(sb->dirfd))
+		return lib_fail(err, -EBUSY, "sandbox '%s' is in use", name);
+	r = store_delete(sb->store, sb->dirfd, &sb->config);
+	return r < 0 ? lib_fail(err, r, "cannot delete sandbox '%s': %s", name, strerror(-r)) : 0;
+}
+
 int bv_sandbox_remove(BvSandbox *sb, int force, BvError **err)
 {
 	int r = 0;

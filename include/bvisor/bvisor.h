@@ -91,6 +91,9 @@ const char *bv_sandbox_dir(const BvSandbox *sandbox);  /* its directory in the s
 /* Deletes the sandbox with everything in it. Afterwards the handle can only be closed.
  * -EBUSY (a command runs and `force` is 0, or another program has the sandbox open), -EACCES, -EIO. */
 int bv_sandbox_remove(BvSandbox *sandbox, int force, BvError **err);
+/* Deletes a sandbox that cannot be opened, as its description is damaged or of a newer version. Data that it kept elsewhere (tmpfs, dir:PATH) stay.
+ * -EINVAL (name), -ENOENT, -EBUSY (somebody has it open, or a supervisor serves it), -EACCES, -EIO. */
+int bv_sandbox_discard(const char *store, const char *name, BvError **err);
 /* Kills every process of the sandbox, writes everything to disk and ends its supervisor. A stopped sandbox is success. */
 int bv_sandbox_stop(BvSandbox *sandbox, BvError **err);
 
