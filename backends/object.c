@@ -87,8 +87,7 @@ static void wake(ObjectRequest *request)
 	pthread_mutex_unlock(&waiter->lock);
 }
 
-/* Submits and waits. The message goes to *err; body stays in the request. */
-static int run(ObjectStore *s, ObjectRequest *request, char **err)
+int object_run(ObjectStore *s, ObjectRequest *request, char **err)
 {
 	Waiter waiter = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -112,7 +111,7 @@ int object_put(ObjectStore *s, const char *name, const void *data, size_t size, 
 {
 	struct iovec in = {.iov_base = (void *)(uintptr_t)data, .iov_len = size};
 	ObjectRequest request = {.verb = OBJECT_PUT, .flags = flags, .name = name, .in = &in, .n_in = 1};
-	int r = run(s, &request, err);
+	int r = object_run(s, &request, err);
 
 	object_request_release(&request);
 	return r;
@@ -121,7 +120,7 @@ int object_put(ObjectStore *s, const char *name, const void *data, size_t size, 
 int object_get(ObjectStore *s, const char *name, uint64_t offset, uint64_t length, uint8_t **body, size_t *n_body, char **err)
 {
 	ObjectRequest request = {.verb = OBJECT_GET, .name = name, .offset = offset, .length = length};
-	int r = run(s, &request, err);
+	int r = object_run(s, &request, err);
 
 	if (r == 0) {
 		*body = TAKE_PTR(request.body);
@@ -134,7 +133,7 @@ int object_get(ObjectStore *s, const char *name, uint64_t offset, uint64_t lengt
 int object_head(ObjectStore *s, const char *name, uint64_t *size, char **err)
 {
 	ObjectRequest request = {.verb = OBJECT_HEAD, .name = name};
-	int r = run(s, &request, err);
+	int r = object_run(s, &request, err);
 
 	if (r == 0)
 		*size = request.size;
@@ -145,7 +144,7 @@ int object_head(ObjectStore *s, const char *name, uint64_t *size, char **err)
 int object_delete(ObjectStore *s, const char *name, char **err)
 {
 	ObjectRequest request = {.verb = OBJECT_DELETE, .name = name};
-	int r = run(s, &request, err);
+	int r = object_run(s, &request, err);
 
 	object_request_release(&request);
 	return r;

@@ -108,6 +108,8 @@ static inline int object_has_if_absent(ObjectStore *s, char **err)
 /* Frees error and body. The request itself is the caller's. */
 void object_request_release(ObjectRequest *request);
 
+/* Submits a request and waits for it (its done and user are taken). Returns its result; the message goes to *err, body stays in the request. */
+int object_run(ObjectStore *s, ObjectRequest *request, char **err) MUST_CHECK;
 /* One request, waited for. *err gets the message. object_get: *body is the caller's to free; length 0 reads to the end. */
 int object_put(ObjectStore *s, const char *name, const void *data, size_t size, unsigned flags, char **err) MUST_CHECK;
 int object_get(ObjectStore *s, const char *name, uint64_t offset, uint64_t length, uint8_t **body, size_t *n_body, char **err) MUST_CHECK;

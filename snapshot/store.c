@@ -61,7 +61,7 @@ SnapTraffic snap_store_traffic(const SnapStore *s)
 	return (SnapTraffic){.gets = s->gets, .puts = s->puts, .others = s->others, .sent = s->sent, .received = s->received};
 }
 
-void kept_submit(SnapStore *s, ObjectRequest *request)
+static void count(SnapStore *s, const ObjectRequest *request)
 {
 	if (request->verb == OBJECT_PUT) {
 		s->puts++;
@@ -72,42 +72,20 @@ void kept_submit(SnapStore *s, ObjectRequest *request)
 	} else {
 		s->others++;
 	}
+}
+
+void kept_submit(SnapStore *s, ObjectRequest *request)
+{
+	count(s, request);
 	object_submit(s->objects, request);
 }
 
-typedef struct Waiter {
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	bool done;
-} Waiter;
-
-static void wake(ObjectRequest *request)
-{
-	Waiter *w = request->user;
-
-	pthread_mutex_lock(&w->lock);
-	w->done = true;
-	pthread_cond_signal(&w->cond);
-	pthread_mutex_unlock(&w->lock);
-}
-
-/* Submits and waits. *err gets the store's message, or one that names the object. */
+/* Counts, submits and waits. *err gets the store's message, or at least the name of the object. */
 static int run(SnapStore *s, ObjectRequest *request, char **err)
 {
-	Waiter w = {.lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
-
-	request->done = wake;
-	request->user = &w;
-	kept_submit(s, request);
-	pthread_mutex_lock(&w.lock);
-	while (!w.done)
-		pthread_cond_wait(&w.cond, &w.lock);
-	pthread_mutex_unlock(&w.lock);
-	pthread_mutex_destroy(&w.lock);
-	pthread_cond_destroy(&w.cond);
-	if (request->result < 0)
-		bv_fail(err, 0, "%s", request->error ? request->error : request->name);
-	return request->result;
+	count(s, request);
+	int r = object_run(s->objects, request, err);
+	return r < 0 && err && !*err ? bv_fail(err, r, "%s", request->name) : r;
 }
 
 int kept_put(SnapStore *s, const char *name, const void *data, size_t len, unsigned flags, char **err)
