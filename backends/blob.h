@@ -132,6 +132,8 @@ static inline int blob_sync_names(BlobStore *s, BlobId from, BlobId to)
 {
 	return s->ops->sync_names(s, from, to);
 }
+/* Is there any blob? 1, 0 or a negative errno. */
+int blob_any(BlobStore *s);
 static inline int blob_iterate(BlobStore *s, int (*visit)(void *ctx, BlobId id), void *ctx)
 {
 	return s->ops->iterate(s, visit, ctx);

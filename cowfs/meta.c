@@ -108,13 +108,6 @@ static bool is_fresh(const CowMeta *meta, int fd)
 				   access(wal, F_OK) < 0);
 }
 
-static int stop_at_blob(void *ctx, BlobId id)
-{
-	(void)ctx;
-	(void)id;
-	return 1;
-}
-
 /* The file is made before the first blob, and a log (WAL) only after the database was written: what is there without them is no empty sandbox. */
 static int check_lost(const CowMeta *meta, const CowfsConfig *config, char **err)
 {
@@ -125,7 +118,7 @@ static int check_lost(const CowMeta *meta, const CowfsConfig *config, char **err
 	if (missing && errno != ENOENT)
 		return 0; /* whoever opens it tells */
 	if (missing)
-		return blob_iterate(config->blobs, stop_at_blob, NULL) == 1 ?
+		return blob_any(config->blobs) == 1 ?
 			       bv_fail(err, -EUCLEAN, "the database %s is missing, but blobs are there", meta->path) : 0;
 	snprintf(wal, sizeof wal, "%s-wal", meta->path);
 	if (db.st_size == 0 && stat(wal, &log) == 0 && log.st_size > 0)

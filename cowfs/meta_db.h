@@ -38,5 +38,7 @@ int meta_exec(CowMeta *meta, const char *text) MUST_CHECK;
 int meta_integrity(CowMeta *meta, char **err) MUST_CHECK;
 int meta_number(CowMeta *meta, const char *text, int64_t *out) MUST_CHECK;
 void row_to_values(const CowRow *row, int64_t v[META_VALUES]);
+/* Of the last columns of a row, which are not NULL. */
+CowIdentity values_to_base(const int64_t v[META_BASE_VALUES]);
 
 #endif

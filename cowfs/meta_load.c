@@ -49,14 +49,19 @@ static struct timespec time_at(const int64_t *v)
 	return (struct timespec){.tv_sec = v[0], .tv_nsec = v[1] >= 0 && v[1] < 1000000000 ? v[1] : 0};
 }
 
+CowIdentity values_to_base(const int64_t v[META_BASE_VALUES])
+{
+	return (CowIdentity){.known = true, .dev = (uint64_t)v[0], .ino = (uint64_t)v[1], .size = (uint64_t)v[2], .mtime = time_at(v + 3),
+			     .ctime = time_at(v + 5), .mode = (uint32_t)v[7], .uid = (uint32_t)v[8], .gid = (uint32_t)v[9]};
+}
+
 static int take_base(CowIdentity **out, const int64_t v[META_BASE_VALUES])
 {
 	CowIdentity *base = malloc(sizeof *base);
 
 	if (!base)
 		return -ENOMEM;
-	*base = (CowIdentity){.known = true, .dev = (uint64_t)v[0], .ino = (uint64_t)v[1], .size = (uint64_t)v[2], .mtime = time_at(v + 3),
-			      .ctime = time_at(v + 5), .mode = (uint32_t)v[7], .uid = (uint32_t)v[8], .gid = (uint32_t)v[9]};
+	*base = values_to_base(v);
 	*out = base;
 	return 0;
 }

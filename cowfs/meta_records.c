@@ -79,8 +79,7 @@ static CowIdentity base_at(sqlite3_stmt *stmt, int column)
 
 	for (int i = 0; i < META_BASE_VALUES; i++)
 		v[i] = sqlite3_column_int64(stmt, column + i);
-	return (CowIdentity){.known = true, .dev = (uint64_t)v[0], .ino = (uint64_t)v[1], .size = (uint64_t)v[2], .mtime = {v[3], v[4]}, .ctime = {v[5], v[6]},
-			     .mode = (uint32_t)v[7], .uid = (uint32_t)v[8], .gid = (uint32_t)v[9]};
+	return values_to_base(v);
 }
 
 static int export_dentry(ExportWalk *w, sqlite3_stmt *stmt)

@@ -275,11 +275,9 @@ static void decide_renamed(Apply *apply, Step *s, const struct statx *target)
 static bool goes_into_renamed(const Apply *apply, const Step *step)
 {
 	char above[PATH_MAX];
-	char *slash;
 
 	snprintf(above, sizeof(above), "%s", step->change->path);
-	while (step->change->placeless && apply->renames && (slash = strrchr(above, '/')) && slash > above) {
-		*slash = '\0';
+	while (step->change->placeless && apply->renames && path_go_up(above)) {
 		const Step *s = apply_step_at(apply, above);
 		if (s && step_is_pending(s) && s->change->kind == COW_RENAMED)
 			return true;
@@ -295,17 +293,23 @@ static bool is_hidden(const Apply *apply, const char *path)
 	return false;
 }
 
+/* Where on the host the step puts, changes or deletes something, as the host is now. */
+static const char *place_on_host(const Change *c)
+{
+	return c->kind == COW_RENAMED ? c->over_path : c->host_path;
+}
+
 static void decide_one(Apply *apply, Step *s)
 {
 	struct statx st;
-	int r = goes_into_renamed(apply, s) ? -ENOENT : host_statx(s->change->kind == COW_RENAMED ? s->change->over_path : s->change->host_path, &st);
+	int r = goes_into_renamed(apply, s) ? -ENOENT : host_statx(place_on_host(s->change), &st);
 	const struct statx *host = r == 0 ? &st : NULL;
 
 	if (r < 0 && r != -ENOENT && r != -ENOTDIR) {
 		step_failed(s, r, "look at it on the host");
 		return;
 	}
-	if (host && is_hidden(apply, s->change->kind == COW_RENAMED ? s->change->over_path : s->change->host_path)) {
+	if (host && is_hidden(apply, place_on_host(s->change))) {
 		step_conflict(s, "what the host has there was hidden from the sandbox");
 		return;
 	}
@@ -335,7 +339,7 @@ static bool takes_away(const Step *s, const char *from)
 	const Change *c = s->change;
 
 	return (c->kind == COW_DELETED || c->kind == COW_TYPE_CHANGED || c->kind == COW_RENAMED) &&
-	       path_is_below(from, c->kind == COW_RENAMED ? c->over_path : c->host_path);
+	       path_is_below(from, place_on_host(c));
 }
 
 void apply_refuse_at(Apply *apply, const char *from, const char *to)
@@ -372,11 +376,9 @@ static bool leaves_no_directory(const Change *c)
 static void refuse_in_unselected(const Apply *apply, Step *s)
 {
 	char above[PATH_MAX];
-	char *slash;
 
 	snprintf(above, sizeof(above), "%s", s->change->path);
-	while (s->state == STEP_PENDING && (slash = strrchr(above, '/')) && slash > above) {
-		*slash = '\0';
+	while (s->state == STEP_PENDING && path_go_up(above)) {
 		const Change *c = apply_find_change(&apply->changes, above);
 		if (!c || apply_step_of(apply, c) || !leaves_no_directory(c))
 			continue;

@@ -24,11 +24,9 @@ static bool moves(const Step *s)
 static bool waits_for_parent(const Apply *apply, const Step *step)
 {
 	char above[PATH_MAX];
-	char *slash;
 
 	snprintf(above, sizeof(above), "%s", step->change->path);
-	while (apply->renames && (slash = strrchr(above, '/')) && slash > above) {
-		*slash = '\0';
+	while (apply->renames && path_go_up(above)) {
 		const Step *s = apply_step_at(apply, above);
 		if (s && moves(s))
 			return true;

@@ -53,6 +53,8 @@ static inline void strv_cleanup(Strv *list)
 
 /* path == root, or below it. Both absolute and without trailing slash ("/" excepted). */
 bool path_is_below(const char *path, const char *root);
+/* Cuts the last component off an absolute path, in place; false: it is the root's, and stays. */
+bool path_go_up(char *path);
 /* As strcmp, in the order of a tree: what is below a directory comes right after it. */
 int path_order(const char *a, const char *b);
 /* Is `path` one of the selected ones or below one? NULL or empty list: yes. */

@@ -121,18 +121,10 @@ static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 	return r < 0 && (!err || !*err) ? lib_fail(err, r, "cannot restore it: %s", t->why ? t->why : strerror(-r)) : r;
 }
 
-static char *field_text(const SnapInfo *info, const char *name)
-{
-	const uint8_t *value;
-	size_t n;
-
-	return snap_info_field(info, name, &value, &n) == 0 ? strndup((const char *)value, n) : NULL;
-}
-
 /* Elsewhere the host's times say nothing. */
 static void take_since(const SnapInfo *info, SandboxConfig *c)
 {
-	CLEAN_FREE char *machine = field_text(info, "machine"), *since = field_text(info, "since");
+	CLEAN_FREE char *machine = snapshots_field(info, "machine"), *since = snapshots_field(info, "since");
 	char ours[32];
 	long long sec;
 	long nsec;
@@ -145,7 +137,7 @@ static void take_since(const SnapInfo *info, SandboxConfig *c)
 
 static int config_from_snapshot(const SnapInfo *info, const BvRestoreOptions *o, SandboxConfig *c, BvError **err)
 {
-	CLEAN_FREE char *ro = field_text(info, "ro");
+	CLEAN_FREE char *ro = snapshots_field(info, "ro");
 	struct timespec now;
 	int r = 0;
 
@@ -154,13 +146,13 @@ static int config_from_snapshot(const SnapInfo *info, const BvRestoreOptions *o,
 	c->created_nsec = now.tv_nsec;
 	c->backend = strdup(o->backend ? o->backend : "dir");
 	take_since(info, c);
-	c->cwd = field_text(info, "cwd");
+	c->cwd = snapshots_field(info, "cwd");
 	c->ro = ro != NULL;
 	c->unnamed = !o->name;
 	for (size_t i = 0; r == 0; i++) {
 		char name[32];
 		snprintf(name, sizeof(name), "command/%06zu", i);
-		CLEAN_FREE char *word = field_text(info, name);
+		CLEAN_FREE char *word = snapshots_field(info, name);
 		if (!word)
 			break;
 		r = strv_add(&c->command, word);

@@ -188,7 +188,7 @@ typedef struct Listing {
 	void *ctx;
 } Listing;
 
-static char *field_text(const SnapInfo *info, const char *name)
+char *snapshots_field(const SnapInfo *info, const char *name)
 {
 	const uint8_t *value;
 	size_t n;
@@ -203,8 +203,8 @@ static int list_one(void *ctx, const SnapRef *ref)
 	char id[65];
 	CLEAN_FREE char *why = NULL;
 	int r = snap_info_load(l->s->store, &ref->id, &info, &why);
-	CLEAN_FREE char *message = r == 0 ? field_text(&info, "message") : NULL;
-	CLEAN_FREE char *sandbox = r == 0 ? field_text(&info, "sandbox") : NULL;
+	CLEAN_FREE char *message = r == 0 ? snapshots_field(&info, "message") : NULL;
+	CLEAN_FREE char *sandbox = r == 0 ? snapshots_field(&info, "sandbox") : NULL;
 
 	id_hex(&ref->id, id);
 	BvSnapshotInfo item = {.name = ref->name, .number = ref->number, .id = id, .message = message, .sandbox = sandbox, .seconds = info.seconds,

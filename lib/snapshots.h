@@ -24,6 +24,9 @@ bool snapshots_machine(char out[32]);
 /* "NAME" or "NAME@NUMBER": the snapshot that it means. -EINVAL, -ENOENT, errors of the store. */
 int snapshots_find(const Snapshots *s, const char *text, SnapRef *out, BvError **err) MUST_CHECK;
 
+/* A field of a snapshot as text, the caller's to free; NULL: it has none. */
+char *snapshots_field(const SnapInfo *info, const char *name);
+
 /* The key and the value of a row. */
 size_t record_encode(const CowRecord *r, uint8_t key[RECORD_KEY_MAX], Bytes *value);
 /* And back: what it points to is in key and value. -EBADMSG, -EPROTO. */

@@ -80,6 +80,16 @@ int path_order(const char *a, const char *b)
 	return x - y;
 }
 
+bool path_go_up(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	if (!slash || slash == path)
+		return false;
+	*slash = '\0';
+	return true;
+}
+
 bool path_is_selected(const char *path, const char *const *selection)
 {
 	if (!selection || !selection[0])

@@ -79,13 +79,6 @@ static int open_cowfs(BvSandbox *sb, const char *db, Cowfs **out, BvError **err)
 	return 0;
 }
 
-static int stop_at_blob(void *ctx, BlobId id)
-{
-	(void)ctx;
-	(void)id;
-	return 1;
-}
-
 /* No command has run yet, unless there are blobs: the database is made before the first one. */
 static int find_lost_blobs(BvSandbox *sb, const char *db, BvError **err)
 {
@@ -94,7 +87,7 @@ static int find_lost_blobs(BvSandbox *sb, const char *db, BvError **err)
 
 	if (r < 0)
 		return r;
-	r = blob_iterate(blobs, stop_at_blob, NULL);
+	r = blob_any(blobs);
 	blob_close(blobs);
 	return r == 1 ? lib_fail(err, -EUCLEAN, "the database %s is missing, but blobs are there", db) : r;
 }
