@@ -76,6 +76,8 @@ typedef struct Print {
 	Json json;
 	bool json_begun;
 	PatchTotals totals;
+	size_t lost;
+	char *lost_path; /* the first of them */
 } Print;
 
 /* Not before there is something to say: an error must not leave half an object. */
@@ -121,7 +123,8 @@ static void print_json(Json *j, const BvChange *c)
 		unsigned bit;
 		const char *name;
 	} bits[] = {{BV_DIFF_CONTENT, "content"}, {BV_DIFF_MODE, "mode"},   {BV_DIFF_OWNER, "owner"},
-		    {BV_DIFF_TIMES, "times"},	  {BV_DIFF_XATTR, "xattr"}, {BV_DIFF_TARGET, "target"}};
+		    {BV_DIFF_TIMES, "times"},	  {BV_DIFF_XATTR, "xattr"}, {BV_DIFF_TARGET, "target"},
+		    {BV_DIFF_LOST, "lost"}};
 	char kind[2] = {(char)c->kind, 0};
 
 	json_open(j, NULL, '{');
@@ -156,6 +159,8 @@ static int print_change(void *ctx, const BvChange *c)
 {
 	Print *p = ctx;
 
+	if ((c->diff & BV_DIFF_LOST) && p->lost++ == 0)
+		p->lost_path = quoted(c->path);
 	switch (p->o->format) {
 	case DIFF_STATUS: print_status(p, c); break;
 	case DIFF_NAMES:
@@ -199,7 +204,7 @@ int cmd_diff(const Command *cmd, int argc, char **argv)
 	BvError *err = NULL;
 	Pager pager = {0};
 	const char *name;
-	int r;
+	int r, code = 0;
 
 	o = parse(cmd, argc, argv);
 	name = name_and_paths(argc, argv, &o.paths);
@@ -209,8 +214,12 @@ int cmd_diff(const Command *cmd, int argc, char **argv)
 		pager_start(&pager);
 	r = print_diff(&print, &err);
 	pager_finish(&pager);
+	if (r == 0 && print.lost > 0)
+		code = cli_fail("sandbox '%s' is damaged: the content of %s is missing from its store (files so damaged: %zu); the others can be read and applied by their paths",
+				bv_sandbox_name(print.sb), print.lost_path, print.lost);
+	free(print.lost_path);
 	bv_sandbox_close(print.sb);
-	return r < 0 ? cli_fail_error(err) : 0;
+	return r < 0 ? cli_fail_error(err) : code;
 }
 
 /* ---- cat ---- */

@@ -75,11 +75,12 @@ static Version sandbox_version(BvSandbox *sb, const BvChange *c)
 	BvError *err = NULL;
 	int fd;
 
+	v.too_large = c->diff & BV_DIFF_LOST; /* its bytes cannot be shown, either */
 	if (S_ISLNK(c->mode)) {
 		v.bytes = xrealloc(NULL, PATH_MAX);
 		ssize_t n = bv_sandbox_readlink(sb, c->path, v.bytes, PATH_MAX, &err);
 		v.len = n > 0 ? (size_t)n : 0;
-	} else if (S_ISREG(c->mode) && bv_sandbox_open_file(sb, c->path, &fd, &err) == 0) {
+	} else if (S_ISREG(c->mode) && !v.too_large && bv_sandbox_open_file(sb, c->path, &fd, &err) == 0) {
 		if (!read_all(fd, &v))
 			cli_fail("%s: cannot read it in the sandbox", c->path);
 		close(fd);

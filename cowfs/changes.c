@@ -303,7 +303,13 @@ static int collect_node(Changes *all, const CowDentry *d, const char *path, cons
 	bool is_dir = S_ISDIR(node->mode), anew = false, at_origin = node->origin && host && strcmp(node->origin, host) == 0;
 	const char *below = NULL;
 	int rc = node_statx(all->fs, node, &now);
+	unsigned lost = rc == -EIO && node->blob && all->fs->stats.lost ? COW_DIFF_LOST : 0;
 
+	if (lost) {
+		statx_of_record(node, &now);
+		node_override(node, &now);
+		rc = 0;
+	}
 	if (rc < 0 && (node->blob || rc == -ENOMEM))
 		return rc;
 	if (rc < 0 && !is_dir && (host_is_gone(rc) || rc == -ESTALE))
@@ -313,6 +319,8 @@ static int collect_node(Changes *all, const CowDentry *d, const char *path, cons
 		return rc == 0 && is_dir ? collect_dir(all, node, path, node->origin, false) : rc;
 	}
 	rc = is_dir ? 0 : collect_link(all, d, path, host, &now, was);
+	if (rc > 0 && all->count > before)
+		all->items[before].c.diff |= lost;
 	if (rc != 0)
 		return MIN(rc, 0);
 	if (node->origin && (gone || !at_origin) && lower_statx(all->fs, NULL, node->origin, &old) == 0) {
@@ -333,6 +341,8 @@ static int collect_node(Changes *all, const CowDentry *d, const char *path, cons
 		if (rc == 0 && anew)
 			rc = report_anew(all, before, path, host, &now, d);
 	}
+	if (rc == 0 && all->count > before)
+		all->items[before].c.diff |= lost;
 	if (rc == 0 && node->nlink > 1 && !is_dir)
 		rc = note_reported(all, node, path, below ? below : host);
 	return rc == 0 && is_dir ? collect_dir(all, node, path, below, anew) : rc;

@@ -280,7 +280,8 @@ int cowfs_exec_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char 
 
 typedef enum CowChangeKind { COW_ADDED, COW_MODIFIED, COW_DELETED, COW_TYPE_CHANGED, COW_RENAMED } CowChangeKind;
 /* Bits of what differs of a modified object. */
-enum { COW_DIFF_CONTENT = 1, COW_DIFF_MODE = 2, COW_DIFF_OWNER = 4, COW_DIFF_TIMES = 8, COW_DIFF_XATTR = 16, COW_DIFF_TARGET = 32 };
+enum { COW_DIFF_CONTENT = 1, COW_DIFF_MODE = 2, COW_DIFF_OWNER = 4, COW_DIFF_TIMES = 8, COW_DIFF_XATTR = 16, COW_DIFF_TARGET = 32,
+       COW_DIFF_LOST = 64 /* of any kind: the store lacks the content, and size and times with it (read-only views only) */ };
 typedef struct CowIdentity { /* of a host file when the sandbox first rested on it */
 	uint64_t dev, ino, size;
 	struct timespec mtime, ctime;
@@ -314,6 +315,7 @@ int cowfs_open_virtual(Cowfs *fs, const char *path, int flags, int *fd) MUST_CHE
 
 typedef struct CowfsStats {
 	uint64_t nodes, dentries, whiteouts, blobs, blob_bytes, copy_ups, commits;
+	uint64_t lost; /* files whose content the store lacks: a read-only view is opened all the same */
 } CowfsStats;
 void cowfs_stats(Cowfs *fs, CowfsStats *out);
 /* Verifies the numbered invariants of the index and the database; *err names the first violation. 0 or -EUCLEAN. For tests, doctor and fsck. */

@@ -216,6 +216,16 @@ static int refresh_devices(Loader *l)
 	return 0;
 }
 
+static int lost_content(Loader *l, const CowNode *node)
+{
+	char path[PATH_MAX];
+
+	if (!node->names || dentry_virtual_path(node->names, path) < 0)
+		snprintf(path, sizeof path, "record %llu", (unsigned long long)node->id);
+	return bv_fail(l->err, -EUCLEAN, "the sandbox of %s is damaged: the content of %s (blob %llu) is missing; what is left can be looked at and applied", l->meta->path,
+		       path, (unsigned long long)node->blob);
+}
+
 static int identify(Loader *l)
 {
 	HMAP_FOREACH_SAFE (&l->fs->nodes, h, tmp) {
@@ -226,9 +236,12 @@ static int identify(Loader *l)
 		if (!node->blob)
 			continue;
 		int rc = blob_statx(l->fs->blobs, node->blob, STATX_INO, &st);
+		if (rc == -ENOENT && l->meta->readonly) { /* what is there can be looked at */
+			l->fs->stats.lost++;
+			continue;
+		}
 		if (rc == -ENOENT)
-			return bv_fail(l->err, -EUCLEAN, "the sandbox of %s is damaged: the content (blob %llu) of record %llu is missing", l->meta->path,
-				       (unsigned long long)node->blob, (unsigned long long)node->id);
+			return lost_content(l, node);
 		if (rc < 0)
 			return bv_fail(l->err, rc, "cannot read the blob store: %s", strerror(-rc));
 		ident_set(l->fs, &node->own_id, node, statx_dev(&st), st.stx_ino);

@@ -181,6 +181,15 @@ int apply_check_none(const BvSandbox *sb, bool running, BvError **err)
 	return check_finished(sb, err);
 }
 
+static int refuse_lost(const Apply *apply, BvError **err)
+{
+	for (size_t i = 0; i < apply->count; i++)
+		if (apply->steps[i].change->diff & COW_DIFF_LOST)
+			return lib_fail(err, -EUCLEAN, "the content of %s is missing from the store of sandbox '%s': nothing was applied; name other paths to apply those",
+					apply->steps[i].change->path, apply->sb->config.name);
+	return 0;
+}
+
 static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvError **err)
 {
 	bool dry = o->flags & BV_APPLY_DRY_RUN;
@@ -192,6 +201,9 @@ static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvE
 		r = apply_make_steps(apply, o->paths);
 	if (r < 0)
 		return lib_fail(err, r, "cannot compare the sandbox with the host: %s", strerror(-r));
+	r = refuse_lost(apply, err);
+	if (r < 0)
+		return r;
 	apply->resumed = false;
 	apply_decide(apply);
 	if (!dry && apply->count > 0) {

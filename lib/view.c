@@ -79,6 +79,26 @@ static int open_cowfs(BvSandbox *sb, const char *db, Cowfs **out, BvError **err)
 	return 0;
 }
 
+static bool has_lost(Cowfs *fs)
+{
+	CowfsStats stats;
+
+	cowfs_stats(fs, &stats);
+	return stats.lost > 0;
+}
+
+/* A supervisor at work may have removed a blob after the rows were read: such a moment passes, a damage does not. */
+static int open_settled(BvSandbox *sb, const char *db, Cowfs **out, BvError **err)
+{
+	int r = open_cowfs(sb, db, out, err);
+
+	for (unsigned tries = 0; r == 0 && tries < 8 && has_lost(*out) && store_is_running(sb->dirfd); tries++) {
+		view_close(TAKE_PTR(*out));
+		r = open_cowfs(sb, db, out, err);
+	}
+	return r;
+}
+
 /* No command has run yet, unless there are blobs: the database is made before the first one. */
 static int find_lost_blobs(BvSandbox *sb, const char *db, BvError **err)
 {
@@ -104,7 +124,7 @@ static int open_now(BvSandbox *sb, Cowfs **out, BvError **err)
 				backend_is_memory(sb->config.backend) ? " (it was in memory; a reboot empties that)" : "");
 	*out = NULL;
 	if (access(db, F_OK) == 0)
-		return open_cowfs(sb, db, out, err);
+		return open_settled(sb, db, out, err);
 	return find_lost_blobs(sb, db, err);
 }
 
@@ -268,7 +288,7 @@ static BvChange public_change(const Change *c)
 {
 	bool gone = c->kind == COW_DELETED;
 
-	_Static_assert(BV_DIFF_CONTENT == (int)COW_DIFF_CONTENT && BV_DIFF_MODE == (int)COW_DIFF_MODE && BV_DIFF_OWNER == (int)COW_DIFF_OWNER &&
+	_Static_assert(BV_DIFF_LOST == (int)COW_DIFF_LOST && BV_DIFF_CONTENT == (int)COW_DIFF_CONTENT && BV_DIFF_MODE == (int)COW_DIFF_MODE && BV_DIFF_OWNER == (int)COW_DIFF_OWNER &&
 			       BV_DIFF_TIMES == (int)COW_DIFF_TIMES && BV_DIFF_XATTR == (int)COW_DIFF_XATTR && BV_DIFF_TARGET == (int)COW_DIFF_TARGET,
 		       "the public bits are cowfs's");
 	return (BvChange){
@@ -337,6 +357,8 @@ int bv_sandbox_open_file(BvSandbox *sb, const char *path, int *fd, BvError **err
 		return r;
 	r = cowfs_open_virtual(fs, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, fd);
 	view_put(sb);
+	if (r == -EIO)
+		return lib_fail(err, r, "%s: its content is missing from the store of sandbox '%s', or cannot be read (%s)", path, sb->config.name, strerror(-r));
 	return r < 0 ? lib_fail(err, r, "%s: %s", path, strerror(-r)) : 0;
 }
 

@@ -195,7 +195,8 @@ int bv_sandbox_stats(BvSandbox *sandbox, char **json, BvError **err);
 /* ---- what changed ---- */
 
 typedef enum BvChangeKind { BV_ADDED = 'A', BV_MODIFIED = 'M', BV_DELETED = 'D', BV_TYPE_CHANGED = 'T', BV_RENAMED = 'R' } BvChangeKind;
-enum { BV_DIFF_CONTENT = 1, BV_DIFF_MODE = 2, BV_DIFF_OWNER = 4, BV_DIFF_TIMES = 8, BV_DIFF_XATTR = 16, BV_DIFF_TARGET = 32 };
+enum { BV_DIFF_CONTENT = 1, BV_DIFF_MODE = 2, BV_DIFF_OWNER = 4, BV_DIFF_TIMES = 8, BV_DIFF_XATTR = 16, BV_DIFF_TARGET = 32,
+       BV_DIFF_LOST = 64 /* of any kind: the store has lost the content; bytes and mtime are not known */ };
 
 typedef struct BvChange {
 	BvChangeKind kind;
@@ -224,7 +225,8 @@ typedef struct BvDiffOptions {
 
 /* Calls `visit` for every difference between the sandbox's view and the host, sorted by path (parents before children; a deleted directory is one
  * entry). Works on running and stopped sandboxes, without changing anything. options NULL: all defaults. The change is valid during the
- * call. Non-zero from visit stops and is returned. -EINVAL, -ENOENT, -EUCLEAN (damaged), -EPROTO (newer), -ENOMEM. */
+ * call. Files whose content the store has lost are shown with BV_DIFF_LOST, the others as ever. Non-zero from visit stops and is returned.
+ * -EINVAL, -ENOENT, -EUCLEAN (damaged), -EPROTO (newer), -ENOMEM. */
 int bv_sandbox_diff(BvSandbox *sandbox, const BvDiffOptions *options, int (*visit)(void *ctx, const BvChange *change), void *ctx, BvError **err);
 /* Opens a file of the view for reading; *fd (O_CLOEXEC) is the caller's. Symbolic links are followed. Errors as open(2), and of bv_sandbox_diff. */
 int bv_sandbox_open_file(BvSandbox *sandbox, const char *path, int *fd, BvError **err);
