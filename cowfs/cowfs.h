@@ -281,7 +281,7 @@ int cowfs_exec_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char 
 typedef enum CowChangeKind { COW_ADDED, COW_MODIFIED, COW_DELETED, COW_TYPE_CHANGED, COW_RENAMED } CowChangeKind;
 /* Bits of what differs of a modified object. */
 enum { COW_DIFF_CONTENT = 1, COW_DIFF_MODE = 2, COW_DIFF_OWNER = 4, COW_DIFF_TIMES = 8, COW_DIFF_XATTR = 16, COW_DIFF_TARGET = 32,
-       COW_DIFF_LOST = 64 /* of any kind: the store lacks the content, and size and times with it (read-only views only) */ };
+	COW_DIFF_LOST = 64 /* of any kind: the store lacks the content, and size and times with it (read-only views only) */ };
 typedef struct CowIdentity { /* of a host file when the sandbox first rested on it */
 	uint64_t dev, ino, size;
 	struct timespec mtime, ctime;

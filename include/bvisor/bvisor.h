@@ -196,7 +196,7 @@ int bv_sandbox_stats(BvSandbox *sandbox, char **json, BvError **err);
 
 typedef enum BvChangeKind { BV_ADDED = 'A', BV_MODIFIED = 'M', BV_DELETED = 'D', BV_TYPE_CHANGED = 'T', BV_RENAMED = 'R' } BvChangeKind;
 enum { BV_DIFF_CONTENT = 1, BV_DIFF_MODE = 2, BV_DIFF_OWNER = 4, BV_DIFF_TIMES = 8, BV_DIFF_XATTR = 16, BV_DIFF_TARGET = 32,
-       BV_DIFF_LOST = 64 /* of any kind: the store has lost the content; bytes and mtime are not known */ };
+	BV_DIFF_LOST = 64 /* of any kind: the store has lost the content; bytes and mtime are not known */ };
 
 typedef struct BvChange {
 	BvChangeKind kind;
