@@ -82,6 +82,9 @@ ssize_t bv_read_file_at(int dirfd, const char *path, size_t max, char **out) MUS
 /* openat(2) of what is no symbolic link (-ELOOP), without O_CREAT. Unlike O_NOFOLLOW that is no flag which the holder of the descriptor finds by
  * F_GETFL (on kernels without openat2 it is). A descriptor, or -1 and errno. */
 int bv_openat_plain(int dirfd, const char *path, int flags) MUST_CHECK;
+/* The first `size` bytes of `from` into the empty file `to`, which gets that size; holes stay holes. clone: share the blocks where the file system
+ * can. What `from` lost meanwhile reads as zeroes. 0 or negative errno. */
+int bv_copy_data(int from, int to, uint64_t size, bool clone) MUST_CHECK;
 /* mkdir -p with mode 0700 for what is missing. 0 or negative errno. */
 int bv_mkdir_all(const char *path) MUST_CHECK;
 /* Removes a tree below dirfd, never following a symlink, never leaving the file system it started on. A missing tree is success. */

@@ -5,9 +5,6 @@
  * publishing checks again and starts over if somebody was faster or the host wrote. */
 #include "internal.h"
 
-#include <linux/fs.h>
-#include <sys/ioctl.h>
-
 #define COPY_TRIES 4
 
 /* Ids are never used twice, so a blob that is there already was left by a run that ended before the first row that counted it. */
@@ -34,61 +31,11 @@ int body_make_fifo(Cowfs *fs, BlobId id, mode_t mode)
 	return rc;
 }
 
-static int copy_range(int from, int to, off_t at, off_t end)
-{
-	char *buf = NULL;
-	int rc = 0;
-	bool kernel_copies = true;
-
-	while (at < end && rc == 0) {
-		off_t in = at, out = at;
-		ssize_t n = kernel_copies ? copy_file_range(from, &in, to, &out, (size_t)(end - at), 0) : -1;
-		if (n == 0)
-			break; /* the file became shorter: the identity check will tell */
-		if (n < 0) {
-			kernel_copies = false;
-			if (!buf && !(buf = malloc(1 << 17)))
-				return -ENOMEM;
-			n = pread(from, buf, (size_t)MIN(end - at, 1 << 17), at);
-			if (n <= 0) {
-				rc = n < 0 ? bv_neg_errno() : 0;
-				break;
-			}
-			ssize_t wrote = pwrite(to, buf, (size_t)n, at);
-			if (wrote < 0)
-				rc = bv_neg_errno();
-			n = wrote;
-		}
-		at += n;
-	}
-	free(buf);
-	return rc;
-}
-
 int copy_bytes(Cowfs *fs, int from, int to, uint64_t size)
 {
-	off_t at = 0, end = (off_t)size;
 	int rc = cow_fault("copy");
 
-	if (rc < 0)
-		return rc;
-	if (!(fs->flags & COWFS_NO_FICLONE) && size > 0 && ioctl(to, FICLONE, from) == 0)
-		return 0;
-	while (at < end && rc == 0) {
-		off_t data = lseek(from, at, SEEK_DATA);
-		if (data < 0 && errno == ENXIO)
-			break; /* a hole to the end */
-		off_t hole = data < 0 ? end : lseek(from, data, SEEK_HOLE);
-		if (data < 0)
-			data = at;
-		if (hole < 0 || hole > end)
-			hole = end;
-		rc = data < end ? copy_range(from, to, data, hole) : 0;
-		at = hole;
-	}
-	if (rc == 0 && ftruncate(to, end) < 0)
-		rc = bv_neg_errno();
-	return rc;
+	return rc < 0 ? rc : bv_copy_data(from, to, size, !(fs->flags & COWFS_NO_FICLONE));
 }
 
 static bool same_version(const struct statx *a, const struct statx *b)
@@ -248,7 +195,7 @@ int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated)
 		return copyup_fifo(fs, node);
 	for (int i = 0; i < COPY_TRIES && rc == -EAGAIN; i++) {
 		if (node->blob)
-			return 0;
+			return seal_break(fs, req, node);
 		if (!node->origin)
 			return -ENOENT;
 		rc = lower_statx(fs, NULL, node->origin, &st);

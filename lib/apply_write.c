@@ -148,7 +148,7 @@ static int aside_file(Apply *apply, Step *step, int dirfd, const char *aside)
 	if (r < 0)
 		return r;
 	to = openat(dirfd, aside, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	return to < 0 ? bv_neg_errno() : host_copy(from, to, step->change->now.stx_size);
+	return to < 0 ? bv_neg_errno() : bv_copy_data(from, to, step->change->now.stx_size, true);
 }
 
 static int aside_symlink(Apply *apply, Step *step, int dirfd, const char *aside)

@@ -2,8 +2,6 @@
 #include "lib/host.h"
 
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -44,66 +42,6 @@ int host_statx(const char *path, struct statx *out)
 	if (r < 0)
 		return r;
 	return statx(dirfd, name, AT_SYMLINK_NOFOLLOW, STATX_BASIC_STATS, out) < 0 ? bv_neg_errno() : 0;
-}
-
-/* ---- content ---- */
-
-static int copy_plain(int from, int to, off_t pos, off_t end)
-{
-	char buf[65536];
-
-	while (pos < end) {
-		ssize_t n = pread(from, buf, (size_t)MIN((off_t)sizeof(buf), end - pos), pos);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return bv_neg_errno();
-		if (n == 0)
-			return 0; /* it became shorter */
-		for (ssize_t done = 0; done < n;) {
-			ssize_t w = pwrite(to, buf + done, (size_t)(n - done), pos + done);
-			if (w < 0 && errno != EINTR)
-				return bv_neg_errno();
-			done += w > 0 ? w : 0;
-		}
-		pos += n;
-	}
-	return 0;
-}
-
-static int copy_extent(int from, int to, off_t pos, off_t end)
-{
-	while (pos < end) {
-		off_t in = pos, out = pos;
-		ssize_t n = copy_file_range(from, &in, to, &out, (size_t)(end - pos), 0);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EIO) ? bv_neg_errno() : copy_plain(from, to, pos, end);
-		pos += n;
-	}
-	return 0;
-}
-
-int host_copy(int from, int to, uint64_t size)
-{
-	off_t pos = 0, end = (off_t)size;
-
-	if (size == 0 || ioctl(to, FICLONE, from) == 0)
-		return 0;
-	if (ftruncate(to, end) < 0)
-		return bv_neg_errno();
-	while (pos < end) {
-		off_t data = lseek(from, pos, SEEK_DATA);
-		if (data < 0 && errno == ENXIO)
-			return 0; /* only a hole is left */
-		off_t hole = data < 0 ? end : lseek(from, data, SEEK_HOLE);
-		int r = copy_extent(from, to, data < 0 ? pos : data, hole < 0 ? end : MIN(hole, end));
-		if (r < 0)
-			return r;
-		pos = hole < 0 ? end : hole;
-	}
-	return 0;
 }
 
 /* ---- syncing ---- */

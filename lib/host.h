@@ -17,8 +17,6 @@ static inline uint64_t host_dev(const struct statx *st)
 {
 	return ((uint64_t)st->stx_dev_major << 32) | st->stx_dev_minor;
 }
-/* Copies size bytes of data (not holes) from one file to another, sharing them where the file system can. */
-int host_copy(int from, int to, uint64_t size) MUST_CHECK;
 
 /* The file systems that were written to, so that each is synced once. */
 typedef struct HostSync {
