@@ -31,6 +31,11 @@ enum {
 	BLOB_OPEN_LATE = 4,	/* a store that is not there is an empty one; with CREATE it is made for the first blob */
 };
 
+enum {
+	BLOB_KEEP_MOVE = 1,  /* the blob goes: its name does now */
+	BLOB_KEEP_CLONE = 2, /* where the file system can share the bytes */
+};
+
 typedef struct BlobOps {
 	/* The word before the colon of `--backend`, and whether the bytes survive a reboot. */
 	const char *scheme;
@@ -72,6 +77,15 @@ typedef struct BlobOps {
 	/* Calls `visit` once for every blob present when the call began (and perhaps for some made since; those removed since may
 	 * still be shown), in rising order of ids; stops at the first non-zero answer and returns it. `visit` may call the store. */
 	int (*iterate)(BlobStore *store, int (*visit)(void *ctx, BlobId id), void *ctx);
+
+	/* Keeps a regular file as it is now (bytes, size, times), aside under its number, before it changes or goes (BLOB_KEEP_MOVE). All of it or nothing; success, without
+	 * looking at it, if that number is kept already. What is kept is no blob: iterate does not show it, and it does not survive a crash of the machine.
+	 * -ENOENT (no such blob), -ENOSPC, -EDQUOT, -EIO, -ENOMEM. */
+	int (*keep)(BlobStore *store, BlobId id, unsigned how);
+	/* For reading (O_CLOEXEC, O_NOATIME). -ENOENT: it is not kept. */
+	int (*open_kept)(BlobStore *store, BlobId id, int *fd);
+	/* All that is kept goes. */
+	int (*drop_kept)(BlobStore *store);
 } BlobOps;
 
 struct BlobStore {
@@ -137,6 +151,18 @@ int blob_any(BlobStore *s);
 static inline int blob_iterate(BlobStore *s, int (*visit)(void *ctx, BlobId id), void *ctx)
 {
 	return s->ops->iterate(s, visit, ctx);
+}
+static inline int blob_keep(BlobStore *s, BlobId id, unsigned how)
+{
+	return s->ops->keep(s, id, how);
+}
+static inline int blob_open_kept(BlobStore *s, BlobId id, int *fd)
+{
+	return s->ops->open_kept(s, id, fd);
+}
+static inline int blob_drop_kept(BlobStore *s)
+{
+	return s->ops->drop_kept(s);
 }
 
 #endif

@@ -23,6 +23,9 @@ int filestore_place(BlobStore *store, BlobId id, BlobPlace *out);
 int filestore_remove(BlobStore *store, BlobId id);
 int filestore_sync(BlobStore *store, BlobId id); /* no effect unless kind->ops->durable */
 int filestore_sync_names(BlobStore *store, BlobId from, BlobId to);
+int filestore_keep(BlobStore *store, BlobId id, unsigned how);
+int filestore_open_kept(BlobStore *store, BlobId id, int *fd);
+int filestore_drop_kept(BlobStore *store);
 int filestore_iterate(BlobStore *store, int (*visit)(void *ctx, BlobId id), void *ctx);
 
 /* The members that every row built on this core shares. */
@@ -30,7 +33,7 @@ int filestore_iterate(BlobStore *store, int (*visit)(void *ctx, BlobId id), void
 	.close = filestore_close, .create = filestore_create, .make_node = filestore_make_node, .open_blob = filestore_open_blob, \
 	.statx = filestore_statx, .utimens = filestore_utimens, .chmod = filestore_chmod, .truncate = filestore_truncate, \
 	.place = filestore_place, .remove = filestore_remove, .sync = filestore_sync, .sync_names = filestore_sync_names, \
-	.iterate = filestore_iterate
+	.iterate = filestore_iterate, .keep = filestore_keep, .open_kept = filestore_open_kept, .drop_kept = filestore_drop_kept
 
 /* ---- between filestore.c and filestore_life.c ---- */
 

@@ -730,6 +730,62 @@ static void *work(void *arg)
 	return NULL;
 }
 
+static void assert_kept(Place *p, BlobId id, const char *text)
+{
+	char buf[32] = "";
+	int fd;
+
+	assert_int_equal(blob_open_kept(p->store, id, &fd), 0);
+	assert_int_equal(bv_read_full(fd, buf, sizeof buf - 1), strlen(text));
+	assert_string_equal(buf, text);
+	close(fd);
+}
+
+static int no_blob(void *ctx, BlobId id)
+{
+	(void)ctx;
+	fail_msg("blob %ju is shown", (uintmax_t)id);
+	return 0;
+}
+
+static void what_is_kept_stays_until_it_is_dropped(void **state)
+{
+	const struct timespec times[2] = {{5, 6}, {7, 8}};
+	Place *p = *state;
+	struct stat st;
+	int fd, kept;
+
+	assert_int_equal(blob_drop_kept(p->store), 0);
+	assert_int_equal(blob_open_kept(p->store, 4, &fd), -ENOENT);
+	assert_int_equal(blob_keep(p->store, 4, 0), -ENOENT);
+	assert_int_equal(blob_keep(p->store, 4, BLOB_KEEP_MOVE), -ENOENT);
+	assert_int_equal(blob_create(p->store, 4, 0600, O_RDWR, &fd), 0);
+	assert_int_equal(bv_write_full(fd, "first", 5), 0);
+	assert_int_equal(blob_utimens(p->store, 4, times), 0);
+	assert_int_equal(blob_keep(p->store, 4, BLOB_KEEP_CLONE), 0);
+	assert_int_equal(pwrite(fd, "secon", 5, 0), 5);
+	assert_int_equal(blob_keep(p->store, 4, BLOB_KEEP_CLONE), 0); /* the first one stays */
+	assert_kept(p, 4, "first");
+	assert_int_equal(blob_open_kept(p->store, 4, &kept), 0);
+	assert_int_equal(fstat(kept, &st), 0);
+	assert_true(st.st_atim.tv_sec == 5 && st.st_mtim.tv_sec == 7 && st.st_mtim.tv_nsec == 8);
+	close(kept);
+	assert_int_equal(blob_keep(p->store, 4, BLOB_KEEP_MOVE), 0);
+	assert_kept(p, 4, "first");
+	close(fd);
+	assert_int_equal(blob_create(p->store, 5, 0600, O_RDWR, &fd), 0);
+	assert_int_equal(bv_write_full(fd, "moved", 5), 0);
+	close(fd);
+	assert_int_equal(blob_keep(p->store, 5, BLOB_KEEP_MOVE), 0);
+	assert_kept(p, 5, "moved");
+	assert_int_equal(blob_iterate(p->store, no_blob, NULL), 0);
+	assert_int_equal(blob_drop_kept(p->store), 0);
+	assert_int_equal(blob_open_kept(p->store, 5, &fd), -ENOENT);
+	reopen(p, BLOB_OPEN_READONLY);
+	assert_int_equal(blob_keep(p->store, 5, 0), -EROFS);
+	assert_int_equal(blob_drop_kept(p->store), -EROFS);
+}
+
 static void eight_threads_share_a_store(void **state)
 {
 	Place *p = *state;
@@ -811,6 +867,7 @@ static const struct CMUnitTest body[] = {
 	T(iterate_ignores_names_that_are_no_blobs),
 	T(a_readonly_store_refuses_every_change_and_reads),
 	T(an_unwritable_path_is_refused_with_its_name),
+	T(what_is_kept_stays_until_it_is_dropped),
 	T(eight_threads_share_a_store),
 };
 
