@@ -180,7 +180,7 @@ static int sync_bodies(Cowfs *fs, uint64_t next_id)
 static void remove_dying(Cowfs *fs)
 {
 	for (size_t i = 0; i < fs->ndying; i++) {
-		(void)blob_remove(fs->blobs, fs->dying[i]); /* one that stays is unreferenced: see dead_blob_add */
+		(void)seal_remove_blob(fs, fs->dying[i]); /* one that stays is unreferenced: see dead_blob_add */
 		watch_blob_removed(fs, fs->dying[i]);
 	}
 	fs->ndying = 0;
@@ -289,6 +289,32 @@ static void commit_locked(Cowfs *fs, bool reap)
 	if (durable && rc == 0)
 		fs->durable_done = ticket;
 	pthread_cond_broadcast(&fs->commit_done);
+}
+
+/* For a snapshot. Who holds it writes all that there is, by commit_rest when guests stand still, and nobody else writes anything until commit_release. */
+int commit_hold(Cowfs *fs)
+{
+	pthread_mutex_lock(&fs->commit_lock);
+	while (fs->committing)
+		pthread_cond_wait(&fs->commit_done, &fs->commit_lock);
+	fs->committing = true;
+	pthread_mutex_unlock(&fs->commit_lock);
+	return write_once(fs, false, false);
+}
+
+int commit_rest(Cowfs *fs)
+{
+	return write_once(fs, false, false);
+}
+
+void commit_release(Cowfs *fs)
+{
+	pthread_mutex_lock(&fs->commit_lock);
+	fs->committing = false;
+	fs->pending = true;
+	pthread_cond_signal(&fs->commit_wake);
+	pthread_cond_broadcast(&fs->commit_done);
+	pthread_mutex_unlock(&fs->commit_lock);
 }
 
 static void *writer_main(void *arg)

@@ -103,6 +103,19 @@ int cowfs_close(Cowfs *fs);
  * READONLY one it does only that. */
 int cowfs_commit(Cowfs *fs, bool durable) MUST_CHECK;
 
+/* ---- a moment to keep, for a snapshot of a view in use (seal.c) ---- */
+
+/* Asks who writes, while guests run: *writers bodies are open for writing, so that guests have to be stopped for cowfs_freeze (they write without us). Commits are
+ * held from then on. -EBUSY: frozen already. */
+int cowfs_freeze_prepare(Cowfs *fs, size_t *writers) MUST_CHECK;
+/* The moment. When it returns, the database holds all of the view as it is now, and nothing more is written to it until cowfs_freeze_release: by then a reader must
+ * have begun his transaction. The bodies stay as they are now until cowfs_thaw: those that change or go are kept (blob_open_kept), also those that were
+ * being written; guests pay with a copy for each first change of one. On failure nothing is frozen. -ENOSPC, -EIO, -ENOMEM. */
+int cowfs_freeze(Cowfs *fs) MUST_CHECK;
+void cowfs_freeze_release(Cowfs *fs);
+/* It was read. 0, or why it was not to be had in the end: a body could not be kept (-ENOSPC...), and what was read since may be of later. Not frozen: success. */
+int cowfs_thaw(Cowfs *fs) MUST_CHECK;
+
 /* ---- pins: what the front end lays over the view; not stored, given anew at each open, before the first guest ---- */
 
 /* Below the host directory `path` changes go straight to it (--rw), or answer -EROFS (ro), wherever guests have moved it. -ENOENT (also: guests

@@ -96,6 +96,7 @@ static void fs_free(Cowfs *fs)
 	if (!fs)
 		return;
 	meta_close(fs->meta);
+	seal_release(fs);
 	fs_free_index(fs);
 	if (fs->lower)
 		pthread_mutex_destroy(&fs->lower->lock);
@@ -182,11 +183,15 @@ int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err)
 	fs->next_pin = COW_PIN_IDS;
 	int rc = init_locks(fs);
 	if (rc == 0)
+		rc = seal_init(fs);
+	if (rc == 0)
 		rc = open_parts(fs, config, err);
 	if (rc < 0) {
 		fs_free(fs);
 		return err && !*err ? bv_fail(err, rc, "cannot open the view of %s: %s", config->db_path, strerror(-rc)) : rc;
 	}
+	if (!(config->flags & COWFS_READONLY))
+		IGNORE_RESULT(blob_drop_kept(fs->blobs)); /* of a snapshot that nobody finished */
 	*out = fs;
 	return 0;
 }
@@ -198,6 +203,7 @@ int cowfs_close(Cowfs *fs)
 	if (!fs)
 		return 0;
 	if (fs->writer_runs) {
+		IGNORE_RESULT(cowfs_thaw(fs));
 		setid_settle_all(fs);
 		rc = commit_stop(fs);
 	}

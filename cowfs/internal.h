@@ -96,6 +96,7 @@ enum { /* CowNode.have: which fields override the host object's or the blob's */
 };
 
 enum { /* CowNode.flags */
+	N_WRITER = 32,	 /* opened for writing since the last snapshot asked; see seal.c */
 	N_DIRTY = 1,	 /* on the dirty list */
 	N_STORED = 2,	 /* the database has (or will have, once the batch in hand is written) a row */
 	N_DEAD = 4,	 /* no name left: only descriptors know it */
@@ -193,6 +194,17 @@ typedef struct LowerCache {
 	LowerHeld held[COW_LOWER_HELD];
 } LowerCache;
 
+/* See seal.c. */
+typedef struct CowSeal {
+	BlobId below; /* blobs with a lower number are sealed, unless in `free`; 0: none is */
+	Hmap free;
+	CowNode **noted; /* records whose bodies may be open for writing, each with a reference */
+	size_t nnoted, noted_room;
+	bool noting, held; /* held: no batch is written */
+	int error; /* why the snapshot cannot be finished */
+	_Atomic bool active; /* below is not 0 */
+} CowSeal;
+
 typedef struct CowList CowList; /* dents.c */
 #define COW_LISTS 8
 
@@ -253,6 +265,7 @@ struct Cowfs {
 	size_t watches; /* records with N_WATCHED */
 	_Atomic bool reap_soon; /* a watched file lost its last name */
 	_Atomic bool had_file_watch;
+	CowSeal seal;
 	_Atomic bool unseen_opened; /* somebody got a descriptor of a blob that a lease does not see: O_PATH, or access mode 3 */
 };
 
@@ -449,7 +462,7 @@ void setid_settle(Cowfs *fs, CowNode *node);			  /* before the blob's times chan
 void setid_settle_all(Cowfs *fs);
 
 /* ---- copyup.c ---- */
-/* Gives a regular file or FIFO a blob of its own. Called with fs->lock held for writing and a reference; may release and take it again. */
+/* Gives a regular file or FIFO a blob of its own, which may be written to (seal_break). Called with fs->lock held for writing and a reference; may release and take it again. */
 int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated) MUST_CHECK;
 /* For O_TRUNC: an empty blob in the place of the host's file (node->origin), already opened, so that a failing open leaves the content. */
 int copyup_empty(Cowfs *fs, CowNode *node, int flags, int *fd) MUST_CHECK;
@@ -457,6 +470,15 @@ int copyup_empty(Cowfs *fs, CowNode *node, int flags, int *fd) MUST_CHECK;
 int body_create(Cowfs *fs, BlobId id, mode_t mode, int flags, int *fd) MUST_CHECK;
 int body_make_fifo(Cowfs *fs, BlobId id, mode_t mode) MUST_CHECK;
 int copy_bytes(Cowfs *fs, int from, int to, uint64_t size) MUST_CHECK;
+
+/* ---- seal.c: fs->lock held for writing, but for seal_remove_blob ---- */
+int seal_init(Cowfs *fs) MUST_CHECK;
+void seal_release(Cowfs *fs);
+bool seal_holds(const Cowfs *fs, BlobId id);
+/* Before a body changes. May release the lock and take it again. -EINPROGRESS. */
+int seal_break(Cowfs *fs, const CowReq *req, const CowNode *node) MUST_CHECK;
+void seal_note_writer(Cowfs *fs, CowNode *node); /* a guest gets a descriptor for writing */
+int seal_remove_blob(Cowfs *fs, BlobId id); /* blob_remove, for those that rows have named */
 
 /* ---- open.c ---- */
 int open_node(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd) MUST_CHECK; /* lock held; may release it and take it again */
@@ -525,6 +547,9 @@ static inline const char *xattr_value(const CowXattr *x)
 /* ---- commit.c ---- */
 int commit_start(Cowfs *fs) MUST_CHECK;
 int commit_stop(Cowfs *fs);
+int commit_hold(Cowfs *fs) MUST_CHECK; /* also on failure nothing is written until commit_release */
+int commit_rest(Cowfs *fs) MUST_CHECK;
+void commit_release(Cowfs *fs);
 void commit_poke(Cowfs *fs); /* something is dirty: the writer thread will look at it within 50 ms */
 
 /* ---- orphans.c: fs->lock held for writing, but for orphans_reap, which takes it ---- */

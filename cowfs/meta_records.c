@@ -11,6 +11,7 @@
 struct CowExport {
 	CowMeta *meta;
 	BlobStore *blobs;
+	bool frozen;
 };
 
 typedef struct ExportWalk {
@@ -29,7 +30,7 @@ void cow_export_close(CowExport *e)
 	free(e);
 }
 
-int cow_export_open(const CowfsConfig *config, CowExport **out, char **err)
+int cow_export_open(const CowfsConfig *config, bool frozen, CowExport **out, char **err)
 {
 	CowExport *e = calloc(1, sizeof *e);
 	int64_t next;
@@ -39,6 +40,7 @@ int cow_export_open(const CowfsConfig *config, CowExport **out, char **err)
 		return -ENOMEM;
 	}
 	e->blobs = config->blobs;
+	e->frozen = frozen;
 	int rc = meta_open(config, &e->meta, err);
 	if (rc == 0 && e->meta->db) {
 		rc = meta_exec(e->meta, "BEGIN");
@@ -55,13 +57,28 @@ int cow_export_open(const CowfsConfig *config, CowExport **out, char **err)
 	return 0;
 }
 
-int cow_export_blob(CowExport *e, BlobId blob, int *fd, char **err)
+/* A blob that goes between the two questions is kept by then. */
+int cow_export_blob(CowExport *e, BlobId blob, int *fd, bool *stays, char **err)
 {
-	int rc = blob_open(e->blobs, blob, O_RDONLY, fd);
+	int rc = e->frozen ? blob_open_kept(e->blobs, blob, fd) : -ENOENT;
 
+	*stays = rc == 0 || !e->frozen;
+	if (rc == -ENOENT) /* that a snapshot was taken is nothing that a guest sees */
+		rc = blob_open(e->blobs, blob, O_RDONLY | O_NOATIME, fd);
+	if (rc == -EPERM)
+		rc = blob_open(e->blobs, blob, O_RDONLY, fd);
+	if (rc == -ENOENT && e->frozen && (rc = blob_open_kept(e->blobs, blob, fd)) == 0)
+		*stays = true;
 	if (rc == -ENOENT)
 		return bv_fail(err, -EUCLEAN, "blob %llu, which %s names, is missing", (unsigned long long)blob, e->meta->path);
 	return rc < 0 ? bv_fail(err, rc, "cannot read blob %llu: %s", (unsigned long long)blob, strerror(-rc)) : 0;
+}
+
+bool cow_export_changed(CowExport *e, BlobId blob)
+{
+	CLEAN_FD int fd = -1;
+
+	return e->frozen && blob_open_kept(e->blobs, blob, &fd) != -ENOENT;
 }
 
 static void take_bytes(sqlite3_stmt *stmt, int column, const char **out, size_t *n)
@@ -93,10 +110,21 @@ static int export_dentry(ExportWalk *w, sqlite3_stmt *stmt)
 	return w->visit(w->ctx, &r);
 }
 
+/* What was kept has the times of that moment. */
+static int blob_times(CowExport *e, BlobId blob, mode_t mode, struct statx *st)
+{
+	CLEAN_FD int kept = -1;
+	int rc = blob_statx(e->blobs, blob, STATX_ATIME | STATX_MTIME, st);
+
+	if (e->frozen && S_ISREG(mode) && blob_open_kept(e->blobs, blob, &kept) == 0)
+		rc = statx(kept, "", AT_EMPTY_PATH, STATX_ATIME | STATX_MTIME, st) < 0 ? bv_neg_errno() : 0;
+	return rc;
+}
+
 static int take_blob_times(ExportWalk *w, CowRecord *r)
 {
 	struct statx st;
-	int rc = blob_statx(w->e->blobs, r->blob, STATX_ATIME | STATX_MTIME, &st);
+	int rc = blob_times(w->e, r->blob, r->mode, &st);
 
 	if (rc < 0)
 		return bv_fail(w->err, rc == -ENOENT ? -EUCLEAN : rc, "blob %llu, which %s names, cannot be read: %s", (unsigned long long)r->blob, w->e->meta->path,

@@ -80,6 +80,7 @@ static void note_writing(Cowfs *fs, const CowReq *req, CowNode *node, int flags)
 	if (flags & O_TRUNC)
 		setid_written(fs, req, node);
 	setid_watch(fs, req, node);
+	seal_note_writer(fs, node);
 }
 
 /* What is to be written has a body of its own then. */
@@ -87,7 +88,7 @@ static int prepare_body(Cowfs *fs, const CowReq *req, CowNode *node, int flags)
 {
 	if (!wants_write(flags) || (flags & O_PATH))
 		return 0;
-	int rc = node->blob ? 0 : copyup_node(fs, req, node, flags & O_TRUNC);
+	int rc = copyup_node(fs, req, node, flags & O_TRUNC);
 	if (rc < 0)
 		return rc;
 	note_writing(fs, req, node, flags);
@@ -108,7 +109,7 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 
 	if (writes && !node->blob && node->origin && (flags & O_TRUNC))
 		rc = copyup_empty(fs, node, blob_flags, &opened);
-	else if (writes && !node->blob)
+	else if (writes)
 		rc = copyup_node(fs, req, node, false);
 	if (rc < 0)
 		return rc;
@@ -359,6 +360,7 @@ static int create_file(CowWalk *w, int flags, mode_t mode, int *fd)
 		if (w->fs->watches)
 			IGNORE_RESULT(watch_reopen(w, node, host_flags(flags) & ~(O_TRUNC | O_NOFOLLOW | O_DIRECTORY), fd)); /* the descriptor in hand is as good */
 		setid_watch(w->fs, w->req, node);
+		seal_note_writer(w->fs, node);
 		return 0;
 	}
 	bv_close_fd(fd);

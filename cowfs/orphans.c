@@ -77,7 +77,7 @@ bool blob_is_unused(Cowfs *fs, BlobId id)
  * made by O_TMPFILE): the list and who reaps it hold no reference. Not where a descriptor may be that a lease does not see. */
 bool orphan_drop_new(Cowfs *fs, CowNode *node)
 {
-	if ((node->flags & (N_STORED | N_ORPHAN)) || !S_ISREG(node->mode) || fs->had_file_watch || atomic_load(&fs->unseen_opened))
+	if ((node->flags & (N_STORED | N_ORPHAN)) || !S_ISREG(node->mode) || fs->had_file_watch || atomic_load(&fs->unseen_opened) || seal_holds(fs, node->blob))
 		return false;
 	if (!is_unused(fs, node->blob, DROP_BLOCKS_MAX) || blob_remove(fs->blobs, node->blob) < 0)
 		return false;

@@ -28,13 +28,15 @@ typedef struct CowRecord {
 typedef struct CowExport CowExport;
 
 /* Opens the database for reading, in one transaction: it is seen as of now until it is closed, whatever a writer does. config->flags is COWFS_READONLY; the
- * blobs are taken over. Errors as cowfs_open. */
-int cow_export_open(const CowfsConfig *config, CowExport **out, char **err) MUST_CHECK;
+ * blobs are taken over. `frozen`: a supervisor is at work, and has frozen it. Errors as cowfs_open. */
+int cow_export_open(const CowfsConfig *config, bool frozen, CowExport **out, char **err) MUST_CHECK;
 void cow_export_close(CowExport *e); /* NULL is allowed */
 /* Every record in order; it is valid during the call. A visitor's non-zero answer ends it and is returned. May be called again: the same records. */
 int cow_export_walk(CowExport *e, int (*visit)(void *ctx, const CowRecord *record), void *ctx, char **err) MUST_CHECK;
-/* The bytes of a blob, for reading. -EUCLEAN with a message if it is not there. */
-int cow_export_blob(CowExport *e, BlobId blob, int *fd, char **err) MUST_CHECK;
+/* The bytes of a blob, for reading. *stays: they do not change any more; else the view may be in use (cowfs_freeze), and if cow_export_changed says so after the last byte was
+ * read, they have to be read once more. -EUCLEAN with a message if it is not there. Both from any thread. */
+int cow_export_blob(CowExport *e, BlobId blob, int *fd, bool *stays, char **err) MUST_CHECK;
+bool cow_export_changed(CowExport *e, BlobId blob);
 
 typedef struct CowImport CowImport;
 

@@ -82,6 +82,19 @@ static int setattr_foreign(CowWalk *w, const CowAttr *attr)
 	return (attr->set & (COW_SET_UID | COW_SET_GID)) && w->req->cred->uid != 0 ? -EPERM : 0;
 }
 
+/* Its times change, too. May release the lock. */
+static int free_body(CowWalk *w, CowNode *node)
+{
+	if (!atomic_load(&w->fs->seal.active))
+		return 0;
+	CowNode *dir = w->dir.kind == COW_NODE ? node_get(w->dir.node) : NULL;
+	node_get(node);
+	int rc = seal_break(w->fs, w->req, node);
+	node_put(node);
+	node_put(dir);
+	return rc;
+}
+
 static int setattr_locked(CowWalk *w, const CowAttr *attr)
 {
 	struct statx st;
@@ -100,6 +113,8 @@ static int setattr_locked(CowWalk *w, const CowAttr *attr)
 	rc = may_set(w->req, &st, attr);
 	if (rc == 0)
 		rc = walk_cur_node(w, &node);
+	if (rc == 0 && (attr->set & (COW_SET_ATIME | COW_SET_MTIME)))
+		rc = free_body(w, node);
 	if (rc < 0)
 		return rc;
 	char entry[WATCH_PATH];

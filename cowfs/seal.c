@@ -1,0 +1,297 @@
+/* cowfs/seal.c - a view stays as it was at one moment, for a snapshot, while guests go on changing it (design section 8).
+ *
+ * Records need nothing for that: whoever takes the snapshot reads the database in one transaction, which begins while commits are held. Bodies are sealed:
+ * a blob that was there at that moment (its number is below `below`) is kept aside before anybody may write to it again, and when it goes. A body that a guest had
+ * open for writing at that moment was kept then, as its writes come without us: it is free.
+ *
+ * Who writes: each open for writing marks its record (N_WRITER). cowfs_freeze_prepare asks the kernel about all of those, while guests run; cowfs_freeze only
+ * about those that were found in use and those that were opened meanwhile (`noted`). A read lease is what asks: it is refused while somebody can write.
+ *
+ * All of it under fs->lock held for writing, but for `active` and what says otherwise. */
+#include "internal.h"
+
+#include <signal.h>
+
+#define SLICE 32 /* questions for each time that the lock is held: 0.1 ms */
+
+typedef struct Free {
+	HmapNode node;
+	BlobId id;
+} Free;
+
+static bool is_free(const CowSeal *s, BlobId id)
+{
+	for (HmapNode *n = hmap_first(&s->free, hash_u64(id, 0)); n; n = hmap_next(n))
+		if (CONTAINER_OF(n, Free, node)->id == id)
+			return true;
+	return false;
+}
+
+static int set_free(CowSeal *s, BlobId id)
+{
+	if (is_free(s, id))
+		return 0;
+	Free *f = malloc(sizeof *f);
+	if (!f)
+		return -ENOMEM;
+	f->id = id;
+	hmap_insert(&s->free, &f->node, hash_u64(id, 0));
+	return 0;
+}
+
+/* ---- who writes ---- */
+
+static int note(CowSeal *s, CowNode *node)
+{
+	if (s->nnoted == s->noted_room) {
+		size_t room = MAX(64, s->noted_room * 2);
+		CowNode **more = realloc(s->noted, room * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		s->noted = more;
+		s->noted_room = room;
+	}
+	s->noted[s->nnoted++] = node_get(node);
+	return 0;
+}
+
+void seal_note_writer(Cowfs *fs, CowNode *node)
+{
+	node->flags |= N_WRITER;
+	if (fs->seal.noting && note(&fs->seal, node) < 0)
+		fs->seal.error = -ENOMEM;
+}
+
+static void drop_noted(CowSeal *s)
+{
+	for (size_t i = 0; i < s->nnoted; i++)
+		node_put(s->noted[i]);
+	free(s->noted);
+	s->noted = NULL;
+	s->nnoted = s->noted_room = 0;
+	s->noting = false;
+}
+
+/* Where leases are not to be had, everybody may. SIGURG: whoever opens the blob meanwhile waits for us, and a lease that is broken is no reason to die. */
+static bool has_writer(Cowfs *fs, BlobId id)
+{
+	CLEAN_FD int fd = -1;
+
+	if (blob_open(fs->blobs, id, O_RDONLY | O_NONBLOCK, &fd) < 0)
+		return false; /* it is gone: nobody reads it, either */
+	IGNORE_RESULT(fcntl(fd, F_SETSIG, SIGURG));
+	return fcntl(fd, F_SETLEASE, F_RDLCK) < 0;
+}
+
+static bool is_written(Cowfs *fs, const CowNode *node)
+{
+	return node->blob && S_ISREG(node->mode) && has_writer(fs, node->blob);
+}
+
+/* Takes the marks off, and lists the records that had one. */
+static int list_writers(Cowfs *fs)
+{
+	int rc = 0;
+
+	HMAP_FOREACH_SAFE (&fs->nodes, h, tmp) {
+		CowNode *node = CONTAINER_OF(h, CowNode, by_id);
+		if (!(node->flags & N_WRITER))
+			continue;
+		rc = note(&fs->seal, node);
+		if (rc < 0)
+			return rc;
+		node->flags &= ~(unsigned)N_WRITER;
+	}
+	return 0;
+}
+
+/* Only those that are in use stay, and those that others have noted meanwhile: the lock is released now and then. */
+static int sift(Cowfs *fs)
+{
+	CowSeal *s = &fs->seal;
+	CowNode **list = TAKE_PTR(s->noted);
+	size_t n = s->nnoted;
+	int rc = 0;
+
+	s->nnoted = s->noted_room = 0;
+	for (size_t i = 0; i < n; i++) {
+		if (rc == 0 && is_written(fs, list[i]))
+			rc = note(s, list[i]);
+		node_put(list[i]);
+		if (i % SLICE == SLICE - 1) {
+			fs_unlock(fs);
+			fs_wrlock(fs);
+		}
+	}
+	free(list);
+	return rc;
+}
+
+/* ---- sealed bodies ---- */
+
+bool seal_holds(const Cowfs *fs, BlobId id)
+{
+	return id && id < fs->seal.below && !is_free(&fs->seal, id);
+}
+
+/* The snapshot fails, not the guest. */
+static void give_up(Cowfs *fs, int rc)
+{
+	fs->seal.error = rc;
+	fs->seal.below = 0;
+	atomic_store(&fs->seal.active, false);
+}
+
+static unsigned how_to_keep(const Cowfs *fs)
+{
+	return fs->flags & COWFS_NO_FICLONE ? 0 : BLOB_KEEP_CLONE;
+}
+
+int seal_break(Cowfs *fs, const CowReq *req, const CowNode *node)
+{
+	while (atomic_load(&fs->seal.active) && node->blob && S_ISREG(node->mode) && seal_holds(fs, node->blob)) {
+		BlobId id = node->blob;
+		struct statx st;
+		int rc = blob_statx(fs->blobs, id, STATX_SIZE, &st);
+		bool large = rc == 0 && st.stx_size > COWFS_INLINE_COPY;
+		if (large && !req->may_block)
+			return -EINPROGRESS;
+		if (large)
+			fs_unlock(fs);
+		if (rc == 0)
+			rc = cow_fault("keep");
+		if (rc == 0)
+			rc = blob_keep(fs->blobs, id, how_to_keep(fs));
+		if (large)
+			fs_wrlock(fs);
+		if (rc == 0)
+			rc = set_free(&fs->seal, id);
+		if (rc < 0)
+			give_up(fs, rc);
+	}
+	return 0;
+}
+
+/* Of the batch that is being written; fs->lock is not held. */
+int seal_remove_blob(Cowfs *fs, BlobId id)
+{
+	if (!atomic_load(&fs->seal.active))
+		return blob_remove(fs->blobs, id);
+	fs_wrlock(fs);
+	bool sealed = seal_holds(fs, id);
+	int rc = sealed ? blob_keep(fs->blobs, id, BLOB_KEEP_MOVE) : 0;
+	if (rc < 0 && rc != -ENOENT)
+		give_up(fs, rc);
+	fs_unlock(fs);
+	return sealed && rc == 0 ? 0 : blob_remove(fs->blobs, id);
+}
+
+/* ---- the snapshot's side ---- */
+
+int seal_init(Cowfs *fs)
+{
+	return hmap_init(&fs->seal.free);
+}
+
+void seal_release(Cowfs *fs)
+{
+	drop_noted(&fs->seal);
+	HMAP_FOREACH_SAFE (&fs->seal.free, n, next)
+		free(CONTAINER_OF(n, Free, node));
+	hmap_release(&fs->seal.free);
+}
+
+int cowfs_freeze_prepare(Cowfs *fs, size_t *writers)
+{
+	CowSeal *s = &fs->seal;
+
+	fs_wrlock(fs);
+	if (s->noting || s->below || s->held) {
+		fs_unlock(fs);
+		return -EBUSY;
+	}
+	s->error = 0;
+	s->noting = true;
+	int rc = list_writers(fs);
+	if (rc == 0)
+		rc = sift(fs);
+	if (rc == 0)
+		*writers = s->nnoted;
+	else
+		drop_noted(s);
+	fs_unlock(fs);
+	if (rc == 0) {
+		rc = commit_hold(fs); /* an fsync that is at work may take its time: not while guests stand still */
+		s->held = true;
+	}
+	if (rc < 0)
+		IGNORE_RESULT(cowfs_thaw(fs));
+	return rc;
+}
+
+/* What a guest writes natively from now on is not of this moment. */
+static int keep_written(Cowfs *fs)
+{
+	CowSeal *s = &fs->seal;
+	int rc = s->error;
+
+	for (size_t i = 0; i < s->nnoted && rc == 0; i++) {
+		CowNode *node = s->noted[i];
+		if (!is_written(fs, node))
+			continue;
+		node->flags |= N_WRITER; /* the next snapshot asks again */
+		rc = blob_keep(fs->blobs, node->blob, how_to_keep(fs));
+		if (rc == 0)
+			rc = set_free(s, node->blob);
+	}
+	return rc;
+}
+
+int cowfs_freeze(Cowfs *fs)
+{
+	CowSeal *s = &fs->seal;
+	int rc = commit_rest(fs);
+
+	fs_wrlock(fs);
+	if (rc == 0)
+		rc = keep_written(fs);
+	drop_noted(s);
+	if (rc == 0) {
+		s->below = atomic_load(&fs->next_id);
+		atomic_store(&s->active, true);
+	}
+	fs_unlock(fs);
+	if (rc < 0)
+		IGNORE_RESULT(cowfs_thaw(fs));
+	return rc;
+}
+
+void cowfs_freeze_release(Cowfs *fs)
+{
+	fs_wrlock(fs);
+	bool held = fs->seal.held;
+	fs->seal.held = false;
+	fs_unlock(fs);
+	if (held)
+		commit_release(fs);
+}
+
+int cowfs_thaw(Cowfs *fs)
+{
+	CowSeal *s = &fs->seal;
+
+	cowfs_freeze_release(fs);
+	fs_wrlock(fs);
+	int rc = s->error;
+	s->error = 0;
+	s->below = 0;
+	atomic_store(&s->active, false);
+	drop_noted(s);
+	HMAP_FOREACH_SAFE (&s->free, n, next) {
+		hmap_remove(&s->free, n);
+		free(CONTAINER_OF(n, Free, node));
+	}
+	fs_unlock(fs);
+	int dropped = blob_drop_kept(fs->blobs);
+	return rc < 0 ? rc : dropped;
+}
