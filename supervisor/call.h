@@ -94,6 +94,8 @@ typedef struct Rewrite {
  * negative errno to answer with. */
 int call_rewrite(Call *call, const Rewrite *rewrite);
 
+/* The end of ptrace on a thread, which takes the signal (0: none); one that was killed meanwhile is reaped. */
+void thread_detach(pid_t tid, int sig);
 /* Answers so that the guest's thread takes its signal, or makes the call again if it has none. CALL_REPLIED or a negative errno. */
 int call_restart(Call *call);
 

@@ -25,6 +25,10 @@
  *  kill    {"id": N or 0 for every guest, "signal": S} -> {}
  *  ps      -> {"processes": [{"pid","ppid","id","state","comm","args","start"}]}
  *  commit  {"durable": bool} -> {} : cowfs_commit, so that a reader of the database sees everything so far
+ *  freeze  -> {"writers": N, "still": bool, "pause": SECONDS}: cowfs_freeze. writers: how many bodies guests had open for writing; then they were made to stand still
+ *           (still: all of them) for so long. Nothing else is answered, and no commit made, until the client has begun to read the database and says
+ *  frozen  -> {}, within 2 s; else it is as if it had never been. Bodies stay as they were until
+ *  thaw    -> {}, or errno: what was read since the freeze is not all of that moment. Also when the connection closes.
  *  stats   -> {"calls": {"NAME": N...} of unsupported and refused calls, "features": {...}, "cowfs": {...}}
  *  stop    -> {} after all guests are dead, the database is closed (or the sandbox deleted) and the lock is free; then the connection ends.
  */

@@ -3,6 +3,7 @@
  *
  * Exactly one reply: a handler's return value is answered here and nowhere else, unless it says CALL_REPLIED. A guest that was
  * killed meanwhile makes the answer fail with ENOENT, which is no error. */
+#include "supervisor/freeze.h"
 #include "supervisor/kernel.h"
 #include "supervisor/notify_internal.h"
 #include "supervisor/vcred.h"
@@ -33,7 +34,10 @@ bool call_answer(Call *call, int64_t value)
 		resp.error = (int32_t)value;
 	else
 		resp.val = value;
-	if (ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_SEND, &resp) == 0)
+	gate_enter(call->sup);
+	bool sent = ioctl(call->listener->fd, SECCOMP_IOCTL_NOTIF_SEND, &resp) == 0;
+	gate_leave(call->sup);
+	if (sent)
 		return true;
 	call->gone = true;
 	if (!call->sup->features.killable && value >= 0 && call->row && call->content)
@@ -120,7 +124,9 @@ int call_reply_fd(Call *call, int fd, bool cloexec)
 		return call_reply_held_fd(call, fd, cloexec);
 	struct seccomp_notif_addfd add = {
 	    .id = call->id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = (uint32_t)fd, .newfd_flags = cloexec ? O_CLOEXEC : 0};
+	gate_enter(call->sup);
 	int err = keep_on_this_cpu(call) ? reply_fd_here(call, &add) : add_fd(call, &add) < 0 ? bv_neg_errno() : 0;
+	gate_leave(call->sup);
 
 	call->gone |= err == -ENOENT;
 	if (err == 0 || call->gone)

@@ -15,6 +15,8 @@ void listener_stop(Listener *listener);
 int workers_new(Supervisor *sup, WorkerPool **out) MUST_CHECK;
 /* Interrupts calls whose guest is gone or has a signal to take. Returns how many calls are being worked on; call every few ms while > 0. */
 size_t workers_tick(WorkerPool *pool);
+/* Does this thread of a guest wait in a call that a worker has, or is to have? */
+bool workers_has_thread(WorkerPool *pool, pid_t tid);
 /* Readable when calls began to wait: the time to tick often. */
 int workers_event(const WorkerPool *pool);
 /* Interrupts everything and joins. NULL is allowed. */

@@ -7,6 +7,7 @@
  * The same way delivers O_PATH descriptors, which SECCOMP_IOCTL_NOTIF_ADDFD refuses (it uses fget): a socket is added instead, and the stopped
  * thread receives the descriptor from it with recvmsg. Another thread may spoil that buffer; it only harms its own process. */
 #include "supervisor/call.h"
+#include "supervisor/freeze.h"
 #include "supervisor/kernel.h"
 #include "supervisor/regs.h"
 
@@ -77,7 +78,7 @@ static int inject_mmap(pid_t tid, const Regs *at_stop, size_t len, uint64_t *add
 
 /* Lets the thread go. One that was killed meanwhile can no longer be detached: it is reaped, as its parent (or the exec of another thread that
  * waits for its end) sees nothing of it while it is traced. */
-static void detach(pid_t tid, int sig)
+void thread_detach(pid_t tid, int sig)
 {
 	int status;
 
@@ -86,6 +87,13 @@ static void detach(pid_t tid, int sig)
 	while (waitpid(tid, &status, __WALL) == tid && WIFSTOPPED(status))
 		if (ptrace(PTRACE_DETACH, tid, 0, sig) == 0)
 			return;
+}
+
+/* After stop_thread. */
+static void detach(Call *call, int sig)
+{
+	thread_detach(call->tid, sig);
+	gate_leave(call->sup);
 }
 
 /* The data as it will lie at `base`. */
@@ -155,20 +163,26 @@ static int stop_thread(Call *call, int value)
 	Regs regs;
 	int status;
 
-	if (ptrace(PTRACE_SEIZE, call->tid, 0, PTRACE_O_TRACESYSGOOD) < 0)
-		return errno == ESRCH ? -ESRCH : -EACCES;
+	gate_enter(call->sup);
+	if (ptrace(PTRACE_SEIZE, call->tid, 0, PTRACE_O_TRACESYSGOOD) < 0) {
+		int r = errno == ESRCH ? -ESRCH : -EACCES;
+		gate_leave(call->sup);
+		return r;
+	}
 	if (ptrace(PTRACE_INTERRUPT, call->tid, 0, 0) < 0) { /* it is dying */
-		detach(call->tid, 0);
+		detach(call, 0);
 		return -EACCES;
 	}
 	atomic_store(&call->seized, true);
 	bool there = call_answer(call, value);
-	if (wait_stop(call->tid, &status) < 0)
+	if (wait_stop(call->tid, &status) < 0) {
+		gate_leave(call->sup);
 		return CALL_REPLIED;
+	}
 	/* Without WAIT_KILLABLE_RECV the interruption takes it out of the call by itself; but a signal may have done so before. */
 	if (there || (regs_get(call->tid, &regs) == 0 && regs_in_call(&regs, call->nr, call->ip, call->args)))
 		return 0;
-	detach(call->tid, (status >> 16) == 0 ? WSTOPSIG(status) : 0);
+	detach(call, (status >> 16) == 0 ? WSTOPSIG(status) : 0);
 	return CALL_REPLIED; /* it makes it again after the handler */
 }
 
@@ -187,7 +201,7 @@ int call_rewrite(Call *call, const Rewrite *rw)
 			regs_put(call->tid, &regs);
 		}
 	}
-	detach(call->tid, pending_sig);
+	detach(call, pending_sig);
 	return CALL_REPLIED;
 }
 
@@ -198,7 +212,7 @@ int call_restart(Call *call)
 	int r = stop_thread(call, -ERESTARTSYS);
 
 	if (r == 0)
-		detach(call->tid, 0);
+		detach(call, 0);
 	return r < 0 ? r : CALL_REPLIED;
 }
 
@@ -272,8 +286,10 @@ static int hold(Call *call)
 	if (held->channel < 0)
 		return held->channel;
 	int r = stop_thread(call, -ENOSYS); /* answers the notification, so only now may call->held be set */
-	if (r == 0 && regs_get(call->tid, &held->regs) < 0)
+	if (r == 0 && regs_get(call->tid, &held->regs) < 0) {
+		detach(call, 0);
 		r = CALL_REPLIED;
+	}
 	if (r < 0)
 		return r;
 	held->our_end = TAKE_FD(ours);
@@ -296,7 +312,7 @@ static void end_hold(Call *call, int64_t value)
 {
 	regs_set_result(&call->held->regs, value);
 	regs_put(call->tid, &call->held->regs);
-	detach(call->tid, call->held->pending_sig);
+	detach(call, call->held->pending_sig);
 	close(call->held->our_end);
 	free(call->held);
 	call->held = NULL;
@@ -427,6 +443,6 @@ int call_reply_path_fd(Call *call, int fd, bool cloexec)
 		regs_set_result(&at_stop, value);
 		regs_put(call->tid, &at_stop);
 	}
-	detach(call->tid, pending_sig);
+	detach(call, pending_sig);
 	return CALL_REPLIED;
 }

@@ -2,6 +2,7 @@
 #include "supervisor/server.h"
 #include "supervisor/control.h"
 #include "supervisor/foreign.h"
+#include "supervisor/freeze.h"
 #include "supervisor/init.h"
 #include "supervisor/notify.h"
 #include "supervisor/packet.h"
@@ -19,6 +20,7 @@
 #define MAX_CLIENTS 256
 #define TICK_BUSY_MS 20	 /* while calls wait on workers: how late a signal may interrupt them */
 #define TICK_IDLE_MS 1000
+#define FREEZE_WAIT_MS 2000 /* for the client's word that it has begun to read */
 #define FIXED_FDS 3 /* of those that are polled: init, the listening socket, the workers' event */
 
 typedef struct Server {
@@ -29,6 +31,8 @@ typedef struct Server {
 	bool stopping;
 	StopRequest stop;
 	bool done;
+	int freezer;   /* the client for whom the view is frozen, or -1 */
+	Frozen frozen; /* threads that could not be let go yet */
 } Server;
 
 static int answer(int client, double seq, cJSON *body)
@@ -254,6 +258,78 @@ static void request_commit(Server *s, int client, double seq, Packet *p)
 		IGNORE_RESULT(answer(client, seq, cJSON_CreateObject()));
 }
 
+/* ---- a moment to keep, for a snapshot ---- */
+
+static int freeze_now(Server *s, size_t *writers, bool *still, uint64_t *pause)
+{
+	uint64_t began = bv_now_ns();
+	int r = cowfs_freeze_prepare(s->sup->fs, writers);
+
+	if (r < 0)
+		return r;
+	*still = true;
+	if (*writers) {
+		frozen_release(&s->frozen);
+		began = bv_now_ns();
+		*still = guests_stop(s->sup, &s->frozen);
+	}
+	r = cowfs_freeze(s->sup->fs);
+	if (*writers)
+		guests_go(s->sup, &s->frozen);
+	*pause = bv_now_ns() - began;
+	return r;
+}
+
+/* No other request is served until the client has begun its transaction: many of them need a commit, and commits are held until then. */
+static bool wait_for_reader(int client)
+{
+	struct pollfd p = {.fd = client, .events = POLLIN};
+	Packet packet = {0};
+
+	if (poll(&p, 1, FREEZE_WAIT_MS) != 1 || packet_receive(client, &packet) < 0)
+		return false;
+	bool began = strcmp(json_string(packet.json, "op", ""), "frozen") == 0;
+	if (began)
+		IGNORE_RESULT(answer(client, json_number(packet.json, "seq", 0), cJSON_CreateObject()));
+	packet_release(&packet);
+	return began;
+}
+
+static void request_freeze(Server *s, int client, double seq)
+{
+	size_t writers = 0;
+	bool still = false;
+	uint64_t pause = 0;
+	int r = s->freezer >= 0 ? -EBUSY : freeze_now(s, &writers, &still, &pause);
+
+	if (r < 0) {
+		IGNORE_RESULT(refuse(client, seq, r, NULL, r == -EBUSY ? "another snapshot of it is being taken" : NULL));
+		return;
+	}
+	cJSON *o = cJSON_CreateObject();
+	cJSON_AddNumberToObject(o, "writers", (double)writers);
+	cJSON_AddBoolToObject(o, "still", still);
+	cJSON_AddNumberToObject(o, "pause", (double)pause / 1e9);
+	if (answer(client, seq, o) == 0 && wait_for_reader(client)) {
+		cowfs_freeze_release(s->sup->fs);
+		s->freezer = client;
+	} else {
+		IGNORE_RESULT(cowfs_thaw(s->sup->fs));
+	}
+}
+
+static void request_thaw(Server *s, int client, double seq)
+{
+	int r = s->freezer == client ? cowfs_thaw(s->sup->fs) : -ESTALE;
+
+	if (r != -ESTALE)
+		s->freezer = -1;
+	if (r < 0)
+		IGNORE_RESULT(refuse(client, seq, r, NULL, NULL));
+	else
+		IGNORE_RESULT(answer(client, seq, cJSON_CreateObject()));
+}
+
 static void begin_stop(Server *s)
 {
 	s->stopping = true;
@@ -286,6 +362,10 @@ static void serve_request(Server *s, int client, Packet *p)
 		request_commit(s, client, seq, p);
 	else if (strcmp(op, "stats") == 0)
 		IGNORE_RESULT(answer(client, seq, stats_json(s->sup)));
+	else if (strcmp(op, "freeze") == 0)
+		request_freeze(s, client, seq);
+	else if (strcmp(op, "thaw") == 0)
+		request_thaw(s, client, seq);
 	else if (strcmp(op, "stop") == 0)
 		request_stop(s, client, seq);
 	else
@@ -311,6 +391,10 @@ static void drop_client(Server *s, size_t i)
 	s->clients[i] = s->clients[--s->n_clients];
 	if (s->stop.client == fd)
 		s->stop.client = -1;
+	if (s->freezer == fd) {
+		s->freezer = -1;
+		IGNORE_RESULT(cowfs_thaw(s->sup->fs)); /* who would be told is gone */
+	}
 	for (Command *c = s->sup->commands, *next; c; c = next) {
 		next = c->next;
 		if (c->waiting && c->waiter == fd)
@@ -501,13 +585,14 @@ static void loop_once(Server *s, int *timeout)
 	for (size_t i = FIXED_FDS + clients; i < n; i++)
 		if (p[i].revents & (POLLHUP | POLLERR))
 			on_listener_end(s, p[i].fd);
-	*timeout = workers_tick(s->sup->workers) ? TICK_BUSY_MS : TICK_IDLE_MS;
+	size_t lingering = guests_collect(&s->frozen);
+	*timeout = workers_tick(s->sup->workers) || lingering ? TICK_BUSY_MS : TICK_IDLE_MS;
 	task_drop_links(s->sup, false);
 }
 
 void server_run(Supervisor *sup, int first_fd, StopRequest *stop)
 {
-	Server s = {.sup = sup, .listen_fd = -1, .clients = {first_fd}, .n_clients = 1, .stop = {.client = -1}};
+	Server s = {.sup = sup, .listen_fd = -1, .clients = {first_fd}, .n_clients = 1, .stop = {.client = -1}, .freezer = -1};
 	int timeout = TICK_IDLE_MS;
 
 	while (!s.done) {
@@ -518,6 +603,7 @@ void server_run(Supervisor *sup, int first_fd, StopRequest *stop)
 	while (sup->commands)
 		free_command(sup, sup->commands);
 	task_drop_links(sup, true);
+	frozen_release(&s.frozen);
 	bv_close_fd(&s.listen_fd);
 	*stop = s.stop;
 }

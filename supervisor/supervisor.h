@@ -6,6 +6,7 @@
  *   table.c     every system call: policy and handler in one row; filter.c derives the seccomp filter from it
  *   sys_*.c     handlers: decode, one call into cowfs, encode
  *   task.c      what little is remembered of a guest thread (umask, exec in flight)
+ *   freeze.c    all guests stand still for a moment (snapshots)
  *   mem.c       guest memory; ptrace.c rewriting of a call in flight; features.c what this kernel can do
  *
  * Locks (outermost first; none is held while a guest is waited for):
@@ -63,6 +64,8 @@ struct Supervisor {
 	bool cpus_known;     /* more than one, and asked for successfully */
 	atomic_bool affinity_used; /* a guest has set an affinity */
 	atomic_bool umask_shared;	    /* some guest used CLONE_FS across processes: umask caching is off */
+	atomic_uint gate_inside; /* see freeze.h */
+	atomic_bool gate_closed;
 	atomic_bool stopping;
 	bool discards; /* the sandbox is deleted at the end: nothing needs to be kept */
 };

@@ -292,6 +292,19 @@ static bool signal_pending(Supervisor *sup, pid_t tid)
 	return shared;
 }
 
+bool workers_has_thread(WorkerPool *p, pid_t tid)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&p->lock);
+	for (const Job *job = p->running; job && !found; job = job->next)
+		found = job->call.tid == tid;
+	for (const Job *job = p->queue; job && !found; job = job->next)
+		found = job->call.tid == tid;
+	pthread_mutex_unlock(&p->lock);
+	return found;
+}
+
 int workers_event(const WorkerPool *p)
 {
 	return p->event;
