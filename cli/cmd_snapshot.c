@@ -64,12 +64,19 @@ int cmd_snapshot(const Command *cmd, int argc, char **argv)
 		json_open(&j, NULL, '{');
 		json_receipt(&j, &receipt);
 		json_int(&j, "new_bytes", (int64_t)receipt.new_bytes);
+		json_int(&j, "pause_us", (int64_t)(receipt.pause * 1e6));
+		json_put_bool(&j, "unsteady", receipt.flags & BV_SNAPSHOT_UNSTEADY);
 		json_close(&j, '}');
 		putchar('\n');
 	} else {
-		printf("%s@%llu: %llu files, %s; %s sent\n", receipt.name, (unsigned long long)receipt.number, (unsigned long long)receipt.files,
+		printf("%s@%llu: %llu files, %s; %s sent", receipt.name, (unsigned long long)receipt.number, (unsigned long long)receipt.files,
 		       human(receipt.bytes, total), human(receipt.moved, moved));
+		if (receipt.pause > 0)
+			printf("; stood still for %.1f ms", receipt.pause * 1e3);
+		putchar('\n');
 	}
+	if (receipt.flags & BV_SNAPSHOT_UNSTEADY)
+		fprintf(stderr, "bvisor: processes of '%s' could not be stopped for a moment (is ptrace refused here?): files that were being written may not belong together\n", receipt.name);
 	return 0;
 }
 

@@ -1,15 +1,15 @@
-/* lib/snapshot_take.c - bv_sandbox_snapshot: the rows and bytes of a stopped sandbox into an object store.
+/* lib/snapshot_take.c - bv_sandbox_snapshot: the rows and bytes of a sandbox, as it is at one moment, into an object store.
  *
  * The database is read twice in one transaction: first the contents go to the writer, which reads and sends them on other threads, then the records with what
- * the contents became. Nobody can start a command meanwhile, so blobs do not change. What the last snapshot of this name has is not sent again. */
+ * the contents became. When the last of them is known all was read, and the moment may pass; only if it lasted till then the snapshot is published. What the last snapshot
+ * of this name has is not sent again. */
+#include "lib/snapshot_moment.h"
 #include "lib/snapshots.h"
-#include "lib/view.h"
-
-#include <fcntl.h>
 
 typedef struct Take {
-	CowExport *rows;
+	Moment moment;
 	SnapWriter *writer;
+	SnapSource source;
 	uint64_t *contents; /* the writer's number of each content, in the order of the inodes */
 	size_t count, room, next;
 	char **why;
@@ -27,10 +27,23 @@ static int writer_failed(Take *t, int code)
 	return bv_fail(t->why, code, "%s", said ? said : strerror(-code));
 }
 
+static int open_content(void *ctx, uint64_t key, int *fd, bool *stays, char **err)
+{
+	const Take *t = ctx;
+
+	return cow_export_blob(t->moment.rows, key, fd, stays, err);
+}
+
+static bool content_changed(void *ctx, uint64_t key)
+{
+	const Take *t = ctx;
+
+	return cow_export_changed(t->moment.rows, key);
+}
+
 static int add_content(void *ctx, const CowRecord *r)
 {
 	Take *t = ctx;
-	int fd = -1;
 
 	if (!has_bytes(r))
 		return 0;
@@ -42,10 +55,7 @@ static int add_content(void *ctx, const CowRecord *r)
 		t->contents = more;
 		t->room = room;
 	}
-	int rc = cow_export_blob(t->rows, r->blob, &fd, t->why);
-	if (rc < 0)
-		return rc;
-	rc = snap_writer_add_fd(t->writer, fd, &t->contents[t->count]);
+	int rc = snap_writer_add(t->writer, &t->source, r->blob, &t->contents[t->count]);
 	t->count += rc == 0;
 	return rc < 0 ? writer_failed(t, rc) : 0;
 }
@@ -104,42 +114,26 @@ static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOption
 	return rc;
 }
 
-static int open_rows(const BvSandbox *sb, CowExport **out, BvError **err)
-{
-	CLEAN_FREE char *db = bv_asprintf("%s/meta.db", sandbox_data_dir(sb));
-	CowfsConfig config = {.db_path = db, .flags = COWFS_READONLY, .durable = false};
-	char *why = NULL;
-	int r;
-
-	if (!db)
-		return lib_fail(err, -ENOMEM, "out of memory");
-	r = view_open_blobs(sb, &config.blobs, err);
-	if (r < 0)
-		return r;
-	r = cow_export_open(&config, out, &why);
-	return r < 0 ? lib_fail_text(err, r, why, db) : 0;
-}
-
 static int transfer(Take *t, const BvSandbox *sb, const BvSnapshotOptions *o)
 {
-	int r = cow_export_walk(t->rows, add_content, t, t->why);
+	int r = cow_export_walk(t->moment.rows, add_content, t, t->why);
 
 	if (r == 0)
-		r = cow_export_walk(t->rows, add_record, t, t->why);
+		r = cow_export_walk(t->moment.rows, add_record, t, t->why);
 	if (r == 0 && (r = add_fields(sb, t->writer, o)) < 0)
 		r = writer_failed(t, r);
 	return r;
 }
 
-static void fill_receipt(const Snapshots *s, const SnapRef *ref, SnapWriter *w, BvSnapshotReceipt *out)
+static void fill_receipt(const Snapshots *s, const SnapRef *ref, const Take *take, BvSnapshotReceipt *out)
 {
-	SnapProgress p = snap_writer_progress(w);
+	SnapProgress p = snap_writer_progress(take->writer);
 	SnapTraffic t = snap_store_traffic(s->store);
 
 	if (!out)
 		return;
 	*out = (BvSnapshotReceipt){.size = sizeof(*out), .number = ref->number, .files = p.contents, .bytes = p.content_bytes, .new_bytes = p.new_plain, .moved = t.sent,
-				   .requests = t.gets + t.puts + t.others};
+				   .requests = t.gets + t.puts + t.others, .pause = take->moment.pause, .flags = take->moment.unsteady ? BV_SNAPSHOT_UNSTEADY : 0};
 	snprintf(out->name, sizeof(out->name), "%s", ref->name);
 	id_hex(&ref->id, out->id);
 }
@@ -150,7 +144,7 @@ static int take(BvSandbox *sb, const Snapshots *s, const BvSnapshotOptions *o, B
 	CLEAN_FREE char *why = NULL;
 	SnapRef last = {0}, made = {0};
 	SnapId id;
-	Take t = {.why = &why};
+	Take t = {.why = &why, .moment = {.lock = -1}, .source = {open_content, content_changed, &t}};
 	int r = snap_ref_read(s->store, name, 0, &last, &why);
 
 	if (r == -ENOENT) {
@@ -161,17 +155,19 @@ static int take(BvSandbox *sb, const Snapshots *s, const BvSnapshotOptions *o, B
 	if (r == 0)
 		r = snap_writer_begin(s->store, &config, &t.writer, &why);
 	if (r == 0)
-		r = open_rows(sb, &t.rows, err);
+		r = moment_begin(sb, &t.moment, err);
 	if (r == 0)
 		r = transfer(&t, sb, o);
 	if (r == 0)
+		r = moment_end(&t.moment, sb, err);
+	if (r == 0)
 		r = snap_writer_finish(t.writer, name, last.number, &id, &made, &why);
 	if (r == 0)
-		fill_receipt(s, &made, t.writer, out);
+		fill_receipt(s, &made, &t, out);
 	else if (!err || !*err)
 		(void)lib_fail(err, r, "snapshot of '%s' to %s: %s", sb->config.name, s->location, why ? why : strerror(-r));
-	cow_export_close(t.rows);
-	snap_writer_free(t.writer);
+	snap_writer_free(t.writer); /* its threads read through the moment */
+	moment_close(&t.moment);
 	free(t.contents);
 	return r;
 }
@@ -180,17 +176,12 @@ int bv_sandbox_snapshot(BvSandbox *sb, const BvSnapshotOptions *options, BvSnaps
 {
 	BvSnapshotOptions o = BV_SNAPSHOT_OPTIONS_INIT;
 	CLEAN_SNAPSHOTS Snapshots s = {0};
-	CLEAN_FD int lock = -1;
 	int r;
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
 	if (o.name && snap_ref_valid(o.name) < 0)
 		return lib_fail(err, -EINVAL, "'%s' is no name for a snapshot: use letters, digits, '.', '_' and '-'", o.name);
-	r = sandbox_hold_stopped(sb, &lock, err);
-	if (r == 0)
-		r = apply_check_none(sb, false, err);
-	if (r == 0)
-		r = snapshots_open(o.to, sb->store, true, &s, err);
+	r = snapshots_open(o.to, sb->store, true, &s, err);
 	return r < 0 ? r : take(sb, &s, &o, receipt, err);
 }

@@ -105,6 +105,14 @@ int snap_writer_begin(SnapStore *s, const SnapWriterConfig *config, SnapWriter *
 /* A content that shall be in the store: read, hashed, compressed and sent by other threads. Takes the descriptor over (also on failure), a regular file from offset 0 on,
  * which must not change any more. Waits while too many are under way. *number is for snap_writer_content. What fails later makes all that follow fail. */
 int snap_writer_add_fd(SnapWriter *w, int fd, uint64_t *number) MUST_CHECK;
+/* The same for a file that a worker opens when its turn comes, by its key, and that may change meanwhile if open says so (*stays false). `changed` is asked then when it was
+ * read, and if it did, it is opened and read once more: what open gives then must stay. The source outlives the writer; its functions are called from several threads. */
+typedef struct SnapSource {
+	int (*open)(void *ctx, uint64_t key, int *fd, bool *stays, char **err);
+	bool (*changed)(void *ctx, uint64_t key);
+	void *ctx;
+} SnapSource;
+int snap_writer_add(SnapWriter *w, const SnapSource *source, uint64_t key, uint64_t *number) MUST_CHECK;
 int snap_writer_add_bytes(SnapWriter *w, const void *data, size_t len, uint64_t *number) MUST_CHECK;
 /* A reference from the parent that is used again. 1: fine; 0: the store may lose its chunks, add the content anew. */
 int snap_writer_keep(SnapWriter *w, const void *ref, size_t len) MUST_CHECK;

@@ -135,6 +135,16 @@ int snap_writer_add_fd(SnapWriter *w, int fd, uint64_t *number)
 	return enqueue(w, file, number);
 }
 
+int snap_writer_add(SnapWriter *w, const SnapSource *source, uint64_t key, uint64_t *number)
+{
+	WorkFile *file = malloc(sizeof *file);
+
+	if (!file)
+		return writer_fail(w, -ENOMEM, NULL);
+	*file = (WorkFile){.fd = -1, .source = source, .key = key};
+	return enqueue(w, file, number);
+}
+
 int snap_writer_add_bytes(SnapWriter *w, const void *data, size_t len, uint64_t *number)
 {
 	WorkFile *file = malloc(sizeof *file);

@@ -27,7 +27,9 @@ enum { FILES_MAX = 128, CHUNKS_QUEUED = 4, UPLOADS_MAX = 3, THREADS_MAX = 4, SES
 typedef struct WorkFile {
 	struct WorkFile *next;
 	uint64_t number;
-	int fd; /* -1: the bytes */
+	int fd; /* -1: the source, or else the bytes */
+	const SnapSource *source;
+	uint64_t key;
 	uint8_t *data;
 	size_t len;
 } WorkFile;

@@ -84,11 +84,6 @@ static int stream_room(Stream *s)
 	return s->buf ? 0 : -ENOMEM;
 }
 
-static int changed(SnapWriter *w)
-{
-	return writer_fail(w, -EAGAIN, bv_asprintf("a file changed while its content was read"));
-}
-
 static int stream_segment(Stream *s, int fd, uint64_t from, uint64_t to)
 {
 	SnapWriter *w = s->worker->w;
@@ -103,7 +98,7 @@ static int stream_segment(Stream *s, int fd, uint64_t from, uint64_t to)
 		if (n < 0)
 			return bv_neg_errno();
 		if (n == 0)
-			return changed(w);
+			return -EAGAIN; /* it became shorter */
 		from += (uint64_t)n;
 		r = stream_grown(s, (size_t)n);
 		if (r < 0)
@@ -231,7 +226,7 @@ static int read_small(Worker *worker, int fd, size_t size, Bytes *ref)
 		if (n < 0)
 			return bv_neg_errno();
 		if (n == 0)
-			return changed(worker->w);
+			return -EAGAIN;
 		done += (size_t)n;
 	}
 	return small_content(worker, worker->small, size, ref);
@@ -251,23 +246,53 @@ static int read_large(Worker *worker, int fd, uint64_t size, Bytes *ref)
 	return r;
 }
 
+static int read_fd(Worker *worker, const WorkFile *file, int fd, Bytes *ref, uint64_t *size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return bv_neg_errno();
+	if (!S_ISREG(st.st_mode))
+		return writer_fail(worker->w, -EINVAL, bv_asprintf("content %" PRIu64 " is no regular file", file->number));
+	*size = (uint64_t)st.st_size;
+	bool solid = (uint64_t)st.st_blocks * 512 >= *size || *size <= CONTENT_INLINE;
+	return *size <= CHUNK_WHOLE && solid ? read_small(worker, fd, (size_t)*size, ref) : read_large(worker, fd, *size, ref);
+}
+
+static int read_source(Worker *worker, const WorkFile *file, Bytes *ref, uint64_t *size)
+{
+	const SnapSource *source = file->source;
+	bool stays = false;
+	int r = -EAGAIN;
+
+	for (unsigned tries = 0; tries < 2; tries++) {
+		CLEAN_FD int fd = -1;
+		char *why = NULL;
+		r = source->open(source->ctx, file->key, &fd, &stays, &why);
+		if (r < 0)
+			return writer_fail(worker->w, r, why);
+		ref->len = 0;
+		r = read_fd(worker, file, fd, ref, size);
+		if (stays || !source->changed(source->ctx, file->key))
+			return r;
+		r = -EAGAIN;
+	}
+	return r;
+}
+
 int file_read(Worker *worker, WorkFile *file)
 {
 	CLEAN_BYTES Bytes ref = {0};
-	struct stat st;
 	uint64_t size = file->len;
 	int r;
 
-	if (file->fd < 0) {
+	if (file->source)
+		r = read_source(worker, file, &ref, &size);
+	else if (file->fd >= 0)
+		r = read_fd(worker, file, file->fd, &ref, &size);
+	else
 		r = bytes_content(worker, file->data, file->len, &ref);
-	} else {
-		if (fstat(file->fd, &st) < 0)
-			return bv_neg_errno();
-		if (!S_ISREG(st.st_mode))
-			return writer_fail(worker->w, -EINVAL, bv_asprintf("content %" PRIu64 " is no regular file", file->number));
-		size = (uint64_t)st.st_size;
-		bool solid = (uint64_t)st.st_blocks * 512 >= size || size <= CONTENT_INLINE;
-		r = size <= CHUNK_WHOLE && solid ? read_small(worker, file->fd, (size_t)size, &ref) : read_large(worker, file->fd, size, &ref);
-	}
+	if (r == -EAGAIN)
+		return writer_fail(worker->w, r, bv_asprintf("a file changed while its content was read"));
 	return r < 0 ? r : keep_ref(worker->w, file->number, &ref, size);
 }

@@ -278,10 +278,16 @@ typedef struct BvSnapshotReceipt {
 	uint64_t files, bytes; /* whose bytes are in the snapshot */
 	uint64_t new_bytes;    /* of these, not there before */
 	uint64_t moved, requests; /* bytes to or from the place, and requests */
+	double pause;		  /* seconds for which processes of the sandbox stood still */
+	unsigned flags;		  /* BV_SNAPSHOT_UNSTEADY */
 } BvSnapshotReceipt;
+enum {
+	BV_SNAPSHOT_UNSTEADY = 1, /* its processes could not be stopped for that moment: files that they were writing may be of slightly different moments */
+};
 
-/* Takes a snapshot of a stopped sandbox: a new state of the name, which is there as a whole or not at all. What the state before has is not stored again. The
- * receipt may be NULL. -EBUSY (a command runs; an apply was interrupted), -EEXIST (somebody else has made a state of this name meanwhile), -EINVAL, -ENOMEM. */
+/* Takes a snapshot of a sandbox, running or not, as it is at one moment: a new state of the name, which is there as a whole or not at all. What the state before has is not
+ * stored again. Processes stand still for milliseconds, and only if some of them has files open for writing; what they change while the snapshot is read and sent
+ * costs them a copy of the file at the first change. The receipt may be NULL. -EBUSY (another snapshot of it is being taken; an apply was interrupted), -EEXIST (somebody else has made a state of this name meanwhile), -EINVAL, -ENOMEM. */
 int bv_sandbox_snapshot(BvSandbox *sandbox, const BvSnapshotOptions *options, BvSnapshotReceipt *receipt, BvError **err);
 
 typedef struct BvRestoreOptions {

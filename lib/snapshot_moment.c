@@ -1,0 +1,101 @@
+/* lib/snapshot_moment.c - see snapshot_moment.h. */
+#include "lib/snapshot_moment.h"
+#include "lib/launch.h"
+#include "lib/view.h"
+
+#include <time.h>
+
+#define TRIES 20 /* the sandbox may start or end while we look */
+
+static int open_rows(const BvSandbox *sb, bool frozen, CowExport **out, BvError **err)
+{
+	CLEAN_FREE char *db = bv_asprintf("%s/meta.db", sandbox_data_dir(sb));
+	CowfsConfig config = {.db_path = db, .flags = COWFS_READONLY, .durable = false};
+	char *why = NULL;
+	int r;
+
+	if (!db)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	r = view_open_blobs(sb, &config.blobs, err);
+	if (r < 0)
+		return r;
+	r = cow_export_open(&config, frozen, out, &why);
+	return r < 0 ? lib_fail_text(err, r, why, db) : 0;
+}
+
+static int begin_running(const BvSandbox *sb, Moment *m, BvError **err)
+{
+	cJSON *answer = NULL;
+	int r = conn_call(m->conn, conn_request("freeze"), NULL, 0, &answer, err);
+
+	if (r < 0)
+		return r;
+	const cJSON *pause = cJSON_GetObjectItemCaseSensitive(answer, "pause");
+	m->pause = cJSON_IsNumber(pause) ? pause->valuedouble : 0;
+	m->unsteady = cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(answer, "still"));
+	cJSON_Delete(answer);
+	r = open_rows(sb, true, &m->rows, err);
+	return r < 0 ? r : conn_call(m->conn, conn_request("frozen"), NULL, 0, NULL, err);
+}
+
+/* -EAGAIN: it has just started or ended. */
+static int begin_once(BvSandbox *sb, Moment *m, BvError **err)
+{
+	int r = launch_connect(sb->dirfd, &m->conn);
+
+	if (r == 0) {
+		r = apply_check_none(sb, true, err);
+		if (r == 0)
+			r = begin_running(sb, m, err);
+		return r == -ECONNRESET || r == -ESHUTDOWN ? -EAGAIN : r;
+	}
+	if (r != -ESRCH)
+		return lib_fail(err, r, "cannot reach the supervisor of '%s': %s", sb->config.name, strerror(-r));
+	r = sandbox_hold_stopped(sb, &m->lock, err);
+	if (r == -EBUSY)
+		return -EAGAIN;
+	if (r == 0)
+		r = apply_check_none(sb, false, err);
+	return r < 0 ? r : open_rows(sb, false, &m->rows, err);
+}
+
+int moment_begin(BvSandbox *sb, Moment *out, BvError **err)
+{
+	int r = -EAGAIN;
+
+	for (unsigned tries = 0; tries < TRIES && r == -EAGAIN; tries++) {
+		Moment m = {.lock = -1};
+		if (tries)
+			nanosleep(&(struct timespec){0, 20000000}, NULL);
+		if (err)
+			bv_error_free(TAKE_PTR(*err));
+		r = begin_once(sb, &m, err);
+		if (r == 0)
+			*out = m;
+		else
+			moment_close(&m);
+	}
+	return r == -EAGAIN ? lib_fail(err, -EBUSY, "sandbox '%s' starts and ends all the time: try again", sb->config.name) : r;
+}
+
+int moment_end(Moment *m, const BvSandbox *sb, BvError **err)
+{
+	BvError *why = NULL;
+
+	if (!m->conn)
+		return 0;
+	int r = conn_call(m->conn, conn_request("thaw"), NULL, 0, NULL, &why);
+	if (r < 0)
+		(void)lib_fail(err, r, "what sandbox '%s' was could not be kept to the end: %s; nothing was stored under a name, try again", sb->config.name,
+			       r == -ECONNRESET ? "it was stopped meanwhile" : strerror(-r));
+	bv_error_free(why);
+	return r;
+}
+
+void moment_close(Moment *m)
+{
+	cow_export_close(m->rows);
+	conn_put(m->conn);
+	bv_close_fd(&m->lock);
+	*m = (Moment){.lock = -1};
+}
