@@ -111,26 +111,35 @@ static int export_dentry(ExportWalk *w, sqlite3_stmt *stmt)
 }
 
 /* What was kept has the times of that moment. */
-static int blob_times(CowExport *e, BlobId blob, mode_t mode, struct statx *st)
+static int blob_times(CowExport *e, BlobId blob, mode_t mode, struct statx *st, bool *was_kept)
 {
+	const unsigned mask = STATX_ATIME | STATX_MTIME | STATX_CTIME | STATX_SIZE | STATX_INO;
 	CLEAN_FD int kept = -1;
-	int rc = blob_statx(e->blobs, blob, STATX_ATIME | STATX_MTIME, st);
+	int rc = blob_statx(e->blobs, blob, mask, st);
 
-	if (e->frozen && S_ISREG(mode) && blob_open_kept(e->blobs, blob, &kept) == 0)
-		rc = statx(kept, "", AT_EMPTY_PATH, STATX_ATIME | STATX_MTIME, st) < 0 ? bv_neg_errno() : 0;
-	return rc;
+	*was_kept = e->frozen && S_ISREG(mode) && blob_open_kept(e->blobs, blob, &kept) == 0;
+	return *was_kept ? statx(kept, "", AT_EMPTY_PATH, mask, st) < 0 ? bv_neg_errno() : 0 : rc;
 }
 
-static int take_blob_times(ExportWalk *w, CowRecord *r)
+static struct timespec time_of(const struct statx_timestamp *t)
+{
+	return (struct timespec){t->tv_sec, t->tv_nsec};
+}
+
+static int take_body(ExportWalk *w, CowRecord *r)
 {
 	struct statx st;
-	int rc = blob_times(w->e, r->blob, r->mode, &st);
+	int rc = blob_times(w->e, r->blob, r->mode, &st, &r->body.kept);
 
 	if (rc < 0)
 		return bv_fail(w->err, rc == -ENOENT ? -EUCLEAN : rc, "blob %llu, which %s names, cannot be read: %s", (unsigned long long)r->blob, w->e->meta->path,
 			       strerror(-rc));
-	r->atime = (struct timespec){st.stx_atime.tv_sec, st.stx_atime.tv_nsec};
-	r->mtime = (struct timespec){st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec};
+	r->atime = time_of(&st.stx_atime);
+	r->mtime = r->body.mtime = time_of(&st.stx_mtime);
+	r->body.ctime = time_of(&st.stx_ctime);
+	r->body.size = st.stx_size;
+	r->body.ino = st.stx_ino;
+	r->body.dev = (uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor;
 	return 0;
 }
 
@@ -151,7 +160,7 @@ static int export_inode(ExportWalk *w, sqlite3_stmt *stmt)
 	if (v[18])
 		r.base = base_at(stmt, 3 + 19);
 	if (r.blob)
-		rc = take_blob_times(w, &r);
+		rc = take_body(w, &r);
 	return rc < 0 ? rc : w->visit(w->ctx, &r);
 }
 

@@ -22,6 +22,11 @@ typedef struct CowRecord {
 	const char *name;  /* DENTRY, XATTR: its name; INODE: its origin or NULL; not NUL-terminated */
 	const char *value; /* INODE: its target or NULL; XATTR: its value, NULL: removed */
 	size_t n_name, n_value;
+	struct {     /* of a blob, on export: the file as it was when the record was told */
+		uint64_t dev, ino, size;
+		struct timespec mtime, ctime;
+		bool kept; /* of a moment that has passed: nothing to remember */
+	} body;
 	BlobId blob; /* INODE: with its bytes, or (mode S_IFIFO) the FIFO itself; 0: none. On import only whether there is one counts */
 } CowRecord;
 

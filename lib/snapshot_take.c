@@ -1,17 +1,33 @@
 /* lib/snapshot_take.c - bv_sandbox_snapshot: the rows and bytes of a sandbox, as it is at one moment, into an object store.
  *
- * The database is read twice in one transaction: first the contents go to the writer, which reads and sends them on other threads, then the records with what
- * the contents became. When the last of them is known all was read, and the moment may pass; only if it lasted till then the snapshot is published. What the last snapshot
- * of this name has is not sent again. */
+ * One walk over the database. What the memory of contents (cowfs/contents.h) knows is neither read nor sent; other contents go to the writer, which reads and sends them on other
+ * threads, and the records wait in order until it is known what those became. When the last record is written all was read, and the moment may pass; only if it lasted till
+ * then the snapshot is published. */
+#include "cowfs/contents.h"
 #include "lib/snapshot_moment.h"
 #include "lib/snapshots.h"
+
+#include <sys/stat.h>
+
+#define WAITING_MAX 4096 /* records */
+
+typedef struct Waiting {
+	CowRecord row; /* of an inode with a new content: what the memory needs to know. What it points to is gone */
+	uint8_t key[RECORD_KEY_MAX];
+	size_t key_len;
+	Bytes value, known; /* known: the reference of a content that the store has */
+	uint64_t content;   /* the writer's number; NONE: it is known, or has none */
+} Waiting;
+
+#define NONE UINT64_MAX
 
 typedef struct Take {
 	Moment moment;
 	SnapWriter *writer;
 	SnapSource source;
-	uint64_t *contents; /* the writer's number of each content, in the order of the inodes */
-	size_t count, room, next;
+	CowContents *contents; /* or NULL */
+	Waiting *waiting;      /* a ring */
+	size_t first, count;
 	char **why;
 } Take;
 
@@ -41,45 +57,89 @@ static bool content_changed(void *ctx, uint64_t key)
 	return cow_export_changed(t->moment.rows, key);
 }
 
-static int add_content(void *ctx, const CowRecord *r)
+static int write_record(Take *t, const Waiting *w, const uint8_t *ref, size_t len)
 {
-	Take *t = ctx;
+	const Record record = {.key = w->key, .key_len = w->key_len, .content = ref, .content_len = len, .value = w->value.data, .value_len = w->value.len};
+	int rc = snap_writer_record(t->writer, &record);
 
-	if (!has_bytes(r))
-		return 0;
-	if (t->count == t->room) {
-		size_t room = MAX(256, t->room * 2);
-		uint64_t *more = realloc(t->contents, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		t->contents = more;
-		t->room = room;
-	}
-	int rc = snap_writer_add(t->writer, &t->source, r->blob, &t->contents[t->count]);
-	t->count += rc == 0;
 	return rc < 0 ? writer_failed(t, rc) : 0;
+}
+
+static void waiting_release(Waiting *w)
+{
+	bytes_release(&w->value);
+	bytes_release(&w->known);
+}
+
+static int write_first(Take *t)
+{
+	Waiting *w = &t->waiting[t->first];
+	const uint8_t *ref = w->known.data;
+	size_t len = w->known.len;
+	int rc = w->content == NONE ? 0 : snap_writer_content(t->writer, w->content, &ref, &len);
+
+	if (rc < 0)
+		return writer_failed(t, rc);
+	rc = write_record(t, w, ref, len);
+	if (rc == 0 && w->content != NONE && t->contents)
+		cow_contents_put(t->contents, &w->row, ref, len);
+	return rc;
+}
+
+/* Until at most `leave` records wait. */
+static int write_waiting(Take *t, size_t leave)
+{
+	int rc = 0;
+
+	for (; rc == 0 && t->count > leave; t->first = (t->first + 1) % WAITING_MAX, t->count--) {
+		rc = write_first(t);
+		waiting_release(&t->waiting[t->first]);
+	}
+	return rc;
+}
+
+/* 1: the store has it, and ref says where. */
+static int find_content(Take *t, const CowRecord *r, const uint8_t **ref, size_t *len)
+{
+	if (!t->contents || !cow_contents_find(t->contents, r, ref, len))
+		return 0;
+	int kept = snap_writer_keep(t->writer, *ref, *len);
+	return kept < 0 ? 0 : kept; /* a memory that makes no sense is none */
 }
 
 static int add_record(void *ctx, const CowRecord *r)
 {
 	Take *t = ctx;
-	uint8_t key[RECORD_KEY_MAX];
-	CLEAN_BYTES Bytes value = {0};
-	Record record = {.key = key};
+	Waiting w = {.content = NONE};
 	const uint8_t *ref = NULL;
+	size_t len = 0;
 	int rc = 0;
 
-	record.key_len = record_encode(r, key, &value);
-	if (value.failed)
+	w.key_len = record_encode(r, w.key, &w.value);
+	if (w.value.failed) {
+		bytes_release(&w.value);
 		return -ENOMEM;
-	if (has_bytes(r))
-		rc = snap_writer_content(t->writer, t->contents[t->next++], &ref, &record.content_len);
-	record.content = ref;
-	record.value = value.data;
-	record.value_len = value.len;
+	}
+	bool known = has_bytes(r) && find_content(t, r, &ref, &len) > 0;
+	if (has_bytes(r) && !known) {
+		rc = snap_writer_add(t->writer, &t->source, r->blob, &w.content);
+		if (rc < 0)
+			rc = writer_failed(t, rc);
+	} else if (t->count == 0) { /* nobody waits */
+		rc = write_record(t, &w, ref, len);
+		waiting_release(&w);
+		return rc;
+	}
 	if (rc == 0)
-		rc = snap_writer_record(t->writer, &record);
-	return rc < 0 ? writer_failed(t, rc) : 0;
+		rc = write_waiting(t, WAITING_MAX - 1);
+	bytes_put(&w.known, ref, len);
+	if (rc < 0 || w.known.failed) {
+		waiting_release(&w);
+		return rc < 0 ? rc : -ENOMEM;
+	}
+	w.row = *r;
+	t->waiting[(t->first + t->count++) % WAITING_MAX] = w;
+	return 0;
 }
 
 static int add_field(SnapWriter *w, const char *name, const char *text)
@@ -116,10 +176,10 @@ static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOption
 
 static int transfer(Take *t, const BvSandbox *sb, const BvSnapshotOptions *o)
 {
-	int r = cow_export_walk(t->moment.rows, add_content, t, t->why);
+	int r = cow_export_walk(t->moment.rows, add_record, t, t->why);
 
 	if (r == 0)
-		r = cow_export_walk(t->moment.rows, add_record, t, t->why);
+		r = write_waiting(t, 0);
 	if (r == 0 && (r = add_fields(sb, t->writer, o)) < 0)
 		r = writer_failed(t, r);
 	return r;
@@ -132,10 +192,50 @@ static void fill_receipt(const Snapshots *s, const SnapRef *ref, const Take *tak
 
 	if (!out)
 		return;
-	*out = (BvSnapshotReceipt){.size = sizeof(*out), .number = ref->number, .files = p.contents, .bytes = p.content_bytes, .new_bytes = p.new_plain, .moved = t.sent,
+	*out = (BvSnapshotReceipt){.size = sizeof(*out), .number = ref->number, .files = p.held, .bytes = p.held_bytes, .new_bytes = p.new_plain, .moved = t.sent,
 				   .requests = t.gets + t.puts + t.others, .pause = take->moment.pause, .flags = take->moment.unsteady ? BV_SNAPSHOT_UNSTEADY : 0};
 	snprintf(out->name, sizeof(out->name), "%s", ref->name);
 	id_hex(&ref->id, out->id);
+}
+
+/* One for each place. What it knows is in the snapshot that this sandbox was, in that place, when it was last stored or restored: that one is the parent. */
+static CowContents *open_contents(const BvSandbox *sb, const Snapshots *s)
+{
+	CLEAN_FREE char *path = snapshots_contents_path(sb, s);
+
+	return path ? cow_contents_open(path) : NULL;
+}
+
+/* The snapshot of which not everything has to be sent again. */
+static int begin_writer(Take *t, const Snapshots *s, const SnapRef *last)
+{
+	SnapId parent = last->id;
+	SnapWriterConfig config = {.parent = last->number ? &parent : NULL};
+	const char *state = t->contents ? cow_contents_state(t->contents) : "";
+	bool known = id_parse(state, strlen(state), &parent) == 0;
+	int r = -ENOENT;
+
+	if (known) {
+		config.parent = &parent;
+		r = snap_writer_begin(s->store, &config, &t->writer, t->why);
+		if (r != -ENOENT)
+			return r;
+		free(TAKE_PTR(*t->why)); /* it was removed since */
+		parent = last->id;
+		config.parent = last->number ? &parent : NULL;
+	}
+	if (t->contents && cow_contents_forget(t->contents) < 0)
+		cow_contents_close(TAKE_PTR(t->contents));
+	return snap_writer_begin(s->store, &config, &t->writer, t->why);
+}
+
+static void remember(Take *t, const SnapRef *made)
+{
+	char state[65];
+
+	id_hex(&made->id, state);
+	if (t->contents)
+		cow_contents_finish(t->contents, state);
 }
 
 static int take(BvSandbox *sb, const Snapshots *s, const BvSnapshotOptions *o, BvSnapshotReceipt *out, BvError **err)
@@ -144,16 +244,17 @@ static int take(BvSandbox *sb, const Snapshots *s, const BvSnapshotOptions *o, B
 	CLEAN_FREE char *why = NULL;
 	SnapRef last = {0}, made = {0};
 	SnapId id;
-	Take t = {.why = &why, .moment = {.lock = -1}, .source = {open_content, content_changed, &t}};
-	int r = snap_ref_read(s->store, name, 0, &last, &why);
+	Take t = {.why = &why, .moment = {.lock = -1}, .source = {open_content, content_changed, &t}, .waiting = calloc(WAITING_MAX, sizeof(*t.waiting))};
+	int r = t.waiting ? snap_ref_read(s->store, name, 0, &last, &why) : -ENOMEM;
 
 	if (r == -ENOENT) {
 		free(TAKE_PTR(why));
 		r = 0;
 	}
-	SnapWriterConfig config = {.parent = last.number ? &last.id : NULL};
-	if (r == 0)
-		r = snap_writer_begin(s->store, &config, &t.writer, &why);
+	if (r == 0) {
+		t.contents = open_contents(sb, s);
+		r = begin_writer(&t, s, &last);
+	}
 	if (r == 0)
 		r = moment_begin(sb, &t.moment, err);
 	if (r == 0)
@@ -162,13 +263,18 @@ static int take(BvSandbox *sb, const Snapshots *s, const BvSnapshotOptions *o, B
 		r = moment_end(&t.moment, sb, err);
 	if (r == 0)
 		r = snap_writer_finish(t.writer, name, last.number, &id, &made, &why);
-	if (r == 0)
+	if (r == 0) {
+		remember(&t, &made);
 		fill_receipt(s, &made, &t, out);
-	else if (!err || !*err)
+	} else if (!err || !*err) {
 		(void)lib_fail(err, r, "snapshot of '%s' to %s: %s", sb->config.name, s->location, why ? why : strerror(-r));
+	}
 	snap_writer_free(t.writer); /* its threads read through the moment */
+	cow_contents_close(t.contents);
 	moment_close(&t.moment);
-	free(t.contents);
+	for (size_t i = 0; i < t.count; i++)
+		waiting_release(&t.waiting[(t.first + i) % WAITING_MAX]);
+	free(t.waiting);
 	return r;
 }
 

@@ -57,6 +57,11 @@ bool snapshots_machine(char out[32])
 	return true;
 }
 
+char *snapshots_contents_path(const BvSandbox *sb, const Snapshots *s)
+{
+	return bv_asprintf("%s/contents-%016llx.db", sandbox_data_dir(sb), (unsigned long long)hash_stable(s->location, strlen(s->location)));
+}
+
 int snapshots_find(const Snapshots *s, const char *text, SnapRef *out, BvError **err)
 {
 	const char *at = strchr(text, '@');

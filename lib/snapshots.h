@@ -24,6 +24,9 @@ bool snapshots_machine(char out[32]);
 /* "NAME" or "NAME@NUMBER": the snapshot that it means. -EINVAL, -ENOENT, errors of the store. */
 int snapshots_find(const Snapshots *s, const char *text, SnapRef *out, BvError **err) MUST_CHECK;
 
+/* Where a sandbox remembers what its bodies are called in this place (cowfs/contents.h); the caller's to free, NULL: out of memory. */
+char *snapshots_contents_path(const BvSandbox *sb, const Snapshots *s);
+
 /* A field of a snapshot as text, the caller's to free; NULL: it has none. */
 char *snapshots_field(const SnapInfo *info, const char *name);
 

@@ -89,6 +89,7 @@ int snap_ref_delete(SnapStore *s, const char *name, uint64_t number, char **err)
 /* ---- writing: writer.c ---- */
 typedef struct SnapProgress {
 	uint64_t contents, content_bytes; /* read */
+	uint64_t held, held_bytes;	  /* contents of records so far, read or known before */
 	uint64_t new_plain, new_stored;	  /* chunks that the store did not have */
 	uint64_t sent;			  /* bytes of packs that have arrived */
 } SnapProgress;

@@ -222,8 +222,12 @@ int snap_writer_record(SnapWriter *w, const Record *record)
 	if (r < 0)
 		return writer_fail(w, r, NULL);
 	w->records++;
-	w->totals.contents += record->content_len > 0;
-	w->totals.content_bytes += size;
+	if (record->content_len) {
+		pthread_mutex_lock(&w->lock);
+		w->totals.contents++;
+		w->totals.content_bytes += size;
+		pthread_mutex_unlock(&w->lock);
+	}
 	return 0;
 }
 
@@ -309,6 +313,8 @@ SnapProgress snap_writer_progress(SnapWriter *w)
 {
 	pthread_mutex_lock(&w->lock);
 	SnapProgress progress = w->progress;
+	progress.held = w->totals.contents;
+	progress.held_bytes = w->totals.content_bytes;
 	pthread_mutex_unlock(&w->lock);
 	return progress;
 }
