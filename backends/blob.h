@@ -36,6 +36,18 @@ enum {
 	BLOB_KEEP_CLONE = 2, /* where the file system can share the bytes */
 };
 
+/* A blob whose bytes are elsewhere. `ref` is for who fetches it. */
+typedef struct BlobRemote {
+	BlobId id;
+	uint64_t size;
+	struct timespec times[2]; /* access, modification */
+	mode_t mode;
+	const void *ref;
+	size_t ref_len;
+} BlobRemote;
+/* Writes the bytes that ref stands for into an empty file. Called from any thread, several at a time. 0 or a negative errno with a message. */
+typedef int (*BlobFetch)(void *ctx, const void *ref, size_t len, int fd, char **err);
+
 typedef struct BlobOps {
 	/* The word before the colon of `--backend`, and whether the bytes survive a reboot. */
 	const char *scheme;
@@ -86,6 +98,20 @@ typedef struct BlobOps {
 	int (*open_kept)(BlobStore *store, BlobId id, int *fd);
 	/* All that is kept goes. */
 	int (*drop_kept)(BlobStore *store);
+
+	/* Says of blobs, by rising id, that they are remote: each counts until it has a file here. Of an empty store, once. `source` is for who fetches them: filestore_source
+	 * gives it back. Seen by who opens the store afterwards. */
+	int (*put_remote)(BlobStore *store, const char *source, const BlobRemote *list, size_t n);
+	const char *(*source)(BlobStore *store); /* NULL: nothing is remote */
+	/* Who fetches, until the store is closed, which calls release(ctx). Without one remote blobs are -EIO. Before anybody uses the store, once. */
+	void (*set_fetch)(BlobStore *store, BlobFetch fetch, void *ctx, void (*release)(void *ctx));
+	/* What stands for a blob that is not here; it belongs to the store. -ENOENT: it is here, or unknown. statx of such a one has no STATX_INO. */
+	int (*remote_ref)(BlobStore *store, BlobId id, const void **ref, size_t *len);
+	/* Brings it here; success if it is. May take long. -ENOENT: no such blob. Opening one fetches it, too, but cowfs does not open under its lock what is not here; where
+	 * the store is only read, what is opened is a copy. */
+	int (*fetch)(BlobStore *store, BlobId id);
+	/* Why a fetch failed since the last time that this was asked: the first reason, the caller's to free; NULL: none did. */
+	char *(*fetch_error)(BlobStore *store);
 } BlobOps;
 
 struct BlobStore {
@@ -163,6 +189,37 @@ static inline int blob_open_kept(BlobStore *s, BlobId id, int *fd)
 static inline int blob_drop_kept(BlobStore *s)
 {
 	return s->ops->drop_kept(s);
+}
+static inline int blob_put_remote(BlobStore *s, const char *source, const BlobRemote *list, size_t n)
+{
+	return s->ops->put_remote(s, source, list, n);
+}
+static inline const char *blob_source(BlobStore *s)
+{
+	return s->ops->source ? s->ops->source(s) : NULL;
+}
+static inline void blob_set_fetch(BlobStore *s, BlobFetch fetch, void *ctx, void (*release)(void *ctx))
+{
+	s->ops->set_fetch(s, fetch, ctx, release);
+}
+static inline int blob_remote_ref(BlobStore *s, BlobId id, const void **ref, size_t *len)
+{
+	return s->ops->remote_ref(s, id, ref, len);
+}
+static inline bool blob_is_here(BlobStore *s, BlobId id)
+{
+	const void *ref;
+	size_t len;
+
+	return !blob_source(s) || s->ops->remote_ref(s, id, &ref, &len) != 0;
+}
+static inline int blob_fetch(BlobStore *s, BlobId id)
+{
+	return s->ops->fetch(s, id);
+}
+static inline char *blob_fetch_error(BlobStore *s)
+{
+	return blob_source(s) ? s->ops->fetch_error(s) : NULL;
 }
 
 #endif

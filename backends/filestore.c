@@ -160,9 +160,31 @@ static bool appeared(FileStore *fs)
 	return now;
 }
 
+int filestore_make_shard(FileStore *fs, BlobId id)
+{
+	return make_shard(fs, name_of(id).shard);
+}
+
+void filestore_note_name(FileStore *fs, BlobId id)
+{
+	note_new_name(fs, name_of(id).shard);
+}
+
 int filestore_open_blob(BlobStore *store, BlobId id, int flags, int *fd)
 {
 	FileStore *fs = filestore_of(store);
+	int r = filestore_open_here(fs, id, flags, fd);
+
+	if (r != -ENOENT || !fs->remote)
+		return r;
+	if (fs->readonly)
+		return remote_open_aside(fs, id, flags, fd);
+	r = filestore_fetch(store, id);
+	return r < 0 ? r : filestore_open_here(fs, id, flags, fd);
+}
+
+int filestore_open_here(FileStore *fs, BlobId id, int flags, int *fd)
+{
 	BlobName name = name_of(id);
 	int opened;
 
@@ -190,8 +212,10 @@ int filestore_statx(BlobStore *store, BlobId id, unsigned mask, struct statx *ou
 	if (id == 0)
 		return -ENOENT;
 	while (statx(filestore_of(store)->root, name.text, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, mask, &st) < 0)
-		if (errno != ENOENT || !appeared(filestore_of(store)))
+		if (errno != ENOENT)
 			return -errno;
+		else if (!appeared(filestore_of(store)))
+			return remote_statx(filestore_of(store)->remote, id, out);
 	*out = st;
 	return 0;
 }
@@ -364,7 +388,9 @@ int filestore_sync(BlobStore *store, BlobId id)
 	if (id == 0)
 		return syncfs(fs->root) < 0 ? bv_neg_errno() : 0;
 	/* O_NONBLOCK: only the name of a FIFO needs syncing. EINVAL below is the kernel's word for that. */
-	r = filestore_open_blob(store, id, O_RDONLY | O_NONBLOCK, &fd);
+	r = filestore_open_here(fs, id, O_RDONLY | O_NONBLOCK, &fd);
+	if (r == -ENOENT && fs->remote) /* nothing here can be lost */
+		return filestore_source(store) && !blob_is_here(store, id) ? 0 : r;
 	if (r < 0)
 		return r;
 	if (fdatasync(fd) < 0 && errno != EINVAL)

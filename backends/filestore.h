@@ -26,6 +26,12 @@ int filestore_sync_names(BlobStore *store, BlobId from, BlobId to);
 int filestore_keep(BlobStore *store, BlobId id, unsigned how);
 int filestore_open_kept(BlobStore *store, BlobId id, int *fd);
 int filestore_drop_kept(BlobStore *store);
+int filestore_put_remote(BlobStore *store, const char *source, const BlobRemote *list, size_t n);
+const char *filestore_source(BlobStore *store);
+void filestore_set_fetch(BlobStore *store, BlobFetch fetch, void *ctx, void (*release)(void *ctx));
+int filestore_remote_ref(BlobStore *store, BlobId id, const void **ref, size_t *len);
+int filestore_fetch(BlobStore *store, BlobId id);
+char *filestore_fetch_error(BlobStore *store);
 int filestore_iterate(BlobStore *store, int (*visit)(void *ctx, BlobId id), void *ctx);
 
 /* The members that every row built on this core shares. */
@@ -33,7 +39,9 @@ int filestore_iterate(BlobStore *store, int (*visit)(void *ctx, BlobId id), void
 	.close = filestore_close, .create = filestore_create, .make_node = filestore_make_node, .open_blob = filestore_open_blob, \
 	.statx = filestore_statx, .utimens = filestore_utimens, .chmod = filestore_chmod, .truncate = filestore_truncate, \
 	.place = filestore_place, .remove = filestore_remove, .sync = filestore_sync, .sync_names = filestore_sync_names, \
-	.iterate = filestore_iterate, .keep = filestore_keep, .open_kept = filestore_open_kept, .drop_kept = filestore_drop_kept
+	.iterate = filestore_iterate, .keep = filestore_keep, .open_kept = filestore_open_kept, .drop_kept = filestore_drop_kept, \
+	.put_remote = filestore_put_remote, .source = filestore_source, .set_fetch = filestore_set_fetch, .remote_ref = filestore_remote_ref, \
+	.fetch = filestore_fetch, .fetch_error = filestore_fetch_error
 
 /* ---- between filestore.c and filestore_life.c ---- */
 
@@ -55,10 +63,13 @@ typedef struct Shard {
 	DirState names;
 } Shard;
 
+typedef struct Remote Remote; /* filestore_remote.c */
+
 typedef struct FileStore {
 	BlobStore base;
 	int root; /* the directory, O_RDONLY */
 	bool readonly;
+	Remote *remote; /* NULL: all blobs are here */
 	_Atomic mode_t masked; /* mode bits that the kernel would take from a new file (umask, default ACL) */
 	atomic_bool late;      /* the store is not there yet, and root is the directory that it will be in (see filestore_appear) */
 	char *late_name;       /* its name there, or NULL */
@@ -77,6 +88,19 @@ static inline FileStore *filestore_of(BlobStore *store)
 /* For a store that was not there when it was opened: looks for it again, or makes it. Whoever looks for a blob "shard/id" in the directory
  * above meanwhile finds none, which is right. 0: root is the store now; -ENOENT: still none (only without `make`). */
 int filestore_appear(FileStore *fs, bool make) MUST_CHECK;
+
+/* The directory of a blob's name, and that the name is new (filestore.c). */
+int filestore_make_shard(FileStore *fs, BlobId id) MUST_CHECK;
+void filestore_note_name(FileStore *fs, BlobId id);
+/* Without fetching. */
+int filestore_open_here(FileStore *fs, BlobId id, int flags, int *fd) MUST_CHECK;
+
+/* ---- filestore_remote.c ---- */
+/* *out stays NULL if there is none. -EUCLEAN. */
+int remote_load(int root, const char *path, Remote **out, char **err) MUST_CHECK;
+void remote_free(Remote *r);
+int remote_statx(const Remote *r, BlobId id, struct statx *out) MUST_CHECK; /* -ENOENT */
+int remote_open_aside(FileStore *fs, BlobId id, int flags, int *fd) MUST_CHECK;
 
 /* Strict inverse of "%x": lower case, no leading zero, nothing behind. False for any other text. */
 bool filestore_parse_hex(const char *text, uint64_t *out);

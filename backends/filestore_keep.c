@@ -46,7 +46,7 @@ static int copy(FileStore *fs, BlobId id, bool clone, const KeptName *kept)
 	CLEAN_FD int to = -1;
 	char temporary[64];
 	struct stat st;
-	int r = faccessat(fs->root, kept->text, F_OK, 0) == 0 ? 1 : filestore_open_blob(&fs->base, id, O_RDONLY | O_NONBLOCK, &from);
+	int r = faccessat(fs->root, kept->text, F_OK, 0) == 0 ? 1 : filestore_open_here(fs, id, O_RDONLY | O_NONBLOCK, &from);
 
 	if (r != 0)
 		return MIN(r, 0);
@@ -73,6 +73,8 @@ int filestore_keep(BlobStore *store, BlobId id, unsigned how)
 		return -EROFS;
 	if (id == 0)
 		return -ENOENT;
+	if (!blob_is_here(store, id))
+		return 0; /* nobody can change it before it is */
 	int r = how & BLOB_KEEP_MOVE ? move(fs, id, &kept) : copy(fs, id, how & BLOB_KEEP_CLONE, &kept);
 	if (r == -ENOENT && (r = make_dir(fs)) == 0) /* the first one; or the blob is missing, which the second try says */
 		r = how & BLOB_KEEP_MOVE ? move(fs, id, &kept) : copy(fs, id, how & BLOB_KEEP_CLONE, &kept);

@@ -202,6 +202,11 @@ int filestore_open(const FileStoreKind *kind, const char *path, unsigned flags, 
 	fs->root_names.made = 1; /* what an earlier run left may not be durable */
 	pthread_mutex_init(&fs->lock, NULL);
 	fs->root = TAKE_FD(root);
+	r = late ? 0 : remote_load(fs->root, path, &fs->remote, err);
+	if (r < 0) {
+		filestore_close(&fs->base);
+		return r;
+	}
 	*out = &fs->base;
 	return 0;
 }
@@ -244,6 +249,7 @@ void filestore_close(BlobStore *store)
 		free(CONTAINER_OF(n, Shard, link));
 	hmap_release(&fs->shards);
 	pthread_mutex_destroy(&fs->lock);
+	remote_free(fs->remote);
 	close(fs->root);
 	free(fs->late_name);
 	free(fs);

@@ -2,65 +2,10 @@
  *
  * Each test gets a Place: a fresh path on which the backend under test accepts a store, and the store opened there. A new backend
  * is tested as soon as it is in the registry; base_dir() says where its stores can lie. */
-#include "backends/blob.h"
+#include "tests/unit/blob_place.h"
 
-#include <fcntl.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <sys/wait.h>
-
-#include <cmocka.h>
-
-typedef struct Place {
-	const BlobOps *ops;
-	char dir[96];	/* scratch, removed afterwards */
-	char path[128]; /* where the store is */
-	BlobStore *store;
-} Place;
-
-static const char *base_dir(const BlobOps *ops)
-{
-	return strcmp(ops->scheme, "tmpfs") == 0 ? "/dev/shm" : "/var/tmp";
-}
-
-static void reopen(Place *p, unsigned flags)
-{
-	char *err = NULL;
-	int r;
-
-	blob_close(p->store);
-	p->store = NULL;
-	r = p->ops->open(p->path, flags, &p->store, &err);
-	if (r < 0)
-		fail_msg("open %s: %d %s", p->path, r, err ? err : "(no message)");
-	assert_null(err);
-	assert_ptr_equal(p->store->ops, p->ops);
-}
-
-static int setup(void **state)
-{
-	Place *p = calloc(1, sizeof *p);
-
-	p->ops = *state;
-	snprintf(p->dir, sizeof p->dir, "%s/bvisor-conf-XXXXXX", base_dir(p->ops));
-	assert_non_null(mkdtemp(p->dir));
-	snprintf(p->path, sizeof p->path, "%s/a/store", p->dir);
-	reopen(p, BLOB_OPEN_CREATE);
-	*state = p;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	Place *p = *state;
-
-	blob_close(p->store);
-	assert_int_equal(bv_remove_tree_at(AT_FDCWD, p->dir), 0);
-	free(p);
-	return 0;
-}
 
 static void make(Place *p, BlobId id, const char *text)
 {
@@ -730,62 +675,6 @@ static void *work(void *arg)
 	return NULL;
 }
 
-static void assert_kept(Place *p, BlobId id, const char *text)
-{
-	char buf[32] = "";
-	int fd;
-
-	assert_int_equal(blob_open_kept(p->store, id, &fd), 0);
-	assert_int_equal(bv_read_full(fd, buf, sizeof buf - 1), strlen(text));
-	assert_string_equal(buf, text);
-	close(fd);
-}
-
-static int no_blob(void *ctx, BlobId id)
-{
-	(void)ctx;
-	fail_msg("blob %ju is shown", (uintmax_t)id);
-	return 0;
-}
-
-static void what_is_kept_stays_until_it_is_dropped(void **state)
-{
-	const struct timespec times[2] = {{5, 6}, {7, 8}};
-	Place *p = *state;
-	struct stat st;
-	int fd, kept;
-
-	assert_int_equal(blob_drop_kept(p->store), 0);
-	assert_int_equal(blob_open_kept(p->store, 4, &fd), -ENOENT);
-	assert_int_equal(blob_keep(p->store, 4, 0), -ENOENT);
-	assert_int_equal(blob_keep(p->store, 4, BLOB_KEEP_MOVE), -ENOENT);
-	assert_int_equal(blob_create(p->store, 4, 0600, O_RDWR, &fd), 0);
-	assert_int_equal(bv_write_full(fd, "first", 5), 0);
-	assert_int_equal(blob_utimens(p->store, 4, times), 0);
-	assert_int_equal(blob_keep(p->store, 4, BLOB_KEEP_CLONE), 0);
-	assert_int_equal(pwrite(fd, "secon", 5, 0), 5);
-	assert_int_equal(blob_keep(p->store, 4, BLOB_KEEP_CLONE), 0); /* the first one stays */
-	assert_kept(p, 4, "first");
-	assert_int_equal(blob_open_kept(p->store, 4, &kept), 0);
-	assert_int_equal(fstat(kept, &st), 0);
-	assert_true(st.st_atim.tv_sec == 5 && st.st_mtim.tv_sec == 7 && st.st_mtim.tv_nsec == 8);
-	close(kept);
-	assert_int_equal(blob_keep(p->store, 4, BLOB_KEEP_MOVE), 0);
-	assert_kept(p, 4, "first");
-	close(fd);
-	assert_int_equal(blob_create(p->store, 5, 0600, O_RDWR, &fd), 0);
-	assert_int_equal(bv_write_full(fd, "moved", 5), 0);
-	close(fd);
-	assert_int_equal(blob_keep(p->store, 5, BLOB_KEEP_MOVE), 0);
-	assert_kept(p, 5, "moved");
-	assert_int_equal(blob_iterate(p->store, no_blob, NULL), 0);
-	assert_int_equal(blob_drop_kept(p->store), 0);
-	assert_int_equal(blob_open_kept(p->store, 5, &fd), -ENOENT);
-	reopen(p, BLOB_OPEN_READONLY);
-	assert_int_equal(blob_keep(p->store, 5, 0), -EROFS);
-	assert_int_equal(blob_drop_kept(p->store), -EROFS);
-}
-
 static void eight_threads_share_a_store(void **state)
 {
 	Place *p = *state;
@@ -835,7 +724,6 @@ static void the_registry_finds_its_rows_and_nothing_else(void **state)
 	assert_null(blob_ops_find(""));
 }
 
-#define T(f) {#f, f, setup, teardown, NULL}
 static const struct CMUnitTest body[] = {
 	T(open_without_create_finds_no_store),
 	T(open_refuses_a_path_that_is_no_directory),
@@ -867,7 +755,6 @@ static const struct CMUnitTest body[] = {
 	T(iterate_ignores_names_that_are_no_blobs),
 	T(a_readonly_store_refuses_every_change_and_reads),
 	T(an_unwritable_path_is_refused_with_its_name),
-	T(what_is_kept_stays_until_it_is_dropped),
 	T(eight_threads_share_a_store),
 };
 
@@ -879,13 +766,6 @@ int main(void)
 	};
 	int failed = cmocka_run_group_tests(once, NULL, NULL);
 
-	for (const BlobOps *const *row = blob_ops_all(); *row; row++) {
-		struct CMUnitTest tests[ARRAY_LEN(body)];
-		memcpy(tests, body, sizeof body);
-		for (size_t i = 0; i < ARRAY_LEN(tests); i++)
-			tests[i].initial_state = (void *)(uintptr_t)*row;
-		printf("backend %s\n", (*row)->scheme);
-		failed += cmocka_run_group_tests(tests, NULL, NULL);
-	}
+	failed += run_for_all(body, ARRAY_LEN(body));
 	return failed ? 1 : 0;
 }

@@ -1,0 +1,207 @@
+/* tests/unit/test_blob_snapshots.c - the second half of the contract of backends/blob.h, for every row of the registry: what is kept for a snapshot, and blobs that
+ * are still in the store of one. */
+#include "tests/unit/blob_place.h"
+
+#include <pthread.h>
+
+static void assert_kept(Place *p, BlobId id, const char *text)
+{
+	char buf[32] = "";
+	int fd;
+
+	assert_int_equal(blob_open_kept(p->store, id, &fd), 0);
+	assert_int_equal(bv_read_full(fd, buf, sizeof buf - 1), strlen(text));
+	assert_string_equal(buf, text);
+	close(fd);
+}
+
+static int no_blob(void *ctx, BlobId id)
+{
+	(void)ctx;
+	fail_msg("blob %ju is shown", (uintmax_t)id);
+	return 0;
+}
+
+static void what_is_kept_stays_until_it_is_dropped(void **state)
+{
+	const struct timespec times[2] = {{5, 6}, {7, 8}};
+	Place *p = *state;
+	struct stat st;
+	int fd, kept;
+
+	assert_int_equal(blob_drop_kept(p->store), 0);
+	assert_int_equal(blob_open_kept(p->store, 4, &fd), -ENOENT);
+	assert_int_equal(blob_keep(p->store, 4, 0), -ENOENT);
+	assert_int_equal(blob_keep(p->store, 4, BLOB_KEEP_MOVE), -ENOENT);
+	assert_int_equal(blob_create(p->store, 4, 0600, O_RDWR, &fd), 0);
+	assert_int_equal(bv_write_full(fd, "first", 5), 0);
+	assert_int_equal(blob_utimens(p->store, 4, times), 0);
+	assert_int_equal(blob_keep(p->store, 4, BLOB_KEEP_CLONE), 0);
+	assert_int_equal(pwrite(fd, "secon", 5, 0), 5);
+	assert_int_equal(blob_keep(p->store, 4, BLOB_KEEP_CLONE), 0); /* the first one stays */
+	assert_kept(p, 4, "first");
+	assert_int_equal(blob_open_kept(p->store, 4, &kept), 0);
+	assert_int_equal(fstat(kept, &st), 0);
+	assert_true(st.st_atim.tv_sec == 5 && st.st_mtim.tv_sec == 7 && st.st_mtim.tv_nsec == 8);
+	close(kept);
+	assert_int_equal(blob_keep(p->store, 4, BLOB_KEEP_MOVE), 0);
+	assert_kept(p, 4, "first");
+	close(fd);
+	assert_int_equal(blob_create(p->store, 5, 0600, O_RDWR, &fd), 0);
+	assert_int_equal(bv_write_full(fd, "moved", 5), 0);
+	close(fd);
+	assert_int_equal(blob_keep(p->store, 5, BLOB_KEEP_MOVE), 0);
+	assert_kept(p, 5, "moved");
+	assert_int_equal(blob_iterate(p->store, no_blob, NULL), 0);
+	assert_int_equal(blob_drop_kept(p->store), 0);
+	assert_int_equal(blob_open_kept(p->store, 5, &fd), -ENOENT);
+	reopen(p, BLOB_OPEN_READONLY);
+	assert_int_equal(blob_keep(p->store, 5, 0), -EROFS);
+	assert_int_equal(blob_drop_kept(p->store), -EROFS);
+}
+
+static _Atomic unsigned fetches, released;
+
+static int fetch_text(void *ctx, const void *ref, size_t len, int fd, char **err)
+{
+	assert_ptr_equal(ctx, &fetches);
+	fetches++;
+	usleep(2000);
+	return len == 3 && memcmp(ref, "bad", 3) == 0 ? bv_fail(err, -ETIMEDOUT, "no answer") : bv_write_full(fd, ref, len);
+}
+
+static void note_release(void *ctx)
+{
+	assert_ptr_equal(ctx, &fetches);
+	released++;
+}
+
+static void *open_seven(void *ctx)
+{
+	Place *p = ctx;
+	int fd = -1;
+
+	assert_int_equal(blob_open(p->store, 7, O_RDONLY, &fd), 0);
+	close(fd);
+	return NULL;
+}
+
+static void assert_blob(Place *p, BlobId id, const char *text)
+{
+	char buf[32] = "";
+	int fd;
+
+	assert_int_equal(blob_open(p->store, id, O_RDONLY, &fd), 0);
+	assert_int_equal(bv_read_full(fd, buf, sizeof buf - 1), strlen(text));
+	assert_string_equal(buf, text);
+	close(fd);
+}
+
+static void reopen_fetching(Place *p, unsigned flags)
+{
+	reopen(p, flags);
+	assert_string_equal(blob_source(p->store), "over there");
+	blob_set_fetch(p->store, fetch_text, &fetches, note_release);
+}
+
+static void remote_blobs_are_fetched_once_and_only_when_needed(void **state)
+{
+	const BlobRemote list[] = {{.id = 7, .size = 5, .times = {{5, 6}, {7, 8}}, .mode = 0640, .ref = "seven", .ref_len = 5}, {.id = 9, .size = 3, .ref = "bad", .ref_len = 3},
+				   {.id = 3000, .size = 4, .ref = "more", .ref_len = 4}, {.id = 3001, .size = 9, .ref = "short", .ref_len = 5}};
+	Place *p = *state;
+	pthread_t threads[8];
+	struct statx st;
+	const void *ref;
+	size_t len;
+	int fd;
+
+	fetches = released = 0;
+	assert_null(blob_source(p->store));
+	assert_true(blob_is_here(p->store, 7));
+	assert_int_equal(blob_put_remote(p->store, "over there", list, ARRAY_LEN(list)), 0);
+	reopen_fetching(p, 0);
+	assert_int_equal(blob_statx(p->store, 7, STATX_BASIC_STATS, &st), 0);
+	assert_true(st.stx_size == 5 && st.stx_mtime.tv_sec == 7 && st.stx_mtime.tv_nsec == 8 && S_ISREG(st.stx_mode) && !(st.stx_mask & STATX_INO));
+	assert_int_equal(blob_remote_ref(p->store, 7, &ref, &len), 0);
+	assert_true(len == 5 && memcmp(ref, "seven", 5) == 0);
+	assert_int_equal(blob_statx(p->store, 8, STATX_SIZE, &st), -ENOENT);
+	assert_int_equal(blob_fetch(p->store, 8), -ENOENT);
+	assert_int_equal(blob_iterate(p->store, no_blob, NULL), 0);
+	assert_int_equal(blob_sync(p->store, 7), 0);
+	assert_int_equal(blob_keep(p->store, 7, 0), 0);
+	assert_int_equal(fetches, 0);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, open_seven, p), 0);
+	for (size_t i = 0; i < ARRAY_LEN(threads); i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(fetches, 1);
+	assert_blob(p, 7, "seven");
+	assert_int_equal(blob_statx(p->store, 7, STATX_BASIC_STATS, &st), 0);
+	assert_true((st.stx_mask & STATX_INO) && st.stx_mtime.tv_sec == 7 && (st.stx_mode & 0777) == 0640);
+	assert_int_equal(blob_remote_ref(p->store, 7, &ref, &len), -ENOENT);
+	assert_int_equal(blob_open(p->store, 9, O_RDONLY, &fd), -ETIMEDOUT);
+	CLEAN_FREE char *why = blob_fetch_error(p->store);
+	assert_string_equal(why, "no answer");
+	assert_null(blob_fetch_error(p->store));
+	assert_int_equal(blob_fetch(p->store, 3001), -EIO); /* not what was promised */
+	free(blob_fetch_error(p->store));
+	assert_false(blob_is_here(p->store, 3001));
+	assert_int_equal(blob_open(p->store, 3000, O_WRONLY | O_APPEND, &fd), 0);
+	assert_int_equal(bv_write_full(fd, "+", 1), 0);
+	close(fd);
+	reopen_fetching(p, BLOB_OPEN_READONLY);
+	assert_blob(p, 3000, "more+"); /* what was changed here counts */
+	assert_int_equal(blob_remove(p->store, 3000), -EROFS);
+	reopen_fetching(p, 0);
+	assert_int_equal(blob_remove(p->store, 7), 0);
+	reopen_fetching(p, BLOB_OPEN_READONLY);
+	assert_blob(p, 7, "seven"); /* a copy: nothing is written */
+	assert_false(blob_is_here(p->store, 7));
+	assert_int_equal(blob_fetch(p->store, 7), -EROFS);
+	assert_int_equal(released, 3);
+}
+
+static void damaged_remote_lists_are_refused(void **state)
+{
+	const BlobRemote list[] = {{.id = 7, .size = 5, .ref = "seven", .ref_len = 5}}, unsorted[] = {{.id = 7}, {.id = 7}};
+	Place *p = *state;
+	char path[160], *err = NULL;
+	unsigned char byte;
+
+	assert_int_equal(blob_put_remote(p->store, "x", unsorted, 2), -EINVAL);
+	assert_int_equal(blob_put_remote(p->store, "x", list, 1), 0);
+	blob_close(TAKE_PTR(p->store));
+	snprintf(path, sizeof path, "%s/remote", p->path);
+	int fd = open(path, O_RDWR);
+	off_t size = lseek(fd, 0, SEEK_END);
+	assert_true(fd >= 0 && size > 0);
+	for (off_t at = 0; at < size; at++) {
+		assert_int_equal(pread(fd, &byte, 1, at), 1);
+		byte ^= 0x10;
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+		assert_int_equal(p->ops->open(p->path, 0, &p->store, &err), -EUCLEAN);
+		assert_non_null(strstr(err, p->path));
+		free(TAKE_PTR(err));
+		byte ^= 0x10;
+		assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+	}
+	for (off_t len = size - 1; len >= 0; len--) {
+		assert_int_equal(ftruncate(fd, len), 0);
+		assert_int_equal(p->ops->open(p->path, 0, &p->store, &err), -EUCLEAN);
+		free(TAKE_PTR(err));
+	}
+	close(fd);
+	unlink(path);
+	reopen(p, 0);
+}
+
+static const struct CMUnitTest body[] = {
+	T(what_is_kept_stays_until_it_is_dropped),
+	T(remote_blobs_are_fetched_once_and_only_when_needed),
+	T(damaged_remote_lists_are_refused),
+};
+
+int main(void)
+{
+	return run_for_all(body, ARRAY_LEN(body)) ? 1 : 0;
+}
