@@ -194,8 +194,10 @@ int copyup_node(Cowfs *fs, const CowReq *req, CowNode *node, bool truncated)
 	if (S_ISFIFO(node->mode) && !node->blob)
 		return copyup_fifo(fs, node);
 	for (int i = 0; i < COPY_TRIES && rc == -EAGAIN; i++) {
-		if (node->blob)
-			return seal_break(fs, req, node);
+		if (node->blob) {
+			rc = body_fetch(fs, req, node);
+			return rc < 0 ? rc : seal_break(fs, req, node);
+		}
 		if (!node->origin)
 			return -ENOENT;
 		rc = lower_statx(fs, NULL, node->origin, &st);

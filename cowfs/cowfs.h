@@ -103,6 +103,9 @@ int cowfs_close(Cowfs *fs);
  * READONLY one it does only that. */
 int cowfs_commit(Cowfs *fs, bool durable) MUST_CHECK;
 
+/* Why a body could not be brought here, since this was asked last: the caller's to free; NULL: all could. */
+char *cowfs_fetch_error(Cowfs *fs);
+
 /* ---- a moment to keep, for a snapshot of a view in use (seal.c) ---- */
 
 /* Asks who writes, while guests run: *writers bodies are open for writing, so that guests have to be stopped for cowfs_freeze (they write without us). Commits are

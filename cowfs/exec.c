@@ -116,6 +116,8 @@ int cowfs_exec_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char 
 	if (rc == 0)
 		rc = walk_loc(&w, &loc);
 	if (rc == 0 && w.cur.kind == COW_NODE && w.cur.node->blob)
+		rc = body_fetch(fs, req, w.cur.node); /* loc has a reference */
+	if (rc == 0 && w.cur.kind == COW_NODE && w.cur.node->blob)
 		rc = place_blob(&w, w.cur.node, path, exec_dir, out);
 	else if (rc == 0)
 		rc = place_host(&w, out);

@@ -471,6 +471,11 @@ int body_create(Cowfs *fs, BlobId id, mode_t mode, int flags, int *fd) MUST_CHEC
 int body_make_fifo(Cowfs *fs, BlobId id, mode_t mode) MUST_CHECK;
 int copy_bytes(Cowfs *fs, int from, int to, uint64_t size) MUST_CHECK;
 
+/* ---- fetch.c ---- */
+/* Brings a body here that is elsewhere. fs->lock is held, for reading or writing, and the caller has a reference; if it was released, it is held for writing afterwards.
+ * -EINPROGRESS, and what fetching gives: -EIO... */
+int body_fetch(Cowfs *fs, const CowReq *req, CowNode *node) MUST_CHECK;
+
 /* ---- seal.c: fs->lock held for writing, but for seal_remove_blob ---- */
 int seal_init(Cowfs *fs) MUST_CHECK;
 void seal_release(Cowfs *fs);

@@ -244,7 +244,8 @@ static int identify(Loader *l)
 			return lost_content(l, node);
 		if (rc < 0)
 			return bv_fail(l->err, rc, "cannot read the blob store: %s", strerror(-rc));
-		ident_set(l->fs, &node->own_id, node, statx_dev(&st), st.stx_ino);
+		if (st.stx_mask & STATX_INO) /* it is here */
+			ident_set(l->fs, &node->own_id, node, statx_dev(&st), st.stx_ino);
 	}
 	return 0;
 }

@@ -140,6 +140,8 @@ static int take_body(ExportWalk *w, CowRecord *r)
 	r->body.size = st.stx_size;
 	r->body.ino = st.stx_ino;
 	r->body.dev = (uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor;
+	if (!(st.stx_mask & STATX_INO) && blob_remote_ref(w->e->blobs, r->blob, &r->remote, &r->n_remote) < 0)
+		r->remote = NULL; /* it has just been fetched */
 	return 0;
 }
 
@@ -222,6 +224,9 @@ struct CowImport {
 	BlobStore *blobs;
 	Hmap origins;
 	CowBatch batch;
+	char *source; /* of remote bodies, or NULL */
+	BlobRemote *remote;
+	size_t n_remote, room_remote;
 	BlobTimes *times; /* given to the blobs when they are full */
 	size_t n_times, room_times;
 	uint64_t max_id;
@@ -237,6 +242,10 @@ void cow_import_free(CowImport *i)
 	HMAP_FOREACH_SAFE (&i->origins, n, next)
 		free(CONTAINER_OF(n, Origin, node));
 	hmap_release(&i->origins);
+	for (size_t k = 0; k < i->n_remote; k++)
+		free((void *)(uintptr_t)i->remote[k].ref);
+	free(i->remote);
+	free(i->source);
 	free(i->times);
 	free(i);
 }
@@ -326,6 +335,30 @@ static int make_blob(CowImport *i, const CowRecord *r, int *fd, char **err)
 	return rc < 0 ? bv_fail(err, rc, "cannot make a file of the sandbox: %s", strerror(-rc)) : 0;
 }
 
+int cow_import_remote(CowImport *i, const char *source)
+{
+	i->source = strdup(source);
+	return i->source ? 0 : -ENOMEM;
+}
+
+static int note_remote(CowImport *i, const CowRecord *r)
+{
+	if (i->n_remote == i->room_remote) {
+		size_t room = MAX(256, i->room_remote * 2);
+		BlobRemote *more = realloc(i->remote, room * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		i->remote = more;
+		i->room_remote = room;
+	}
+	void *ref = malloc(r->n_remote + 1);
+	if (!ref)
+		return -ENOMEM;
+	memcpy(ref, r->remote, r->n_remote);
+	i->remote[i->n_remote++] = (BlobRemote){.id = r->id, .size = r->remote_size, .times = {r->atime, r->mtime}, .mode = r->mode & 0777, .ref = ref, .ref_len = r->n_remote};
+	return 0;
+}
+
 static int write_batch(CowImport *i, bool last, char **err)
 {
 	i->batch.next_id = i->max_id + 1;
@@ -356,7 +389,7 @@ int cow_import_record(CowImport *i, const CowRecord *r, int *fd, char **err)
 		return bv_fail(err, -EBADMSG, "record %llu makes no sense", (unsigned long long)r->id);
 	int rc = r->kind == COW_RECORD_INODE && r->name ? note_origin(i, r, err) : 0;
 	if (rc == 0 && r->kind == COW_RECORD_INODE && r->blob)
-		rc = make_blob(i, r, &made, err);
+		rc = i->source && r->remote && S_ISREG(r->mode) ? note_remote(i, r) : make_blob(i, r, &made, err);
 	i->max_id = MAX(i->max_id, r->id);
 	if (rc == 0)
 		rc = add_row(i, r, err);
@@ -372,7 +405,9 @@ int cow_import_finish(CowImport *i, char **err)
 		if (rc < 0)
 			return bv_fail(err, rc, "cannot set the times of a file of the sandbox: %s", strerror(-rc));
 	}
-	int rc = i->meta->durable ? blob_sync(i->blobs, 0) : 0;
+	int rc = i->source ? blob_put_remote(i->blobs, i->source, i->remote, i->n_remote) : 0;
+	if (rc == 0 && i->meta->durable && i->n_times)
+		rc = blob_sync(i->blobs, 0);
 	if (rc < 0)
 		return bv_fail(err, rc, "cannot write the files of the sandbox to the disk: %s", strerror(-rc));
 	return write_batch(i, true, err);

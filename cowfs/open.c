@@ -105,8 +105,10 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 {
 	const int blob_flags = host_flags(flags) & ~O_DIRECTORY;
 	bool writes = wants_write(flags) && !(flags & O_PATH);
-	int rc = 0, opened = -1;
+	int rc = body_fetch(fs, req, node), opened = -1;
 
+	if (rc < 0)
+		return rc;
 	if (writes && !node->blob && node->origin && (flags & O_TRUNC))
 		rc = copyup_empty(fs, node, blob_flags, &opened);
 	else if (writes)

@@ -58,6 +58,8 @@ static bool is_unused(Cowfs *fs, BlobId id, blkcnt_t max_blocks)
 {
 	CLEAN_FD int fd = -1;
 	struct stat st;
+	if (!blob_is_here(fs->blobs, id))
+		return true;
 	int rc = blob_open(fs->blobs, id, O_RDONLY | O_NONBLOCK, &fd);
 
 	if (rc < 0)

@@ -27,6 +27,9 @@ typedef struct CowRecord {
 		struct timespec mtime, ctime;
 		bool kept; /* of a moment that has passed: nothing to remember */
 	} body;
+	const void *remote; /* INODE: what stands for bytes that are elsewhere (BlobRemote.ref); NULL: they are here */
+	size_t n_remote;
+	uint64_t remote_size; /* import only */
 	BlobId blob; /* INODE: with its bytes, or (mode S_IFIFO) the FIFO itself; 0: none. On import only whether there is one counts */
 } CowRecord;
 
@@ -47,6 +50,8 @@ typedef struct CowImport CowImport;
 
 /* A new database, which nobody else uses yet: config->flags is COWFS_CREATE, the blobs (an empty store) are taken over. -EEXIST (there is one), and as cowfs_open. */
 int cow_import_begin(const CowfsConfig *config, CowImport **out, char **err) MUST_CHECK;
+/* From now on inodes with `remote` get no file: it says where their bytes are, for who has `source` (BlobOps.put_remote). Their records come by rising id. `source` is copied. */
+int cow_import_remote(CowImport *i, const char *source) MUST_CHECK;
 /* One record, in any order. An inode with bytes: *fd is opened for writing them (the caller's); else it is -1. -EBADMSG for what cannot be. */
 int cow_import_record(CowImport *i, const CowRecord *record, int *fd, char **err) MUST_CHECK;
 /* When all contents are written and their descriptors closed: gives the files their times, and ends the database. It is to be looked through by cowfs_open

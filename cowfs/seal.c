@@ -77,7 +77,7 @@ static bool has_writer(Cowfs *fs, BlobId id)
 {
 	CLEAN_FD int fd = -1;
 
-	if (blob_open(fs->blobs, id, O_RDONLY | O_NONBLOCK, &fd) < 0)
+	if (!blob_is_here(fs->blobs, id) || blob_open(fs->blobs, id, O_RDONLY | O_NONBLOCK, &fd) < 0)
 		return false; /* it is gone: nobody reads it, either */
 	IGNORE_RESULT(fcntl(fd, F_SETSIG, SIGURG));
 	return fcntl(fd, F_SETLEASE, F_RDLCK) < 0;

@@ -85,11 +85,11 @@ static int setattr_foreign(CowWalk *w, const CowAttr *attr)
 /* Its times change, too. May release the lock. */
 static int free_body(CowWalk *w, CowNode *node)
 {
-	if (!atomic_load(&w->fs->seal.active))
-		return 0;
 	CowNode *dir = w->dir.kind == COW_NODE ? node_get(w->dir.node) : NULL;
 	node_get(node);
-	int rc = seal_break(w->fs, w->req, node);
+	int rc = body_fetch(w->fs, w->req, node);
+	if (rc == 0)
+		rc = seal_break(w->fs, w->req, node);
 	node_put(node);
 	node_put(dir);
 	return rc;

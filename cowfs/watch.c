@@ -159,8 +159,8 @@ static int watch_file(Cowfs *fs, const CowReq *req, CowWalk *w, CowNode **node, 
 	if (!has_blob && st.stx_size > COWFS_INLINE_COPY)
 		return 1;
 	rc = walk_cur_node(w, node);
-	if (rc == 0 && !(*node)->blob)
-		rc = copyup_node(fs, req, *node, false);
+	if (rc == 0)
+		rc = (*node)->blob ? body_fetch(fs, req, *node) : copyup_node(fs, req, *node, false);
 	if (rc < 0)
 		return has_blob ? rc : 1; /* one that cannot be copied can be watched all the same */
 	shadow_name(*node, false, at);
