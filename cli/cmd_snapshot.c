@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-enum { OPT_TO = OPT_FIRST, OPT_FROM, OPT_NAME, OPT_AS, OPT_BACKEND, OPT_SHOW };
+enum { OPT_TO = OPT_FIRST, OPT_FROM, OPT_NAME, OPT_AS, OPT_BACKEND, OPT_SHOW, OPT_PREFETCH };
 
 static void json_receipt(Json *j, const BvSnapshotReceipt *r)
 {
@@ -86,7 +86,7 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"name", required_argument, NULL, OPT_NAME},
 					      {"backend", required_argument, NULL, OPT_BACKEND}, {"show", required_argument, NULL, OPT_SHOW},
-					      {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+					      {"prefetch", no_argument, NULL, OPT_PREFETCH}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
 	static List show; /* lives until exit */
 	BvRestoreOptions options = BV_RESTORE_OPTIONS_INIT;
 	BvSnapshotReceipt receipt = {0};
@@ -102,6 +102,7 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 		case OPT_NAME: options.name = optarg; break;
 		case OPT_BACKEND: options.backend = optarg; break;
 		case OPT_SHOW: list_add(&show, optarg); break;
+		case OPT_PREFETCH: options.flags |= BV_RESTORE_PREFETCH; break;
 		default: json = true;
 		}
 	}

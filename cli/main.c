@@ -59,7 +59,8 @@ static const Command commands[] = {
 	 "  --from PLACE         where the snapshot is (default: as for snapshot)\n"
 	 "  --name NAME          name of the new sandbox (default: one is made up)\n"
 	 "  --backend B          as for run\n"
-	 "  --show PATH          as for run (repeatable)\n" JSON_OPTION HELP_OPTION,
+	 "  --show PATH          as for run (repeatable)\n"
+	 "  --prefetch           fetch all files now, not when they are opened\n" JSON_OPTION HELP_OPTION,
 	 cmd_restore},
 	{"snapshots", "[OPTION...] [NAME]", "List snapshots, or the states of one",
 	 "  --from PLACE         where they are (default: as for snapshot)\n" JSON_OPTION HELP_OPTION, cmd_snapshots},

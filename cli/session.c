@@ -157,6 +157,8 @@ static int supervise(Session *s, const sigset_t *set)
 	pthread_join(thread, NULL);
 	tty_close(s->tty);
 	s->tty = NULL;
+	if (bv_process_remark(s->process))
+		cli_fail("%s", bv_process_remark(s->process));
 	return exit_code(s);
 }
 

@@ -335,6 +335,17 @@ int bv_process_wait(BvProcess *p, int timeout_ms, BvStatus *status, BvError **er
 	return lib_fail(err, r, "cannot wait for the command: %s", strerror(-r));
 }
 
+const char *bv_process_remark(BvProcess *p)
+{
+	const cJSON *remark = NULL;
+
+	pthread_mutex_lock(&p->mu);
+	if (p->asked && p->wait.answer)
+		remark = cJSON_GetObjectItemCaseSensitive(p->wait.answer, "remark");
+	pthread_mutex_unlock(&p->mu);
+	return cJSON_IsString(remark) ? remark->valuestring : NULL;
+}
+
 /* ---- signals ---- */
 
 static int send_signal(Conn *conn, uint64_t id, int signal, BvError **err)

@@ -1,9 +1,12 @@
 /* lib/snapshot_restore.c - bv_snapshot_restore: a new sandbox from a snapshot.
  *
- * Everything is fetched and compared with its checksums before the sandbox can be seen under its name: it is there as a whole, or not at all. */
+ * All records are fetched and compared with their checksums before the sandbox can be seen under its name: it is there as a whole, or not at all. Contents are left where they are
+ * until somebody opens them (snapshot/fetcher.h), or are fetched, too. */
+#include "cowfs/contents.h"
 #include "lib/snapshots.h"
 #include "lib/store.h"
 #include "lib/view.h"
+#include "snapshot/fetcher.h"
 
 #include <fcntl.h>
 #include <time.h>
@@ -17,6 +20,8 @@ typedef struct Restore {
 	SnapFetch items[FETCH_AT_ONCE];
 	uint8_t *refs[FETCH_AT_ONCE];
 	size_t count;
+	bool prefetch;
+	SnapId id;
 	Strv hidden; /* host paths that guests do not see */
 	char *why;
 } Restore;
@@ -74,6 +79,11 @@ static int on_record(void *ctx, const Record *record)
 	if (r < 0)
 		return bv_fail(&t->why, r, r == -EPROTO ? "it was written by a newer version of bvisor: use that" : "it is damaged: a record makes no sense");
 	r = check_origin(t, &row);
+	if (r == 0 && record->content_len && !t->prefetch) {
+		row.remote = record->content;
+		row.n_remote = record->content_len;
+		r = snap_content_size(record->content, record->content_len, &row.remote_size);
+	}
 	if (r == 0)
 		r = cow_import_record(t->rows, &row, &fd, &t->why);
 	if (r == 0 && fd >= 0 && record->content_len == 0)
@@ -95,6 +105,26 @@ static int begin_rows(const BvSandbox *sb, CowImport **out, char **why)
 	return r < 0 ? r : cow_import_begin(&config, out, why);
 }
 
+static int leave_contents(Restore *t)
+{
+	CLEAN_FREE char *source = snap_fetcher_source(t->s->location, &t->id);
+
+	return source ? cow_import_remote(t->rows, source) : -ENOMEM;
+}
+
+/* The next snapshot in this place has to send only what was changed since. */
+static void remember_parent(const BvSandbox *sb, const Restore *t)
+{
+	CLEAN_FREE char *path = snapshots_contents_path(sb, t->s);
+	CowContents *contents = path ? cow_contents_open(path) : NULL;
+	char state[65];
+
+	id_hex(&t->id, state);
+	if (contents)
+		cow_contents_finish(contents, state);
+	cow_contents_close(contents);
+}
+
 /* Called when the new sandbox's directory is there and not yet to be seen. */
 static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 {
@@ -103,6 +133,8 @@ static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 
 	if (r == 0)
 		r = begin_rows(sb, &t->rows, &t->why);
+	if (r == 0 && !t->prefetch)
+		r = leave_contents(t);
 	if (r == 0)
 		r = snap_reader_walk(t->reader, "", 0, on_record, t, &t->why);
 	left = r < 0 ? 0 : fill_files(t);
@@ -116,6 +148,8 @@ static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 		free(t->refs[i]);
 	}
 	t->count = 0;
+	if (r == 0)
+		remember_parent(sb, t);
 	if (r == 0)
 		r = view_check(sb, err);
 	return r < 0 && (!err || !*err) ? lib_fail(err, r, "cannot restore it: %s", t->why ? t->why : strerror(-r)) : r;
@@ -176,6 +210,8 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 	if (!t)
 		return lib_fail(err, -ENOMEM, "out of memory");
 	t->s = s;
+	t->id = ref->id;
+	t->prefetch = o->flags & BV_RESTORE_PREFETCH;
 	r = snap_reader_open(s->store, &ref->id, &t->reader, &t->why);
 	if (r < 0)
 		(void)lib_fail(err, r, "cannot read the snapshot '%s' in %s: %s", ref->name, s->location, t->why ? t->why : strerror(-r));

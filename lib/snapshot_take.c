@@ -101,6 +101,11 @@ static int write_waiting(Take *t, size_t leave)
 /* 1: the store has it, and ref says where. */
 static int find_content(Take *t, const CowRecord *r, const uint8_t **ref, size_t *len)
 {
+	if (r->remote && snap_writer_keep(t->writer, r->remote, r->n_remote) == 1) { /* not fetched since the restore */
+		*ref = r->remote;
+		*len = r->n_remote;
+		return 1;
+	}
 	if (!t->contents || !cow_contents_find(t->contents, r, ref, len))
 		return 0;
 	int kept = snap_writer_keep(t->writer, *ref, *len);

@@ -2,6 +2,7 @@
 #include "lib/view.h"
 #include "lib/conn.h"
 #include "lib/store.h"
+#include "snapshot/fetcher.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -49,13 +50,21 @@ int view_open_blobs(const BvSandbox *sb, BlobStore **out, BvError **err)
 {
 	const BlobOps *ops = blob_ops_find(backend_is_memory(sb->config.backend) ? "tmpfs" : "dir");
 	CLEAN_FREE char *path = bv_asprintf("%s/blobs", sandbox_data_dir(sb));
+	BlobStore *blobs = NULL;
 	char *why = NULL;
 	int r;
 
 	if (!ops || !path)
 		return lib_fail(err, ops ? -ENOMEM : -EINVAL, "cannot use the backend '%s'", sb->config.backend);
-	r = ops->open(path, BLOB_OPEN_READONLY | BLOB_OPEN_LATE, out, &why);
-	return r < 0 ? lib_fail_text(err, r, why, path) : 0;
+	r = ops->open(path, BLOB_OPEN_READONLY | BLOB_OPEN_LATE, &blobs, &why);
+	if (r == 0)
+		r = snap_fetcher_attach(blobs, &why);
+	if (r < 0) {
+		blob_close(blobs);
+		return lib_fail_text(err, r, why, path);
+	}
+	*out = blobs;
+	return 0;
 }
 
 static int open_cowfs(BvSandbox *sb, const char *db, Cowfs **out, BvError **err)

@@ -20,7 +20,7 @@
  *           deleted: the command starts in a directory that was deleted (ENOENT otherwise), which is sent, instead of that at PATH.
  *           -> {"id": N, "pid": P}; or errno ENOENT/EACCES/ENOEXEC... of the exec itself, "stage": "exec" (cwd: "stage": "cwd").
  *           argv[0] without a slash is searched in the PATH of env, inside the sandbox.
- *  wait    {"id": N} -> {"exit": code} or {"signal": S, "core": bool} when it has ended (kept until asked once by the spawner)
+ *  wait    {"id": N} -> {"exit": code} or {"signal": S, "core": bool}, perhaps with "remark": "what else went wrong, for people", when it has ended (kept until asked once by the spawner)
  *           and what it did is in the database (not when the sandbox is to be deleted)
  *  kill    {"id": N or 0 for every guest, "signal": S} -> {}
  *  ps      -> {"processes": [{"pid","ppid","id","state","comm","args","start"}]}

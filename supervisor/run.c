@@ -17,6 +17,7 @@
 #include "supervisor/run.h"
 #include "supervisor/server.h"
 #include "supervisor/vcred.h"
+#include "snapshot/fetcher.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -164,7 +165,15 @@ static int open_blobs(Start *st, BlobStore **out)
 
 	if (!ops)
 		return bv_fail(&st->error, -EINVAL, "unknown backend %s", st->blobs);
-	return ops->open(colon + 1, BLOB_OPEN_CREATE | BLOB_OPEN_LATE, out, &st->error);
+	BlobStore *blobs = NULL;
+	int r = ops->open(colon + 1, BLOB_OPEN_CREATE | BLOB_OPEN_LATE, &blobs, &st->error);
+	if (r == 0)
+		r = snap_fetcher_attach(blobs, &st->error);
+	if (r < 0)
+		blob_close(blobs);
+	else
+		*out = blobs;
+	return r;
 }
 
 static int open_view(Supervisor *sup, Start *st)

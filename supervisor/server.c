@@ -94,10 +94,13 @@ static int refuse_unwritten(Supervisor *sup, int client, double seq, int rc)
 	return refuse(client, seq, rc, NULL, text);
 }
 
-static int tell_status(Command *c)
+static int tell_status(const Supervisor *sup, Command *c)
 {
+	CLEAN_FREE char *remark = cowfs_fetch_error(sup->fs);
 	cJSON *o = cJSON_CreateObject();
 
+	if (remark)
+		cJSON_AddStringToObject(o, "remark", remark);
 	if (WIFEXITED(c->status)) {
 		cJSON_AddNumberToObject(o, "exit", WEXITSTATUS(c->status));
 	} else {
@@ -114,7 +117,7 @@ static void tell_end(Supervisor *sup, Command *c)
 
 	c->waiting = false;
 	/* The exit code would promise what is not kept. */
-	if ((rc < 0 ? refuse_unwritten(sup, c->waiter, c->wait_seq, rc) : tell_status(c)) < 0)
+	if ((rc < 0 ? refuse_unwritten(sup, c->waiter, c->wait_seq, rc) : tell_status(sup, c)) < 0)
 		return; /* its end is seen by the loop */
 	c->client = -1;
 	maybe_free(sup, c);

@@ -151,6 +151,9 @@ int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProces
 /* Waits for the end of the command, at most timeout_ms milliseconds (-1: for ever). May be asked again and by several threads at once: the
  * answer stays. -ETIMEDOUT, -ECONNRESET (the supervisor died, and with it the command). */
 int bv_process_wait(BvProcess *process, int timeout_ms, BvStatus *status, BvError **err);
+/* After bv_process_wait: what went wrong in the sandbox beside the command, for people (a file could not be fetched from where the sandbox was restored from); NULL: nothing.
+ * Valid until bv_process_close. */
+const char *bv_process_remark(BvProcess *process);
 /* Sends a signal to the command's first process. -EINVAL (signal), -ESRCH (it has ended), -ECONNRESET. */
 int bv_process_kill(BvProcess *process, int signal, BvError **err);
 /* Sends a signal to every process of the sandbox; with SIGKILL they are gone when it returns. A stopped sandbox is success. -EINVAL,
@@ -297,11 +300,15 @@ typedef struct BvRestoreOptions {
 	const char *name;    /* of the new sandbox; NULL: one is made up */
 	const char *backend; /* as in BvCreateOptions */
 	const char *const *show; /* as in BvCreateOptions */
+	unsigned flags;		 /* BV_RESTORE_PREFETCH */
 } BvRestoreOptions;
-#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL}
+#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL, 0}
+enum {
+	BV_RESTORE_PREFETCH = 1, /* fetch everything now: the sandbox does not need the place any more */
+};
 
-/* A new sandbox with all that a snapshot ("NAME" or "NAME@NUMBER") has: everything was fetched and compared with its checksums when this returns. What
- * the first one was granted on its host (rw, show) is not taken over. *out is the caller's to close; the receipt may be NULL.
+/* A new sandbox with all that a snapshot ("NAME" or "NAME@NUMBER") has. Names and metadata are there, compared with their checksums, when this returns; the bytes of a file come
+ * from the place when it is first opened (EIO in the sandbox while that cannot be reached), unless BV_RESTORE_PREFETCH. What the first one was granted on its host (rw, show) is not taken over. *out is the caller's to close; the receipt may be NULL.
  * -ENOENT (no such snapshot), -EEXIST (the sandbox's name), -EACCES (also: it rests on what is hidden here), -EINVAL, -ENOMEM, and those of the place. */
 int bv_snapshot_restore(const char *snapshot, const BvRestoreOptions *options, BvSandbox **out, BvSnapshotReceipt *receipt, BvError **err);
 
