@@ -23,7 +23,8 @@
 static const Command commands[] = {
 	{"run", "[OPTION...] [--] COMMAND [ARGUMENT...]", "Run a command on a copy-on-write view of the host; the sandbox stays for diff, apply and exec",
 	 "  --name NAME        name of the new sandbox (default: one is made up; the newest ten of these are kept)\n"
-	 "  --backend B        where its data go: dir (in the store), dir:PATH, or tmpfs (memory)\n"
+	 "  --backend B        where its data go: dir (in the store), dir:PATH, tmpfs (memory), or\n"
+	 "                     s3://BUCKET/PREFIX (in the store, and its snapshots there)\n"
 	 "  --rw PATH          changes below PATH go straight to the host (repeatable)\n"
 	 "  --hide PATH        the command does not see PATH (repeatable)\n"
 	 "  --show PATH        take PATH off the default hidden list: ~/.ssh ~/.aws ~/.gnupg ~/.config/gcloud ~/.docker/config.json\n"

@@ -1,7 +1,10 @@
 /* lib/backend.c - from the word that a user gave as backend to the directory where the data of a sandbox are.
  *
+ * A place of snapshots ("s3://..."): as "dir", and where its snapshots go to. Restored ones come from there.
+ *
  * "tmpfs": database and bodies in a private directory of a memory file system. /dev/shm is shared by all users, so the directory
  * between must be ours and closed to others, or somebody else has prepared it. */
+#include "lib/snapshots.h"
 #include "lib/store.h"
 
 #include <fcntl.h>
@@ -13,6 +16,11 @@
 bool backend_is_memory(const char *backend)
 {
 	return strcmp(backend, "tmpfs") == 0;
+}
+
+bool backend_is_place(const char *backend)
+{
+	return strstr(backend, "://") != NULL;
 }
 
 static bool is_tmpfs(const char *path)
@@ -99,13 +107,32 @@ int backend_make_data(const char *backend, const char *data, BvError **err)
 	return lib_fail(err, r, "backend tmpfs: cannot make %s: %s", data, strerror(-r));
 }
 
+/* Its files are kept in its own directory, and go there with each snapshot: a place that cannot be reached is told before anybody has worked for it. */
+static int check_place(const char *place, const char *name, BvError **err)
+{
+	CLEAN_SNAPSHOTS Snapshots s = {0};
+	char *why = NULL;
+	SnapRef ref;
+	int r = snapshots_open(place, NULL, true, &s, err);
+
+	if (r < 0)
+		return r;
+	r = snap_ref_read(s.store, name, 0, &ref, &why);
+	if (r < 0 && r != -ENOENT)
+		return lib_fail_text(err, r, why, place);
+	free(why);
+	return 0;
+}
+
 int backend_prepare(const char *backend, const char *name, char **data, BvError **err)
 {
 	if (strcmp(backend, "dir") == 0)
 		return 0;
+	if (backend_is_place(backend))
+		return check_place(backend, name, err);
 	if (backend_is_memory(backend))
 		return prepare_memory(name, data, err);
 	if (strncmp(backend, "dir:", 4) == 0)
 		return prepare_dir(backend + 4, name, data, err);
-	return lib_fail(err, -EINVAL, "unknown backend '%s' (known: dir, dir:PATH, tmpfs)", backend);
+	return lib_fail(err, -EINVAL, "unknown backend '%s' (known: dir, dir:PATH, tmpfs, s3://BUCKET/PREFIX)", backend);
 }

@@ -169,7 +169,7 @@ static void take_since(const SnapInfo *info, SandboxConfig *c)
 	}
 }
 
-static int config_from_snapshot(const SnapInfo *info, const BvRestoreOptions *o, SandboxConfig *c, BvError **err)
+static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const BvRestoreOptions *o, SandboxConfig *c, BvError **err)
 {
 	CLEAN_FREE char *ro = snapshots_field(info, "ro");
 	struct timespec now;
@@ -178,7 +178,7 @@ static int config_from_snapshot(const SnapInfo *info, const BvRestoreOptions *o,
 	clock_gettime(CLOCK_REALTIME, &now);
 	c->created_sec = now.tv_sec;
 	c->created_nsec = now.tv_nsec;
-	c->backend = strdup(o->backend ? o->backend : "dir");
+	c->backend = strdup(o->backend ? o->backend : backend_is_place(s->location) ? s->location : "dir"); /* its own snapshots go where it came from */
 	take_since(info, c);
 	c->cwd = snapshots_field(info, "cwd");
 	c->ro = ro != NULL;
@@ -216,7 +216,7 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 	if (r < 0)
 		(void)lib_fail(err, r, "cannot read the snapshot '%s' in %s: %s", ref->name, s->location, t->why ? t->why : strerror(-r));
 	if (r == 0)
-		r = config_from_snapshot(snap_reader_info(t->reader), o, &config, err);
+		r = config_from_snapshot(s, snap_reader_info(t->reader), o, &config, err);
 	if (r == 0)
 		r = sandbox_create_filled(&config, o->store, o->name, fill_sandbox, t, &sb, err);
 	if (r == 0 && !backend_is_memory(sb->config.backend) && syncfs(sb->dirfd) < 0) /* its name and description: what is reported stays */

@@ -6,6 +6,7 @@
 #include "cowfs/contents.h"
 #include "lib/snapshot_moment.h"
 #include "lib/snapshots.h"
+#include "lib/store.h"
 
 #include <sys/stat.h>
 
@@ -293,6 +294,6 @@ int bv_sandbox_snapshot(BvSandbox *sb, const BvSnapshotOptions *options, BvSnaps
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
 	if (o.name && snap_ref_valid(o.name) < 0)
 		return lib_fail(err, -EINVAL, "'%s' is no name for a snapshot: use letters, digits, '.', '_' and '-'", o.name);
-	r = snapshots_open(o.to, sb->store, true, &s, err);
+	r = snapshots_open(o.to || !backend_is_place(sb->config.backend) ? o.to : sb->config.backend, sb->store, true, &s, err);
 	return r < 0 ? r : take(sb, &s, &o, receipt, err);
 }

@@ -46,6 +46,7 @@ int store_delete(const char *store, int dirfd, const SandboxConfig *config);
 int backend_prepare(const char *backend, const char *name, char **data, BvError **err) MUST_CHECK;
 int backend_make_data(const char *backend, const char *data, BvError **err) MUST_CHECK;
 bool backend_is_memory(const char *backend);
+bool backend_is_place(const char *backend); /* of snapshots */
 /* Directory that holds the tmpfs data of all sandboxes of this user, for the hidden list; NULL if there is none. */
 char *backend_memory_root(void);
 

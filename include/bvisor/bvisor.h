@@ -65,7 +65,7 @@ typedef struct BvCreateOptions {
 	unsigned flags;		    /* BV_CREATE_* */
 	const char *store;	    /* directory of the store; NULL: $BVISOR_HOME, $XDG_DATA_HOME/bvisor, ~/.local/share/bvisor */
 	const char *name;	    /* [A-Za-z0-9][A-Za-z0-9._-]{0,63}; NULL: one is made up, and only the newest ten such are kept */
-	const char *backend;	    /* "dir" (in the store), "dir:PATH", "tmpfs"; NULL: "dir" */
+	const char *backend;	    /* "dir" (in the store), "dir:PATH", "tmpfs", or a place of snapshots ("s3://BUCKET/PREFIX": as "dir", and the default for bv_sandbox_snapshot); NULL: "dir" */
 	const char *const *rw;	    /* host paths below which changes go straight to the host; NULL-terminated; NULL: none */
 	const char *const *hide;    /* host paths that guests shall not see, beside the default ones */
 	const char *const *show;    /* host paths to take off the default hidden list */
@@ -267,7 +267,7 @@ int bv_sandbox_apply(BvSandbox *sandbox, const BvApplyOptions *options, int (*vi
 
 typedef struct BvSnapshotOptions {
 	size_t size;
-	const char *to;	     /* the place */
+	const char *to;	     /* the place; NULL: the sandbox's backend if it is one, else the default one */
 	const char *name;    /* 1 to 128 of [0-9A-Za-z._-], the first no dot; NULL: the sandbox's */
 	const char *message; /* for listings; may be NULL */
 } BvSnapshotOptions;
