@@ -46,6 +46,8 @@ int cmd_diff(const Command *cmd, int argc, char **argv);
 int cmd_apply(const Command *cmd, int argc, char **argv);
 int cmd_cat(const Command *cmd, int argc, char **argv);
 int cmd_snapshot(const Command *cmd, int argc, char **argv);
+int cmd_fork(const Command *cmd, int argc, char **argv);
+int cmd_log(const Command *cmd, int argc, char **argv);
 int cmd_restore(const Command *cmd, int argc, char **argv);
 int cmd_snapshots(const Command *cmd, int argc, char **argv);
 int cmd_doctor(const Command *cmd, int argc, char **argv);
@@ -117,6 +119,7 @@ void tty_close(Tty *tty);
 /* `text` as in git: unchanged, or in double quotes with C escapes when it holds control characters, quotes, backslashes or bytes
  * that are no UTF-8. */
 void print_quoted(FILE *out, const char *text);
+const char *human_size(uint64_t bytes, char out[32]); /* "1.5 MiB" */
 char *quoted(const char *text); /* malloc'ed */
 /* Length of the UTF-8 sequence at p (1-4), 0 if it is none. */
 size_t utf8_length(const unsigned char *p);

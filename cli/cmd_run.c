@@ -5,20 +5,22 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM };
+#define MESSAGE_MAX 200
+
+enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS };
 
 typedef struct Parsed {
 	BvCreateOptions create;
 	SessionOptions session;
 	List rw, hide, show, env_changes;
-	bool clear_env, interactive, tty, rm;
+	bool clear_env, interactive, tty, rm, generations;
 	const char *trace;
 } Parsed;
 
 #define LONG_COMMAND \
 	{"cwd", required_argument, NULL, OPT_CWD}, {"env", required_argument, NULL, OPT_ENV}, {"clear-env", no_argument, NULL, OPT_CLEAR_ENV}, \
 		{"timeout", required_argument, NULL, OPT_TIMEOUT}, {"trace", required_argument, NULL, OPT_TRACE}, {"interactive", no_argument, NULL, 'i'}, \
-		{"tty", no_argument, NULL, 't'}, {"detach", no_argument, NULL, 'd'}, LONG_COMMON
+		{"tty", no_argument, NULL, 't'}, {"detach", no_argument, NULL, 'd'}, {"generations", no_argument, NULL, OPT_GENERATIONS}, LONG_COMMON
 
 static const struct option run_options[] = {
 	{"name", required_argument, NULL, OPT_NAME}, {"backend", required_argument, NULL, OPT_BACKEND}, {"rw", required_argument, NULL, OPT_RW},
@@ -46,6 +48,7 @@ static void take_option(const Command *cmd, Parsed *p, int c)
 	case OPT_TIMEOUT: p->session.timeout_ms = parse_duration(cmd, "--timeout", optarg); break;
 	case OPT_TRACE: p->trace = optarg; break;
 	case OPT_RM: p->rm = true; break;
+	case OPT_GENERATIONS: p->generations = true; break;
 	case 'i': p->interactive = true; break;
 	case 't': p->tty = true; break;
 	case 'd': p->session.detach = true; break;
@@ -62,6 +65,8 @@ static Parsed parse(const Command *cmd, int argc, char **argv, const struct opti
 		take_option(cmd, &p, c);
 	if (p.session.detach && (p.rm || p.tty || p.session.timeout_ms >= 0))
 		usage_error(cmd, "--detach goes with none of --rm, --tty and --timeout");
+	if (p.generations && (p.rm || p.session.detach))
+		usage_error(cmd, "--generations goes with neither --rm nor --detach");
 	return p;
 }
 
@@ -139,6 +144,26 @@ static void print_summary(BvSandbox *sb)
 			count == 1 ? "" : "s", name, name, name);
 }
 
+/* What the sandbox is after the command, under the command's words. The command's own exit code stays, unless it cannot be kept. */
+static int keep_generation(BvSandbox *sb, const Parsed *p, int code)
+{
+	BvSnapshotOptions options = BV_SNAPSHOT_OPTIONS_INIT;
+	BvError *err = NULL;
+	char *words = xasprintf("%s", p->session.argv[0]);
+
+	for (size_t i = 1; p->session.argv[i]; i++) {
+		char *longer = xasprintf("%s %s", words, p->session.argv[i]);
+		free(words);
+		words = longer;
+	}
+	if (strlen(words) > MESSAGE_MAX)
+		memcpy(words + MESSAGE_MAX - 3, "...", 4);
+	options.message = words;
+	int r = bv_sandbox_snapshot(sb, &options, NULL, &err);
+	free(words);
+	return r < 0 ? cli_fail_error(err) : code;
+}
+
 static int finish_run(BvSandbox *sb, const Parsed *p, bool started, int code)
 {
 	BvError *err = NULL;
@@ -151,6 +176,8 @@ static int finish_run(BvSandbox *sb, const Parsed *p, bool started, int code)
 	} else if (p->session.detach) {
 		printf("%s\n", bv_sandbox_name(sb));
 	} else {
+		if (p->generations)
+			code = keep_generation(sb, p, code);
 		print_summary(sb);
 	}
 	bv_sandbox_close(sb);
@@ -226,6 +253,8 @@ int cmd_exec(const Command *cmd, int argc, char **argv)
 	if (bv_sandbox_open(NULL, name, &sb, &err) < 0)
 		return cli_fail_error(err);
 	code = session_run(sb, &p.session, &started);
+	if (p.generations && started)
+		code = keep_generation(sb, &p, code);
 	bv_sandbox_close(sb);
 	return code;
 }

@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-enum { OPT_TO = OPT_FIRST, OPT_FROM, OPT_NAME, OPT_AS, OPT_BACKEND, OPT_SHOW, OPT_PREFETCH };
+enum { OPT_TO = OPT_FIRST, OPT_FROM, OPT_NAME, OPT_AS, OPT_BACKEND, OPT_SHOW, OPT_PREFETCH, OPT_IN_PLACE, OPT_TAG };
 
 static void json_receipt(Json *j, const BvSnapshotReceipt *r)
 {
@@ -16,7 +16,7 @@ static void json_receipt(Json *j, const BvSnapshotReceipt *r)
 	json_int(j, "requests", (int64_t)r->requests);
 }
 
-static const char *human(uint64_t bytes, char out[32])
+const char *human_size(uint64_t bytes, char out[32])
 {
 	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
 	double value = (double)bytes;
@@ -35,7 +35,8 @@ static const char *human(uint64_t bytes, char out[32])
 int cmd_snapshot(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"to", required_argument, NULL, OPT_TO}, {"as", required_argument, NULL, OPT_AS},
-					      {"message", required_argument, NULL, 'm'}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+					      {"message", required_argument, NULL, 'm'}, {"tag", required_argument, NULL, OPT_TAG}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+	static List tags; /* lives until exit */
 	BvSnapshotOptions options = BV_SNAPSHOT_OPTIONS_INIT;
 	BvSnapshotReceipt receipt;
 	BvSandbox *sb = NULL;
@@ -49,9 +50,11 @@ int cmd_snapshot(const Command *cmd, int argc, char **argv)
 		case OPT_TO: options.to = optarg; break;
 		case OPT_AS: options.name = optarg; break;
 		case 'm': options.message = optarg; break;
+		case OPT_TAG: list_add(&tags, optarg); break;
 		default: json = true;
 		}
 	}
+	options.tags = tags.items;
 	const char *name = optional_name(cmd, argc, argv);
 	if (bv_sandbox_open(NULL, name, &sb, &err) < 0)
 		return cli_fail_error(err);
@@ -70,7 +73,7 @@ int cmd_snapshot(const Command *cmd, int argc, char **argv)
 		putchar('\n');
 	} else {
 		printf("%s@%llu: %llu files, %s; %s sent", receipt.name, (unsigned long long)receipt.number, (unsigned long long)receipt.files,
-		       human(receipt.bytes, total), human(receipt.moved, moved));
+		       human_size(receipt.bytes, total), human_size(receipt.moved, moved));
 		if (receipt.pause > 0)
 			printf("; stood still for %.1f ms", receipt.pause * 1e3);
 		putchar('\n');
@@ -86,7 +89,7 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"name", required_argument, NULL, OPT_NAME},
 					      {"backend", required_argument, NULL, OPT_BACKEND}, {"show", required_argument, NULL, OPT_SHOW},
-					      {"prefetch", no_argument, NULL, OPT_PREFETCH}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+					      {"prefetch", no_argument, NULL, OPT_PREFETCH}, {"in-place", no_argument, NULL, OPT_IN_PLACE}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
 	static List show; /* lives until exit */
 	BvRestoreOptions options = BV_RESTORE_OPTIONS_INIT;
 	BvSnapshotReceipt receipt = {0};
@@ -103,6 +106,7 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 		case OPT_BACKEND: options.backend = optarg; break;
 		case OPT_SHOW: list_add(&show, optarg); break;
 		case OPT_PREFETCH: options.flags |= BV_RESTORE_PREFETCH; break;
+		case OPT_IN_PLACE: options.flags |= BV_RESTORE_IN_PLACE; break;
 		default: json = true;
 		}
 	}
@@ -119,7 +123,7 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 		json_close(&j, '}');
 		putchar('\n');
 	} else {
-		printf("%s: %llu files, %s from %s@%llu\n", bv_sandbox_name(sb), (unsigned long long)receipt.files, human(receipt.bytes, total), receipt.name,
+		printf("%s: %llu files, %s from %s@%llu\n", bv_sandbox_name(sb), (unsigned long long)receipt.files, human_size(receipt.bytes, total), receipt.name,
 		       (unsigned long long)receipt.number);
 	}
 	bv_sandbox_close(sb);
@@ -170,7 +174,7 @@ static int on_snapshot(void *ctx, const BvSnapshotInfo *info)
 	}
 	if (localtime_r(&when, &tm))
 		strftime(time, sizeof(time), "%Y-%m-%d %H:%M:%S", &tm);
-	printf("%s@%llu  %s  %llu files, %s", info->name, (unsigned long long)info->number, time, (unsigned long long)info->files, human(info->bytes, size));
+	printf("%s@%llu  %s  %llu files, %s", info->name, (unsigned long long)info->number, time, (unsigned long long)info->files, human_size(info->bytes, size));
 	if (info->message) {
 		fputs("  ", stdout);
 		print_quoted(stdout, info->message);

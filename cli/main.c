@@ -16,7 +16,8 @@
 	"  --trace FILE       write every intercepted system call to FILE\n" \
 	"  -i, --interactive  keep the three descriptors as they are, even on a terminal\n" \
 	"  -t, --tty          give the command a terminal of its own (the default on a terminal)\n" \
-	"  -d, --detach       do not wait: the command goes on in the background\n"
+	"  -d, --detach       do not wait: the command goes on in the background\n" \
+	"  --generations      keep what the sandbox is when the command has ended, as a snapshot (see log)\n"
 #define HELP_OPTION "  --help             show this\n"
 #define JSON_OPTION "  --json             print JSON\n"
 
@@ -51,17 +52,27 @@ static const Command commands[] = {
 	 "finished by the next one.\n",
 	 cmd_apply},
 	{"cat", "[NAME] [--] PATH...", "Print files as the sandbox has them", HELP_OPTION, cmd_cat},
-	{"snapshot", "[OPTION...] [NAME]", "Keep the state of a stopped sandbox, in a directory or an S3 bucket",
+	{"snapshot", "[OPTION...] [NAME]", "Keep the state of a sandbox, running or not, in a directory or an S3 bucket",
 	 "  --to PLACE           dir:PATH, or s3://BUCKET/PREFIX (default: $BVISOR_SNAPSHOTS, else snapshots/ in the store)\n"
 	 "  --as NAME            the snapshot's name (default: the sandbox's); each snapshot of a name is a further state of it\n"
-	 "  -m, --message TEXT   for the listing\n" JSON_OPTION HELP_OPTION,
+	 "  -m, --message TEXT   for the listing\n"
+	 "  --tag TAG            a word to find or to keep it by (repeatable)\n" JSON_OPTION HELP_OPTION,
 	 cmd_snapshot},
+	{"fork", "[OPTION...] SNAPSHOT[@NUMBER]|SANDBOX NEW", "Make sandboxes that go on from one state, each its own way",
+	 "  -n, --count N        so many: NEW-1, NEW-2, ...\n"
+	 "  --from PLACE         where the snapshots are (default: as for snapshot)\n"
+	 "  --refs-only          only names of snapshots, no sandboxes here\n" JSON_OPTION HELP_OPTION,
+	 cmd_fork},
+	{"log", "[OPTION...] [NAME]", "List the states of a sandbox, newest first",
+	 "  --from PLACE         where they are (default: as for snapshot)\n" JSON_OPTION HELP_OPTION, cmd_log},
 	{"restore", "[OPTION...] SNAPSHOT[@NUMBER]", "Make a new sandbox from a snapshot: its newest state, or the one with that number",
 	 "  --from PLACE         where the snapshot is (default: as for snapshot)\n"
 	 "  --name NAME          name of the new sandbox (default: one is made up)\n"
 	 "  --backend B          as for run\n"
 	 "  --show PATH          as for run (repeatable)\n"
-	 "  --prefetch           fetch all files now, not when they are opened\n" JSON_OPTION HELP_OPTION,
+	 "  --prefetch           fetch all files now, not when they are opened\n"
+	 "  --in-place           put the stopped sandbox of that name (or --name) back to this state; what\n"
+	 "                       it is now is kept as a state first\n" JSON_OPTION HELP_OPTION,
 	 cmd_restore},
 	{"snapshots", "[OPTION...] [NAME]", "List snapshots, or the states of one",
 	 "  --from PLACE         where they are (default: as for snapshot)\n" JSON_OPTION HELP_OPTION, cmd_snapshots},

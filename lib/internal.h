@@ -121,6 +121,9 @@ int sandbox_hold_stopped(BvSandbox *sb, int *lock, BvError **err) MUST_CHECK;
 int sandbox_create_filled(SandboxConfig *config, const char *home, const char *name, int (*fill)(BvSandbox *sb, void *ctx, BvError **err), void *ctx, BvSandbox **out,
 			  BvError **err) MUST_CHECK;
 
+/* The same in the place of a stopped sandbox, whose lock the caller holds, and with its description: one step, after which the old one is deleted. */
+int sandbox_replace_filled(const BvSandbox *old, int (*fill)(BvSandbox *sb, void *ctx, BvError **err), void *ctx, BvSandbox **out, BvError **err) MUST_CHECK;
+
 /* After a new unnamed sandbox was made: deletes those beyond the newest. Called when its command runs, so that nobody waits for it. */
 void sandbox_prune_once(BvSandbox *sb);
 

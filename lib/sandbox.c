@@ -54,6 +54,11 @@ const char *bv_sandbox_name(const BvSandbox *sb)
 	return sb->config.name;
 }
 
+const char *bv_sandbox_place(const BvSandbox *sb)
+{
+	return backend_is_place(sb->config.backend) ? sb->config.backend : NULL;
+}
+
 const char *bv_sandbox_dir(const BvSandbox *sb)
 {
 	return sb->dir;
@@ -170,12 +175,14 @@ static int build_aside(BvSandbox *sb, char **out, BvError **err)
 	return 0;
 }
 
-static int publish(BvSandbox *sb, const char *aside, BvError **err)
+static int publish(BvSandbox *sb, const char *aside, bool replace, BvError **err)
 {
 	free(sb->dir);
 	sb->dir = bv_asprintf("%s/sandboxes/%s", sb->store, sb->config.name);
 	if (!sb->dir)
 		return lib_fail(err, -ENOMEM, "out of memory");
+	if (replace)
+		return renameat2(AT_FDCWD, aside, AT_FDCWD, sb->dir, RENAME_EXCHANGE) == 0 ? 0 : fail_errno(err, "replace", sb->dir);
 	if (renameat2(AT_FDCWD, aside, AT_FDCWD, sb->dir, RENAME_NOREPLACE) == 0)
 		return 0;
 	if (errno == EEXIST)
@@ -188,6 +195,7 @@ static int publish(BvSandbox *sb, const char *aside, BvError **err)
 typedef struct Filling {
 	int (*fill)(BvSandbox *sb, void *ctx, BvError **err); /* or NULL */
 	void *ctx;
+	bool replace; /* the sandbox of that name, which is deleted then */
 	bool done; /* in the sandbox's own directory, which stays when another name is tried */
 } Filling;
 
@@ -216,7 +224,7 @@ static int fill_and_publish(BvSandbox *sb, const char *aside, Filling *filling, 
 	if (r == 0)
 		r = fill(sb, aside, filling, err);
 	if (r == 0)
-		r = publish(sb, aside, err);
+		r = publish(sb, aside, filling->replace, err);
 	if (r < 0 && c->data_dir) {
 		if (bv_remove_tree_at(AT_FDCWD, c->data_dir) == 0)
 			(void)unlinkat(sb->dirfd, "sandbox.json", 0);
@@ -247,7 +255,7 @@ static int choose_and_publish(BvSandbox *sb, const char *given, const char *asid
 		sb->config.name = strdup(given ? given : name);
 		if (!sb->config.name)
 			return lib_fail(err, -ENOMEM, "out of memory");
-		if (given && name_is_taken(sb, given)) /* said before a backend is touched */
+		if (given && !filling->replace && name_is_taken(sb, given)) /* said before a backend is touched */
 			return lib_fail(err, -EEXIST, "there is a sandbox named '%s' already (see `bvisor ls`; `bvisor rm %s` deletes it)", given, given);
 		r = fill_and_publish(sb, aside, filling, err);
 	}
@@ -266,7 +274,9 @@ static int create(BvSandbox *sb, const char *name, Filling *filling, BvError **e
 			return r; /* a leftover .new- directory is invisible */
 		return r;
 	}
-	sb->prunes = !name;
+	if (filling->replace && bv_remove_tree_at(AT_FDCWD, aside) < 0)
+		sb->prunes = true; /* what is left of the old one is invisible, and swept */
+	sb->prunes |= !name;
 	sb->is_new = true;
 	return 0;
 }
@@ -314,6 +324,40 @@ int sandbox_create_filled(SandboxConfig *config, const char *home, const char *n
 	sb->config = *config;
 	*config = (SandboxConfig){0};
 	int r = create(sb, name, &filling, err);
+	if (r == 0)
+		*out = TAKE_PTR(sb);
+	return r;
+}
+
+static int copy_config(const SandboxConfig *from, SandboxConfig *to)
+{
+	*to = *from;
+	to->data_dir = NULL;
+	to->command = to->rw = to->hide = to->show = NULL;
+	to->name = strdup(from->name);
+	to->backend = strdup(from->backend);
+	to->cwd = from->cwd ? strdup(from->cwd) : NULL;
+	if (!to->name || !to->backend || (from->cwd && !to->cwd) || strv_copy(&to->command, (const char *const *)from->command) < 0 ||
+	    strv_copy(&to->rw, (const char *const *)from->rw) < 0 || strv_copy(&to->hide, (const char *const *)from->hide) < 0 ||
+	    strv_copy(&to->show, (const char *const *)from->show) < 0)
+		return -ENOMEM;
+	return 0;
+}
+
+int sandbox_replace_filled(const BvSandbox *old, int (*fill_data)(BvSandbox *sb, void *ctx, BvError **err), void *ctx, BvSandbox **out, BvError **err)
+{
+	Filling filling = {.fill = fill_data, .ctx = ctx, .replace = true};
+	CLEAN_HANDLE BvSandbox *sb = NULL;
+
+	if (old->config.data_dir)
+		return lib_fail(err, -EOPNOTSUPP, "sandbox '%s' has the backend %s: only one whose data are in the store can be restored in place; restore it under another name",
+				old->config.name, old->config.backend);
+	sb = handle_new(old->store, err);
+	if (!sb)
+		return err && *err ? bv_error_code(*err) : -ENOMEM;
+	if (copy_config(&old->config, &sb->config) < 0)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	int r = create(sb, old->config.name, &filling, err);
 	if (r == 0)
 		*out = TAKE_PTR(sb);
 	return r;

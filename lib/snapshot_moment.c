@@ -59,9 +59,14 @@ static int begin_once(BvSandbox *sb, Moment *m, BvError **err)
 	return r < 0 ? r : open_rows(sb, false, &m->rows, err);
 }
 
-int moment_begin(BvSandbox *sb, Moment *out, BvError **err)
+int moment_begin(BvSandbox *sb, bool held, Moment *out, BvError **err)
 {
 	int r = -EAGAIN;
+
+	if (held) {
+		*out = (Moment){.lock = -1};
+		return open_rows(sb, false, &out->rows, err);
+	}
 
 	for (unsigned tries = 0; tries < TRIES && r == -EAGAIN; tries++) {
 		Moment m = {.lock = -1};

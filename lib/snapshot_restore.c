@@ -200,6 +200,22 @@ static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const 
 	return r < 0 ? lib_fail(err, r, "out of memory") : 0;
 }
 
+static int begin_restore(Restore *t, const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvError **err)
+{
+	t->s = s;
+	t->id = ref->id;
+	t->prefetch = o->flags & BV_RESTORE_PREFETCH;
+	int r = snap_reader_open(s->store, &ref->id, &t->reader, &t->why);
+	return r < 0 ? lib_fail(err, r, "cannot read the snapshot '%s' in %s: %s", ref->name, s->location, t->why ? t->why : strerror(-r)) : 0;
+}
+
+static void end_restore(Restore *t)
+{
+	snap_reader_close(t->reader);
+	strv_free(t->hidden);
+	free(t->why);
+}
+
 static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, BvError **err)
 {
 	Restore *t = calloc(1, sizeof(*t));
@@ -209,12 +225,7 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 
 	if (!t)
 		return lib_fail(err, -ENOMEM, "out of memory");
-	t->s = s;
-	t->id = ref->id;
-	t->prefetch = o->flags & BV_RESTORE_PREFETCH;
-	r = snap_reader_open(s->store, &ref->id, &t->reader, &t->why);
-	if (r < 0)
-		(void)lib_fail(err, r, "cannot read the snapshot '%s' in %s: %s", ref->name, s->location, t->why ? t->why : strerror(-r));
+	r = begin_restore(t, s, ref, o, err);
 	if (r == 0)
 		r = config_from_snapshot(s, snap_reader_info(t->reader), o, &config, err);
 	if (r == 0)
@@ -226,10 +237,41 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 	else if (sb)
 		bv_sandbox_close(sb);
 	config_release(&config);
-	snap_reader_close(t->reader);
-	strv_free(t->hidden);
-	free(t->why);
+	end_restore(t);
 	free(t);
+	return r;
+}
+
+/* Nothing of what it was is lost: that is a state of its own first, while nobody can start a command. */
+static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, BvError **err)
+{
+	CLEAN_FREE Restore *t = calloc(1, sizeof(*t));
+	CLEAN_FREE char *message = bv_asprintf("before %s@%llu was restored", ref->name, (unsigned long long)ref->number);
+	CLEAN_FD int lock = -1;
+	BvSnapshotOptions keep = BV_SNAPSHOT_OPTIONS_INIT;
+	BvSandbox *old = NULL;
+	int r = t && message ? 0 : lib_fail(err, -ENOMEM, "out of memory");
+
+	keep.message = message;
+	if (r == 0)
+		r = bv_sandbox_open(o->store, o->name ? o->name : ref->name, &old, err);
+	if (r == 0)
+		r = sandbox_hold_stopped(old, &lock, err);
+	if (r == 0)
+		r = apply_check_none(old, false, err);
+	if (r == 0)
+		r = snapshot_take(old, true, s, &keep, NULL, err);
+	if (r == 0)
+		r = begin_restore(t, s, ref, o, err);
+	if (r == 0) {
+		old->config.since_sec = old->config.since_nsec = 0;
+		take_since(snap_reader_info(t->reader), &old->config);
+		r = sandbox_replace_filled(old, fill_sandbox, t, out, err);
+	}
+	if (old)
+		bv_sandbox_close(old);
+	if (t)
+		end_restore(t);
 	return r;
 }
 
@@ -243,11 +285,11 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
-	r = snapshots_open(o.from, o.store, false, &s, err);
+	r = snapshots_open(o.from, o.store, o.flags & BV_RESTORE_IN_PLACE, &s, err);
 	if (r == 0)
 		r = snapshots_find(&s, name, &ref, err);
 	if (r == 0)
-		r = restore(&s, &ref, &o, out, err);
+		r = o.flags & BV_RESTORE_IN_PLACE ? restore_in_place(&s, &ref, &o, out, err) : restore(&s, &ref, &o, out, err);
 	if (r == 0 && receipt && snap_info_load(s.store, &ref.id, &info, NULL) == 0) {
 		SnapTraffic t = snap_store_traffic(s.store);
 		*receipt = (BvSnapshotReceipt){.size = sizeof(*receipt), .number = ref.number, .files = info.totals.contents, .bytes = info.totals.content_bytes,

@@ -161,6 +161,11 @@ static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOption
 
 	if (rc == 0)
 		rc = add_field(w, "message", o->message);
+	for (size_t i = 0; rc == 0 && o->tags && o->tags[i]; i++) {
+		char name[160];
+		snprintf(name, sizeof(name), "tag/%s", o->tags[i]);
+		rc = add_field(w, name, "1");
+	}
 	char since[64], machine[32];
 
 	snprintf(since, sizeof(since), "%lld.%09ld", (long long)c->since_sec, c->since_nsec);
@@ -244,7 +249,7 @@ static void remember(Take *t, const SnapRef *made)
 		cow_contents_finish(t->contents, state);
 }
 
-static int take(BvSandbox *sb, const Snapshots *s, const BvSnapshotOptions *o, BvSnapshotReceipt *out, BvError **err)
+int snapshot_take(BvSandbox *sb, bool held, const Snapshots *s, const BvSnapshotOptions *o, BvSnapshotReceipt *out, BvError **err)
 {
 	const char *name = o->name ? o->name : sb->config.name;
 	CLEAN_FREE char *why = NULL;
@@ -262,7 +267,7 @@ static int take(BvSandbox *sb, const Snapshots *s, const BvSnapshotOptions *o, B
 		r = begin_writer(&t, s, &last);
 	}
 	if (r == 0)
-		r = moment_begin(sb, &t.moment, err);
+		r = moment_begin(sb, held, &t.moment, err);
 	if (r == 0)
 		r = transfer(&t, sb, o);
 	if (r == 0)
@@ -294,6 +299,9 @@ int bv_sandbox_snapshot(BvSandbox *sb, const BvSnapshotOptions *options, BvSnaps
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
 	if (o.name && snap_ref_valid(o.name) < 0)
 		return lib_fail(err, -EINVAL, "'%s' is no name for a snapshot: use letters, digits, '.', '_' and '-'", o.name);
+	for (size_t i = 0; o.tags && o.tags[i]; i++)
+		if (snap_ref_valid(o.tags[i]) < 0)
+			return lib_fail(err, -EINVAL, "'%s' is no tag: use letters, digits, '.', '_' and '-'", o.tags[i]);
 	r = snapshots_open(o.to || !backend_is_place(sb->config.backend) ? o.to : sb->config.backend, sb->store, true, &s, err);
-	return r < 0 ? r : take(sb, &s, &o, receipt, err);
+	return r < 0 ? r : snapshot_take(sb, false, &s, &o, receipt, err);
 }

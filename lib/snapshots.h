@@ -27,6 +27,9 @@ int snapshots_find(const Snapshots *s, const char *text, SnapRef *out, BvError *
 /* Where a sandbox remembers what its bodies are called in this place (cowfs/contents.h); the caller's to free, NULL: out of memory. */
 char *snapshots_contents_path(const BvSandbox *sb, const Snapshots *s);
 
+/* bv_sandbox_snapshot into an open place. held: the caller keeps the sandbox stopped. */
+int snapshot_take(BvSandbox *sb, bool held, const Snapshots *s, const BvSnapshotOptions *o, BvSnapshotReceipt *out, BvError **err) MUST_CHECK;
+
 /* A field of a snapshot as text, the caller's to free; NULL: it has none. */
 char *snapshots_field(const SnapInfo *info, const char *name);
 

@@ -86,6 +86,8 @@ int bv_sandbox_open(const char *store, const char *name, BvSandbox **out, BvErro
 void bv_sandbox_close(BvSandbox *sandbox);
 
 const char *bv_sandbox_name(const BvSandbox *sandbox); /* valid until close */
+/* Where its snapshots go and it was perhaps restored from, if its backend is such a place; else NULL. Valid until it is closed. */
+const char *bv_sandbox_place(const BvSandbox *sandbox);
 const char *bv_sandbox_dir(const BvSandbox *sandbox);  /* its directory in the store; valid until close */
 
 /* Deletes the sandbox with everything in it. Afterwards the handle can only be closed.
@@ -270,8 +272,9 @@ typedef struct BvSnapshotOptions {
 	const char *to;	     /* the place; NULL: the sandbox's backend if it is one, else the default one */
 	const char *name;    /* 1 to 128 of [0-9A-Za-z._-], the first no dot; NULL: the sandbox's */
 	const char *message; /* for listings; may be NULL */
+	const char *const *tags; /* words as a name has them; NULL-terminated; NULL: none */
 } BvSnapshotOptions;
-#define BV_SNAPSHOT_OPTIONS_INIT {sizeof(BvSnapshotOptions), NULL, NULL, NULL}
+#define BV_SNAPSHOT_OPTIONS_INIT {sizeof(BvSnapshotOptions), NULL, NULL, NULL, NULL}
 
 typedef struct BvSnapshotReceipt {
 	size_t size;
@@ -305,12 +308,24 @@ typedef struct BvRestoreOptions {
 #define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL, 0}
 enum {
 	BV_RESTORE_PREFETCH = 1, /* fetch everything now: the sandbox does not need the place any more */
+	BV_RESTORE_IN_PLACE = 2, /* of the stopped sandbox `name` (NULL: the snapshot's name), which keeps its grants and its backend ("dir", or a place). What it was is first kept as a
+				  * new state of its name in that place. show and backend are ignored. -EBUSY (it runs), -ENOENT, -EOPNOTSUPP (another backend) */
 };
 
 /* A new sandbox with all that a snapshot ("NAME" or "NAME@NUMBER") has. Names and metadata are there, compared with their checksums, when this returns; the bytes of a file come
  * from the place when it is first opened (EIO in the sandbox while that cannot be reached), unless BV_RESTORE_PREFETCH. What the first one was granted on its host (rw, show) is not taken over. *out is the caller's to close; the receipt may be NULL.
  * -ENOENT (no such snapshot), -EEXIST (the sandbox's name), -EACCES (also: it rests on what is hidden here), -EINVAL, -ENOMEM, and those of the place. */
 int bv_snapshot_restore(const char *snapshot, const BvRestoreOptions *options, BvSandbox **out, BvSnapshotReceipt *receipt, BvError **err);
+
+typedef struct BvForkOptions {
+	size_t size;
+	const char *from; /* the place */
+} BvForkOptions;
+#define BV_FORK_OPTIONS_INIT {sizeof(BvForkOptions), NULL}
+
+/* A new name, with one state, for what a snapshot ("NAME" or "NAME@NUMBER") is: nothing is copied, however large it is, and from now on each goes its own way. The receipt (may be
+ * NULL) has the new name. -ENOENT, -EEXIST (the name has states already), -EINVAL, -ENOMEM, and those of the place. */
+int bv_snapshot_fork(const char *snapshot, const char *name, const BvForkOptions *options, BvSnapshotReceipt *receipt, BvError **err);
 
 typedef struct BvSnapshotInfo {
 	const char *name;

@@ -1,0 +1,235 @@
+/* cli/cmd_fork.c - `bvisor fork`: sandboxes that go on from one state, each its own way; `bvisor log`: the states of one. */
+#include "cli/cli.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+enum { OPT_FROM = OPT_FIRST, OPT_REFS_ONLY };
+
+/* ---- fork ---- */
+
+typedef struct Fork {
+	const char *from;
+	bool refs_only, json;
+	unsigned count; /* 0: one, under the name as it is given */
+	Json j;
+} Fork;
+
+static unsigned parse_count(const Command *cmd, const char *text)
+{
+	char *end;
+	unsigned long n = strtoul(text, &end, 10);
+
+	if (*end || n < 1 || n > 1000 || *text == '-')
+		usage_error(cmd, "-n: '%s' is no number from 1 to 1000", text);
+	return (unsigned)n;
+}
+
+/* What is forked: a snapshot; or, if the name is that of a sandbox, what that sandbox is now. malloc'ed, or NULL after a message. */
+static char *find_source(const Fork *f, const char *source)
+{
+	BvSnapshotOptions options = BV_SNAPSHOT_OPTIONS_INIT;
+	BvSnapshotReceipt receipt;
+	BvSandbox *sb = NULL;
+	BvError *err = NULL;
+
+	if (strchr(source, '@'))
+		return xasprintf("%s", source);
+	if (bv_sandbox_open(NULL, source, &sb, &err) < 0) {
+		int code = bv_error_code(err);
+		if (code != -ENOENT) {
+			cli_fail_error(err);
+			return NULL;
+		}
+		bv_error_free(err);
+		return xasprintf("%s", source);
+	}
+	options.to = f->from;
+	options.message = "forked";
+	int r = bv_sandbox_snapshot(sb, &options, &receipt, &err);
+	bv_sandbox_close(sb);
+	if (r < 0) {
+		cli_fail_error(err);
+		return NULL;
+	}
+	return xasprintf("%s@%llu", receipt.name, (unsigned long long)receipt.number);
+}
+
+static int fork_one(Fork *f, const char *source, const char *name)
+{
+	BvForkOptions options = BV_FORK_OPTIONS_INIT;
+	BvRestoreOptions restore = BV_RESTORE_OPTIONS_INIT;
+	BvSnapshotReceipt receipt;
+	BvSandbox *sb = NULL;
+	BvError *err = NULL;
+
+	options.from = restore.from = f->from;
+	restore.name = name;
+	if (bv_snapshot_fork(source, name, &options, &receipt, &err) < 0)
+		return cli_fail_error(err);
+	if (!f->refs_only && bv_snapshot_restore(name, &restore, &sb, NULL, &err) < 0)
+		return cli_fail_error(err);
+	if (sb)
+		bv_sandbox_close(sb);
+	if (f->json) {
+		json_open(&f->j, NULL, '{');
+		json_put_string(&f->j, "snapshot", receipt.name);
+		json_put_string(&f->j, "id", receipt.id);
+		json_put_string(&f->j, "sandbox", f->refs_only ? NULL : name);
+		json_close(&f->j, '}');
+	} else {
+		printf("%s\n", name);
+	}
+	return 0;
+}
+
+int cmd_fork(const Command *cmd, int argc, char **argv)
+{
+	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"count", required_argument, NULL, 'n'},
+					      {"refs-only", no_argument, NULL, OPT_REFS_ONLY}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+	Fork f = {.j = {.out = stdout}};
+	int c, code = 0;
+
+	while ((c = opts_next(cmd, argc, argv, ":n:", longs)) != -1) {
+		switch (c) {
+		case OPT_FROM: f.from = optarg; break;
+		case 'n': f.count = parse_count(cmd, optarg); break;
+		case OPT_REFS_ONLY: f.refs_only = true; break;
+		default: f.json = true;
+		}
+	}
+	if (optind + 2 != argc)
+		usage_error(cmd, "%s", optind + 2 < argc ? "one name at a time (-n makes several)" : "what is to be forked, and under which name?");
+	char *source = find_source(&f, argv[optind]);
+	if (!source)
+		return EXIT_BVISOR;
+	if (f.json)
+		json_open(&f.j, NULL, '[');
+	for (unsigned i = 1; code == 0 && i <= (f.count ? f.count : 1); i++) {
+		char *name = f.count ? xasprintf("%s-%u", argv[optind + 1], i) : xasprintf("%s", argv[optind + 1]);
+		code = fork_one(&f, source, name);
+		free(name);
+	}
+	if (f.json) {
+		json_close(&f.j, ']');
+		putchar('\n');
+	}
+	free(source);
+	return code;
+}
+
+/* ---- log ---- */
+
+typedef struct State {
+	uint64_t number, files, bytes;
+	int64_t seconds;
+	char *message, *damage;
+} State;
+
+typedef struct Log {
+	State *states;
+	size_t count;
+} Log;
+
+static int note_state(void *ctx, const BvSnapshotInfo *info)
+{
+	Log *log = ctx;
+
+	log->states = xrealloc(log->states, (log->count + 1) * sizeof(*log->states));
+	log->states[log->count++] = (State){.number = info->number, .files = info->files, .bytes = info->bytes, .seconds = info->seconds,
+					    .message = info->message ? xasprintf("%s", info->message) : NULL, .damage = info->damage ? xasprintf("%s", info->damage) : NULL};
+	return 0;
+}
+
+static void print_state(const char *name, const State *s)
+{
+	time_t when = (time_t)s->seconds;
+	char time[32] = "?", size[32];
+	struct tm tm;
+
+	if (s->damage) {
+		printf("%s@%llu  damaged: %s\n", name, (unsigned long long)s->number, s->damage);
+		return;
+	}
+	if (localtime_r(&when, &tm))
+		strftime(time, sizeof(time), "%Y-%m-%d %H:%M:%S", &tm);
+	printf("%s@%llu  %s  %llu files, %s", name, (unsigned long long)s->number, time, (unsigned long long)s->files, human_size(s->bytes, size));
+	if (s->message) {
+		fputs("  ", stdout);
+		print_quoted(stdout, s->message);
+	}
+	putchar('\n');
+}
+
+static void json_state(Json *j, const char *name, const State *s)
+{
+	json_open(j, NULL, '{');
+	json_put_string(j, "snapshot", name);
+	json_int(j, "number", (int64_t)s->number);
+	json_put_string(j, "damage", s->damage);
+	json_put_string(j, "message", s->message);
+	json_int(j, "seconds", s->seconds);
+	json_int(j, "files", (int64_t)s->files);
+	json_int(j, "bytes", (int64_t)s->bytes);
+	json_close(j, '}');
+}
+
+/* The sandbox's name, and, unless one is given, the place of its snapshots. The name need not be one of a sandbox here. */
+static char *log_name(const char *given, const char **from)
+{
+	BvSandbox *sb = NULL;
+	BvError *err = NULL;
+
+	if (bv_sandbox_open(NULL, given, &sb, &err) < 0) {
+		if (given) {
+			bv_error_free(err);
+			return xasprintf("%s", given);
+		}
+		cli_fail_error(err);
+		return NULL;
+	}
+	char *name = xasprintf("%s", bv_sandbox_name(sb));
+	if (!*from && bv_sandbox_place(sb))
+		*from = xasprintf("%s", bv_sandbox_place(sb)); /* lives until exit */
+	bv_sandbox_close(sb);
+	return name;
+}
+
+int cmd_log(const Command *cmd, int argc, char **argv)
+{
+	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+	const char *from = NULL;
+	Json j = {.out = stdout};
+	BvError *err = NULL;
+	bool json = false;
+	Log log = {0};
+	int c;
+
+	while ((c = opts_next(cmd, argc, argv, ":", longs)) != -1) {
+		from = c == OPT_FROM ? optarg : from;
+		json = json || c == OPT_JSON;
+	}
+	char *name = log_name(optional_name(cmd, argc, argv), &from);
+	if (!name)
+		return EXIT_BVISOR;
+	if (bv_snapshot_list(from, name, note_state, &log, &err) < 0)
+		return cli_fail_error(err);
+	if (json)
+		json_open(&j, NULL, '[');
+	for (size_t i = log.count; i-- > 0;) { /* the newest first */
+		if (json)
+			json_state(&j, name, &log.states[i]);
+		else
+			print_state(name, &log.states[i]);
+		free(log.states[i].message);
+		free(log.states[i].damage);
+	}
+	if (json) {
+		json_close(&j, ']');
+		putchar('\n');
+	}
+	free(log.states);
+	free(name);
+	return 0;
+}

@@ -1,0 +1,35 @@
+/* lib/snapshot_fork.c - bv_snapshot_fork: another name for what a snapshot is. */
+#include "lib/snapshots.h"
+
+int bv_snapshot_fork(const char *snapshot, const char *name, const BvForkOptions *options, BvSnapshotReceipt *receipt, BvError **err)
+{
+	BvForkOptions o = BV_FORK_OPTIONS_INIT;
+	CLEAN_SNAPSHOTS Snapshots s = {0};
+	SnapRef source, made;
+	char *why = NULL;
+	int r;
+
+	if (lib_take_options(&o, sizeof(o), options) < 0)
+		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
+	if (snap_ref_valid(name) < 0)
+		return lib_fail(err, -EINVAL, "'%s' is no name for a snapshot: use letters, digits, '.', '_' and '-'", name);
+	r = snapshots_open(o.from, NULL, true, &s, err);
+	if (r == 0)
+		r = snapshots_find(&s, snapshot, &source, err);
+	if (r < 0)
+		return r;
+	r = snap_ref_append(s.store, name, 0, &source.id, &made, &why);
+	if (r == -EEXIST) {
+		free(why);
+		return lib_fail(err, r, "there is a snapshot '%s' in %s already", name, s.location);
+	}
+	if (r < 0)
+		return lib_fail_text(err, r, why, s.location);
+	if (receipt) {
+		SnapTraffic t = snap_store_traffic(s.store);
+		*receipt = (BvSnapshotReceipt){.size = sizeof(*receipt), .number = made.number, .moved = t.sent, .requests = t.gets + t.puts + t.others};
+		snprintf(receipt->name, sizeof(receipt->name), "%s", made.name);
+		id_hex(&made.id, receipt->id);
+	}
+	return 0;
+}
