@@ -55,6 +55,9 @@ void snap_reader_close(SnapReader *r)
 	snap_info_release(&r->info);
 	index_release(&r->index);
 	index_release(&r->moved);
+	for (size_t i = 0; r->pieces && i < KEPT_PIECES; i++)
+		free(r->pieces[i].data);
+	free(r->pieces);
 	free(r->index_error);
 	pthread_mutex_destroy(&r->lock);
 	free(r);
@@ -90,6 +93,43 @@ static int got_piece(void *ctx, const Want *want, const uint8_t *plain)
 	return 0;
 }
 
+static KeptPiece *place_of(SnapReader *r, const SnapId *id)
+{
+	return &r->pieces[id_hash(id, 0) % KEPT_PIECES];
+}
+
+/* What was compared with its id when it was read. */
+static bool recall(SnapReader *r, Child *child)
+{
+	pthread_mutex_lock(&r->lock);
+	const KeptPiece *kept = r->pieces ? place_of(r, &child->piece.id) : NULL;
+	if (kept && kept->data && kept->plain == child->piece.plain && id_equal(&kept->id, &child->piece.id)) {
+		child->data = malloc(kept->plain + 1);
+		if (child->data)
+			memcpy(child->data, kept->data, kept->plain);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return child->data != NULL;
+}
+
+/* Without memory for it nothing is kept: it is read again then. */
+static void keep_piece(SnapReader *r, const Child *child)
+{
+	uint8_t *copy = malloc(child->piece.plain + 1);
+
+	pthread_mutex_lock(&r->lock);
+	if (!r->pieces)
+		r->pieces = calloc(KEPT_PIECES, sizeof *r->pieces);
+	KeptPiece *place = copy && r->pieces ? place_of(r, &child->piece.id) : NULL;
+	if (place) {
+		free(place->data);
+		memcpy(copy, child->data, child->piece.plain);
+		*place = (KeptPiece){child->piece.id, TAKE_PTR(copy), child->piece.plain};
+	}
+	pthread_mutex_unlock(&r->lock);
+	free(copy);
+}
+
 static void lost_piece(void *ctx, const Want *want, int error)
 {
 	Child *children = ctx;
@@ -105,9 +145,16 @@ static int read_children(Walk *w, Child *children, size_t n, char **message)
 
 	if (!wants)
 		return -ENOMEM;
+	/* A walk over everything needs each piece once; one with a prefix is a look-up, and others follow it. */
+	bool keeps = w->v->prefix_len > 0;
+	size_t missing = 0;
 	for (size_t i = 0; i < n; i++)
-		wants[i] = (Want){.id = children[i].piece.id, .plain = children[i].piece.plain, .item = i};
-	int r = fetch_chunks(w->r, w->coder, wants, n, &sink, message);
+		if (!keeps || !recall(w->r, &children[i]))
+			wants[missing++] = (Want){.id = children[i].piece.id, .plain = children[i].piece.plain, .item = i};
+	int r = missing ? fetch_chunks(w->r, w->coder, wants, missing, &sink, message) : 0;
+	for (size_t i = 0; keeps && i < missing; i++)
+		if (children[wants[i].item].data)
+			keep_piece(w->r, &children[wants[i].item]);
 	free(wants);
 	return r;
 }

@@ -1,7 +1,7 @@
 /* snapshot/reader.h - what the files of the reader share.
  *
- * A reader's index never changes; what the collector has moved is looked up when a pack turns out to be gone, under `lock`. Everything else is local to a call, so
- * several threads may use one reader. */
+ * A reader's index never changes; what the collector has moved is looked up when a pack turns out to be gone, under `lock`, which also protects the kept pieces.
+ * Everything else is local to a call, so several threads may use one reader. */
 #ifndef SNAPSHOT_READER_H
 #define SNAPSHOT_READER_H
 
@@ -15,6 +15,14 @@ enum { FETCH_RING = 4 };		     /* requests at a time */
 #define FETCH_JOIN ((uint64_t)128 << 10)     /* bytes that are rather read in vain than asked around */
 #define FETCH_REQUEST ((uint64_t)8 << 20)    /* one request */
 #define FETCH_WINDOW ((uint64_t)8 << 20)     /* pieces in memory at a time */
+#define KEPT_PIECES 256			     /* of look-ups, in memory: about 16 MiB */
+
+/* A piece that a look-up has read: the next one is likely to need it again. */
+typedef struct KeptPiece {
+	SnapId id;
+	uint8_t *data; /* NULL: none */
+	uint64_t plain;
+} KeptPiece;
 
 struct SnapReader {
 	SnapStore *store;
@@ -23,6 +31,7 @@ struct SnapReader {
 	char *index_error; /* why an index object could not be read; what the collector has moved or made again may do without it */
 	pthread_mutex_t lock;
 	SnapIndex moved; /* slots NULL: not loaded yet */
+	KeptPiece *pieces; /* KEPT_PIECES of them, once there is one; each has its place by its id */
 };
 
 /* A chunk that is wanted; item and offset are the caller's. */
