@@ -2,6 +2,7 @@
 #include "snapshot/reader.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 /* From an offset in the data (without holes) to one in the file: run k begins after hole k - 1. */
 typedef struct Run {
@@ -334,4 +335,199 @@ int snap_reader_fetch_range(SnapReader *r, const void *ref, size_t len, uint64_t
 	*out = t.memory;
 	*n = (size_t)(t.to - t.from);
 	return 0;
+}
+
+/* ---- a whole content, from its begin to its end ---- */
+
+typedef int (*Sink)(void *ctx, const void *data, size_t len);
+
+static int give_zeros(uint64_t n, Sink sink, void *ctx)
+{
+	static const uint8_t zeros[1 << 16];
+	int r = 0;
+
+	for (; r == 0 && n; n -= MIN(n, sizeof zeros))
+		r = sink(ctx, zeros, MIN(n, sizeof zeros));
+	return r;
+}
+
+/* Data from `from` on, with the holes that lie before or within it. *at is where the sink is in the file. */
+static int give_data(const Target *t, const uint8_t *data, uint64_t from, uint64_t len, uint64_t *at, Sink sink, void *ctx)
+{
+	int r = 0;
+
+	for (size_t run = run_of(t, from); r == 0 && len; run++) {
+		uint64_t n = run + 1 < t->n_runs ? MIN(len, t->runs[run + 1].data - from) : len, file = t->runs[run].file + (from - t->runs[run].data);
+		if (n == 0)
+			continue;
+		r = give_zeros(file - *at, sink, ctx);
+		if (r == 0)
+			r = sink(ctx, data, n);
+		*at = file + n;
+		data += n;
+		from += n;
+		len -= n;
+	}
+	return r;
+}
+
+/* Chunks first..last-1, whose data begin at `from`, into memory as if there were no holes. */
+static int fetch_group(SnapReader *r, Coder *coder, const Content *c, size_t first, size_t last, uint64_t from, uint64_t len, uint8_t **out, char **err)
+{
+	Run whole = {0, 0};
+	Target t = {.runs = &whole, .n_runs = 1, .fd = -1, .from = from, .to = from + len, .memory = malloc(len + 1)};
+	FetchSink sink = {.got = got_chunk, .lost = lost_chunk, .ctx = &t};
+	CLEAN_FREE Want *wants = calloc(last - first, sizeof *wants);
+	uint64_t at = from;
+
+	if (!wants || !t.memory) {
+		free(t.memory);
+		return bv_fail(err, -ENOMEM, "not enough memory");
+	}
+	for (size_t i = first; i < last; i++) {
+		wants[i - first] = (Want){.id = c->chunks[i].id, .plain = c->chunks[i].length, .offset = at};
+		at += c->chunks[i].length;
+	}
+	int e = fetch_chunks(r, coder, wants, last - first, &sink, err);
+	if (e < 0)
+		free(t.memory);
+	else
+		*out = t.memory;
+	return e;
+}
+
+static int stream_chunks(SnapReader *r, Coder *coder, const Target *t, Sink sink, void *ctx, char **err)
+{
+	const Content *c = &t->content;
+	uint64_t data = 0, at = 0;
+	int e = 0;
+
+	for (size_t first = 0, last; e == 0 && first < c->n_chunks; first = last) {
+		CLEAN_FREE uint8_t *bytes = NULL;
+		uint64_t len = 0;
+		for (last = first; last < c->n_chunks && (last == first || len + c->chunks[last].length <= FETCH_WINDOW); last++)
+			len += c->chunks[last].length;
+		e = fetch_group(r, coder, c, first, last, data, len, &bytes, err);
+		if (e == 0)
+			e = give_data(t, bytes, data, len, &at, sink, ctx);
+		data += len;
+	}
+	return e == 0 ? give_zeros(c->size - at, sink, ctx) : e;
+}
+
+int snap_reader_stream(SnapReader *r, const void *ref, size_t len, int (*sink)(void *ctx, const void *data, size_t len), void *ctx, char **err)
+{
+	Target t = {.fd = -1};
+	Coder *coder;
+	int e = coder_new(r->store->key, &coder);
+
+	if (e < 0)
+		return bv_fail(err, e, "not enough memory");
+	e = open_at(r, coder, ref, len, 0, &t.content, err);
+	if (e == 0 && (e = target_runs(&t)) < 0)
+		bv_fail(err, e, "not enough memory");
+	if (e == 0 && t.content.kind == CONTENT_IS_INLINE)
+		e = sink(ctx, t.content.inner, t.content.size);
+	else if (e == 0)
+		e = stream_chunks(r, coder, &t, sink, ctx, err);
+	target_release(&t);
+	coder_free(coder);
+	return e;
+}
+
+/* ---- a file against a content, without fetching it ---- */
+
+/* 1: the same so far; the file has a hole, or bytes, where the content has one or not: only bytes count. */
+static int same_zeros(int fd, uint64_t at, uint64_t end)
+{
+	uint8_t buf[1 << 16];
+
+	while (at < end) {
+		off_t data = lseek(fd, (off_t)at, SEEK_DATA);
+		if (data < 0)
+			return errno == ENXIO ? 1 : bv_neg_errno();
+		at = MAX(at, (uint64_t)data);
+		if (at >= end)
+			return 1;
+		ssize_t n = pread(fd, buf, MIN(end - at, sizeof buf), (off_t)at);
+		if (n <= 0)
+			return n < 0 ? bv_neg_errno() : 0;
+		for (ssize_t i = 0; i < n; i++)
+			if (buf[i])
+				return 0;
+		at += (uint64_t)n;
+	}
+	return 1;
+}
+
+/* The bytes outside of the content's holes, by their place among these. */
+static int read_data(const Target *t, int fd, uint64_t data, uint8_t *out, uint64_t len)
+{
+	for (size_t run = run_of(t, data); len; run++) {
+		uint64_t n = run + 1 < t->n_runs ? MIN(len, t->runs[run + 1].data - data) : len;
+		for (uint64_t done = 0; done < n;) {
+			ssize_t got = pread(fd, out + done, n - done, (off_t)(t->runs[run].file + (data - t->runs[run].data) + done));
+			if (got <= 0)
+				return got < 0 ? bv_neg_errno() : 0;
+			done += (uint64_t)got;
+		}
+		out += n;
+		data += n;
+		len -= n;
+	}
+	return 1;
+}
+
+static int same_chunks(Coder *coder, const Target *t, int fd)
+{
+	const Content *c = &t->content;
+	uint64_t data = 0;
+	size_t room = 0;
+	int e = 1;
+
+	for (size_t i = 0; e == 1 && i < c->n_holes; i++)
+		e = same_zeros(fd, c->holes[i].offset, c->holes[i].offset + c->holes[i].length);
+	for (size_t i = 0; i < c->n_chunks; i++)
+		room = MAX(room, c->chunks[i].length);
+	CLEAN_FREE uint8_t *buf = malloc(room + 1);
+	if (!buf)
+		return -ENOMEM;
+	for (size_t i = 0; e == 1 && i < c->n_chunks; i++) {
+		SnapId id;
+		e = read_data(t, fd, data, buf, c->chunks[i].length);
+		if (e == 1 && (e = coder_id(coder, buf, c->chunks[i].length, &id)) == 0)
+			e = id_equal(&id, &c->chunks[i].id);
+		data += c->chunks[i].length;
+	}
+	return e;
+}
+
+int snap_reader_same(SnapReader *r, const void *ref, size_t len, int fd, char **err)
+{
+	Target t = {.fd = -1};
+	uint8_t head[CONTENT_INLINE];
+	struct stat st;
+	Coder *coder;
+	int e = coder_new(r->store->key, &coder);
+
+	if (e < 0)
+		return bv_fail(err, e, "not enough memory");
+	e = open_at(r, coder, ref, len, 0, &t.content, err);
+	if (e == 0 && (e = target_runs(&t)) < 0)
+		bv_fail(err, e, "not enough memory");
+	if (e == 0 && fstat(fd, &st) < 0)
+		e = bv_fail(err, bv_neg_errno(), "a file cannot be read: %s", strerror(errno));
+	else if (e == 0 && (uint64_t)st.st_size == t.content.size) {
+		if (t.content.kind != CONTENT_IS_INLINE)
+			e = same_chunks(coder, &t, fd);
+		else if (t.content.size > sizeof head)
+			e = damaged_ref(err);
+		else
+			e = pread(fd, head, t.content.size, 0) == (ssize_t)t.content.size && memcmp(head, t.content.inner, t.content.size) == 0;
+		if (e < 0 && err && !*err)
+			bv_fail(err, e, "a file cannot be compared with its content: %s", strerror(-e));
+	}
+	target_release(&t);
+	coder_free(coder);
+	return e;
 }

@@ -147,6 +147,11 @@ int snap_content_size(const void *ref, size_t len, uint64_t *size) MUST_CHECK;
 int snap_reader_fetch_fd(SnapReader *r, const void *ref, size_t len, int fd, char **err) MUST_CHECK;
 /* Bytes [offset, offset + length) of a content, less at its end, with only the chunks that are needed. *out is the caller's to free. */
 int snap_reader_fetch_range(SnapReader *r, const void *ref, size_t len, uint64_t offset, uint64_t length, uint8_t **out, size_t *n, char **err) MUST_CHECK;
+/* All bytes of a content in their order, holes as zeros; about 8 MiB are in memory at a time, and each chunk is fetched once. The sink's first non-zero answer ends it and is
+ * returned. */
+int snap_reader_stream(SnapReader *r, const void *ref, size_t len, int (*sink)(void *ctx, const void *data, size_t len), void *ctx, char **err) MUST_CHECK;
+/* 1: the file has these bytes, 0: it has not. Nothing of the content is fetched (but the list of its chunks, if that is long). */
+int snap_reader_same(SnapReader *r, const void *ref, size_t len, int fd, char **err) MUST_CHECK;
 
 /* Where the first chunk of a content is: contents that are fetched in this order, many at a time, take the fewest requests. 0: nowhere (it stands in its record). */
 uint64_t snap_reader_position(const SnapReader *r, const void *ref, size_t len);

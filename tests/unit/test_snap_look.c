@@ -70,10 +70,100 @@ static void a_look_up_reads_a_piece_once(void **state)
 	free(values);
 }
 
+static int append(void *ctx, const void *data, size_t len)
+{
+	bytes_put(ctx, data, len);
+	return 0;
+}
+
+typedef struct Contents {
+	SnapReader *r;
+	const World *world;
+	size_t next, count;
+} Contents;
+
+/* Streams the content, and compares the file with it, with one that differs in one byte at any place, and with one that is longer. */
+static int look_at(void *ctx, const Record *record)
+{
+	Contents *c = ctx;
+	CLEAN_BYTES Bytes got = {0};
+
+	while (!c->world->seeds[c->next])
+		c->next++;
+	size_t i = c->next++, size = c->world->sizes[i];
+	CLEAN_FREE uint8_t *want = content_of(c->world->seeds[i], size, c->world->holes[i]);
+	assert_int_equal(snap_reader_stream(c->r, record->content, record->content_len, append, &got, NULL), 0);
+	assert_int_equal(got.len, size);
+	assert_memory_equal(got.data ? (char *)got.data : "", want, size);
+	for (unsigned dense = 0; dense < 2; dense++) {
+		CLEAN_FD int fd = fd_of(c->world->seeds[i], size, dense ? 0 : c->world->holes[i]);
+		if (dense)
+			assert_int_equal(pwrite(fd, want, size, 0), (ssize_t)size);
+		assert_int_equal(snap_reader_same(c->r, record->content, record->content_len, fd, NULL), 1);
+		for (size_t at = 0; at < size; at += 1 + size / 5) {
+			uint8_t byte = (uint8_t)(want[at] ^ 1);
+			assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
+			assert_int_equal(snap_reader_same(c->r, record->content, record->content_len, fd, NULL), 0);
+			assert_int_equal(pwrite(fd, &want[at], 1, (off_t)at), 1);
+		}
+		assert_int_equal(snap_reader_same(c->r, record->content, record->content_len, fd, NULL), 1);
+		assert_int_equal(ftruncate(fd, (off_t)size + 1), 0);
+		assert_int_equal(snap_reader_same(c->r, record->content, record->content_len, fd, NULL), 0);
+	}
+	c->count++;
+	return 0;
+}
+
+static void contents_are_streamed_and_compared(void **state)
+{
+	MemStore *mem = mem_new();
+	SnapStore *s;
+
+	(void)state;
+	assert_int_equal(snap_store_open(&mem->base, NULL, &s, NULL), 0);
+	/* Empty, in the record, one chunk, several, a hole in a small one, over several chunks, over all but the ends; a list of chunks that is one itself is 8 GiB. */
+	World world = {.seeds = {1, 2, 3, 4, 5, 6, 7}, .sizes = {0, 60, 5000, 20000000, 30000, 12000000, 9000000}, .holes = {0, 0, 0, 0, 9000, 6000000, 5000000}};
+	SnapId id = snap_take(s, &world, NULL, NULL);
+	Contents c = {.r = open_reader(s, &id), .world = &world};
+	assert_int_equal(snap_reader_walk(c.r, NULL, 0, look_at, &c, NULL), 0);
+	assert_int_equal(c.count, 7);
+	snap_reader_close(c.r);
+	snap_store_close(s);
+	object_close(&mem->base);
+}
+
+static void comparing_a_file_fetches_nothing(void **state)
+{
+	MemStore *mem = mem_new();
+	World world = {.seeds = {1}, .sizes = {3000000}};
+	uint8_t *content, *value;
+	size_t content_len, value_len;
+	SnapStore *s;
+
+	(void)state;
+	assert_int_equal(snap_store_open(&mem->base, NULL, &s, NULL), 0);
+	SnapId id = snap_take(s, &world, NULL, NULL);
+	SnapReader *r = open_reader(s, &id);
+	assert_int_equal(snap_reader_find(r, "file/0000", 9, &content, &content_len, &value, &value_len, NULL), 0);
+	SnapTraffic before = snap_store_traffic(s);
+	CLEAN_FD int fd = fd_of(1, 3000000, 0);
+	assert_int_equal(snap_reader_same(r, content, content_len, fd, NULL), 1);
+	assert_int_equal(snap_store_traffic(s).gets, before.gets);
+	content[content_len - 1] ^= 1;
+	assert_true(snap_reader_same(r, content, content_len, fd, NULL) <= 0);
+	free(content);
+	free(value);
+	snap_reader_close(r);
+	snap_store_close(s);
+	object_close(&mem->base);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_look_up_reads_a_piece_once),
+		cmocka_unit_test(contents_are_streamed_and_compared),
+		cmocka_unit_test(comparing_a_file_fetches_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
