@@ -342,6 +342,8 @@ int snap_reader_find(SnapReader *r, const void *key, size_t len, uint8_t **conte
 	Find f = {.len = len};
 	int e = snap_reader_walk(r, key, len, found, &f, err);
 
+	if (e == -ENOENT) /* a pack is gone: whether there is such a record is not known */
+		e = -EBADMSG;
 	if (e >= 0 && !f.found)
 		e = bv_fail(err, -ENOENT, "the snapshot has no such record");
 	if (e < 0) {

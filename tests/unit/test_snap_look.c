@@ -70,6 +70,33 @@ static void a_look_up_reads_a_piece_once(void **state)
 	free(values);
 }
 
+static void a_lost_pack_is_no_missing_record(void **state)
+{
+	MemStore *mem = mem_new();
+	World world = {.seeds = {1}, .sizes = {50}};
+	uint8_t *content, *value;
+	size_t content_len, value_len;
+	char *err = NULL;
+	SnapStore *s;
+
+	(void)state;
+	assert_int_equal(snap_store_open(&mem->base, NULL, &s, NULL), 0);
+	SnapId id = snap_take(s, &world, NULL, NULL);
+	SnapReader *r = open_reader(s, &id);
+	assert_int_equal(snap_reader_find(r, "file/0001", 9, &content, &content_len, &value, &value_len, NULL), -ENOENT);
+	snap_reader_close(r);
+	r = open_reader(s, &id);
+	for (size_t i = 0; i < mem->n; i++)
+		if (strncmp(mem->objects[i].name, "packs/", 6) == 0)
+			mem->objects[i].name[6] = '!';
+	assert_int_equal(snap_reader_find(r, "file/0000", 9, &content, &content_len, &value, &value_len, &err), -EBADMSG);
+	assert_non_null(err);
+	free(err);
+	snap_reader_close(r);
+	snap_store_close(s);
+	object_close(&mem->base);
+}
+
 static int append(void *ctx, const void *data, size_t len)
 {
 	bytes_put(ctx, data, len);
@@ -162,6 +189,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_look_up_reads_a_piece_once),
+		cmocka_unit_test(a_lost_pack_is_no_missing_record),
 		cmocka_unit_test(contents_are_streamed_and_compared),
 		cmocka_unit_test(comparing_a_file_fetches_nothing),
 	};
