@@ -73,6 +73,10 @@ const char *optional_name(const Command *cmd, int argc, char **argv);
 /* [NAME] [--] [PATH...]: a first argument without a slash (and not "." or "..") is the name of a sandbox; after "--" all are paths. The paths
  * are added absolute, as text. Returns the name or NULL. */
 const char *name_and_paths(int argc, char **argv, List *paths);
+/* "NAME@..." means a state of a snapshot, wherever a sandbox is asked for; NULL does not. No name of a sandbox has an '@'. */
+bool names_snapshot(const char *name);
+/* The list of `bvisor ls` without a name (cmd_list.c); an exit code. */
+int list_sandboxes(bool json);
 
 /* ---- failing and memory ---- */
 
@@ -136,6 +140,10 @@ void json_put_string(Json *j, const char *key, const char *value); /* NULL: null
 void json_path(Json *j, const char *key, const char *value);
 void json_int(Json *j, const char *key, int64_t value);
 void json_put_bool(Json *j, const char *key, bool value);
+/* As text with nanoseconds, in UTC; null if it is out of range (cmd_list.c). */
+void json_time(Json *j, const char *key, int64_t sec, long nsec);
+/* The type in a mode: "file", "directory", ...; NULL: none that is known. */
+const char *type_name(uint32_t mode);
 void json_raw(Json *j, const char *key, const char *json);
 
 #endif

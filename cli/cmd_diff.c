@@ -1,11 +1,8 @@
-/* cli/cmd_diff.c - `bvisor diff`: what a sandbox changed, as git would show it; and `bvisor cat`. */
+/* cli/cmd_diff.c - `bvisor diff`: what a sandbox changed, as git would show it. */
 #include "cli/cli.h"
 #include "cli/pager.h"
 #include "cli/patch.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -101,20 +98,6 @@ static void print_status(const Print *p, const BvChange *c)
 	}
 	print_quoted(stdout, c->path);
 	puts(p->o->color ? "\033[0m" : "");
-}
-
-static const char *type_name(uint32_t mode)
-{
-	switch (mode & S_IFMT) {
-	case S_IFREG: return "file";
-	case S_IFDIR: return "directory";
-	case S_IFLNK: return "symlink";
-	case S_IFIFO: return "fifo";
-	case S_IFSOCK: return "socket";
-	case S_IFCHR:
-	case S_IFBLK: return "device";
-	default: return NULL;
-	}
 }
 
 static void print_json(Json *j, const BvChange *c)
@@ -220,57 +203,4 @@ int cmd_diff(const Command *cmd, int argc, char **argv)
 	free(print.lost_path);
 	bv_sandbox_close(print.sb);
 	return r < 0 ? cli_fail_error(err) : code;
-}
-
-/* ---- cat ---- */
-
-static int copy_to_stdout(int fd, const char *path)
-{
-	char buf[65536];
-	ssize_t n;
-
-	while ((n = read(fd, buf, sizeof(buf))) != 0) {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return cli_fail("%s: %s", path, strerror(errno));
-		if (fwrite(buf, 1, (size_t)n, stdout) != (size_t)n)
-			return cli_fail("cannot write the output: %s", strerror(errno));
-	}
-	return 0;
-}
-
-static int cat_one(BvSandbox *sb, const char *path)
-{
-	BvError *err = NULL;
-	int fd, r;
-
-	if (bv_sandbox_open_file(sb, path, &fd, &err) < 0)
-		return cli_fail_error(err);
-	r = copy_to_stdout(fd, path);
-	close(fd);
-	return r;
-}
-
-int cmd_cat(const Command *cmd, int argc, char **argv)
-{
-	static const struct option longs[] = {LONG_COMMON, {0}};
-	static List paths; /* lives until exit */
-	BvSandbox *sb = NULL;
-	BvError *err = NULL;
-	int code = 0;
-
-	while (opts_next(cmd, argc, argv, ":", longs) != -1)
-		;
-	const char *name = name_and_paths(argc, argv, &paths);
-	if (paths.count == 0)
-		usage_error(cmd, "no path given (a path holds a slash, such as ./file)");
-	if (bv_sandbox_open(NULL, name, &sb, &err) < 0)
-		return cli_fail_error(err);
-	for (size_t i = 0; i < paths.count; i++) {
-		int r = cat_one(sb, paths.items[i]);
-		code = r ? r : code;
-	}
-	bv_sandbox_close(sb);
-	return code;
 }

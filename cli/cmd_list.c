@@ -1,4 +1,4 @@
-/* cli/cmd_list.c - sandboxes and their processes: ls, ps, stats, rm, kill. */
+/* cli/cmd_list.c - sandboxes and their processes: ls without a name, ps, stats, rm, kill. */
 #include "cli/cli.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@ static bool parse_json(const Command *cmd, int argc, char **argv)
 	return json;
 }
 
-static void json_time(Json *j, const char *key, int64_t sec, long nsec)
+void json_time(Json *j, const char *key, int64_t sec, long nsec)
 {
 	char text[64];
 	time_t t = (time_t)sec;
@@ -81,15 +81,13 @@ static int ls_line(void *ctx, const BvSandboxInfo *info)
 	return 0;
 }
 
-int cmd_ls(const Command *cmd, int argc, char **argv)
+int list_sandboxes(bool json)
 {
-	bool json = parse_json(cmd, argc, argv), header = false;
+	bool header = false;
 	Json j = {.out = stdout};
 	BvError *err = NULL;
 	int r;
 
-	if (optind < argc)
-		usage_error(cmd, "unexpected argument '%s'", argv[optind]);
 	if (json)
 		json_open(&j, NULL, '[');
 	r = json ? bv_sandbox_list(NULL, ls_json, &j, &err) : bv_sandbox_list(NULL, ls_line, &header, &err);

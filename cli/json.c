@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include <inttypes.h>
+#include <sys/stat.h>
 
 /* Overlong forms, surrogates and values above U+10FFFF are no UTF-8. */
 size_t utf8_length(const unsigned char *p)
@@ -165,4 +166,18 @@ char *quoted(const char *text)
 	if (fclose(out) != 0)
 		exit(cli_fail("out of memory"));
 	return result;
+}
+
+const char *type_name(uint32_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG: return "file";
+	case S_IFDIR: return "directory";
+	case S_IFLNK: return "symlink";
+	case S_IFIFO: return "fifo";
+	case S_IFSOCK: return "socket";
+	case S_IFCHR:
+	case S_IFBLK: return "device";
+	default: return NULL;
+	}
 }

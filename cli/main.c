@@ -19,6 +19,7 @@
 	"  -d, --detach       do not wait: the command goes on in the background\n" \
 	"  --generations      keep what the sandbox is when the command has ended, as a snapshot (see log)\n"
 #define HELP_OPTION "  --help             show this\n"
+#define FROM_OPTION "  --from PLACE       where the snapshot is: dir:PATH or s3://BUCKET/PREFIX (default: as for restore)\n"
 #define JSON_OPTION "  --json             print JSON\n"
 
 static const Command commands[] = {
@@ -51,7 +52,9 @@ static const Command commands[] = {
 	 "\nWith paths, only they and what is below them. Exit code 1 when there were conflicts or failures. An apply that was interrupted is\n"
 	 "finished by the next one.\n",
 	 cmd_apply},
-	{"cat", "[NAME] [--] PATH...", "Print files as the sandbox has them", HELP_OPTION, cmd_cat},
+	{"cat", "[OPTION...] [NAME | NAME@N] [--] PATH...", "Print files as a sandbox, or state N of a snapshot, has them", FROM_OPTION HELP_OPTION
+	 "\nOf a snapshot only what the files need is fetched. NAME@ is its newest state. What it did not change is the host's.\n",
+	 cmd_cat},
 	{"snapshot", "[OPTION...] [NAME]", "Keep the state of a sandbox, running or not, in a directory or an S3 bucket",
 	 "  --to PLACE           dir:PATH, or s3://BUCKET/PREFIX (default: $BVISOR_SNAPSHOTS, else snapshots/ in the store)\n"
 	 "  --as NAME            the snapshot's name (default: the sandbox's); each snapshot of a name is a further state of it\n"
@@ -76,7 +79,11 @@ static const Command commands[] = {
 	 cmd_restore},
 	{"snapshots", "[OPTION...] [NAME]", "List snapshots, or the states of one",
 	 "  --from PLACE         where they are (default: as for snapshot)\n" JSON_OPTION HELP_OPTION, cmd_snapshots},
-	{"ls", "[--json]", "List the sandboxes, newest first", JSON_OPTION HELP_OPTION, cmd_ls},
+	{"ls", "[OPTION...] [NAME [PATH] | NAME@N [PATH]]", "List the sandboxes, newest first; or a directory of a sandbox, or of state N of a snapshot",
+	 "  -l                 types, modes, owners, sizes and times, and what was deleted\n"
+	 "  -R, --recursive    what is below, too\n" FROM_OPTION JSON_OPTION HELP_OPTION
+	 "\nOf a sandbox all that a command in it would see; of a snapshot what it changed, and what leads there. Default: the root directory.\n",
+	 cmd_ls},
 	{"ps", "[--json] [NAME]", "List the processes of a running sandbox", JSON_OPTION HELP_OPTION, cmd_ps},
 	{"kill", "[-s SIGNAL] [NAME]", "Send a signal to every process of a sandbox",
 	 "  -s, --signal SIGNAL  name or number (default: KILL)\n" HELP_OPTION, cmd_kill},

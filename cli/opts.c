@@ -133,6 +133,11 @@ const char *name_and_paths(int argc, char **argv, List *paths)
 	return name;
 }
 
+bool names_snapshot(const char *name)
+{
+	return name && strchr(name, '@');
+}
+
 int cli_fail(const char *fmt, ...)
 {
 	va_list ap;

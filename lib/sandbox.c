@@ -408,6 +408,8 @@ int bv_sandbox_open(const char *store, const char *name, BvSandbox **out, BvErro
 	char newest[BV_NAME_MAX + 1];
 	int r = 0;
 
+	if (name && strchr(name, '@'))
+		return lib_fail(err, -EINVAL, "'%s' means a snapshot, which can only be looked at; `bvisor restore %s` makes a sandbox of it", name, name);
 	if (name && !name_is_valid(name))
 		return lib_fail(err, -EINVAL, "'%s' is no name of a sandbox", name);
 	sb = handle_new(store, err);

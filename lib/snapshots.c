@@ -72,10 +72,11 @@ int snapshots_find(const Snapshots *s, const char *text, SnapRef *out, BvError *
 
 	if (!name)
 		return lib_fail(err, -ENOMEM, "out of memory");
-	if (at)
+	bool newest = !at || !at[1] || strcmp(at + 1, "latest") == 0;
+	if (!newest)
 		number = strtoull(at + 1, &end, 10);
-	if (snap_ref_valid(name) < 0 || (at && (at[1] < '1' || at[1] > '9' || *end)))
-		return lib_fail(err, -EINVAL, "'%s' is no name of a snapshot: NAME, or NAME@NUMBER for one of its earlier states", text);
+	if (snap_ref_valid(name) < 0 || (!newest && (at[1] < '1' || at[1] > '9' || *end)))
+		return lib_fail(err, -EINVAL, "'%s' is no name of a snapshot: NAME or NAME@ for the newest state, or NAME@NUMBER for one of its earlier ones", text);
 	r = snap_ref_read(s->store, name, number, out, &why);
 	if (r == -ENOENT) {
 		free(why);

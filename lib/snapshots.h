@@ -21,7 +21,7 @@ void snapshots_close(Snapshots *s); /* zeroes are fine */
 
 /* What tells this machine from others, and nothing of it; false: unknown. */
 bool snapshots_machine(char out[32]);
-/* "NAME" or "NAME@NUMBER": the snapshot that it means. -EINVAL, -ENOENT, errors of the store. */
+/* "NAME", "NAME@" or "NAME@latest": its newest state; "NAME@NUMBER": the snapshot that it means. -EINVAL, -ENOENT, errors of the store. */
 int snapshots_find(const Snapshots *s, const char *text, SnapRef *out, BvError **err) MUST_CHECK;
 
 /* Where a sandbox remembers what its bodies are called in this place (cowfs/contents.h); the caller's to free, NULL: out of memory. */

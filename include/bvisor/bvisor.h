@@ -264,7 +264,7 @@ int bv_sandbox_apply(BvSandbox *sandbox, const BvApplyOptions *options, int (*vi
 /* ---- snapshots ---- */
 
 /* Snapshots are kept in a directory (its path, or "dir:PATH") or a bucket ("s3://BUCKET/PREFIX"); NULL: $BVISOR_SNAPSHOTS, else snapshots/ in the store. A name has
- * numbered states: NAME is the newest, NAME@3 the third. Errors of the place, for all that follow: -ENODEV (no such directory or bucket), -EACCES, -ENOSPC, -ETIMEDOUT,
+ * numbered states: NAME, NAME@ and NAME@latest are the newest, NAME@3 the third. Errors of the place, for all that follow: -ENODEV (no such directory or bucket), -EACCES, -ENOSPC, -ETIMEDOUT,
  * -ECONNREFUSED, -EHOSTUNREACH, -EBADMSG (damaged), -EPROTO (written by a newer version), -EIO. */
 
 typedef struct BvSnapshotOptions {
@@ -340,6 +340,66 @@ typedef struct BvSnapshotInfo {
 } BvSnapshotInfo;
 /* Calls `visit` for every state of every name (or of one: `name`), by name and number. The info is valid during the call. Non-zero from visit stops and is returned. */
 int bv_snapshot_list(const char *from, const char *name, int (*visit)(void *ctx, const BvSnapshotInfo *info), void *ctx, BvError **err);
+
+/* ---- looking into snapshots ---- */
+
+typedef struct BvSnapshot BvSnapshot;
+typedef struct BvSnapshotOpenOptions {
+	size_t size;
+	const char *from;	 /* the place */
+	const char *store;	 /* of sandboxes, as in BvCreateOptions: the default place is in it, and what is in it is hidden */
+	const char *const *show; /* as in BvCreateOptions */
+} BvSnapshotOpenOptions;
+#define BV_SNAPSHOT_OPEN_OPTIONS_INIT {sizeof(BvSnapshotOpenOptions), NULL, NULL, NULL}
+
+/* Opens a snapshot ("NAME", "NAME@", "NAME@NUMBER") to look at it; nothing is restored, and of its contents only what is asked for is fetched. What it did not
+ * change is the host's, as a sandbox would show it. *out is the caller's to close. -EINVAL (name), -ENOENT, those of the place, -ENOMEM. */
+int bv_snapshot_open(const char *snapshot, const BvSnapshotOpenOptions *options, BvSnapshot **out, BvError **err);
+void bv_snapshot_close(BvSnapshot *snapshot); /* NULL is allowed */
+/* Which one it is, and what was moved for it so far. */
+void bv_snapshot_about(const BvSnapshot *snapshot, BvSnapshotReceipt *out);
+
+/* Calls `sink` with the bytes of a file, piece by piece. Symbolic links are followed. Non-zero from sink stops and is returned. Of a file that the snapshot
+ * did not change, or only renamed or gave other attributes, the bytes are the host's: -ENOENT if that has none. -EACCES (also: it rests on what is hidden here),
+ * -EISDIR, -ENXIO (it has no bytes: a socket, a FIFO), errors as open(2), those of the place. */
+int bv_snapshot_read(BvSnapshot *snapshot, const char *path, int (*sink)(void *ctx, const void *data, size_t len), void *ctx, BvError **err);
+/* The same as a nameless temporary file; *fd (O_CLOEXEC) is the caller's. And -ENOSPC. */
+int bv_snapshot_open_file(BvSnapshot *snapshot, const char *path, int *fd, BvError **err);
+/* As bv_sandbox_readlink. */
+ssize_t bv_snapshot_readlink(BvSnapshot *snapshot, const char *path, char *buf, size_t size, BvError **err);
+
+enum {
+	BV_ENTRY_HOST = 1,    /* its bytes are the host's */
+	BV_ENTRY_MISSING = 2, /* ... which are not there: size and what the snapshot did not set are not known */
+};
+typedef struct BvEntry {
+	const char *path; /* absolute */
+	const char *name; /* its last component */
+	uint32_t mode;	  /* type and permissions; 0: deleted, nothing below is set then */
+	unsigned flags;	  /* BV_ENTRY_* */
+	uint32_t uid, gid;
+	uint64_t bytes, ino;
+	uint32_t links;
+	int64_t mtime_sec;
+	long mtime_nsec;
+	const char *target; /* of a symbolic link, else NULL */
+	const char *origin; /* the host's path where that is another one (it was renamed), else NULL */
+} BvEntry;
+enum {
+	BV_LIST_RECURSIVE = 1, /* what is below, too: each directory before what is in it */
+};
+typedef struct BvListOptions {
+	size_t size;
+	unsigned flags; /* BV_LIST_* */
+} BvListOptions;
+#define BV_LIST_OPTIONS_INIT {sizeof(BvListOptions), 0}
+
+/* Calls `visit` for each entry of a directory that is in the snapshot: what was changed, deleted, or leads to something changed; by name. What is only the host's is
+ * not listed. A path that is no directory is visited itself. The entry is valid during the call. Non-zero from visit stops and is returned. -ENOENT, -ENOTDIR, -ELOOP,
+ * those of the place. */
+int bv_snapshot_list_dir(BvSnapshot *snapshot, const char *path, const BvListOptions *options, int (*visit)(void *ctx, const BvEntry *entry), void *ctx, BvError **err);
+/* The same of a sandbox, running or not: everything that a command in it would see. */
+int bv_sandbox_list_dir(BvSandbox *sandbox, const char *path, const BvListOptions *options, int (*visit)(void *ctx, const BvEntry *entry), void *ctx, BvError **err);
 
 /* ---- this machine ---- */
 
