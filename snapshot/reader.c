@@ -68,12 +68,7 @@ const SnapInfo *snap_reader_info(const SnapReader *r)
 	return &r->info;
 }
 
-typedef struct Child {
-	TreeRoot piece;
-	uint8_t *data; /* once it was read */
-	int error;
-	char *message;
-} Child;
+typedef PieceWanted Child;
 
 typedef struct Walk {
 	SnapReader *r;
@@ -137,26 +132,23 @@ static void lost_piece(void *ctx, const Want *want, int error)
 	children[want->item].error = error;
 }
 
-/* Reads children[0..n). With `lost` the message of the first failure stands for all of this batch. */
-static int read_children(Walk *w, Child *children, size_t n, char **message)
+int reader_read_pieces(SnapReader *r, Coder *coder, PieceWanted *pieces, size_t n, bool keep, char **message)
 {
-	FetchSink sink = {.got = got_piece, .lost = lost_piece, .ctx = children};
+	FetchSink sink = {.got = got_piece, .lost = lost_piece, .ctx = pieces};
 	Want *wants = calloc(n, sizeof *wants);
+	size_t missing = 0;
 
 	if (!wants)
 		return -ENOMEM;
-	/* A walk over everything needs each piece once; one with a prefix is a look-up, and others follow it. */
-	bool keeps = w->v->prefix_len > 0;
-	size_t missing = 0;
 	for (size_t i = 0; i < n; i++)
-		if (!keeps || !recall(w->r, &children[i]))
-			wants[missing++] = (Want){.id = children[i].piece.id, .plain = children[i].piece.plain, .item = i};
-	int r = missing ? fetch_chunks(w->r, w->coder, wants, missing, &sink, message) : 0;
-	for (size_t i = 0; keeps && i < missing; i++)
-		if (children[wants[i].item].data)
-			keep_piece(w->r, &children[wants[i].item]);
+		if (!keep || !recall(r, &pieces[i]))
+			wants[missing++] = (Want){.id = pieces[i].piece.id, .plain = pieces[i].piece.plain, .item = i};
+	int e = missing ? fetch_chunks(r, coder, wants, missing, &sink, message) : 0;
+	for (size_t i = 0; keep && i < missing; i++)
+		if (pieces[wants[i].item].data)
+			keep_piece(r, &pieces[wants[i].item]);
 	free(wants);
-	return r;
+	return e;
 }
 
 static int damaged(Walk *w, const SnapId *id)
@@ -263,7 +255,8 @@ static int walk_piece(Walk *w, const Child *child, int level)
 static int walk_batch(Walk *w, Child *children, size_t n, int level)
 {
 	CLEAN_FREE char *message = NULL;
-	int r = read_children(w, children, n, &message);
+	/* A walk over everything needs each piece once; one with a prefix is a look-up, and others follow it. */
+	int r = reader_read_pieces(w->r, w->coder, children, n, w->v->prefix_len > 0, &message);
 
 	if (r < 0 && !w->v->lost)
 		r = bv_fail(w->err, r, "%s", message ? message : "not enough memory");

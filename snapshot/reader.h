@@ -56,6 +56,14 @@ typedef struct FetchSink {
 /* All chunks, in any order (wants is sorted). 0 if every one was got; else the first error and its message. */
 int fetch_chunks(SnapReader *r, Coder *coder, Want *wants, size_t n, const FetchSink *sink, char **err) MUST_CHECK;
 
+typedef struct PieceWanted {
+	TreeRoot piece;
+	uint8_t *data; /* once it was read: piece.plain bytes, the caller's to free */
+	int error;
+} PieceWanted;
+/* keep: others are likely to ask for them again. 0 if all were got; else the first error, which message (may be NULL) tells of. */
+int reader_read_pieces(SnapReader *r, Coder *coder, PieceWanted *pieces, size_t n, bool keep, char **message) MUST_CHECK;
+
 /* Reads and checks the pieces of `roots` and visits, in order. Used by walk, by fsck and by the collector. */
 typedef struct PieceVisitor {
 	/* Asked before a piece is read; false: not this one and nothing below it. May be NULL. */

@@ -141,6 +141,9 @@ const SnapInfo *snap_reader_info(const SnapReader *r);
 int snap_reader_walk(SnapReader *r, const void *prefix, size_t len, int (*visit)(void *ctx, const Record *record), void *ctx, char **err) MUST_CHECK;
 /* One record; *content and *value are the caller's to free. -ENOENT. */
 int snap_reader_find(SnapReader *r, const void *key, size_t len, uint8_t **content, size_t *content_len, uint8_t **value, size_t *value_len, char **err) MUST_CHECK;
+/* What two snapshots do not share: records that only one has (the other is NULL), or both with another content reference or value, in order of keys. Pieces of their manifests that are the same
+ * are not read. The records are valid during the call. The first non-zero answer ends it and is returned. diff.c */
+int snap_reader_diff(SnapReader *before, SnapReader *after, int (*visit)(void *ctx, const Record *before, const Record *after), void *ctx, char **err) MUST_CHECK;
 /* The size of a content, without fetching anything. -EBADMSG. */
 int snap_content_size(const void *ref, size_t len, uint64_t *size) MUST_CHECK;
 /* Writes a content into an empty regular file (holes stay holes). */
