@@ -89,6 +89,8 @@ typedef struct BlobOps {
 	/* Calls `visit` once for every blob present when the call began (and perhaps for some made since; those removed since may
 	 * still be shown), in rising order of ids; stops at the first non-zero answer and returns it. `visit` may call the store. */
 	int (*iterate)(BlobStore *store, int (*visit)(void *ctx, BlobId id), void *ctx);
+	/* Are the bytes of the blob those of a regular file? 1 or 0 without reading them where that can be told; -ENOTSUP: compare them. May be NULL (that). */
+	int (*same)(BlobStore *store, BlobId id, int fd);
 
 	/* Keeps a regular file as it is now (bytes, size, times), aside under its number, before it changes or goes (BLOB_KEEP_MOVE). All of it or nothing; success, without
 	 * looking at it, if that number is kept already. What is kept is no blob: iterate does not show it, and it does not survive a crash of the machine.
@@ -171,6 +173,10 @@ static inline int blob_sync(BlobStore *s, BlobId id)
 static inline int blob_sync_names(BlobStore *s, BlobId from, BlobId to)
 {
 	return s->ops->sync_names(s, from, to);
+}
+static inline int blob_same(BlobStore *s, BlobId id, int fd)
+{
+	return s->ops->same ? s->ops->same(s, id, fd) : -ENOTSUP;
 }
 /* Is there any blob? 1, 0 or a negative errno. */
 int blob_any(BlobStore *s);

@@ -455,7 +455,10 @@ static bool same_bytes(Cowfs *fs, BlobId blob, const char *host)
 	CLEAN_FD int a = -1, b = lower_open(fs, host, O_RDONLY | O_NONBLOCK, 0);
 	CLEAN_FREE char *buf = malloc(2 << 16);
 	ssize_t n = 1;
+	int known = b < 0 ? -ENOTSUP : blob_same(fs->blobs, blob, b);
 
+	if (known >= 0)
+		return known;
 	if (b < 0 || !buf || blob_open(fs->blobs, blob, O_RDONLY, &a) < 0)
 		return false;
 	while (n > 0) {

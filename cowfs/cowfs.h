@@ -324,6 +324,19 @@ typedef struct CowChange {
  * below it. What was changed and changed back to the same bytes and metadata is not reported unless `raw`. Times alone of
  * directories (a consequence of entries) are not a change. Non-zero from visit stops and is returned. */
 int cowfs_changes(Cowfs *fs, bool raw, int (*visit)(void *ctx, const CowChange *change), void *ctx) MUST_CHECK;
+/* What has a record, as a layer over any host: nothing of it depends on what the host has now. */
+typedef struct CowLayerItem {
+	const char *path;
+	uint64_t id; /* the same for all names of one file; 0: the name is deleted */
+	bool is_dir;
+	bool moved;  /* it rests on a host object of another place: that is part of the layer (of a directory, all that is in it) */
+	bool covers; /* a directory in the place of the host's object: nothing of that shows through */
+} CowLayerItem;
+/* Calls `visit` for each, in the order of the names, each directory before what is in it. Directories that lead to something are among them. Non-zero from visit stops and is
+ * returned. It may call cowfs. -ENOMEM. */
+int cowfs_layer(Cowfs *fs, int (*visit)(void *ctx, const CowLayerItem *item), void *ctx) MUST_CHECK;
+/* Where the bytes of an object are (a symbolic link is not followed): *blob, or 0 and the host's path ("": nowhere). Errors of a walk. */
+int cowfs_body(Cowfs *fs, const CowReq *req, const char *path, BlobId *blob, char host[PATH_MAX]) MUST_CHECK;
 /* Content of one object of the view, read-only, for cat, diff -p and apply. */
 int cowfs_open_virtual(Cowfs *fs, const char *path, int flags, int *fd) MUST_CHECK;
 
