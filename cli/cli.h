@@ -73,6 +73,11 @@ const char *optional_name(const Command *cmd, int argc, char **argv);
 /* [NAME] [--] [PATH...]: a first argument without a slash (and not "." or "..") is the name of a sandbox; after "--" all are paths. The paths
  * are added absolute, as text. Returns the name or NULL. */
 const char *name_and_paths(int argc, char **argv, List *paths);
+/* The same in two steps, for who takes more names: how many arguments before "--" have no slash (and are not "." or ".."); and those after so many as paths. */
+size_t leading_words(int argc, char **argv);
+void add_paths(int argc, char **argv, size_t names, List *paths);
+/* Is "--" the last argument, so that there is no path? */
+bool ends_with_dashes(void);
 /* "NAME@..." means a state of a snapshot, wherever a sandbox is asked for; NULL does not. No name of a sandbox has an '@'. */
 bool names_snapshot(const char *name);
 /* The list of `bvisor ls` without a name (cmd_list.c); an exit code. */

@@ -1,4 +1,4 @@
-/* cli/cmd_diff.c - `bvisor diff`: what a sandbox changed, as git would show it. */
+/* cli/cmd_diff.c - `bvisor diff`: what a sandbox or snapshot changed, or two of them differ in, as git would show it. */
 #include "cli/cli.h"
 #include "cli/pager.h"
 #include "cli/patch.h"
@@ -6,20 +6,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OPT_STAT = OPT_FIRST, OPT_NAME_ONLY, OPT_COLOR, OPT_NO_PAGER, OPT_RAW };
+enum { OPT_STAT = OPT_FIRST, OPT_NAME_ONLY, OPT_COLOR, OPT_NO_PAGER, OPT_RAW, OPT_FROM };
 
 typedef enum DiffFormat { DIFF_STATUS, DIFF_NAMES, DIFF_STAT, DIFF_PATCH, DIFF_JSON } DiffFormat;
 
 typedef struct DiffOptions {
 	DiffFormat format;
 	bool color, pager, raw;
+	const char *from;
 	List paths;
 } DiffOptions;
 
 static const struct option diff_options[] = {
 	{"stat", no_argument, NULL, OPT_STAT},	       {"patch", no_argument, NULL, 'p'},    {"json", no_argument, NULL, OPT_JSON},
 	{"name-only", no_argument, NULL, OPT_NAME_ONLY}, {"color", required_argument, NULL, OPT_COLOR}, {"no-pager", no_argument, NULL, OPT_NO_PAGER},
-	{"raw", no_argument, NULL, OPT_RAW},	       LONG_COMMON,			     {0},
+	{"raw", no_argument, NULL, OPT_RAW},	       {"from", required_argument, NULL, OPT_FROM}, LONG_COMMON,
+	{0},
 };
 
 static bool parse_color(const Command *cmd, const char *when)
@@ -47,6 +49,7 @@ static DiffOptions parse(const Command *cmd, int argc, char **argv)
 		case OPT_COLOR: o.color = parse_color(cmd, optarg); break;
 		case OPT_NO_PAGER: o.pager = false; break;
 		case OPT_RAW: o.raw = true; break;
+		case OPT_FROM: o.from = optarg; break;
 		default: usage_error(cmd, "unknown option");
 		}
 	}
@@ -69,7 +72,8 @@ static const char *kind_color(BvChangeKind kind)
 
 typedef struct Print {
 	const DiffOptions *o;
-	BvSandbox *sb;
+	BvSide before, after; /* before: nothing, for the host */
+	const char *names[2]; /* of these, as given; NULL */
 	Json json;
 	bool json_begun;
 	PatchTotals totals;
@@ -84,7 +88,12 @@ static void begin_json(Print *p)
 		return;
 	p->json_begun = true;
 	json_open(&p->json, NULL, '{');
-	json_put_string(&p->json, "sandbox", bv_sandbox_name(p->sb));
+	if (p->names[0])
+		json_put_string(&p->json, "before", p->names[0]);
+	if (p->after.sandbox)
+		json_put_string(&p->json, "sandbox", bv_sandbox_name(p->after.sandbox));
+	else
+		json_put_string(&p->json, "snapshot", p->names[1]);
 	json_open(&p->json, "changes", '[');
 }
 
@@ -150,8 +159,8 @@ static int print_change(void *ctx, const BvChange *c)
 		print_quoted(stdout, c->path);
 		putchar('\n');
 		break;
-	case DIFF_STAT: patch_stat_line(p->sb, c, p->o->color, &p->totals); break;
-	case DIFF_PATCH: patch_print(p->sb, c, p->o->color); break;
+	case DIFF_STAT: patch_stat_line(&p->before, &p->after, c, p->o->color, &p->totals); break;
+	case DIFF_PATCH: patch_print(&p->before, &p->after, c, p->o->color); break;
 	case DIFF_JSON:
 		begin_json(p);
 		print_json(&p->json, c);
@@ -168,7 +177,12 @@ static int print_diff(Print *p, BvError **err)
 
 	options.flags = p->o->raw ? BV_DIFF_RAW : 0;
 	options.paths = p->o->paths.items;
-	r = bv_sandbox_diff(p->sb, &options, print_change, p, err);
+	if (p->names[0])
+		r = bv_snapshot_compare(&p->before, &p->after, &options, print_change, p, err);
+	else if (p->after.snapshot)
+		r = bv_snapshot_diff(p->after.snapshot, &options, print_change, p, err);
+	else
+		r = bv_sandbox_diff(p->after.sandbox, &options, print_change, p, err);
 	if (json && r == 0) {
 		begin_json(p);
 		json_close(&p->json, ']');
@@ -180,27 +194,79 @@ static int print_diff(Print *p, BvError **err)
 	return r < 0 ? r : 0;
 }
 
+/* ---- what is meant ---- */
+
+static int is_it(void *ctx, const BvSandboxInfo *info)
+{
+	return strcmp(info->name, ctx) == 0;
+}
+
+static bool is_sandbox(char *name)
+{
+	return bv_sandbox_list(NULL, is_it, name, NULL) > 0;
+}
+
+/* [A [B]] [PATH...]: names have no slash. The second word is a name if nothing else is possible, and not guessed if it may be both. */
+static size_t find_names(const Command *cmd, int argc, char **argv, const char *names[2])
+{
+	size_t words = leading_words(argc, argv);
+	char *second = words > 1 ? argv[optind + 1] : NULL;
+
+	names[0] = NULL;
+	names[1] = words ? argv[optind] : NULL;
+	if (!second || !(names_snapshot(second) || is_sandbox(second)))
+		return words ? 1 : 0;
+	bool last = words == 2 && argc - optind == 2 && ends_with_dashes();
+	if (!names_snapshot(second) && !last && access(second, F_OK) == 0)
+		usage_error(cmd, "'%s' is a sandbox, and a path here: write ./%s for the path, or put -- after the names", second, second);
+	names[0] = names[1];
+	names[1] = second;
+	return 2;
+}
+
+static int open_side(const char *name, const char *from, BvSide *out, BvError **err)
+{
+	BvSnapshotOpenOptions options = BV_SNAPSHOT_OPEN_OPTIONS_INIT;
+
+	options.from = from;
+	return names_snapshot(name) ? bv_snapshot_open(name, &options, &out->snapshot, err) : bv_sandbox_open(NULL, name, &out->sandbox, err);
+}
+
+static void close_side(BvSide *side)
+{
+	bv_snapshot_close(side->snapshot);
+	bv_sandbox_close(side->sandbox);
+}
+
+static int tell_lost(const Print *p)
+{
+	return cli_fail("sandbox '%s' is damaged: the content of %s is missing from its store (files so damaged: %zu); the others can be read and applied by their paths",
+			bv_sandbox_name(p->after.sandbox), p->lost_path, p->lost);
+}
+
 int cmd_diff(const Command *cmd, int argc, char **argv)
 {
 	static DiffOptions o; /* what options point to lives until exit */
 	Print print = {.o = &o, .json = {.out = stdout}};
 	BvError *err = NULL;
 	Pager pager = {0};
-	const char *name;
-	int r, code = 0;
+	int r = 0, code = 0;
 
 	o = parse(cmd, argc, argv);
-	name = name_and_paths(argc, argv, &o.paths);
-	if (bv_sandbox_open(NULL, name, &print.sb, &err) < 0)
-		return cli_fail_error(err);
-	if (o.pager && o.format != DIFF_JSON)
+	add_paths(argc, argv, find_names(cmd, argc, argv, print.names), &o.paths);
+	if (print.names[0])
+		r = open_side(print.names[0], o.from, &print.before, &err);
+	if (r == 0)
+		r = open_side(print.names[1], o.from, &print.after, &err);
+	if (r == 0 && o.pager && o.format != DIFF_JSON)
 		pager_start(&pager);
-	r = print_diff(&print, &err);
+	if (r == 0)
+		r = print_diff(&print, &err);
 	pager_finish(&pager);
 	if (r == 0 && print.lost > 0)
-		code = cli_fail("sandbox '%s' is damaged: the content of %s is missing from its store (files so damaged: %zu); the others can be read and applied by their paths",
-				bv_sandbox_name(print.sb), print.lost_path, print.lost);
+		code = tell_lost(&print);
 	free(print.lost_path);
-	bv_sandbox_close(print.sb);
+	close_side(&print.before);
+	close_side(&print.after);
 	return r < 0 ? cli_fail_error(err) : code;
 }

@@ -37,15 +37,16 @@ static const Command commands[] = {
 	 cmd_run},
 	{"exec", "[OPTION...] [NAME] -- COMMAND [ARGUMENT...]", "Run one more command in a sandbox, running or stopped (default: the newest)",
 	 COMMAND_OPTIONS HELP_OPTION, cmd_exec},
-	{"diff", "[OPTION...] [NAME] [--] [PATH...]", "Show what a sandbox changed: A added, M modified, D deleted, T other type, R renamed",
+	{"diff", "[OPTION...] [[BEFORE] NAME] [--] [PATH...]", "Show what a sandbox or snapshot changed: A added, M modified, D deleted, T other type, R renamed",
 	 "  -p, --patch        the changed lines, as a unified diff\n"
 	 "  --stat             how many lines changed in each file\n"
 	 "  --name-only        paths only\n"
 	 "  --json             one object with all changes\n"
 	 "  --raw              also what was changed and changed back\n"
 	 "  --color WHEN       always, never, auto (on a terminal)\n"
-	 "  --no-pager         do not use a pager on a terminal ($BVISOR_PAGER, $PAGER, less)\n" HELP_OPTION
-	 "\nA first argument without a slash is the name of a sandbox; the others are paths: only they and what is below them are shown.\n",
+	 "  --no-pager         do not use a pager on a terminal ($BVISOR_PAGER, $PAGER, less)\n" FROM_OPTION HELP_OPTION
+	 "\nA first argument without a slash is the name of a sandbox, or NAME@N, state N of a snapshot (NAME@: the newest), which is compared with the host; or with\n"
+	 "BEFORE, if that is given, too. The others are paths: only they and what is below them are shown.\n",
 	 cmd_diff},
 	{"apply", "[OPTION...] [NAME] [--] [PATH...]", "Make a sandbox's changes on the host, where the host is unchanged since; what it changed itself is left",
 	 "  --dry-run          say what would be done, change nothing\n" JSON_OPTION HELP_OPTION

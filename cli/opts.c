@@ -27,9 +27,22 @@ void usage_error(const Command *cmd, const char *fmt, ...)
 	exit(EXIT_BVISOR);
 }
 
+/* How many arguments stand after "--", -1: there is none. getopt moves it away from where it was. */
+static int behind_dashes = -1;
+
+static void find_dashes(int argc, char **argv)
+{
+	for (int i = 1; i < argc && behind_dashes < 0; i++)
+		if (strcmp(argv[i], "--") == 0)
+			behind_dashes = argc - i - 1;
+}
+
 int opts_next(const Command *cmd, int argc, char **argv, const char *shorts, const struct option *longs)
 {
 	int before = optind;
+
+	if (optind == 1)
+		find_dashes(argc, argv);
 	int c = getopt_long(argc, argv, shorts, longs, NULL);
 	const char *at = argv[before < argc ? before : argc - 1];
 
@@ -118,19 +131,33 @@ static char *absolute_path(const char *path)
 	return out;
 }
 
+bool ends_with_dashes(void)
+{
+	return behind_dashes == 0;
+}
+
+size_t leading_words(int argc, char **argv)
+{
+	int end = behind_dashes < 0 ? argc : argc - behind_dashes;
+	size_t n = 0;
+
+	while (optind + (int)n < end && !strchr(argv[optind + (int)n], '/') && strcmp(argv[optind + (int)n], ".") != 0 && strcmp(argv[optind + (int)n], "..") != 0)
+		n++;
+	return n;
+}
+
+void add_paths(int argc, char **argv, size_t names, List *paths)
+{
+	for (int i = optind + (int)names; i < argc; i++)
+		list_add(paths, absolute_path(argv[i]));
+}
+
 const char *name_and_paths(int argc, char **argv, List *paths)
 {
-	bool dashes = optind > 1 && strcmp(argv[optind - 1], "--") == 0;
-	const char *name = NULL;
-	int i = optind;
+	size_t names = leading_words(argc, argv) ? 1 : 0;
 
-	if (!dashes && i < argc && !strchr(argv[i], '/') && strcmp(argv[i], ".") != 0 && strcmp(argv[i], "..") != 0)
-		name = argv[i++];
-	if (name && i < argc && strcmp(argv[i], "--") == 0)
-		i++;
-	for (; i < argc; i++)
-		list_add(paths, absolute_path(argv[i]));
-	return name;
+	add_paths(argc, argv, names, paths);
+	return names ? argv[optind] : NULL;
 }
 
 bool names_snapshot(const char *name)

@@ -1,4 +1,4 @@
-/* cli/patch.c - see patch.h. "Before" is the host's file as it is now, "after" is the sandbox's. */
+/* cli/patch.c - see patch.h. "Before" is the host's file as it is now, or another sandbox's or snapshot's; "after" is the sandbox's or snapshot's. */
 #include "cli/patch.h"
 #include "cli/unified.h"
 
@@ -69,20 +69,30 @@ static Version host_version(const char *path)
 	return v;
 }
 
-static Version sandbox_version(BvSandbox *sb, const BvChange *c)
+static ssize_t side_readlink(const BvSide *side, const char *path, char *buf, BvError **err)
 {
-	Version v = {.mode = c->mode};
+	return side->snapshot ? bv_snapshot_readlink(side->snapshot, path, buf, PATH_MAX, err) : bv_sandbox_readlink(side->sandbox, path, buf, PATH_MAX, err);
+}
+
+static int side_open(const BvSide *side, const char *path, int *fd, BvError **err)
+{
+	return side->snapshot ? bv_snapshot_open_file(side->snapshot, path, fd, err) : bv_sandbox_open_file(side->sandbox, path, fd, err);
+}
+
+static Version side_version(const BvSide *side, const char *path, uint32_t mode, bool no_bytes)
+{
+	Version v = {.mode = mode};
 	BvError *err = NULL;
 	int fd;
 
-	v.too_large = c->diff & BV_DIFF_LOST; /* its bytes cannot be shown, either */
-	if (S_ISLNK(c->mode)) {
+	v.too_large = no_bytes;
+	if (S_ISLNK(mode)) {
 		v.bytes = xrealloc(NULL, PATH_MAX);
-		ssize_t n = bv_sandbox_readlink(sb, c->path, v.bytes, PATH_MAX, &err);
+		ssize_t n = side_readlink(side, path, v.bytes, &err);
 		v.len = n > 0 ? (size_t)n : 0;
-	} else if (S_ISREG(c->mode) && !v.too_large && bv_sandbox_open_file(sb, c->path, &fd, &err) == 0) {
+	} else if (S_ISREG(mode) && !v.too_large && side_open(side, path, &fd, &err) == 0) {
 		if (!read_all(fd, &v))
-			cli_fail("%s: cannot read it in the sandbox", c->path);
+			cli_fail("%s: cannot read it", path);
 		close(fd);
 	}
 	if (err)
@@ -90,10 +100,19 @@ static Version sandbox_version(BvSandbox *sb, const BvChange *c)
 	return v;
 }
 
-static void load(BvSandbox *sb, const BvChange *c, Version *before, Version *after)
+static void load(const BvSide *before_side, const BvSide *after_side, const BvChange *c, Version *before, Version *after)
 {
-	*before = c->kind == BV_ADDED ? (Version){0} : host_version(c->host_path);
-	*after = c->kind == BV_DELETED ? (Version){0} : sandbox_version(sb, c);
+	bool host = !before_side->sandbox && !before_side->snapshot;
+	/* Bytes that are lost cannot be shown; those that are too many are not fetched. */
+	bool no_bytes = (c->diff & BV_DIFF_LOST) || (S_ISREG(c->mode) && c->bytes > TEXT_MAX);
+
+	*before = *after = (Version){0};
+	if (c->kind != BV_ADDED)
+		*before = host ? host_version(c->host_path) : side_version(before_side, c->host_path, c->old_mode, false);
+	if (c->kind != BV_DELETED)
+		*after = side_version(after_side, c->path, c->mode, no_bytes);
+	if (no_bytes && !(c->diff & BV_DIFF_LOST))
+		after->len = c->bytes;
 }
 
 static bool has_text(const Version *v)
@@ -168,12 +187,12 @@ static void print_content(const char *a, const char *b, const Version *before, c
 	free(hunks);
 }
 
-void patch_print(BvSandbox *sb, const BvChange *c, bool color)
+void patch_print(const BvSide *before_side, const BvSide *after_side, const BvChange *c, bool color)
 {
 	char *a = prefixed("a", c->old_path ? c->old_path : c->path), *b = prefixed("b", c->path);
 	Version before, after;
 
-	load(sb, c, &before, &after);
+	load(before_side, after_side, c, &before, &after);
 	printf("%sdiff --bvisor %s %s%s\n", color ? "\033[1m" : "", a, b, color ? "\033[0m" : "");
 	print_modes(c, &before, &after);
 	if (!c->link_to && (has_text(&before) || has_text(&after)))
@@ -200,13 +219,13 @@ static void print_bar(size_t added, size_t deleted, bool color)
 	fputs(color ? "\033[0m" : "", stdout);
 }
 
-void patch_stat_line(BvSandbox *sb, const BvChange *c, bool color, PatchTotals *totals)
+void patch_stat_line(const BvSide *before_side, const BvSide *after_side, const BvChange *c, bool color, PatchTotals *totals)
 {
 	const UnifiedStyle style = {3, "", "", "", "", ""};
 	Version before, after;
 	size_t added = 0, deleted = 0;
 
-	load(sb, c, &before, &after);
+	load(before_side, after_side, c, &before, &after);
 	putchar(' ');
 	if (c->old_path) {
 		print_quoted(stdout, c->old_path);

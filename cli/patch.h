@@ -1,4 +1,4 @@
-/* cli/patch.h - one change of a sandbox as text: a unified diff in git's form, or a line of --stat. */
+/* cli/patch.h - one change of a sandbox or snapshot as text: a unified diff in git's form, or a line of --stat. */
 #ifndef CLI_PATCH_H
 #define CLI_PATCH_H
 
@@ -8,8 +8,9 @@ typedef struct PatchTotals {
 	size_t files, added, deleted;
 } PatchTotals;
 
-void patch_print(BvSandbox *sb, const BvChange *change, bool color);
-void patch_stat_line(BvSandbox *sb, const BvChange *change, bool color, PatchTotals *totals);
+/* before: neither a sandbox nor a snapshot means the host. */
+void patch_print(const BvSide *before, const BvSide *after, const BvChange *change, bool color);
+void patch_stat_line(const BvSide *before, const BvSide *after, const BvChange *change, bool color, PatchTotals *totals);
 void patch_stat_total(const PatchTotals *totals);
 
 #endif

@@ -1,5 +1,5 @@
 /* lib/snapshot_look.c - see snapshot_look.h; and bv_snapshot_open, _close, _about, _read, _open_file, _readlink. */
-#include "lib/snapshot_look.h"
+#include "lib/snapshot_view.h"
 #include "lib/store.h"
 #include "lib/view.h"
 
@@ -21,7 +21,9 @@ void bv_snapshot_close(BvSnapshot *s)
 {
 	if (!s)
 		return;
-	view_close(s->view);
+	if (s->view)
+		snapshot_view_close(s->view);
+	free(s->view);
 	snap_reader_close(s->reader);
 	snapshots_close(&s->place);
 	strv_free(s->hidden);
@@ -144,7 +146,7 @@ static int root_spot(BvSnapshot *s, Spot *out, BvError **err)
 	return out->host ? 0 : lib_fail(err, -ENOMEM, "out of memory");
 }
 
-static bool is_hidden(const BvSnapshot *s, const char *host)
+bool look_is_hidden(const BvSnapshot *s, const char *host)
 {
 	for (size_t i = 0; s->hidden && s->hidden[i]; i++)
 		if (path_is_below(host, s->hidden[i]))
@@ -159,8 +161,8 @@ int spot_origin(BvSnapshot *s, const Spot *spot, char **out, BvError **err)
 	if (spot->inode.origin && !origin)
 		return lib_fail(err, -ENOMEM, "out of memory");
 	/* A snapshot may come from anybody: it shall not show what is hidden, by another name. */
-	if (origin && (is_hidden(s, origin) || view_is_synthetic(origin)))
-		return lib_fail(err, -EACCES, "snapshot %s: it rests on %s, which no sandbox can see here", s->title, origin);
+	if (origin && (look_is_hidden(s, origin) || view_is_synthetic(origin)))
+		return lib_fail(err, -EACCES, "snapshot %s: it rests on %s, which no sandbox can see here (`bvisor restore --show` could allow it)", s->title, origin);
 	*out = TAKE_PTR(origin);
 	return 0;
 }
@@ -289,7 +291,7 @@ static int host_child(Way *w, const char *dir, const char *name, size_t len, Spo
 
 	if (!path)
 		return lib_fail(w->err, -ENOMEM, "out of memory");
-	if (is_hidden(w->s, path))
+	if (look_is_hidden(w->s, path))
 		return lost_way(w, -ENOENT);
 	if (lstat(path, &st) < 0) {
 		int r = bv_neg_errno();

@@ -16,7 +16,7 @@ struct BvSnapshot {
 	char *title; /* NAME@NUMBER */
 	Strv hidden; /* host paths that no sandbox sees by default */
 	pthread_mutex_t view_mu;
-	struct Cowfs *view; /* protected by view_mu: its rows as a view over the host (snapshot_view.c), made when it is first needed and kept */
+	struct SnapshotView *view; /* protected by view_mu: all its rows as a view over the host (snapshot_view.h), made when it is first needed and kept */
 };
 
 /* An object: a record of the snapshot, or the host's. */
@@ -37,6 +37,8 @@ int spot_load(BvSnapshot *s, uint64_t id, Spot *out, BvError **err) MUST_CHECK;
 int spot_find(BvSnapshot *s, const char *path, bool follow, Spot *out, BvError **err) MUST_CHECK;
 /* What a sandbox would show of it. A record that rests on the host needs that: -ENOENT, and then what the record knows. */
 int spot_stat(BvSnapshot *s, const Spot *spot, struct stat *out) MUST_CHECK;
+/* Is this path of the host one that no sandbox sees, or below one? */
+bool look_is_hidden(const BvSnapshot *s, const char *host);
 /* The path on the host that a record rests on; the caller's. *out is NULL if it rests on nothing. -EACCES: what is there is hidden. */
 int spot_origin(BvSnapshot *s, const Spot *spot, char **out, BvError **err) MUST_CHECK;
 /* A nameless file, for bytes that a descriptor is wanted of; -1 and errno. */

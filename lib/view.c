@@ -178,6 +178,42 @@ void view_put(BvSandbox *sb)
 	pthread_mutex_unlock(&sb->view_mu);
 }
 
+int view_open_untouched(BvSandbox *sb, Cowfs **out, BvError **err)
+{
+	const char *given = getenv("TMPDIR"), *tmp = given && given[0] == '/' ? given : "/tmp";
+	CLEAN_FREE char *dir = bv_asprintf("%s/bvisor-view-XXXXXX", tmp);
+	CLEAN_FREE char *db = NULL, *blobs = NULL;
+	CowfsConfig config = {.flags = COWFS_READONLY};
+	Cowfs *fs = NULL;
+	char *why = NULL;
+	int r;
+
+	if (!dir)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	if (!mkdtemp(dir))
+		return lib_fail(err, bv_neg_errno(), "cannot make a temporary directory in %s: %s (set TMPDIR)", tmp, strerror(errno));
+	db = bv_asprintf("%s/meta.db", dir);
+	blobs = bv_asprintf("%s/blobs", dir);
+	r = db && blobs ? 0 : -ENOMEM;
+	CLEAN_FD int fd = r == 0 ? open(db, O_CREAT | O_WRONLY | O_CLOEXEC, 0600) : -1; /* an empty file: nothing was changed yet */
+	if (r == 0 && fd < 0)
+		r = bv_neg_errno();
+	if (r == 0)
+		r = blob_ops_find("dir")->open(blobs, BLOB_OPEN_READONLY | BLOB_OPEN_LATE, &config.blobs, &why);
+	config.db_path = db;
+	if (r == 0)
+		r = cowfs_open(&config, &fs, &why);
+	IGNORE_RESULT(bv_remove_tree_at(AT_FDCWD, dir)); /* it was read */
+	if (r == 0)
+		r = add_pins(sb, fs);
+	if (r < 0) {
+		view_close(fs);
+		return lib_fail_text(err, r, why, dir);
+	}
+	*out = fs;
+	return 0;
+}
+
 void view_request_init(ViewRequest *request)
 {
 	*request = (ViewRequest){.cred = {.uid = geteuid(), .gid = getegid()}, .req = {.may_block = true}};
@@ -317,26 +353,34 @@ static BvChange public_change(const Change *c)
 	};
 }
 
-int bv_sandbox_diff(BvSandbox *sb, const BvDiffOptions *options, int (*visit)(void *, const BvChange *), void *ctx, BvError **err)
+int view_diff(Cowfs *fs, const char *what, const BvDiffOptions *options, int (*visit)(void *, const BvChange *), void *ctx, BvError **err)
 {
 	BvDiffOptions o = BV_DIFF_OPTIONS_INIT;
 	ChangeList list = {0};
-	Cowfs *fs;
 	int r;
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
-	r = view_get(sb, &fs, err);
-	if (r < 0)
-		return r;
 	r = changes_collect(fs, o.flags & BV_DIFF_RAW ? CHANGES_RAW : 0, o.paths, &list);
 	if (r < 0)
-		(void)lib_fail(err, r, "cannot compare sandbox '%s' with the host: %s", sb->config.name, strerror(-r));
+		(void)lib_fail(err, r, "cannot compare %s with the host: %s", what, strerror(-r));
 	for (size_t i = 0; r == 0 && i < list.count; i++) {
 		BvChange change = public_change(&list.items[i]);
 		r = visit(ctx, &change);
 	}
 	changes_release(&list);
+	return r;
+}
+
+int bv_sandbox_diff(BvSandbox *sb, const BvDiffOptions *options, int (*visit)(void *, const BvChange *), void *ctx, BvError **err)
+{
+	CLEAN_FREE char *what = bv_asprintf("sandbox '%s'", sb->config.name);
+	Cowfs *fs;
+	int r = what ? view_get(sb, &fs, err) : lib_fail(err, -ENOMEM, "out of memory");
+
+	if (r < 0)
+		return r;
+	r = view_diff(fs, what, options, visit, ctx, err);
 	view_put(sb);
 	return r;
 }

@@ -13,6 +13,8 @@ int view_get(BvSandbox *sb, Cowfs **out, BvError **err) MUST_CHECK;
 void view_put(BvSandbox *sb);
 /* One of the caller's own, of this moment: the shared one may be older. *out is NULL if nothing was ever changed. */
 int view_open(BvSandbox *sb, Cowfs **out, BvError **err) MUST_CHECK;
+/* For where that is NULL and a view is needed all the same: the host with what is hidden. */
+int view_open_untouched(BvSandbox *sb, Cowfs **out, BvError **err) MUST_CHECK;
 void view_close(Cowfs *fs);
 /* Its bodies, for reading. */
 int view_open_blobs(const BvSandbox *sb, struct BlobStore **out, BvError **err) MUST_CHECK;
@@ -41,6 +43,8 @@ enum {
 };
 /* Those that are selected (path_is_selected) and not synthetic, sorted by path_order. */
 int changes_collect(Cowfs *fs, unsigned flags, const char *const *paths, ChangeList *out) MUST_CHECK;
+/* All of them to a visitor of bv_sandbox_diff; fs NULL: none. `what` stands in messages. */
+int view_diff(Cowfs *fs, const char *what, const BvDiffOptions *options, int (*visit)(void *ctx, const BvChange *change), void *ctx, BvError **err) MUST_CHECK;
 bool change_is_selected(CowChangeKind kind, const char *path, const char *old_path, const char *const *paths);
 void changes_release(ChangeList *list);
 BvChangeKind change_public_kind(CowChangeKind kind);

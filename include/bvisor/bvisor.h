@@ -401,6 +401,20 @@ int bv_snapshot_list_dir(BvSnapshot *snapshot, const char *path, const BvListOpt
 /* The same of a sandbox, running or not: everything that a command in it would see. */
 int bv_sandbox_list_dir(BvSandbox *sandbox, const char *path, const BvListOptions *options, int (*visit)(void *ctx, const BvEntry *entry), void *ctx, BvError **err);
 
+/* As bv_sandbox_diff: what a sandbox restored from the snapshot would differ in from the host as it is now. All of the list of the snapshot is read; of contents that are as long as the host's
+ * file checksums are compared, and nothing is fetched. */
+int bv_snapshot_diff(BvSnapshot *snapshot, const BvDiffOptions *options, int (*visit)(void *ctx, const BvChange *change), void *ctx, BvError **err);
+
+typedef struct BvSide { /* exactly one of these */
+	BvSandbox *sandbox;
+	BvSnapshot *snapshot;
+} BvSide;
+/* Calls `visit` for every difference between two views over the host: as bv_sandbox_diff, with `before` in the place of the host. A file or directory that is the same object under
+ * another name (by inode number and time of birth) is BV_RENAMED. host_path is the path in `before`. Of two snapshots that are states of one sandbox, only what differs is read of their lists, and
+ * the names; contents are compared by their references (two that are cut otherwise, which no version of bvisor does to the same file, would count as different). -EINVAL, errors of
+ * bv_sandbox_diff and of bv_snapshot_diff. */
+int bv_snapshot_compare(const BvSide *before, const BvSide *after, const BvDiffOptions *options, int (*visit)(void *ctx, const BvChange *change), void *ctx, BvError **err);
+
 /* ---- this machine ---- */
 
 typedef struct BvFeature {
