@@ -330,6 +330,7 @@ typedef struct CowLayerItem {
 	uint64_t id; /* the same for all names of one file; 0: the name is deleted */
 	bool is_dir;
 	bool moved;  /* it rests on a host object of another place: that is part of the layer (of a directory, all that is in it) */
+	bool passed; /* the host's object of this place, and unchanged: it leads to something, or only has a record */
 	bool covers; /* a directory in the place of the host's object: nothing of that shows through */
 } CowLayerItem;
 /* Calls `visit` for each, in the order of the names, each directory before what is in it. Directories that lead to something are among them. Non-zero from visit stops and is

@@ -43,8 +43,10 @@ static int add(Layer *all, const CowDentry *d, const char *path)
 		return 0;
 	item->id = node->id;
 	item->is_dir = S_ISDIR(node->mode);
-	item->moved = node->origin && !is_in_place(d);
-	item->covers = item->is_dir && (d->flags & D_OVER) && !is_in_place(d);
+	bool in_place = is_in_place(d);
+	item->moved = node->origin && !in_place;
+	item->covers = item->is_dir && (d->flags & D_OVER) && !in_place;
+	item->passed = in_place && !node->have && !node->xattrs;
 	return 0;
 }
 
