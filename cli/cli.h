@@ -50,6 +50,8 @@ int cmd_fork(const Command *cmd, int argc, char **argv);
 int cmd_log(const Command *cmd, int argc, char **argv);
 int cmd_restore(const Command *cmd, int argc, char **argv);
 int cmd_snapshots(const Command *cmd, int argc, char **argv);
+int cmd_export(const Command *cmd, int argc, char **argv);
+int cmd_import(const Command *cmd, int argc, char **argv);
 int cmd_doctor(const Command *cmd, int argc, char **argv);
 
 /* ---- options (opts.c) ---- */

@@ -85,6 +85,14 @@ static const Command commands[] = {
 	 "  -R, --recursive    what is below, too\n" FROM_OPTION JSON_OPTION HELP_OPTION
 	 "\nOf a sandbox all that a command in it would see; of a snapshot what it changed, and what leads there. Default: the root directory.\n",
 	 cmd_ls},
+	{"export", "[OPTION...] [NAME | NAME@N]", "Write the changes of a sandbox or snapshot as an archive: a tar, or an OCI image with one layer",
+	 "  --format FORMAT      tar (default; pax, deletions as .wh.NAME) or oci\n"
+	 "  -o, --output FILE    where to (-: standard output); for oci also a directory: one that is there, or a name with a slash at its end\n" FROM_OPTION HELP_OPTION, cmd_export},
+	{"import", "[OPTION...] ARCHIVE", "Make a new sandbox with the changes of a tar, or of an OCI image (-: standard input; or its directory)",
+	 "  --format FORMAT      tar (default) or oci; a directory is always oci\n"
+	 "  --name NAME          name of the new sandbox (default: one is made up)\n"
+	 "  --backend B          as for run\n" JSON_OPTION HELP_OPTION,
+	 cmd_import},
 	{"ps", "[--json] [NAME]", "List the processes of a running sandbox", JSON_OPTION HELP_OPTION, cmd_ps},
 	{"kill", "[-s SIGNAL] [NAME]", "Send a signal to every process of a sandbox",
 	 "  -s, --signal SIGNAL  name or number (default: KILL)\n" HELP_OPTION, cmd_kill},

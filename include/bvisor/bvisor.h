@@ -415,6 +415,43 @@ typedef struct BvSide { /* exactly one of these */
  * bv_sandbox_diff and of bv_snapshot_diff. */
 int bv_snapshot_compare(const BvSide *before, const BvSide *after, const BvDiffOptions *options, int (*visit)(void *ctx, const BvChange *change), void *ctx, BvError **err);
 
+/* ---- archives ---- */
+
+enum { BV_ARCHIVE_TAR, BV_ARCHIVE_OCI };
+
+typedef struct BvExportOptions {
+	size_t size;
+	int format;	       /* BV_ARCHIVE_* */
+	const char *directory; /* BV_ARCHIVE_OCI: the layout goes into this directory, which is made; NULL: as a tar to the descriptor */
+	void (*note)(void *ctx, const char *text); /* what is left out; may be NULL */
+	void *note_ctx;
+} BvExportOptions;
+#define BV_EXPORT_OPTIONS_INIT {sizeof(BvExportOptions), BV_ARCHIVE_TAR, NULL, NULL, NULL}
+
+/* Writes the changes of a sandbox (as of its last commit, if it is running) or a snapshot to `fd`, which stays the caller's: a tar (pax), or an OCI image with one layer (gzip). Deletions are
+ * .wh.NAME, a directory through which nothing of the host shows has .wh..wh..opq; a directory that was renamed is there with all that is in it. Sockets and devices are left out. The same
+ * changes give the same bytes. -EINVAL (options; a name that means a deletion), -ENOSYS (libarchive or, for OCI, OpenSSL is not installed), -ENOENT (the host has no more what something rests on),
+ * -EACCES, -EIO, -ENOSPC, -EEXIST (the directory has an image), errors of bv_sandbox_diff and bv_snapshot_diff. */
+int bv_snapshot_export(const BvSide *of, const BvExportOptions *options, int fd, BvError **err);
+
+typedef struct BvImportOptions {
+	size_t size;
+	int format;	       /* BV_ARCHIVE_* */
+	const char *directory; /* BV_ARCHIVE_OCI: an image layout; NULL: a tar from the descriptor */
+	const char *store;     /* of sandboxes, as in BvCreateOptions */
+	const char *name;      /* of the new sandbox; NULL: one is made up */
+	const char *backend;   /* as in BvCreateOptions */
+	void (*note)(void *ctx, const char *text); /* what was left out or made harmless; may be NULL */
+	void *note_ctx;
+} BvImportOptions;
+#define BV_IMPORT_OPTIONS_INIT {sizeof(BvImportOptions), BV_ARCHIVE_TAR, NULL, NULL, NULL, NULL, NULL, NULL}
+
+/* Makes a new stopped sandbox whose changes are those of a layer (tar: pax, ustar or GNU; also compressed), or of all layers of an OCI image, over this host. It is there as a whole or not at all. Nothing
+ * outside of it changes, whatever the archive says: a leading slash is taken off; devices, and what is below /dev, /proc and /sys, are left out. Refused (-EBADMSG) are "..", names below a symbolic
+ * link of the archive, hard links to what is not in it, and what is truncated or not what its checksum says. *out is the caller's to close. -EINVAL, -EEXIST (the sandbox's name), -ENOSYS,
+ * -EACCES (also: a directory that is to be deleted cannot be read), -EFBIG, -ENOSPC, -ENOMEM. */
+int bv_sandbox_import(int fd, const BvImportOptions *options, BvSandbox **out, BvError **err);
+
 /* ---- this machine ---- */
 
 typedef struct BvFeature {
