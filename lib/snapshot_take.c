@@ -25,6 +25,7 @@ typedef struct Waiting {
 typedef struct Take {
 	Moment moment;
 	SnapWriter *writer;
+	SnapId parent; /* the writer's config points here until it has finished */
 	SnapSource source;
 	CowContents *contents; /* or NULL */
 	Waiting *waiting;      /* a ring */
@@ -220,20 +221,20 @@ static CowContents *open_contents(const BvSandbox *sb, const Snapshots *s)
 /* The snapshot of which not everything has to be sent again. */
 static int begin_writer(Take *t, const Snapshots *s, const SnapRef *last)
 {
-	SnapId parent = last->id;
-	SnapWriterConfig config = {.parent = last->number ? &parent : NULL};
+	t->parent = last->id;
+	SnapWriterConfig config = {.parent = last->number ? &t->parent : NULL};
 	const char *state = t->contents ? cow_contents_state(t->contents) : "";
-	bool known = id_parse(state, strlen(state), &parent) == 0;
+	bool known = id_parse(state, strlen(state), &t->parent) == 0;
 	int r = -ENOENT;
 
 	if (known) {
-		config.parent = &parent;
+		config.parent = &t->parent;
 		r = snap_writer_begin(s->store, &config, &t->writer, t->why);
 		if (r != -ENOENT)
 			return r;
 		free(TAKE_PTR(*t->why)); /* it was removed since */
-		parent = last->id;
-		config.parent = last->number ? &parent : NULL;
+		t->parent = last->id;
+		config.parent = last->number ? &t->parent : NULL;
 	}
 	if (t->contents && cow_contents_forget(t->contents) < 0)
 		cow_contents_close(TAKE_PTR(t->contents));
