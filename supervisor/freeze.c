@@ -9,8 +9,8 @@
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 
-#define GATE_MS 20   /* how long what is inside may take */
-#define STOP_MS 40   /* how long we wait for threads that run */
+#define GATE_MS 500  /* how long what is inside may take: much only where there is hardly any processor time, and then nobody runs for long, anyway */
+#define STOP_MS 500  /* how long we wait for threads that run */
 #define LINGER_MS 50 /* after the moment: how long for those that waited for an answer */
 
 /* ---- the gate ---- */
