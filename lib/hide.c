@@ -6,6 +6,8 @@
 #include <limits.h>
 #include <pwd.h>
 
+#define PASSWD_LINE 16384
+
 static const char *const secrets[] = {".ssh", ".aws", ".gnupg", ".config/gcloud", ".docker/config.json", ".kube", ".netrc"};
 
 /* `show` of a path or anything above it uncovers it; `rw` only of the path itself: granting a home is not granting its keys. */
@@ -53,11 +55,14 @@ static int add_secrets(Strv *out, const char *home, const SandboxConfig *config)
 static char *home_on_record(void)
 {
 	FILE *file = fopen("/etc/passwd", "re");
-	struct passwd *entry = NULL;
+	CLEAN_FREE char *line = malloc(PASSWD_LINE);
+	struct passwd space, *entry = NULL;
 	char *home = NULL;
+	int rc = line ? 0 : ENOENT;
 
-	while (file && (entry = fgetpwent(file)) && entry->pw_uid != geteuid())
-		;
+	/* ERANGE: a line that is too long, which is passed over. */
+	while (file && (rc == 0 || rc == ERANGE) && ((rc = fgetpwent_r(file, &space, line, PASSWD_LINE, &entry)) != 0 || entry->pw_uid != geteuid()))
+		entry = NULL;
 	if (entry && entry->pw_dir && entry->pw_dir[0] == '/' && entry->pw_dir[1])
 		home = strdup(entry->pw_dir);
 	if (file)
