@@ -177,8 +177,11 @@ static int sync_bodies(Cowfs *fs, uint64_t next_id)
 	return 0;
 }
 
-static void remove_dying(Cowfs *fs)
+/* `now`: also while somebody looks. */
+static void remove_dying(Cowfs *fs, bool now)
 {
+	if (!now && atomic_load(&fs->lookers))
+		return; /* they go with a later batch */
 	for (size_t i = 0; i < fs->ndying; i++) {
 		(void)seal_remove_blob(fs, fs->dying[i]); /* one that stays is unreferenced: see dead_blob_add */
 		watch_blob_removed(fs, fs->dying[i]);
@@ -211,13 +214,13 @@ static int write_once(Cowfs *fs, bool durable, bool clean)
 	if (rc == 0)
 		rc = meta_write(fs->meta, fs->batch, durable, clean, fs->ndying > 0);
 	if (rc == -ENOSPC && fs->ndying && meta_is_unwritten(fs->meta)) { /* no row names anything yet */
-		remove_dying(fs);
+		remove_dying(fs, true);
 		rc = meta_write(fs->meta, fs->batch, durable, clean, false);
 	}
 	note_stuck(fs, rc);
 	if (rc < 0)
 		return rc; /* the batch is kept and goes with the next one */
-	remove_dying(fs);
+	remove_dying(fs, clean);
 	meta_keep_room(fs->meta);
 	fs->written_next = fs->batch->next_id;
 	batch_reset(fs->batch);
@@ -289,6 +292,20 @@ static void commit_locked(Cowfs *fs, bool reap)
 	if (durable && rc == 0)
 		fs->durable_done = ticket;
 	pthread_cond_broadcast(&fs->commit_done);
+}
+
+void cowfs_look_begin(Cowfs *fs)
+{
+	atomic_fetch_add(&fs->lookers, 1);
+}
+
+void cowfs_look_end(Cowfs *fs)
+{
+	if (atomic_fetch_sub(&fs->lookers, 1) != 1)
+		return;
+	fs_wrlock(fs);
+	commit_poke(fs);
+	fs_unlock(fs);
 }
 
 /* For a snapshot. Who holds it writes all that there is, by commit_rest when guests stand still, and nobody else writes anything until commit_release. */

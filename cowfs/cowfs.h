@@ -106,6 +106,10 @@ int cowfs_commit(Cowfs *fs, bool durable) MUST_CHECK;
 /* Why a body could not be brought here, since this was asked last: the caller's to free; NULL: all could. */
 char *cowfs_fetch_error(Cowfs *fs);
 
+/* Somebody reads the database and the blobs that it names, from the next commit on: none of those goes until he says that he has looked. May be nested. */
+void cowfs_look_begin(Cowfs *fs);
+void cowfs_look_end(Cowfs *fs);
+
 /* ---- a moment to keep, for a snapshot of a view in use (seal.c) ---- */
 
 /* Asks who writes, while guests run: *writers bodies are open for writing, so that guests have to be stopped for cowfs_freeze (they write without us). Commits are

@@ -266,6 +266,7 @@ struct Cowfs {
 	_Atomic bool reap_soon; /* a watched file lost its last name */
 	_Atomic bool had_file_watch;
 	CowSeal seal;
+	_Atomic unsigned lookers; /* who reads the database and its blobs beside us */
 	_Atomic bool unseen_opened; /* somebody got a descriptor of a blob that a lease does not see: O_PATH, or access mode 3 */
 };
 

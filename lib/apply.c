@@ -218,12 +218,15 @@ static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvE
 static int with_view(Apply *apply, const BvApplyOptions *o, Visitor *v, int (*part)(Apply *, const BvApplyOptions *, Visitor *, BvError **),
 		     BvError **err)
 {
-	int r = view_open(apply->sb, &apply->fs, err);
+	View view = {0};
+	int r = view_open(apply->sb, &view, err);
 
+	apply->fs = view.fs;
 	if (r == 0 && apply->fs)
 		r = part(apply, o, v, err);
 	apply_reset(apply);
-	view_close(TAKE_PTR(apply->fs));
+	apply->fs = NULL;
+	view_release(&view);
 	return r;
 }
 

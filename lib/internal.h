@@ -89,6 +89,12 @@ int config_write(int dirfd, const SandboxConfig *config, BvError **err) MUST_CHE
 
 /* ---- handles ---- */
 
+/* A sandbox looked at from outside (view.h). */
+typedef struct View {
+	struct Cowfs *fs;  /* NULL: nothing was ever changed */
+	struct Conn *conn; /* to the supervisor, which leaves the blobs alone meanwhile; NULL: none runs */
+} View;
+
 struct BvSandbox {
 	char *store; /* absolute */
 	char *dir;   /* absolute: store/sandboxes/NAME */
@@ -100,7 +106,7 @@ struct BvSandbox {
 	bool prunes; /* protected by mu: older sandboxes are to be looked for, see sandbox_prune_once */
 	bool joined; /* protected by mu: conn leads to a supervisor that somebody else started, and nothing was spawned on it yet */
 	pthread_mutex_t view_mu;
-	struct Cowfs *view; /* protected by view_mu: opened by the first of view_users, closed by the last */
+	struct View view; /* protected by view_mu: opened by the first of view_users, closed by the last */
 	unsigned view_users;
 };
 

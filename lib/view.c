@@ -7,7 +7,8 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-int view_commit_running(BvSandbox *sb, BvError **err)
+/* *out: the connection, if it is one of somebody who looks. */
+static int commit_running(BvSandbox *sb, bool look, struct Conn **out, BvError **err)
 {
 	struct Conn *conn = NULL;
 	cJSON *req;
@@ -18,11 +19,27 @@ int view_commit_running(BvSandbox *sb, BvError **err)
 	if (r < 0)
 		return lib_fail(err, r, "cannot reach the supervisor of '%s': %s", sb->config.name, strerror(-r));
 	req = conn_request("commit");
-	if (req && !cJSON_AddBoolToObject(req, "durable", false))
+	if (req && (!cJSON_AddBoolToObject(req, "durable", false) || !cJSON_AddBoolToObject(req, "look", look)))
 		r = -ENOMEM;
 	r = conn_call(conn, req, NULL, 0, NULL, err);
-	conn_put(conn);
+	if (r == 0 && look)
+		*out = conn;
+	else
+		conn_put(conn);
 	return r == -ECONNRESET || r == -ESHUTDOWN ? 0 : r; /* it has just ended, and committed before */
+}
+
+int view_commit_running(BvSandbox *sb, BvError **err)
+{
+	return commit_running(sb, false, NULL, err);
+}
+
+/* What ends by itself when the connection does. */
+static void end_look(struct Conn *conn)
+{
+	if (conn)
+		IGNORE_RESULT(conn_call(conn, conn_request("looked"), NULL, 0, NULL, NULL));
+	conn_put(conn);
 }
 
 void view_close(Cowfs *fs)
@@ -88,26 +105,6 @@ static int open_cowfs(BvSandbox *sb, const char *db, Cowfs **out, BvError **err)
 	return 0;
 }
 
-static bool has_lost(Cowfs *fs)
-{
-	CowfsStats stats;
-
-	cowfs_stats(fs, &stats);
-	return stats.lost > 0;
-}
-
-/* A supervisor at work may have removed a blob after the rows were read: such a moment passes, a damage does not. */
-static int open_settled(BvSandbox *sb, const char *db, Cowfs **out, BvError **err)
-{
-	int r = open_cowfs(sb, db, out, err);
-
-	for (unsigned tries = 0; r == 0 && tries < 8 && has_lost(*out) && store_is_running(sb->dirfd); tries++) {
-		view_close(TAKE_PTR(*out));
-		r = open_cowfs(sb, db, out, err);
-	}
-	return r;
-}
-
 /* No command has run yet, unless there are blobs: the database is made before the first one. */
 static int find_lost_blobs(BvSandbox *sb, const char *db, BvError **err)
 {
@@ -133,7 +130,7 @@ static int open_now(BvSandbox *sb, Cowfs **out, BvError **err)
 				backend_is_memory(sb->config.backend) ? " (it was in memory; a reboot empties that)" : "");
 	*out = NULL;
 	if (access(db, F_OK) == 0)
-		return open_settled(sb, db, out, err);
+		return open_cowfs(sb, db, out, err);
 	return find_lost_blobs(sb, db, err);
 }
 
@@ -146,25 +143,34 @@ int view_check(BvSandbox *sb, BvError **err)
 	return r;
 }
 
-int view_open(BvSandbox *sb, Cowfs **out, BvError **err)
+int view_open(BvSandbox *sb, View *out, BvError **err)
 {
-	int r = view_commit_running(sb, err);
+	View view = {0};
+	int r = commit_running(sb, true, &view.conn, err);
 
-	return r < 0 ? r : open_now(sb, out, err);
+	if (r == 0)
+		r = open_now(sb, &view.fs, err);
+	if (r < 0)
+		end_look(view.conn);
+	else
+		*out = view;
+	return r;
+}
+
+void view_release(View *view)
+{
+	view_close(view->fs);
+	end_look(view->conn);
+	*view = (View){0};
 }
 
 int view_get(BvSandbox *sb, Cowfs **out, BvError **err)
 {
-	int r = view_commit_running(sb, err);
-
-	if (r < 0)
-		return r;
 	pthread_mutex_lock(&sb->view_mu);
-	if (sb->view_users == 0)
-		r = open_now(sb, &sb->view, err);
+	int r = sb->view_users ? view_commit_running(sb, err) : view_open(sb, &sb->view, err);
 	if (r == 0) {
 		sb->view_users++;
-		*out = sb->view;
+		*out = sb->view.fs;
 	}
 	pthread_mutex_unlock(&sb->view_mu);
 	return r;
@@ -174,7 +180,7 @@ void view_put(BvSandbox *sb)
 {
 	pthread_mutex_lock(&sb->view_mu);
 	if (--sb->view_users == 0)
-		view_close(TAKE_PTR(sb->view));
+		view_release(&sb->view);
 	pthread_mutex_unlock(&sb->view_mu);
 }
 

@@ -11,8 +11,9 @@
  * visitor opens belongs to the difference that it was told of. *out is NULL if the sandbox never held anything. view_put gives it back. */
 int view_get(BvSandbox *sb, Cowfs **out, BvError **err) MUST_CHECK;
 void view_put(BvSandbox *sb);
-/* One of the caller's own, of this moment: the shared one may be older. *out is NULL if nothing was ever changed. */
-int view_open(BvSandbox *sb, Cowfs **out, BvError **err) MUST_CHECK;
+/* One of the caller's own, of this moment: the shared one may be older. out->fs is NULL if nothing was ever changed. */
+int view_open(BvSandbox *sb, View *out, BvError **err) MUST_CHECK;
+void view_release(View *view); /* of zeroes, too */
 /* For where that is NULL and a view is needed all the same: the host with what is hidden. */
 int view_open_untouched(BvSandbox *sb, Cowfs **out, BvError **err) MUST_CHECK;
 void view_close(Cowfs *fs);

@@ -27,6 +27,7 @@ typedef struct Server {
 	Supervisor *sup;
 	int listen_fd; /* -1 before the first request */
 	int clients[MAX_CLIENTS];
+	unsigned looks[MAX_CLIENTS]; /* of each client: how often it has begun to look, and not ended */
 	size_t n_clients;
 	bool stopping;
 	StopRequest stop;
@@ -251,8 +252,38 @@ static void request_kill(Server *s, int client, double seq, Packet *p)
 	}
 }
 
+static unsigned *looks_of(Server *s, int client)
+{
+	for (size_t i = 0; i < s->n_clients; i++)
+		if (s->clients[i] == client)
+			return &s->looks[i];
+	return NULL;
+}
+
+static void end_looks(Server *s, unsigned *looks)
+{
+	for (; *looks; --*looks)
+		cowfs_look_end(s->sup->fs);
+}
+
+static void request_looked(Server *s, int client, double seq)
+{
+	unsigned *looks = looks_of(s, client);
+
+	if (looks && *looks) {
+		--*looks;
+		cowfs_look_end(s->sup->fs);
+	}
+	IGNORE_RESULT(answer(client, seq, cJSON_CreateObject()));
+}
+
 static void request_commit(Server *s, int client, double seq, Packet *p)
 {
+	unsigned *looks = json_bool(p->json, "look", false) ? looks_of(s, client) : NULL;
+	if (looks) {
+		++*looks;
+		cowfs_look_begin(s->sup->fs);
+	}
 	int r = cowfs_commit(s->sup->fs, json_bool(p->json, "durable", false));
 
 	if (r < 0)
@@ -363,6 +394,8 @@ static void serve_request(Server *s, int client, Packet *p)
 		IGNORE_RESULT(answer(client, seq, ps_json(s->sup)));
 	else if (strcmp(op, "commit") == 0)
 		request_commit(s, client, seq, p);
+	else if (strcmp(op, "looked") == 0)
+		request_looked(s, client, seq);
 	else if (strcmp(op, "stats") == 0)
 		IGNORE_RESULT(answer(client, seq, stats_json(s->sup)));
 	else if (strcmp(op, "freeze") == 0)
@@ -391,7 +424,9 @@ static void drop_client(Server *s, size_t i)
 	int fd = s->clients[i];
 
 	close(fd);
+	end_looks(s, &s->looks[i]);
 	s->clients[i] = s->clients[--s->n_clients];
+	s->looks[i] = s->looks[s->n_clients];
 	if (s->stop.client == fd)
 		s->stop.client = -1;
 	if (s->freezer == fd) {
@@ -436,6 +471,7 @@ static void accept_client(Server *s)
 		close(fd);
 		return;
 	}
+	s->looks[s->n_clients] = 0;
 	s->clients[s->n_clients++] = fd;
 }
 
