@@ -131,6 +131,7 @@ void tty_close(Tty *tty);
  * that are no UTF-8. */
 void print_quoted(FILE *out, const char *text);
 const char *human_size(uint64_t bytes, char out[32]); /* "1.5 MiB" */
+void print_plain(FILE *out, const char *text); /* control characters as \\ooo */
 char *quoted(const char *text); /* malloc'ed */
 /* Length of the UTF-8 sequence at p (1-4), 0 if it is none. */
 size_t utf8_length(const unsigned char *p);

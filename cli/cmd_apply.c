@@ -65,8 +65,11 @@ static int on_item(void *ctx, const BvApplyItem *item)
 		fputs(" -> ", stdout);
 	}
 	print_quoted(stdout, item->path);
-	if (item->reason)
-		printf("  (%s)", item->reason);
+	if (item->reason) {
+		fputs("  (", stdout);
+		print_plain(stdout, item->reason);
+		putchar(')');
+	}
 	putchar('\n');
 	return 0;
 }

@@ -265,6 +265,8 @@ int cmd_diff(const Command *cmd, int argc, char **argv)
 	pager_finish(&pager);
 	if (r == 0 && print.lost > 0)
 		code = tell_lost(&print);
+	else if (patch_failures())
+		code = EXIT_BVISOR; /* each was told */
 	free(print.lost_path);
 	close_side(&print.before);
 	close_side(&print.after);

@@ -165,15 +165,34 @@ bool names_snapshot(const char *name)
 	return name && strchr(name, '@');
 }
 
+/* Bytes that make a terminal do something: names of files in messages are a guest's choice. C1 controls have two bytes in UTF-8. */
+static bool is_control(const unsigned char *at)
+{
+	return *at < 0x20 || *at == 0x7f || (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0);
+}
+
+void print_plain(FILE *out, const char *text)
+{
+	for (const unsigned char *at = (const unsigned char *)text; *at; at++)
+		if (is_control(at))
+			fprintf(out, "\\%03o", *at);
+		else
+			fputc(*at, out);
+}
+
 int cli_fail(const char *fmt, ...)
 {
 	va_list ap;
+	char *text = NULL;
 
-	fputs("bvisor: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
 	va_end(ap);
+	fputs("bvisor: ", stderr);
+	print_plain(stderr, text ? text : "out of memory");
 	fputc('\n', stderr);
+	free(text);
 	return EXIT_BVISOR;
 }
 

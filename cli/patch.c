@@ -11,6 +11,13 @@
 #define TEXT_MAX (64U << 20) /* larger files are treated as binary: a difference of their lines helps nobody */
 #define STAT_WIDTH 40
 
+static unsigned failures; /* versions that could not be read */
+
+unsigned patch_failures(void)
+{
+	return failures;
+}
+
 typedef struct Version {
 	uint32_t mode; /* 0: there is none */
 	bool too_large;
@@ -92,11 +99,13 @@ static Version side_version(const BvSide *side, const char *path, uint32_t mode,
 		v.len = n > 0 ? (size_t)n : 0;
 	} else if (S_ISREG(mode) && !v.too_large && side_open(side, path, &fd, &err) == 0) {
 		if (!read_all(fd, &v))
-			cli_fail("%s: cannot read it", path);
+			failures += cli_fail("%s: cannot read it", path) != 0;
 		close(fd);
 	}
-	if (err)
+	if (err) {
+		failures++;
 		cli_fail_error(err);
+	}
 	return v;
 }
 
