@@ -9,6 +9,7 @@
 
 #define KEEP_UNNAMED 10
 #define NAME_ATTEMPTS 1000
+#define START_TRIES 6000 /* of 10 ms: a supervisor that ends may have much to write, a snapshot much to read */
 
 static void handle_free(BvSandbox *sb)
 {
@@ -452,7 +453,7 @@ static int connect_or_start(BvSandbox *sb, BvError **err)
 		if (r < 0)
 			return r;
 		r = launch_supervisor(sb, &sb->conn, err);
-		if (r != -EAGAIN || i >= 200)
+		if (r != -EAGAIN || i >= START_TRIES)
 			return r;
 		lib_error_clear(err);
 		nanosleep(&(struct timespec){0, 10000000}, NULL);
