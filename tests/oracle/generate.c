@@ -73,7 +73,7 @@ static const char *strange(Gen *g)
 	case 2:
 		return "..";
 	case 3:
-		return "../root";
+		return "d1/../d2/.."; /* not the root by its name: a rename of that would take it from under both sides */
 	case 4: /* one byte too long for a name */
 		memset(text, 'N', 256);
 		text[256] = 0;
