@@ -52,6 +52,8 @@ int cmd_restore(const Command *cmd, int argc, char **argv);
 int cmd_snapshots(const Command *cmd, int argc, char **argv);
 int cmd_export(const Command *cmd, int argc, char **argv);
 int cmd_import(const Command *cmd, int argc, char **argv);
+int cmd_gc(const Command *cmd, int argc, char **argv);
+int cmd_fsck(const Command *cmd, int argc, char **argv);
 int cmd_doctor(const Command *cmd, int argc, char **argv);
 
 /* ---- options (opts.c) ---- */
@@ -133,6 +135,10 @@ void print_quoted(FILE *out, const char *text);
 const char *human_size(uint64_t bytes, char out[32]); /* "1.5 MiB" */
 void print_plain(FILE *out, const char *text); /* control characters as \\ooo */
 char *quoted(const char *text); /* malloc'ed */
+const char *human_size(uint64_t bytes, char out[32]); /* "1.5 MiB"; returns out */
+/* For the library's `progress`: one line on the terminal, nothing if stderr is none. progress_end takes it away. */
+void progress_show(void *ctx, const char *what, uint64_t done, uint64_t total);
+void progress_end(void);
 /* Length of the UTF-8 sequence at p (1-4), 0 if it is none. */
 size_t utf8_length(const unsigned char *p);
 

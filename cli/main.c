@@ -93,6 +93,18 @@ static const Command commands[] = {
 	 "  --name NAME          name of the new sandbox (default: one is made up)\n"
 	 "  --backend B          as for run\n" JSON_OPTION HELP_OPTION,
 	 cmd_import},
+	{"gc", "[OPTION...]", "Free what no snapshot needs any more: one round condemns, a later one removes",
+	 "  --from PLACE         where the snapshots are (default: as for snapshot)\n"
+	 "  --grace DURATION     how long it stays condemned, at least 1h (default)\n"
+	 "  --alone              nobody else uses the place now: free everything at once, without that time\n"
+	 "  --dry-run            say what would be done, change nothing\n" JSON_OPTION HELP_OPTION,
+	 cmd_gc},
+	{"fsck", "[OPTION...]", "Check that all which snapshots need is there and is what was stored",
+	 "  --from PLACE         where the snapshots are (default: as for snapshot)\n"
+	 "  --read-data          read and compare every byte\n"
+	 "  --repair-index       first make a lost index again, from what is there\n" JSON_OPTION HELP_OPTION
+	 "\nEach damaged object is named, and each snapshot that it hurts. Exit code 0: all is well, 1: damage, 125: it could not be checked.\n",
+	 cmd_fsck},
 	{"ps", "[--json] [NAME]", "List the processes of a running sandbox", JSON_OPTION HELP_OPTION, cmd_ps},
 	{"kill", "[-s SIGNAL] [NAME]", "Send a signal to every process of a sandbox",
 	 "  -s, --signal SIGNAL  name or number (default: KILL)\n" HELP_OPTION, cmd_kill},

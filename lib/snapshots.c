@@ -46,6 +46,13 @@ int snapshots_open(const char *location, const char *home, bool create, Snapshot
 	return 0;
 }
 
+bool snapshots_never_taken(int error, const char *location)
+{
+	const char *given = getenv("BVISOR_SNAPSHOTS");
+
+	return error == -ENODEV && !location && !(given && *given);
+}
+
 bool snapshots_machine(char out[32])
 {
 	CLEAN_FREE char *id = NULL;
@@ -228,7 +235,7 @@ int bv_snapshot_list(const char *location, const char *name, int (*visit)(void *
 	char *why = NULL;
 	int r = snapshots_open(location, NULL, false, &s, err);
 
-	if (r == -ENODEV && !location && !getenv("BVISOR_SNAPSHOTS")) { /* none was ever taken */
+	if (snapshots_never_taken(r, location)) {
 		lib_error_clear(err);
 		return 0;
 	}

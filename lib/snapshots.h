@@ -17,6 +17,8 @@ typedef struct Snapshots {
  * there is made. Errors of object_open. */
 int snapshots_open(const char *location, const char *home, bool create, Snapshots *out, BvError **err) MUST_CHECK;
 void snapshots_close(Snapshots *s); /* zeroes are fine */
+/* Whether an error of snapshots_open only says that no snapshot was ever taken: the default directory is not there yet. */
+bool snapshots_never_taken(int error, const char *location);
 #define CLEAN_SNAPSHOTS __attribute__((cleanup(snapshots_close)))
 
 /* What tells this machine from others, and nothing of it; false: unknown. */

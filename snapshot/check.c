@@ -38,6 +38,12 @@ static void lack(Check *c, const char *message)
 		c->lacks = strdup(message ? message : "not enough memory");
 }
 
+static void step(Check *c, const char *what, uint64_t done, uint64_t total)
+{
+	if (c->config->step)
+		c->config->step(c->config->ctx, what, done, total);
+}
+
 static SnapId mixed(const SnapId *chunk, const SnapId *pack)
 {
 	SnapId id;
@@ -301,6 +307,7 @@ static int check_refs(Check *c, const RefList *refs, char **err)
 	for (size_t i = 0; r >= 0 && i < refs->n; i++) {
 		const SnapRef *ref = &refs->all[i];
 		bool damaged = id_equal(&ref->id, &none);
+		step(c, c->again ? "damaged snapshots" : "snapshots", i, refs->n);
 		if (damaged) {
 			CLEAN_FREE char *name = bv_asprintf("refs/%s/%016" PRIx64, ref->name, ref->number);
 			damage(c, name, "its checksum is wrong");
@@ -350,8 +357,10 @@ int snap_check(SnapStore *s, const SnapCheckConfig *config, SnapCheckResult *out
 		r = ref_list_all(s, &refs, err);
 	if (r == 0)
 		r = inventory_list(s, "packs/", &c.packs, err);
-	for (size_t i = 0; r == 0 && i < c.packs.n; i++)
+	for (size_t i = 0; r == 0 && i < c.packs.n; i++) {
+		step(&c, "packs", i, c.packs.n);
 		r = check_pack(&c, &c.packs.all[i], err);
+	}
 	if (r == 0)
 		r = check_collections(&c);
 	if (r == 0)

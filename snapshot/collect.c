@@ -13,6 +13,12 @@ static int no_memory(char **err)
 	return bv_fail(err, -ENOMEM, "not enough memory");
 }
 
+static void step(const Collect *c, const char *what, uint64_t done, uint64_t total)
+{
+	if (c->config.step)
+		c->config.step(c->config.ctx, what, done, total);
+}
+
 /* A name of the new state. */
 static int keep_name(Collect *c, const CondemnedName *name)
 {
@@ -128,6 +134,7 @@ static int mark_all(Collect *c, char **err)
 
 	for (size_t i = 0; r == 0 && i < refs.n; i++) {
 		const SnapRef *ref = &refs.all[i];
+		step(c, "snapshots", i, refs.n);
 		if (id_equal(&ref->id, &none))
 			r = bv_fail(err, -EBADMSG, "refs/%s/%016" PRIx64 " is damaged: nothing was collected, as it may be needed", ref->name, ref->number);
 		else if (index_claim(&c->referenced, &ref->id) < 0)
@@ -286,7 +293,7 @@ static int remove_one(Collect *c, const CondemnedName *name, uint64_t size, char
 	(name->kind == 'p' ? pack_name : name->kind == 'i' ? index_name : snapshot_name)(&name->id, object);
 	int r = c->config.dry_run ? 0 : kept_delete(c->s, object, err);
 	if (r == 0) {
-		c->result.removed++;
+		step(c, "objects removed", ++c->result.removed, 0);
 		c->result.removed_bytes += size;
 	}
 	return r;

@@ -6,6 +6,9 @@
 
 #include "snapshot/snapshot.h"
 
+/* Where it is: what is done now, and how much of it (total 0: not known). May be NULL. */
+typedef void (*SnapStep)(void *ctx, const char *what, uint64_t done, uint64_t total);
+
 /* ---- check.c ---- */
 typedef struct SnapCheckConfig {
 	bool read_data; /* reads every pack and hashes every chunk; else only tables are read */
@@ -13,6 +16,7 @@ typedef struct SnapCheckConfig {
 	void (*damage)(void *ctx, const char *object, const char *message);
 	/* What a generation of a ref leads to is not complete; the message is that of the first thing it lacks. */
 	void (*hurt)(void *ctx, const SnapRef *ref, const char *message);
+	SnapStep step;
 	void *ctx;
 } SnapCheckConfig;
 
@@ -30,6 +34,8 @@ typedef struct SnapCollectConfig {
 	bool alone;	     /* the caller knows that nobody else writes to the store now */
 	unsigned repack;     /* packs of which less than so many percent are needed are written anew; 0: 50; above 100: none */
 	bool dry_run;
+	SnapStep step;
+	void *ctx;
 } SnapCollectConfig;
 
 typedef struct SnapCollectResult {

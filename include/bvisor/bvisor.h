@@ -452,6 +452,72 @@ typedef struct BvImportOptions {
  * -EACCES (also: a directory that is to be deleted cannot be read), -EFBIG, -ENOSPC, -ENOMEM. */
 int bv_sandbox_import(int fd, const BvImportOptions *options, BvSandbox **out, BvError **err);
 
+/* ---- what takes care of a place of snapshots ----
+ *
+ * All of these may run beside each other and beside whoever takes or restores snapshots, on any machine. `progress` (may be NULL) is called now and then by the calling
+ * thread: what is done now, and how much of it (total 0: not known). */
+
+typedef void (*BvProgress)(void *ctx, const char *what, uint64_t done, uint64_t total);
+
+enum {
+	BV_GC_ALONE = 1,   /* the caller knows that nobody else uses the place now: all that nothing needs goes at once */
+	BV_GC_DRY_RUN = 2, /* change nothing, say what a first round would do */
+};
+typedef struct BvGcOptions {
+	size_t size;
+	unsigned flags;	   /* BV_GC_* */
+	const char *from;  /* the place */
+	int64_t grace;	   /* seconds that something is condemned before it goes; 0: an hour (ALONE: none) */
+	BvProgress progress;
+	void *ctx; /* for progress */
+} BvGcOptions;
+#define BV_GC_OPTIONS_INIT {sizeof(BvGcOptions), 0, NULL, 0, NULL, NULL}
+
+typedef struct BvGcResult {
+	size_t size;
+	uint64_t snapshots, packs, bytes;	 /* what is needed: snapshots that have a name, and what they lead to */
+	uint64_t condemned;			 /* objects that will go, after the grace period, in a later round */
+	uint64_t removed, removed_bytes;	 /* objects that have gone */
+	uint64_t repacked, moved_bytes;		 /* packs that were written anew as little of them is needed, and what that is */
+} BvGcResult;
+
+/* One round of collection: removes what an earlier round condemned at least the grace period ago, and condemns what no snapshot with a name leads to. The room of a removed snapshot
+ * is free after some rounds. If anything cannot be read, nothing is removed. The result may be NULL.
+ * -EINVAL (a grace period of less than an hour, without ALONE), -EEXIST (other collectors were faster, again and again), -ESTALE (it took so long that nothing more could be
+ * removed safely), -ENOMEM, and those of the place. */
+int bv_snapshot_gc(const BvGcOptions *options, BvGcResult *result, BvError **err);
+
+enum {
+	BV_CHECK_READ_DATA = 1,	   /* read and compare every byte; else tables and manifests */
+	BV_CHECK_REPAIR_INDEX = 2, /* first make the index of all packs again, for snapshots whose index is lost */
+};
+typedef struct BvCheckOptions {
+	size_t size;
+	unsigned flags;	  /* BV_CHECK_* */
+	const char *from; /* the place */
+	BvProgress progress;
+	void *ctx; /* for progress */
+} BvCheckOptions;
+#define BV_CHECK_OPTIONS_INIT {sizeof(BvCheckOptions), 0, NULL, NULL, NULL}
+
+typedef struct BvCheckResult {
+	size_t size;
+	uint64_t states, snapshots, packs, chunks, bytes; /* looked at; bytes: with READ_DATA */
+	uint64_t damaged, hurt;				  /* objects that are damaged or missing; states that are incomplete for that */
+	uint64_t indexed;				  /* REPAIR_INDEX: packs in the new index */
+} BvCheckResult;
+
+typedef struct BvDamage {
+	const char *object;   /* what is damaged or missing: the name of an object, or a part of one; NULL: this is a snapshot that is hurt */
+	const char *snapshot; /* the snapshot's name, else NULL */
+	uint64_t number;      /* and which state */
+	const char *message;  /* for a snapshot: the first thing that it lacks */
+} BvDamage;
+
+/* Looks at all that snapshots lead to, and calls `visit` (may be NULL) for each damaged object, then for each state that is hurt; Returns 0 if all
+ * is well, 1 if there is damage. The result may be NULL. -EINVAL, -ENOMEM, and those of the place: then it could not be made. */
+int bv_snapshot_check(const BvCheckOptions *options, void (*visit)(void *ctx, const BvDamage *damage), void *ctx, BvCheckResult *result, BvError **err);
+
 /* ---- this machine ---- */
 
 typedef struct BvFeature {
