@@ -191,6 +191,10 @@ int cmd_snapshots(const Command *cmd, int argc, char **argv)
 	BvError *err = NULL;
 	int c;
 
+	if (argc > 1 && strcmp(argv[1], "rm") == 0)
+		return cmd_snapshots_rm(argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "prune") == 0)
+		return cmd_snapshots_prune(argc - 1, argv + 1);
 	while ((c = opts_next(cmd, argc, argv, ":", longs)) != -1) {
 		from = c == OPT_FROM ? optarg : from;
 		shown.json = shown.json || c == OPT_JSON;

@@ -78,8 +78,13 @@ static const Command commands[] = {
 	 "  --in-place           put the stopped sandbox of that name (or --name) back to this state; what\n"
 	 "                       it is now is kept as a state first\n" JSON_OPTION HELP_OPTION,
 	 cmd_restore},
-	{"snapshots", "[OPTION...] [NAME]", "List snapshots, or the states of one",
-	 "  --from PLACE         where they are (default: as for snapshot)\n" JSON_OPTION HELP_OPTION, cmd_snapshots},
+	{"snapshots", "[OPTION...] [NAME] | rm SNAPSHOT[@NUMBER]... | prune [NAME...] --keep-last N ...", "List snapshots, or the states of one; remove some",
+	 "  --from PLACE         where they are (default: as for snapshot)\n" JSON_OPTION HELP_OPTION
+	 "\n`bvisor snapshots rm` removes states, or all states of a name; `bvisor snapshots prune` those that no rule keeps:\n"
+	 "  --keep-last N, --keep-hourly N, --keep-daily N, --keep-weekly N, --keep-monthly N, --keep-yearly N, --keep-tag TAG\n"
+	 "  --dry-run            say what would be removed, change nothing\n"
+	 "Each answers --help. A snapshot with the name rm or prune is listed by `bvisor snapshots -- NAME`.\n",
+	 cmd_snapshots},
 	{"ls", "[OPTION...] [NAME [PATH] | NAME@N [PATH]]", "List the sandboxes, newest first; or a directory of a sandbox, or of state N of a snapshot",
 	 "  -l                 types, modes, owners, sizes and times, and what was deleted\n"
 	 "  -R, --recursive    what is below, too\n" FROM_OPTION JSON_OPTION HELP_OPTION

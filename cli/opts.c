@@ -80,6 +80,16 @@ int parse_duration(const Command *cmd, const char *option, const char *text)
 	usage_error(cmd, "%s: '%s' is no duration (such as 500ms, 30, 90s, 5m, 1h; at most 24 days)", option, text);
 }
 
+unsigned parse_positive(const Command *cmd, const char *option, const char *text)
+{
+	char *end = NULL;
+	unsigned long n = isdigit((unsigned char)text[0]) ? strtoul(text, &end, 10) : 0;
+
+	if (n == 0 || n > 1000000 || *end)
+		usage_error(cmd, "%s: '%s' is no number from 1 on", option, text);
+	return (unsigned)n;
+}
+
 int parse_signal(const Command *cmd, const char *text)
 {
 	const char *name = strncmp(text, "SIG", 3) == 0 ? text + 3 : text;

@@ -518,6 +518,43 @@ typedef struct BvDamage {
  * is well, 1 if there is damage. The result may be NULL. -EINVAL, -ENOMEM, and those of the place: then it could not be made. */
 int bv_snapshot_check(const BvCheckOptions *options, void (*visit)(void *ctx, const BvDamage *damage), void *ctx, BvCheckResult *result, BvError **err);
 
+typedef struct BvRemoveOptions {
+	size_t size;
+	const char *from; /* the place */
+} BvRemoveOptions;
+#define BV_REMOVE_OPTIONS_INIT {sizeof(BvRemoveOptions), NULL}
+
+/* Removes states: "NAME@NUMBER" one, "NAME" all of that name; the list is NULL-terminated. Calls `visit` (may be NULL) for each that was removed. Only the names go; bv_snapshot_gc frees
+ * the room later. Nothing is removed if one of them is not there. Returns how many were removed. -EINVAL, -ENOENT, -EBUSY (the newest state of a name
+ * goes only together with all others), -ENOMEM, and those of the place. */
+int bv_snapshot_remove(const char *const *snapshots, const BvRemoveOptions *options, void (*visit)(void *ctx, const char *name, uint64_t number), void *ctx, BvError **err);
+
+enum {
+	BV_PRUNE_DRY_RUN = 1, /* decide and report, remove nothing */
+};
+typedef struct BvPruneOptions {
+	size_t size;
+	unsigned flags;	  /* BV_PRUNE_* */
+	const char *from; /* the place */
+	unsigned keep_last; /* so many of the newest states; 0: this rule is not used, for all of these */
+	unsigned keep_hourly, keep_daily, keep_weekly, keep_monthly, keep_yearly; /* the newest state of each of so many (local) hours, ... that have one */
+	const char *const *keep_tags; /* all with one of these tags; NULL-terminated; NULL: none */
+} BvPruneOptions;
+#define BV_PRUNE_OPTIONS_INIT {sizeof(BvPruneOptions), 0, NULL, 0, 0, 0, 0, 0, 0, NULL}
+
+typedef struct BvPruneItem {
+	const char *name;
+	uint64_t number;
+	int64_t seconds;    /* when it was taken; 0: it cannot be read */
+	int keep;	    /* 0: it was removed (DRY_RUN: would be) */
+	const char *reason; /* the rules that keep it, or that none does */
+} BvPruneItem;
+
+/* Removes the states that no rule keeps, of each of these names (NULL-terminated; NULL or empty: all) by itself, and calls `visit` (may be NULL) for each state, removed
+ * or not. The newest state is always kept, and what cannot be read. The rules are restic's: the oldest state counts for a rule that has not used up its
+ * number. Returns how many were removed (DRY_RUN: would be). -EINVAL (also: no rule), -ENOENT (a name), -ENOMEM, and those of the place. */
+int bv_snapshot_prune(const char *const *names, const BvPruneOptions *options, void (*visit)(void *ctx, const BvPruneItem *item), void *ctx, BvError **err);
+
 /* ---- this machine ---- */
 
 typedef struct BvFeature {
