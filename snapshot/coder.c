@@ -1,6 +1,8 @@
 #include "snapshot/coder.h"
 #include "snapshot/libraries.h"
 
+#include "base/secret.h"
+
 #include <limits.h>
 #include <sys/random.h>
 
@@ -80,7 +82,7 @@ static int derive(SnapKey *key, const uint8_t master[32])
 
 int snap_key_new(const uint8_t master[32], SnapKey **out)
 {
-	SnapKey *key = calloc(1, sizeof *key);
+	SnapKey *key = secret_new(sizeof *key);
 	int r = key ? derive(key, master) : -ENOMEM;
 
 	if (r < 0) {
@@ -110,10 +112,7 @@ int snap_key_from_passphrase(const char *passphrase, size_t len, const uint8_t s
 
 void snap_key_free(SnapKey *key)
 {
-	if (!key)
-		return;
-	explicit_bzero(key, sizeof *key);
-	free(key);
+	secret_free(key, sizeof *key);
 }
 
 const uint8_t *snap_key_id(const SnapKey *key)
@@ -166,6 +165,8 @@ void coder_free(Coder *c)
 	lib->EVP_CIPHER_free(c->gcm);
 	lib->ZSTD_freeCCtx(c->pack);
 	lib->ZSTD_freeDCtx(c->unpack);
+	if (c->key && c->scratch.data) /* a master key may have been in it */
+		explicit_bzero(c->scratch.data, c->scratch.room);
 	bytes_release(&c->scratch);
 	free(c);
 }

@@ -1,20 +1,16 @@
 #include "backends/s3/keys.h"
 
+#include "base/secret.h"
+
 #include <fcntl.h>
 #include <openssl/crypto.h>
-#include <sys/mman.h>
 
 S3Keys *s3_keys_new(void)
 {
-	S3Keys *keys = mmap(NULL, sizeof *keys, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	S3Keys *keys = secret_new(sizeof *keys);
 
-	if (keys == MAP_FAILED)
-		return NULL;
-	/* All three are as good as the kernel has them; what fails leaves the keys where other secrets of the process are. */
-	madvise(keys, sizeof *keys, MADV_DONTDUMP);
-	madvise(keys, sizeof *keys, MADV_WIPEONFORK);
-	mlock(keys, sizeof *keys);
-	atomic_init(&keys->references, 1);
+	if (keys)
+		atomic_init(&keys->references, 1);
 	return keys;
 }
 
@@ -28,8 +24,7 @@ void s3_keys_put(S3Keys *keys)
 {
 	if (!keys || atomic_fetch_sub(&keys->references, 1) > 1)
 		return;
-	OPENSSL_cleanse(keys, sizeof *keys);
-	munmap(keys, sizeof *keys);
+	secret_free(keys, sizeof *keys);
 }
 
 static bool fill(char *field, size_t size, const char *value)

@@ -1,7 +1,6 @@
 /* backends/s3/keys.h - secrets in memory.
  *
- * A set of keys lies in pages of its own that no core dump shows (MADV_DONTDUMP), no child process inherits (MADV_WIPEONFORK) and, where the
- * limits allow it, no swap sees. They are wiped when the last reference goes. Keys are never in a message: s3_keys_scrub takes them out of what a server said. */
+ * A set of keys lies in pages of its own (base/secret.h). They are wiped when the last reference goes. Keys are never in a message: s3_keys_scrub takes them out of what a server said. */
 #ifndef BACKENDS_S3_KEYS_H
 #define BACKENDS_S3_KEYS_H
 
