@@ -52,6 +52,8 @@ int envelope_decode(Coder *coder, const char *magic, const char *name, const voi
 		return bv_fail(err, -EBADMSG, "%s is damaged: its head is no head", name);
 	if (flags & STORED_SEALED && (!key || memcmp(key_id, snap_key_id(key), KEY_ID_SIZE) != 0))
 		return bv_fail(err, -ENOKEY, "%s is encrypted with %s: give the key that it was written with", name, key ? "another key" : "a key");
+	if (key && !(flags & STORED_SEALED)) /* whoever can write to the store could have put it there */
+		return bv_fail(err, -EBADMSG, "%s is not encrypted, as it has to be in a store with a key", name);
 	CLEAN_FREE uint8_t *out = malloc((size_t)size + 1);
 	if (!out)
 		return bv_fail(err, -ENOMEM, "%s: not enough memory", name);

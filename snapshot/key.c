@@ -204,6 +204,29 @@ static int try_key(ObjectStore *objects, Coder *coder, const char *name, const c
 	return r < 0 ? bv_fail(err, r, r == -ENOKEY ? "the passphrase opens no key of this store" : "%s could not be opened", name) : 0;
 }
 
+int snap_key_open_id(ObjectStore *objects, const char *id, const char *passphrase, SnapKey **out, char **err)
+{
+	char name[64];
+	Coder *coder;
+	int r = coder_new(NULL, &coder);
+
+	if (r < 0)
+		return bv_fail(err, r, "not enough memory");
+	snprintf(name, sizeof name, "keys/%.16s", id);
+	r = try_key(objects, coder, name, passphrase, out, err);
+	coder_free(coder);
+	return r;
+}
+
+int snap_key_delete(ObjectStore *objects, const SnapKey *key, char **err)
+{
+	char id[2 * KEY_ID_SIZE + 1], name[64];
+
+	snap_key_name(snap_key_id(key), id);
+	snprintf(name, sizeof name, "keys/%s", id);
+	return object_delete(objects, name, err);
+}
+
 int snap_key_open(ObjectStore *objects, const char *passphrase, SnapKey **out, char **err)
 {
 	CLEAN_FREE KeyNames *names = calloc(1, sizeof *names);

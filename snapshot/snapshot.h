@@ -40,6 +40,27 @@ SnapTraffic snap_store_traffic(const SnapStore *s);
 int snap_key_create(ObjectStore *objects, const char *passphrase, SnapKey **out, char **err) MUST_CHECK;
 /* -ENOENT: the store has no key; -ENOKEY: the passphrase opens none. Lists, and takes about 0.2 s. */
 int snap_key_open(ObjectStore *objects, const char *passphrase, SnapKey **out, char **err) MUST_CHECK;
+/* The key with that id (16 hex digits) only: one request. -ENOENT, -ENOKEY. */
+int snap_key_open_id(ObjectStore *objects, const char *id, const char *passphrase, SnapKey **out, char **err) MUST_CHECK;
+/* Removes the object of a key that was never used. */
+int snap_key_delete(ObjectStore *objects, const SnapKey *key, char **err) MUST_CHECK;
+void snap_key_name(const uint8_t id[KEY_ID_SIZE], char out[2 * KEY_ID_SIZE + 1]);
+
+/* ---- whether a store is encrypted: sealing.c ---- */
+typedef enum SnapSealedBy {
+	SNAP_UNDECIDED, /* nothing was written yet */
+	SNAP_PLAIN,
+	SNAP_KEY_FILE,	 /* a key that is kept elsewhere */
+	SNAP_PASSPHRASE, /* one that keys/ has, for who knows the passphrase */
+} SnapSealedBy;
+typedef struct SnapSealing {
+	SnapSealedBy by;
+	char key_id[2 * KEY_ID_SIZE + 1]; /* as text */
+} SnapSealing;
+/* The store may have been opened without a key. */
+int snap_sealing_read(SnapStore *s, SnapSealing *out, char **err) MUST_CHECK;
+/* Before the first snapshot: from now on the store is encrypted with that key (NULL: not). -EEXIST: somebody else has decided, read it. */
+int snap_sealing_decide(SnapStore *s, SnapSealedBy by, const SnapKey *key, char **err) MUST_CHECK;
 
 /* ---- a snapshot's own record: header.c ---- */
 typedef struct SnapTotals {
