@@ -61,8 +61,17 @@ int cmd_doctor(const Command *cmd, int argc, char **argv);
 
 /* ---- options (opts.c) ---- */
 
-enum { OPT_HELP = 1000, OPT_JSON, OPT_FIRST }; /* commands number their own long options from OPT_FIRST on */
+enum { OPT_HELP = 1000, OPT_JSON, OPT_KEY_FILE, OPT_PASSPHRASE_FILE, OPT_FIRST }; /* commands number their own long options from OPT_FIRST on */
 #define LONG_COMMON {"help", no_argument, NULL, OPT_HELP}
+/* Of every command that opens a place of snapshots: beside LONG_COMMON, key_begin before the loop, key_option in it (it says whether the option was one of these). */
+#define LONG_KEY {"key-file", required_argument, NULL, OPT_KEY_FILE}, {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE}
+#define KEY_OPTION_HELP \
+	"  --key-file FILE      the place is encrypted with the key in FILE (or $BVISOR_KEY_FILE)\n" \
+	"  --passphrase-file FILE  ... with the passphrase in the first line of FILE (or $BVISOR_PASSPHRASE_FILE)\n"
+void key_begin(BvKeyOptions *key);
+bool key_option(BvKeyOptions *key, int option);
+/* For commands that open one place, by way of other functions: the same options, kept for the whole process. */
+BvKeyOptions *key_of_command(void);
 
 /* The next option as getopt_long gives it, -1 at the end. Answers --help itself, and ends the program on an unknown option or a missing
  * value. `shorts` begins with "+:" (stop at the first argument) or ":". */
@@ -137,7 +146,6 @@ void tty_close(Tty *tty);
 /* `text` as in git: unchanged, or in double quotes with C escapes when it holds control characters, quotes, backslashes or bytes
  * that are no UTF-8. */
 void print_quoted(FILE *out, const char *text);
-const char *human_size(uint64_t bytes, char out[32]); /* "1.5 MiB" */
 void print_plain(FILE *out, const char *text); /* control characters as \\ooo */
 char *quoted(const char *text); /* malloc'ed */
 const char *human_size(uint64_t bytes, char out[32]); /* "1.5 MiB"; returns out */

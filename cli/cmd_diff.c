@@ -20,7 +20,7 @@ typedef struct DiffOptions {
 static const struct option diff_options[] = {
 	{"stat", no_argument, NULL, OPT_STAT},	       {"patch", no_argument, NULL, 'p'},    {"json", no_argument, NULL, OPT_JSON},
 	{"name-only", no_argument, NULL, OPT_NAME_ONLY}, {"color", required_argument, NULL, OPT_COLOR}, {"no-pager", no_argument, NULL, OPT_NO_PAGER},
-	{"raw", no_argument, NULL, OPT_RAW},	       {"from", required_argument, NULL, OPT_FROM}, LONG_COMMON,
+	{"raw", no_argument, NULL, OPT_RAW},	       {"from", required_argument, NULL, OPT_FROM}, LONG_KEY, LONG_COMMON,
 	{0},
 };
 
@@ -50,7 +50,7 @@ static DiffOptions parse(const Command *cmd, int argc, char **argv)
 		case OPT_NO_PAGER: o.pager = false; break;
 		case OPT_RAW: o.raw = true; break;
 		case OPT_FROM: o.from = optarg; break;
-		default: usage_error(cmd, "unknown option");
+		default: key_option(key_of_command(), c);
 		}
 	}
 	return o;
@@ -229,6 +229,7 @@ static int open_side(const char *name, const char *from, BvSide *out, BvError **
 	BvSnapshotOpenOptions options = BV_SNAPSHOT_OPEN_OPTIONS_INIT;
 
 	options.from = from;
+	options.key = key_of_command();
 	return names_snapshot(name) ? bv_snapshot_open(name, &options, &out->snapshot, err) : bv_sandbox_open(NULL, name, &out->sandbox, err);
 }
 

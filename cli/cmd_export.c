@@ -32,6 +32,7 @@ static int open_side(const char *name, const char *from, BvSide *out, BvError **
 	BvSnapshotOpenOptions options = BV_SNAPSHOT_OPEN_OPTIONS_INIT;
 
 	options.from = from;
+	options.key = key_of_command();
 	return names_snapshot(name) ? bv_snapshot_open(name, &options, &out->snapshot, err) : bv_sandbox_open(NULL, name, &out->sandbox, err);
 }
 
@@ -85,7 +86,7 @@ static int export_to(const BvSide *of, BvExportOptions *options, const char *out
 int cmd_export(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"format", required_argument, NULL, OPT_FORMAT}, {"output", required_argument, NULL, 'o'},
-					      LONG_COMMON, {0}};
+					      LONG_KEY, LONG_COMMON, {0}};
 	BvExportOptions options = BV_EXPORT_OPTIONS_INIT;
 	const char *from = NULL, *out = NULL;
 	BvError *err = NULL;
@@ -97,7 +98,8 @@ int cmd_export(const Command *cmd, int argc, char **argv)
 		switch (c) {
 		case OPT_FROM: from = optarg; break;
 		case OPT_FORMAT: options.format = parse_format(cmd, optarg); break;
-		default: out = optarg;
+		case 'o': out = optarg; break;
+		default: key_option(key_of_command(), c);
 		}
 	}
 	if (out && !*out)

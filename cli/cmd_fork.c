@@ -12,6 +12,7 @@ enum { OPT_FROM = OPT_FIRST, OPT_REFS_ONLY };
 typedef struct Fork {
 	const char *from;
 	bool refs_only, json;
+	BvKeyOptions key;
 	unsigned count; /* 0: one, under the name as it is given */
 	Json j;
 } Fork;
@@ -47,6 +48,7 @@ static char *find_source(const Fork *f, const char *source)
 	}
 	options.to = f->from;
 	options.message = "forked";
+	options.key = &f->key;
 	int r = bv_sandbox_snapshot(sb, &options, &receipt, &err);
 	bv_sandbox_close(sb);
 	if (r < 0) {
@@ -65,6 +67,7 @@ static int fork_one(Fork *f, const char *source, const char *name)
 	BvError *err = NULL;
 
 	options.from = restore.from = f->from;
+	options.key = restore.key = &f->key;
 	restore.name = name;
 	if (bv_snapshot_fork(source, name, &options, &receipt, &err) < 0)
 		return cli_fail_error(err);
@@ -87,16 +90,18 @@ static int fork_one(Fork *f, const char *source, const char *name)
 int cmd_fork(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"count", required_argument, NULL, 'n'},
-					      {"refs-only", no_argument, NULL, OPT_REFS_ONLY}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+					      {"refs-only", no_argument, NULL, OPT_REFS_ONLY}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	Fork f = {.j = {.out = stdout}};
 	int c, code = 0;
 
+	key_begin(&f.key);
 	while ((c = opts_next(cmd, argc, argv, ":n:", longs)) != -1) {
 		switch (c) {
 		case OPT_FROM: f.from = optarg; break;
 		case 'n': f.count = parse_count(cmd, optarg); break;
 		case OPT_REFS_ONLY: f.refs_only = true; break;
-		default: f.json = true;
+		case OPT_JSON: f.json = true; break;
+		default: key_option(&f.key, c);
 		}
 	}
 	if (optind + 2 != argc)
@@ -198,22 +203,28 @@ static char *log_name(const char *given, const char **from)
 
 int cmd_log(const Command *cmd, int argc, char **argv)
 {
-	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
-	const char *from = NULL;
+	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
+	BvSnapshotListOptions options = BV_SNAPSHOT_LIST_OPTIONS_INIT;
+	BvKeyOptions key;
 	Json j = {.out = stdout};
 	BvError *err = NULL;
 	bool json = false;
 	Log log = {0};
 	int c;
 
+	key_begin(&key);
+	options.key = &key;
 	while ((c = opts_next(cmd, argc, argv, ":", longs)) != -1) {
-		from = c == OPT_FROM ? optarg : from;
+		if (key_option(&key, c))
+			continue;
+		options.from = c == OPT_FROM ? optarg : options.from;
 		json = json || c == OPT_JSON;
 	}
-	char *name = log_name(optional_name(cmd, argc, argv), &from);
+	char *name = log_name(optional_name(cmd, argc, argv), &options.from);
 	if (!name)
 		return EXIT_BVISOR;
-	if (bv_snapshot_list(from, name, note_state, &log, &err) < 0)
+	options.name = name;
+	if (bv_snapshot_list_with(&options, note_state, &log, &err) < 0)
 		return cli_fail_error(err);
 	if (json)
 		json_open(&j, NULL, '[');

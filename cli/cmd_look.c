@@ -14,6 +14,7 @@ static BvSnapshot *open_snapshot(const char *name, const char *from, BvError **e
 	BvSnapshot *s = NULL;
 
 	options.from = from;
+	options.key = key_of_command();
 	return bv_snapshot_open(name, &options, &s, err) < 0 ? NULL : s;
 }
 
@@ -65,16 +66,17 @@ static int cat_snapshot(BvSnapshot *s, const char *path)
 
 int cmd_cat(const Command *cmd, int argc, char **argv)
 {
-	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, LONG_COMMON, {0}};
+	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, LONG_KEY, LONG_COMMON, {0}};
 	static List paths; /* lives until exit */
 	BvSandbox *sb = NULL;
 	BvSnapshot *s = NULL;
 	BvError *err = NULL;
 	const char *from = NULL;
-	int code = 0;
+	int c, code = 0;
 
-	while (opts_next(cmd, argc, argv, ":", longs) != -1)
-		from = optarg;
+	while ((c = opts_next(cmd, argc, argv, ":", longs)) != -1)
+		if (!key_option(key_of_command(), c))
+			from = optarg;
 	const char *name = name_and_paths(argc, argv, &paths);
 	if (paths.count == 0)
 		usage_error(cmd, "no path given (a path holds a slash, such as ./file)");
@@ -224,7 +226,7 @@ static int list_dir(const char *name, const char *from, const char *path, Shown 
 int cmd_ls(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"recursive", no_argument, NULL, 'R'}, {"from", required_argument, NULL, OPT_FROM}, {"json", no_argument, NULL, OPT_JSON},
-					      LONG_COMMON, {0}};
+					      LONG_KEY, LONG_COMMON, {0}};
 	static List paths; /* lives until exit */
 	Shown shown = {.j = {.out = stdout}};
 	const char *from = NULL;
@@ -235,7 +237,8 @@ int cmd_ls(const Command *cmd, int argc, char **argv)
 		case 'l': shown.details = true; break;
 		case 'R': shown.deep = true; break;
 		case OPT_FROM: from = optarg; break;
-		default: shown.json = true;
+		case OPT_JSON: shown.json = true; break;
+		default: key_option(key_of_command(), c);
 		}
 	}
 	if (optind == argc && (shown.details || shown.deep || from))

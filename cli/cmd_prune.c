@@ -34,17 +34,22 @@ static void on_removed(void *ctx, const char *name, uint64_t number)
 int cmd_snapshots_rm(int argc, char **argv)
 {
 	static const Command cmd = {"snapshots rm", "[OPTION...] SNAPSHOT[@NUMBER]...", "Remove states of snapshots, or all states of a name",
-				    FROM_OPTION "  --json             print JSON\n"
-						"  --help             show this\n"
+				    FROM_OPTION KEY_OPTION_HELP "  --json               print JSON\n"
+						"  --help               show this\n"
 						"\nOnly the names go; `bvisor gc` frees the room. The newest state of a name can be removed only with all others.\n",
 				    NULL};
-	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	BvRemoveOptions options = BV_REMOVE_OPTIONS_INIT;
 	Removed removed = {.j = {.out = stdout}};
+	BvKeyOptions key;
 	BvError *err = NULL;
 	int c;
 
+	key_begin(&key);
+	options.key = &key;
 	while ((c = opts_next(&cmd, argc, argv, ":", longs)) != -1) {
+		if (key_option(&key, c))
+			continue;
 		options.from = c == OPT_FROM ? optarg : options.from;
 		removed.json = removed.json || c == OPT_JSON;
 	}
@@ -106,29 +111,34 @@ int cmd_snapshots_prune(int argc, char **argv)
 						"                       the same for days, weeks, months and years\n"
 						"  --keep-tag TAG       keep all with this tag (repeatable)\n"
 						"  --dry-run            say what would be removed, change nothing\n"
-						"  --json             print JSON\n"
-						"  --help             show this\n"
+						KEY_OPTION_HELP "  --json               print JSON\n"
+						"  --help               show this\n"
 						"\nWhat one rule keeps is kept; the newest state always is. Only names are removed; `bvisor gc` frees the room.\n",
 				    NULL};
 	static const struct option longs[] = {
 		{"from", required_argument, NULL, OPT_FROM}, {"keep-last", required_argument, NULL, OPT_LAST}, {"keep-hourly", required_argument, NULL, OPT_HOURLY},
 		{"keep-daily", required_argument, NULL, OPT_DAILY}, {"keep-weekly", required_argument, NULL, OPT_WEEKLY}, {"keep-monthly", required_argument, NULL, OPT_MONTHLY},
 		{"keep-yearly", required_argument, NULL, OPT_YEARLY}, {"keep-tag", required_argument, NULL, OPT_TAG}, {"dry-run", no_argument, NULL, OPT_DRY_RUN},
-		{"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+		{"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	static List tags; /* lives until exit */
 	BvPruneOptions options = BV_PRUNE_OPTIONS_INIT;
 	static const char *const names[] = {"--keep-last", "--keep-hourly", "--keep-daily", "--keep-weekly", "--keep-monthly", "--keep-yearly"};
 	unsigned *const counts[] = {&options.keep_last, &options.keep_hourly, &options.keep_daily, &options.keep_weekly, &options.keep_monthly, &options.keep_yearly};
 	Pruned pruned = {.j = {.out = stdout}};
+	BvKeyOptions key;
 	BvError *err = NULL;
 	int c;
 
+	key_begin(&key);
+	options.key = &key;
 	while ((c = opts_next(&cmd, argc, argv, ":", longs)) != -1) {
 		switch (c) {
 		case OPT_FROM: options.from = optarg; break;
 		case OPT_TAG: list_add(&tags, optarg); break;
 		case OPT_DRY_RUN: pruned.dry = true; break;
 		case OPT_JSON: pruned.json = true; break;
+		case OPT_KEY_FILE:
+		case OPT_PASSPHRASE_FILE: key_option(&key, c); break;
 		default: *counts[c - OPT_LAST] = parse_positive(&cmd, names[c - OPT_LAST], optarg);
 		}
 	}

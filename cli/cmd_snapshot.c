@@ -35,23 +35,27 @@ const char *human_size(uint64_t bytes, char out[32])
 int cmd_snapshot(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"to", required_argument, NULL, OPT_TO}, {"as", required_argument, NULL, OPT_AS},
-					      {"message", required_argument, NULL, 'm'}, {"tag", required_argument, NULL, OPT_TAG}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+					      {"message", required_argument, NULL, 'm'}, {"tag", required_argument, NULL, OPT_TAG}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	static List tags; /* lives until exit */
 	BvSnapshotOptions options = BV_SNAPSHOT_OPTIONS_INIT;
 	BvSnapshotReceipt receipt;
+	BvKeyOptions key;
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;
 	bool json = false;
 	char total[32], moved[32];
 	int c;
 
+	key_begin(&key);
+	options.key = &key;
 	while ((c = opts_next(cmd, argc, argv, ":m:", longs)) != -1) {
 		switch (c) {
 		case OPT_TO: options.to = optarg; break;
 		case OPT_AS: options.name = optarg; break;
 		case 'm': options.message = optarg; break;
 		case OPT_TAG: list_add(&tags, optarg); break;
-		default: json = true;
+		case OPT_JSON: json = true; break;
+		default: key_option(&key, c);
 		}
 	}
 	options.tags = tags.items;
@@ -89,16 +93,19 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"name", required_argument, NULL, OPT_NAME},
 					      {"backend", required_argument, NULL, OPT_BACKEND}, {"show", required_argument, NULL, OPT_SHOW},
-					      {"prefetch", no_argument, NULL, OPT_PREFETCH}, {"in-place", no_argument, NULL, OPT_IN_PLACE}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+					      {"prefetch", no_argument, NULL, OPT_PREFETCH}, {"in-place", no_argument, NULL, OPT_IN_PLACE}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	static List show; /* lives until exit */
 	BvRestoreOptions options = BV_RESTORE_OPTIONS_INIT;
 	BvSnapshotReceipt receipt = {0};
+	BvKeyOptions key;
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;
 	bool json = false;
 	char total[32];
 	int c;
 
+	key_begin(&key);
+	options.key = &key;
 	while ((c = opts_next(cmd, argc, argv, ":", longs)) != -1) {
 		switch (c) {
 		case OPT_FROM: options.from = optarg; break;
@@ -107,7 +114,8 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 		case OPT_SHOW: list_add(&show, optarg); break;
 		case OPT_PREFETCH: options.flags |= BV_RESTORE_PREFETCH; break;
 		case OPT_IN_PLACE: options.flags |= BV_RESTORE_IN_PLACE; break;
-		default: json = true;
+		case OPT_JSON: json = true; break;
+		default: key_option(&key, c);
 		}
 	}
 	options.show = show.items;
@@ -185,9 +193,10 @@ static int on_snapshot(void *ctx, const BvSnapshotInfo *info)
 
 int cmd_snapshots(const Command *cmd, int argc, char **argv)
 {
-	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
+	BvSnapshotListOptions options = BV_SNAPSHOT_LIST_OPTIONS_INIT;
 	Shown shown = {.j = {.out = stdout}};
-	const char *from = NULL;
+	BvKeyOptions key;
 	BvError *err = NULL;
 	int c;
 
@@ -195,14 +204,18 @@ int cmd_snapshots(const Command *cmd, int argc, char **argv)
 		return cmd_snapshots_rm(argc - 1, argv + 1);
 	if (argc > 1 && strcmp(argv[1], "prune") == 0)
 		return cmd_snapshots_prune(argc - 1, argv + 1);
+	key_begin(&key);
+	options.key = &key;
 	while ((c = opts_next(cmd, argc, argv, ":", longs)) != -1) {
-		from = c == OPT_FROM ? optarg : from;
-		shown.json = shown.json || c == OPT_JSON;
+		if (!key_option(&key, c)) {
+			options.from = c == OPT_FROM ? optarg : options.from;
+			shown.json = shown.json || c == OPT_JSON;
+		}
 	}
-	const char *name = optional_name(cmd, argc, argv);
+	options.name = optional_name(cmd, argc, argv);
 	if (shown.json)
 		json_open(&shown.j, NULL, '[');
-	if (bv_snapshot_list(from, name, on_snapshot, &shown, &err) < 0)
+	if (bv_snapshot_list_with(&options, on_snapshot, &shown, &err) < 0)
 		return cli_fail_error(err);
 	if (shown.json) {
 		json_close(&shown.j, ']');

@@ -52,20 +52,24 @@ static void gc_json(const BvGcResult *r)
 int cmd_gc(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"grace", required_argument, NULL, OPT_GRACE}, {"alone", no_argument, NULL, OPT_ALONE},
-					      {"dry-run", no_argument, NULL, OPT_DRY_RUN}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+					      {"dry-run", no_argument, NULL, OPT_DRY_RUN}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	BvGcOptions options = BV_GC_OPTIONS_INIT;
 	BvGcResult result;
+	BvKeyOptions key;
 	BvError *err = NULL;
 	bool json = false;
 	int c;
 
+	key_begin(&key);
+	options.key = &key;
 	while ((c = opts_next(cmd, argc, argv, ":", longs)) != -1) {
 		switch (c) {
 		case OPT_FROM: options.from = optarg; break;
 		case OPT_GRACE: options.grace = (parse_duration(cmd, "--grace", optarg) + 999LL) / 1000; break;
 		case OPT_ALONE: options.flags |= BV_GC_ALONE; break;
 		case OPT_DRY_RUN: options.flags |= BV_GC_DRY_RUN; break;
-		default: json = true;
+		case OPT_JSON: json = true; break;
+		default: key_option(&key, c);
 		}
 	}
 	no_arguments(cmd, argc, argv);
@@ -172,19 +176,23 @@ static void fsck_print_end(const BvCheckResult *r, const BvCheckOptions *o)
 int cmd_fsck(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"read-data", no_argument, NULL, OPT_READ_DATA},
-					      {"repair-index", no_argument, NULL, OPT_REPAIR_INDEX}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+					      {"repair-index", no_argument, NULL, OPT_REPAIR_INDEX}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	BvCheckOptions options = BV_CHECK_OPTIONS_INIT;
 	Found found = {.j = {.out = stdout}};
 	BvCheckResult result;
+	BvKeyOptions key;
 	BvError *err = NULL;
 	int c;
 
+	key_begin(&key);
+	options.key = &key;
 	while ((c = opts_next(cmd, argc, argv, ":", longs)) != -1) {
 		switch (c) {
 		case OPT_FROM: options.from = optarg; break;
 		case OPT_READ_DATA: options.flags |= BV_CHECK_READ_DATA; break;
 		case OPT_REPAIR_INDEX: options.flags |= BV_CHECK_REPAIR_INDEX; break;
-		default: found.json = true;
+		case OPT_JSON: found.json = true; break;
+		default: key_option(&key, c);
 		}
 	}
 	no_arguments(cmd, argc, argv);

@@ -19,7 +19,7 @@
 	"  -d, --detach       do not wait: the command goes on in the background\n" \
 	"  --generations      keep what the sandbox is when the command has ended, as a snapshot (see log)\n"
 #define HELP_OPTION "  --help             show this\n"
-#define FROM_OPTION "  --from PLACE       where the snapshot is: dir:PATH or s3://BUCKET/PREFIX (default: as for restore)\n"
+#define FROM_OPTION "  --from PLACE       where the snapshot is: dir:PATH or s3://BUCKET/PREFIX (default: as for restore)\n" KEY_OPTION_HELP
 #define JSON_OPTION "  --json             print JSON\n"
 
 static const Command commands[] = {
@@ -60,15 +60,15 @@ static const Command commands[] = {
 	 "  --to PLACE           dir:PATH, or s3://BUCKET/PREFIX (default: $BVISOR_SNAPSHOTS, else snapshots/ in the store)\n"
 	 "  --as NAME            the snapshot's name (default: the sandbox's); each snapshot of a name is a further state of it\n"
 	 "  -m, --message TEXT   for the listing\n"
-	 "  --tag TAG            a word to find or to keep it by (repeatable)\n" JSON_OPTION HELP_OPTION,
+	 "  --tag TAG            a word to find or to keep it by (repeatable)\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION,
 	 cmd_snapshot},
 	{"fork", "[OPTION...] SNAPSHOT[@NUMBER]|SANDBOX NEW", "Make sandboxes that go on from one state, each its own way",
 	 "  -n, --count N        so many: NEW-1, NEW-2, ...\n"
 	 "  --from PLACE         where the snapshots are (default: as for snapshot)\n"
-	 "  --refs-only          only names of snapshots, no sandboxes here\n" JSON_OPTION HELP_OPTION,
+	 "  --refs-only          only names of snapshots, no sandboxes here\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION,
 	 cmd_fork},
 	{"log", "[OPTION...] [NAME]", "List the states of a sandbox, newest first",
-	 "  --from PLACE         where they are (default: as for snapshot)\n" JSON_OPTION HELP_OPTION, cmd_log},
+	 "  --from PLACE         where they are (default: as for snapshot)\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION, cmd_log},
 	{"restore", "[OPTION...] SNAPSHOT[@NUMBER]", "Make a new sandbox from a snapshot: its newest state, or the one with that number",
 	 "  --from PLACE         where the snapshot is (default: as for snapshot)\n"
 	 "  --name NAME          name of the new sandbox (default: one is made up)\n"
@@ -76,10 +76,10 @@ static const Command commands[] = {
 	 "  --show PATH          as for run (repeatable)\n"
 	 "  --prefetch           fetch all files now, not when they are opened\n"
 	 "  --in-place           put the stopped sandbox of that name (or --name) back to this state; what\n"
-	 "                       it is now is kept as a state first\n" JSON_OPTION HELP_OPTION,
+	 "                       it is now is kept as a state first\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION,
 	 cmd_restore},
 	{"snapshots", "[OPTION...] [NAME] | rm SNAPSHOT[@NUMBER]... | prune [NAME...] --keep-last N ...", "List snapshots, or the states of one; remove some",
-	 "  --from PLACE         where they are (default: as for snapshot)\n" JSON_OPTION HELP_OPTION
+	 "  --from PLACE         where they are (default: as for snapshot)\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION
 	 "\n`bvisor snapshots rm` removes states, or all states of a name; `bvisor snapshots prune` those that no rule keeps:\n"
 	 "  --keep-last N, --keep-hourly N, --keep-daily N, --keep-weekly N, --keep-monthly N, --keep-yearly N, --keep-tag TAG\n"
 	 "  --dry-run            say what would be removed, change nothing\n"
@@ -102,12 +102,12 @@ static const Command commands[] = {
 	 "  --from PLACE         where the snapshots are (default: as for snapshot)\n"
 	 "  --grace DURATION     how long it stays condemned, at least 1h (default)\n"
 	 "  --alone              nobody else uses the place now: free everything at once, without that time\n"
-	 "  --dry-run            say what would be done, change nothing\n" JSON_OPTION HELP_OPTION,
+	 "  --dry-run            say what would be done, change nothing\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION,
 	 cmd_gc},
 	{"fsck", "[OPTION...]", "Check that all which snapshots need is there and is what was stored",
 	 "  --from PLACE         where the snapshots are (default: as for snapshot)\n"
 	 "  --read-data          read and compare every byte\n"
-	 "  --repair-index       first make a lost index again, from what is there\n" JSON_OPTION HELP_OPTION
+	 "  --repair-index       first make a lost index again, from what is there\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION
 	 "\nEach damaged object is named, and each snapshot that it hurts. Exit code 0: all is well, 1: damage, 125: it could not be checked.\n",
 	 cmd_fsck},
 	{"ps", "[--json] [NAME]", "List the processes of a running sandbox", JSON_OPTION HELP_OPTION, cmd_ps},

@@ -13,7 +13,7 @@ int bv_snapshot_fork(const char *snapshot, const char *name, const BvForkOptions
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
 	if (snap_ref_valid(name) < 0)
 		return lib_fail(err, -EINVAL, "'%s' is no name for a snapshot: use letters, digits, '.', '_' and '-'", name);
-	r = snapshots_open(o.from, NULL, true, &s, err);
+	r = snapshots_open(o.from, NULL, o.key, false, &s, err);
 	if (r == 0)
 		r = snapshots_find(&s, snapshot, &source, err);
 	if (r < 0)

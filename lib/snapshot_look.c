@@ -50,7 +50,7 @@ static int hide_default(const BvSnapshotOpenOptions *o, Strv *out, BvError **err
 static int open_reader(BvSnapshot *s, const char *name, const BvSnapshotOpenOptions *o, BvError **err)
 {
 	char *why = NULL;
-	int r = snapshots_open(o->from, o->store, false, &s->place, err);
+	int r = snapshots_open(o->from, o->store, o->key, false, &s->place, err);
 
 	if (r == 0)
 		r = snapshots_find(&s->place, name, &s->ref, err);

@@ -191,7 +191,7 @@ int bv_snapshot_remove(const char *const *snapshots, const BvRemoveOptions *opti
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
 	if (!snapshots || !snapshots[0])
 		return lib_fail(err, -EINVAL, "which snapshot?");
-	int r = snapshots_open(o.from, NULL, false, &s, err);
+	int r = snapshots_open(o.from, NULL, o.key, false, &s, err);
 	if (r == 0)
 		r = each_name(&m, false, err);
 	if (r == 0)
@@ -388,7 +388,7 @@ int bv_snapshot_prune(const char *const *names, const BvPruneOptions *options, v
 	for (size_t i = 0; names && names[i]; i++)
 		if (snap_ref_valid(names[i]) < 0)
 			return lib_fail(err, -EINVAL, "'%s' is no name of a snapshot; `bvisor snapshots rm` removes single states", names[i]);
-	int r = snapshots_open(o.from, NULL, false, &s, err);
+	int r = snapshots_open(o.from, NULL, o.key, false, &s, err);
 	if (snapshots_never_taken(r, o.from) && !(names && names[0])) {
 		lib_error_clear(err);
 		return 0;

@@ -56,7 +56,7 @@ int bv_snapshot_gc(const BvGcOptions *options, BvGcResult *result, BvError **err
 	bool alone = o.flags & BV_GC_ALONE, dry = o.flags & BV_GC_DRY_RUN;
 	if (o.grace < 0 || (o.grace && o.grace < SNAP_GRACE && !alone))
 		return lib_fail(err, -EINVAL, "a grace period of less than an hour would take what others are about to use: give a longer one, or --alone if nobody else uses the place");
-	int r = snapshots_open(o.from, NULL, false, &s, err);
+	int r = snapshots_open(o.from, NULL, o.key, false, &s, err);
 	SnapCollectConfig config = {.grace = o.grace, .alone = alone, .dry_run = dry, .step = o.progress, .ctx = o.ctx};
 	if (snapshots_never_taken(r, o.from)) {
 		lib_error_clear(err);
@@ -138,7 +138,7 @@ int bv_snapshot_check(const BvCheckOptions *options, void (*visit)(void *, const
 
 	if (lib_take_options(&o, sizeof(o), options) < 0 || (o.flags & ~(unsigned)(BV_CHECK_READ_DATA | BV_CHECK_REPAIR_INDEX)))
 		return options_unknown(err);
-	int r = snapshots_open(o.from, NULL, false, &s, err);
+	int r = snapshots_open(o.from, NULL, o.key, false, &s, err);
 	if (snapshots_never_taken(r, o.from)) {
 		lib_error_clear(err);
 		r = 0;

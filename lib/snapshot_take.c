@@ -303,6 +303,6 @@ int bv_sandbox_snapshot(BvSandbox *sb, const BvSnapshotOptions *options, BvSnaps
 	for (size_t i = 0; o.tags && o.tags[i]; i++)
 		if (snap_ref_valid(o.tags[i]) < 0)
 			return lib_fail(err, -EINVAL, "'%s' is no tag: use letters, digits, '.', '_' and '-'", o.tags[i]);
-	r = snapshots_open(o.to || !backend_is_place(sb->config.backend) ? o.to : sb->config.backend, sb->store, true, &s, err);
+	r = snapshots_open(o.to || !backend_is_place(sb->config.backend) ? o.to : sb->config.backend, sb->store, o.key, true, &s, err);
 	return r < 0 ? r : snapshot_take(sb, false, &s, &o, receipt, err);
 }

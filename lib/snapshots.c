@@ -22,12 +22,21 @@ static char *default_location(const char *home, BvError **err)
 void snapshots_close(Snapshots *s)
 {
 	snap_store_close(s->store);
+	snap_key_free(s->key);
 	object_close(s->objects);
 	free(s->location);
 	*s = (Snapshots){0};
 }
 
-int snapshots_open(const char *location, const char *home, bool create, Snapshots *out, BvError **err)
+static int open_store(Snapshots *s, BvError **err)
+{
+	char *why = NULL;
+	int r = snap_store_open(s->objects, s->key, &s->store, &why);
+
+	return r < 0 ? lib_fail_text(err, r, why, s->location) : 0;
+}
+
+int snapshots_open(const char *location, const char *home, const BvKeyOptions *key, bool write, Snapshots *out, BvError **err)
 {
 	CLEAN_SNAPSHOTS Snapshots s = {.location = location ? strdup(location) : default_location(home, err)};
 	char *why = NULL;
@@ -35,12 +44,18 @@ int snapshots_open(const char *location, const char *home, bool create, Snapshot
 
 	if (!s.location)
 		return err && *err ? bv_error_code(*err) : lib_fail(err, -ENOMEM, "out of memory");
-	r = object_open(s.location, create, &s.objects, &why);
+	r = object_open(s.location, write, &s.objects, &why);
 	if (r < 0)
 		return lib_fail_text(err, r, why, s.location);
-	r = snap_store_open(s.objects, NULL, &s.store, &why);
+	r = open_store(&s, err);
+	if (r == 0)
+		r = snapshots_unlock(&s, key, write, err);
+	if (r == 0 && s.key) {
+		snap_store_close(TAKE_PTR(s.store));
+		r = open_store(&s, err);
+	}
 	if (r < 0)
-		return lib_fail_text(err, r, why, s.location);
+		return r;
 	*out = s;
 	s = (Snapshots){0};
 	return 0;
@@ -228,19 +243,31 @@ static int list_one(void *ctx, const SnapRef *ref)
 	return r;
 }
 
-int bv_snapshot_list(const char *location, const char *name, int (*visit)(void *, const BvSnapshotInfo *), void *ctx, BvError **err)
+int bv_snapshot_list_with(const BvSnapshotListOptions *options, int (*visit)(void *, const BvSnapshotInfo *), void *ctx, BvError **err)
 {
+	BvSnapshotListOptions o = BV_SNAPSHOT_LIST_OPTIONS_INIT;
 	CLEAN_SNAPSHOTS Snapshots s = {0};
 	Listing l = {&s, visit, ctx};
 	char *why = NULL;
-	int r = snapshots_open(location, NULL, false, &s, err);
 
-	if (snapshots_never_taken(r, location)) {
+	if (lib_take_options(&o, sizeof(o), options) < 0)
+		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
+	int r = snapshots_open(o.from, NULL, o.key, false, &s, err);
+	if (snapshots_never_taken(r, o.from)) {
 		lib_error_clear(err);
 		return 0;
 	}
 	if (r < 0)
 		return r;
-	r = snap_ref_list(s.store, name ? name : "", list_one, &l, &why);
+	r = snap_ref_list(s.store, o.name ? o.name : "", list_one, &l, &why);
 	return r < 0 ? lib_fail_text(err, r, why, s.location) : r;
+}
+
+int bv_snapshot_list(const char *location, const char *name, int (*visit)(void *, const BvSnapshotInfo *), void *ctx, BvError **err)
+{
+	BvSnapshotListOptions o = BV_SNAPSHOT_LIST_OPTIONS_INIT;
+
+	o.from = location;
+	o.name = name;
+	return bv_snapshot_list_with(&o, visit, ctx, err);
 }

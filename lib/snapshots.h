@@ -10,12 +10,16 @@
 typedef struct Snapshots {
 	char *location;
 	ObjectStore *objects;
+	SnapKey *key; /* NULL: it is not encrypted */
 	SnapStore *store;
 } Snapshots;
 
-/* `location` as a user gives it, NULL: $BVISOR_SNAPSHOTS, else snapshots/ in the store of sandboxes (`home`, NULL: the default one). `create`: a directory that is not
- * there is made. Errors of object_open. */
-int snapshots_open(const char *location, const char *home, bool create, Snapshots *out, BvError **err) MUST_CHECK;
+/* `location` as a user gives it, NULL: $BVISOR_SNAPSHOTS, else snapshots/ in the store of sandboxes (`home`, NULL: the default one). `write`: snapshots will be put there, so a
+ * directory that is not there is made, and an empty place is from now on encrypted with the key that is given, or not at all. `key` may be NULL: the
+ * environment says. Errors of object_open, and -ENOKEY. */
+int snapshots_open(const char *location, const char *home, const BvKeyOptions *key, bool write, Snapshots *out, BvError **err) MUST_CHECK;
+/* snapshot_key.c, for snapshots_open: finds the key of a place whose store was opened without one. */
+int snapshots_unlock(Snapshots *s, const BvKeyOptions *key, bool write, BvError **err) MUST_CHECK;
 void snapshots_close(Snapshots *s); /* zeroes are fine */
 /* Whether an error of snapshots_open only says that no snapshot was ever taken: the default directory is not there yet. */
 bool snapshots_never_taken(int error, const char *location);

@@ -267,14 +267,30 @@ int bv_sandbox_apply(BvSandbox *sandbox, const BvApplyOptions *options, int (*vi
  * numbered states: NAME, NAME@ and NAME@latest are the newest, NAME@3 the third. Errors of the place, for all that follow: -ENODEV (no such directory or bucket), -EACCES, -ENOSPC, -ETIMEDOUT,
  * -ECONNREFUSED, -EHOSTUNREACH, -EBADMSG (damaged), -EPROTO (written by a newer version), -EIO. */
 
+/* A place is encrypted with one key, or not at all: whoever takes the first snapshot there decides. A key is 32 bytes (or 64 hexadecimal digits) in a file, or random and kept in the
+ * place itself, sealed with a passphrase. What is not given comes from $BVISOR_KEY_FILE or $BVISOR_PASSPHRASE_FILE. Files are read, and secrets wiped, within the call;
+ * they are in no message, and in memory that no core dump shows but for the moment in which OpenSSL makes a key of a passphrase. Where there is a `key` below it may be NULL: the environment alone. -ENOKEY, for all that take one:
+ * the place is encrypted and the key is missing or another one, or it is not encrypted and a key is given (from the environment: and snapshots would be written). */
+typedef struct BvKeyOptions {
+	size_t size;
+	const char *key_file;	     /* may be a pipe */
+	const char *passphrase_file; /* its first line; with an empty place, a key is made. Not both */
+	/* Called if `place` needs a passphrase and none is given; may be NULL. Writes it into `passphrase`, with a final NUL; `attempt` counts from 0. A negative errno gives up (-ENOTTY: there is nobody
+	 * to ask). The memory is the library's, and wiped. */
+	int (*ask)(void *ctx, const char *place, int attempt, char *passphrase, size_t room);
+	void *ctx; /* for ask */
+} BvKeyOptions;
+#define BV_KEY_OPTIONS_INIT {sizeof(BvKeyOptions), NULL, NULL, NULL, NULL}
+
 typedef struct BvSnapshotOptions {
 	size_t size;
 	const char *to;	     /* the place; NULL: the sandbox's backend if it is one, else the default one */
 	const char *name;    /* 1 to 128 of [0-9A-Za-z._-], the first no dot; NULL: the sandbox's */
 	const char *message; /* for listings; may be NULL */
 	const char *const *tags; /* words as a name has them; NULL-terminated; NULL: none */
+	const BvKeyOptions *key;
 } BvSnapshotOptions;
-#define BV_SNAPSHOT_OPTIONS_INIT {sizeof(BvSnapshotOptions), NULL, NULL, NULL, NULL}
+#define BV_SNAPSHOT_OPTIONS_INIT {sizeof(BvSnapshotOptions), NULL, NULL, NULL, NULL, NULL}
 
 typedef struct BvSnapshotReceipt {
 	size_t size;
@@ -304,10 +320,11 @@ typedef struct BvRestoreOptions {
 	const char *backend; /* as in BvCreateOptions */
 	const char *const *show; /* as in BvCreateOptions */
 	unsigned flags;		 /* BV_RESTORE_PREFETCH */
+	const BvKeyOptions *key;
 } BvRestoreOptions;
-#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL, 0}
+#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL, 0, NULL}
 enum {
-	BV_RESTORE_PREFETCH = 1, /* fetch everything now: the sandbox does not need the place any more */
+	BV_RESTORE_PREFETCH = 1, /* fetch everything now: the sandbox does not need the place any more. So it is, too, where the place is encrypted */
 	BV_RESTORE_IN_PLACE = 2, /* of the stopped sandbox `name` (NULL: the snapshot's name), which keeps its grants and its backend ("dir", or a place). What it was is first kept as a
 				  * new state of its name in that place. show and backend are ignored. -EBUSY (it runs), -ENOENT, -EOPNOTSUPP (another backend) */
 };
@@ -320,8 +337,9 @@ int bv_snapshot_restore(const char *snapshot, const BvRestoreOptions *options, B
 typedef struct BvForkOptions {
 	size_t size;
 	const char *from; /* the place */
+	const BvKeyOptions *key;
 } BvForkOptions;
-#define BV_FORK_OPTIONS_INIT {sizeof(BvForkOptions), NULL}
+#define BV_FORK_OPTIONS_INIT {sizeof(BvForkOptions), NULL, NULL}
 
 /* A new name, with one state, for what a snapshot ("NAME" or "NAME@NUMBER") is: nothing is copied, however large it is, and from now on each goes its own way. The receipt (may be
  * NULL) has the new name. -ENOENT, -EEXIST (the name has states already), -EINVAL, -ENOMEM, and those of the place. */
@@ -341,6 +359,16 @@ typedef struct BvSnapshotInfo {
 /* Calls `visit` for every state of every name (or of one: `name`), by name and number. The info is valid during the call. Non-zero from visit stops and is returned. */
 int bv_snapshot_list(const char *from, const char *name, int (*visit)(void *ctx, const BvSnapshotInfo *info), void *ctx, BvError **err);
 
+typedef struct BvSnapshotListOptions {
+	size_t size;
+	const char *from; /* the place */
+	const char *name; /* NULL: all */
+	const BvKeyOptions *key;
+} BvSnapshotListOptions;
+#define BV_SNAPSHOT_LIST_OPTIONS_INIT {sizeof(BvSnapshotListOptions), NULL, NULL, NULL}
+/* bv_snapshot_list with a key. */
+int bv_snapshot_list_with(const BvSnapshotListOptions *options, int (*visit)(void *ctx, const BvSnapshotInfo *info), void *ctx, BvError **err);
+
 /* ---- looking into snapshots ---- */
 
 typedef struct BvSnapshot BvSnapshot;
@@ -349,8 +377,9 @@ typedef struct BvSnapshotOpenOptions {
 	const char *from;	 /* the place */
 	const char *store;	 /* of sandboxes, as in BvCreateOptions: the default place is in it, and what is in it is hidden */
 	const char *const *show; /* as in BvCreateOptions */
+	const BvKeyOptions *key;
 } BvSnapshotOpenOptions;
-#define BV_SNAPSHOT_OPEN_OPTIONS_INIT {sizeof(BvSnapshotOpenOptions), NULL, NULL, NULL}
+#define BV_SNAPSHOT_OPEN_OPTIONS_INIT {sizeof(BvSnapshotOpenOptions), NULL, NULL, NULL, NULL}
 
 /* Opens a snapshot ("NAME", "NAME@", "NAME@NUMBER") to look at it; nothing is restored, and of its contents only what is asked for is fetched. What it did not
  * change is the host's, as a sandbox would show it. *out is the caller's to close. -EINVAL (name), -ENOENT, those of the place, -ENOMEM. */
@@ -470,8 +499,9 @@ typedef struct BvGcOptions {
 	int64_t grace;	   /* seconds that something is condemned before it goes; 0: an hour (ALONE: none) */
 	BvProgress progress;
 	void *ctx; /* for progress */
+	const BvKeyOptions *key;
 } BvGcOptions;
-#define BV_GC_OPTIONS_INIT {sizeof(BvGcOptions), 0, NULL, 0, NULL, NULL}
+#define BV_GC_OPTIONS_INIT {sizeof(BvGcOptions), 0, NULL, 0, NULL, NULL, NULL}
 
 typedef struct BvGcResult {
 	size_t size;
@@ -497,8 +527,9 @@ typedef struct BvCheckOptions {
 	const char *from; /* the place */
 	BvProgress progress;
 	void *ctx; /* for progress */
+	const BvKeyOptions *key;
 } BvCheckOptions;
-#define BV_CHECK_OPTIONS_INIT {sizeof(BvCheckOptions), 0, NULL, NULL, NULL}
+#define BV_CHECK_OPTIONS_INIT {sizeof(BvCheckOptions), 0, NULL, NULL, NULL, NULL}
 
 typedef struct BvCheckResult {
 	size_t size;
@@ -521,8 +552,9 @@ int bv_snapshot_check(const BvCheckOptions *options, void (*visit)(void *ctx, co
 typedef struct BvRemoveOptions {
 	size_t size;
 	const char *from; /* the place */
+	const BvKeyOptions *key;
 } BvRemoveOptions;
-#define BV_REMOVE_OPTIONS_INIT {sizeof(BvRemoveOptions), NULL}
+#define BV_REMOVE_OPTIONS_INIT {sizeof(BvRemoveOptions), NULL, NULL}
 
 /* Removes states: "NAME@NUMBER" one, "NAME" all of that name; the list is NULL-terminated. Calls `visit` (may be NULL) for each that was removed. Only the names go; bv_snapshot_gc frees
  * the room later. Nothing is removed if one of them is not there. Returns how many were removed. -EINVAL, -ENOENT, -EBUSY (the newest state of a name
@@ -539,8 +571,9 @@ typedef struct BvPruneOptions {
 	unsigned keep_last; /* so many of the newest states; 0: this rule is not used, for all of these */
 	unsigned keep_hourly, keep_daily, keep_weekly, keep_monthly, keep_yearly; /* the newest state of each of so many (local) hours, ... that have one */
 	const char *const *keep_tags; /* all with one of these tags; NULL-terminated; NULL: none */
+	const BvKeyOptions *key;
 } BvPruneOptions;
-#define BV_PRUNE_OPTIONS_INIT {sizeof(BvPruneOptions), 0, NULL, 0, 0, 0, 0, 0, 0, NULL}
+#define BV_PRUNE_OPTIONS_INIT {sizeof(BvPruneOptions), 0, NULL, 0, 0, 0, 0, 0, 0, NULL, NULL}
 
 typedef struct BvPruneItem {
 	const char *name;
