@@ -218,3 +218,21 @@ int snap_info_field(const SnapInfo *info, const char *name, const uint8_t **valu
 	}
 	return r < 0 ? r : -ENOENT;
 }
+
+int snap_info_each(const SnapInfo *info, int (*visit)(void *ctx, const char *name, const uint8_t *value, size_t len), void *ctx)
+{
+	CLEAN_FREE PieceReader *p = malloc(sizeof *p);
+	int r = p ? piece_open(p, info->fields, info->n_fields) : -ENOMEM;
+
+	while (r >= 0 && (r = piece_next(p)) > 0) {
+		bool own = false;
+		for (size_t i = 0; i < ARRAY_LEN(own_fields); i++)
+			own = own || key_is(p, own_fields[i]);
+		CLEAN_FREE char *name = own ? NULL : strndup((const char *)p->key, p->key_len);
+		if (!own)
+			r = name ? visit(ctx, name, p->value, p->value_len) : -ENOMEM;
+		if (r < 0 || (!own && r))
+			return r;
+	}
+	return r;
+}

@@ -1,4 +1,4 @@
-/* snapshot/housekeeping.h - fsck, collection and repair of a store. They list objects; nothing else in this layer does as a rule.
+/* snapshot/housekeeping.h - fsck, collection and repair of a store, and copies into another. They list objects; nothing else in this layer does as a rule.
  *
  * Each of these functions may run beside writers, readers and each other, on any machine: docs/SNAPSHOT_FORMAT.md says why that is safe. Errors and messages: snapshot.h. */
 #ifndef SNAPSHOT_HOUSEKEEPING_H
@@ -53,5 +53,20 @@ int snap_collect(SnapStore *s, const SnapCollectConfig *config, SnapCollectResul
 /* ---- repair.c ---- */
 /* Makes an index of all packs from their own tables, for snapshots whose index objects are lost. *packs: how many could be read. */
 int snap_rebuild_index(SnapStore *s, uint64_t *packs, char **err) MUST_CHECK;
+
+/* ---- copy.c ---- */
+typedef struct SnapCopyConfig {
+	/* A snapshot of the source and its copy in the target: what is the same in both is neither read nor sent again. from_base may be NULL: then to_base is only the parent. */
+	const SnapId *from_base, *to_base;
+	SnapStep step; /* bytes of contents; what: the text for it */
+	void *ctx;
+	const char *what;
+} SnapCopyConfig;
+
+/* The same snapshot in another store, with the time and all fields of this one and the field "origin" (snap_origin); its id is another one. Everything is compared with its id
+ * when it is read, and encrypted with the key of the target. Nothing leads to it yet: snap_ref_append. */
+int snap_copy(SnapStore *from, const SnapId *id, SnapStore *to, const SnapCopyConfig *config, SnapId *out, SnapProgress *result, char **err) MUST_CHECK;
+/* The id, as text, of the snapshot that this one is a copy of, or its own: two with the same origin have the same content. -EBADMSG. */
+int snap_origin(const SnapInfo *info, char hex[65]) MUST_CHECK;
 
 #endif

@@ -19,6 +19,8 @@
 #include "snapshot/coder.h"
 #include "snapshot/piece.h"
 
+#include <time.h>
+
 #define SNAP_GRACE 3600 /* seconds: nothing younger is collected, and what is condemned stays so long */
 
 typedef struct SnapStore SnapStore;
@@ -87,6 +89,9 @@ void snap_info_release(SnapInfo *info); /* a table of zeroes is fine */
 /* A field that the caller gave to snap_writer_field. *value belongs to info; -ENOENT. */
 int snap_info_field(const SnapInfo *info, const char *name, const uint8_t **value, size_t *len) MUST_CHECK;
 
+/* All fields that a caller gave. The first non-zero answer ends it and is returned. */
+int snap_info_each(const SnapInfo *info, int (*visit)(void *ctx, const char *name, const uint8_t *value, size_t len), void *ctx) MUST_CHECK;
+
 /* ---- refs: ref.c ---- */
 typedef struct SnapRef {
 	char name[129];
@@ -117,6 +122,7 @@ typedef struct SnapProgress {
 
 typedef struct SnapWriterConfig {
 	const SnapId *parent; /* whose chunks need not be sent again; NULL: none */
+	struct timespec taken; /* when; zeroes: now */
 	unsigned threads;     /* 0: as many as there are processors, at most 4 */
 	/* Called after each pack that has arrived, from a thread of the store; may not call the writer. */
 	void (*progress)(void *ctx, const SnapProgress *progress);

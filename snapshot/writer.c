@@ -265,6 +265,8 @@ static int put_snapshot(SnapWriter *w, SnapInfo *info, char **err)
 	int r;
 
 	clock_gettime(CLOCK_REALTIME, &now);
+	if (w->config.taken.tv_sec)
+		now = w->config.taken;
 	info->seconds = now.tv_sec;
 	info->nanoseconds = (uint32_t)now.tv_nsec;
 	if (w->config.parent) {
