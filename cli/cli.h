@@ -55,6 +55,8 @@ int cmd_import(const Command *cmd, int argc, char **argv);
 /* `snapshots rm` and `snapshots prune`: argv[0] is that word. */
 int cmd_snapshots_rm(int argc, char **argv);
 int cmd_snapshots_prune(int argc, char **argv);
+int cmd_push(const Command *cmd, int argc, char **argv);
+int cmd_pull(const Command *cmd, int argc, char **argv);
 int cmd_gc(const Command *cmd, int argc, char **argv);
 int cmd_fsck(const Command *cmd, int argc, char **argv);
 int cmd_doctor(const Command *cmd, int argc, char **argv);

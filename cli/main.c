@@ -20,6 +20,10 @@
 	"  --generations      keep what the sandbox is when the command has ended, as a snapshot (see log)\n"
 #define HELP_OPTION "  --help             show this\n"
 #define FROM_OPTION "  --from PLACE       where the snapshot is: dir:PATH or s3://BUCKET/PREFIX (default: as for restore)\n" KEY_OPTION_HELP
+#define COPY_OPTIONS \
+	"  --as NAME            give the copy another name\n" KEY_OPTION_HELP \
+	"  --from-key-file FILE, --from-passphrase-file FILE, --to-key-file FILE, --to-passphrase-file FILE\n" \
+	"                       the same for one of the two places\n"
 #define JSON_OPTION "  --json             print JSON\n"
 
 static const Command commands[] = {
@@ -98,6 +102,14 @@ static const Command commands[] = {
 	 "  --name NAME          name of the new sandbox (default: one is made up)\n"
 	 "  --backend B          as for run\n" JSON_OPTION HELP_OPTION,
 	 cmd_import},
+	{"push", "[OPTION...] --to PLACE SNAPSHOT[@NUMBER]...", "Copy snapshots into another place: all states that it lacks, or one",
+	 "  --from PLACE         where they are (default: as for snapshot)\n"
+	 "  --to PLACE           where they shall be, too\n" COPY_OPTIONS JSON_OPTION HELP_OPTION,
+	 cmd_push},
+	{"pull", "[OPTION...] --from PLACE SNAPSHOT[@NUMBER]...", "Copy snapshots from another place: all states that are lacking here, or one",
+	 "  --from PLACE         where they are\n"
+	 "  --to PLACE           where they shall be, too (default: as for snapshot)\n" COPY_OPTIONS JSON_OPTION HELP_OPTION,
+	 cmd_pull},
 	{"gc", "[OPTION...]", "Free what no snapshot needs any more: one round condemns, a later one removes",
 	 "  --from PLACE         where the snapshots are (default: as for snapshot)\n"
 	 "  --grace DURATION     how long it stays condemned, at least 1h (default)\n"

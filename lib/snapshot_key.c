@@ -35,6 +35,15 @@ static int take_given(const BvKeyOptions *o, Given *out, BvError **err)
 	return 0;
 }
 
+bool snapshots_key_given(const BvKeyOptions *options)
+{
+	BvKeyOptions o = BV_KEY_OPTIONS_INIT;
+
+	if (lib_take_options(&o, sizeof(o), options) < 0)
+		return false; /* snapshots_open says so */
+	return o.key_file || o.passphrase_file || variable("BVISOR_KEY_FILE") || variable("BVISOR_PASSPHRASE_FILE");
+}
+
 /* Into secret memory of SECRET_MAX bytes; pipes too. `line`: as far as its first one, without the end of that. The length, or an error with a message. */
 static ssize_t read_secret(const char *path, bool line, char *out, BvError **err)
 {

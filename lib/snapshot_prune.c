@@ -79,23 +79,6 @@ typedef struct Removal {
 	int removed;
 } Removal;
 
-/* The name of `text`, the caller's to free, and the number, 0: all. */
-static int split(const char *text, char **name, uint64_t *number, BvError **err)
-{
-	const char *at = strchr(text, '@');
-	char *end = NULL;
-	uint64_t n = at ? strtoull(at + 1, &end, 10) : 0;
-	CLEAN_FREE char *word = at ? strndup(text, (size_t)(at - text)) : strdup(text);
-
-	if (!word)
-		return lib_fail(err, -ENOMEM, "out of memory");
-	if (snap_ref_valid(word) < 0 || (at && (at[1] < '1' || at[1] > '9' || *end)))
-		return lib_fail(err, -EINVAL, "'%s' is no snapshot: NAME for all its states, or NAME@NUMBER for one", text);
-	*name = TAKE_PTR(word);
-	*number = n;
-	return 0;
-}
-
 static State *find_state(const States *states, uint64_t number)
 {
 	for (size_t i = 0; i < states->n; i++)
@@ -114,7 +97,7 @@ static int select_states(const Removal *m, const char *name, States *states, boo
 	for (size_t i = 0; r == 0 && m->snapshots[i]; i++) {
 		CLEAN_FREE char *word = NULL;
 		uint64_t number;
-		r = split(m->snapshots[i], &word, &number, err);
+		r = snapshots_split(m->snapshots[i], &word, &number, err);
 		if (r < 0 || strcmp(word, name) != 0)
 			continue;
 		State *state = number ? find_state(states, number) : NULL;
@@ -164,10 +147,10 @@ static int each_name(Removal *m, bool remove, BvError **err)
 		CLEAN_STATES States states = {0};
 		uint64_t number;
 		bool first = true, all;
-		r = split(m->snapshots[i], &name, &number, err);
+		r = snapshots_split(m->snapshots[i], &name, &number, err);
 		for (size_t k = 0; r == 0 && k < i; k++) {
 			CLEAN_FREE char *before = NULL;
-			r = split(m->snapshots[k], &before, &number, err);
+			r = snapshots_split(m->snapshots[k], &before, &number, err);
 			first = first && r == 0 && strcmp(before, name) != 0;
 		}
 		if (r < 0 || !first)

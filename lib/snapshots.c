@@ -107,6 +107,22 @@ int snapshots_find(const Snapshots *s, const char *text, SnapRef *out, BvError *
 	return r < 0 ? lib_fail_text(err, r, why, s->location) : 0;
 }
 
+int snapshots_split(const char *text, char **name, uint64_t *number, BvError **err)
+{
+	const char *at = strchr(text, '@');
+	char *end = NULL;
+	uint64_t n = at ? strtoull(at + 1, &end, 10) : 0;
+	CLEAN_FREE char *word = at ? strndup(text, (size_t)(at - text)) : strdup(text);
+
+	if (!word)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	if (snap_ref_valid(word) < 0 || (at && (at[1] < '1' || at[1] > '9' || *end)))
+		return lib_fail(err, -EINVAL, "'%s' is no snapshot: NAME for all its states, or NAME@NUMBER for one", text);
+	*name = TAKE_PTR(word);
+	*number = n;
+	return 0;
+}
+
 /* ---- records ---- */
 
 static SnapIdentity identity_out(const CowIdentity *b)

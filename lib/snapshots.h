@@ -21,6 +21,8 @@ int snapshots_open(const char *location, const char *home, const BvKeyOptions *k
 /* snapshot_key.c, for snapshots_open: finds the key of a place whose store was opened without one. */
 int snapshots_unlock(Snapshots *s, const BvKeyOptions *key, bool write, BvError **err) MUST_CHECK;
 void snapshots_close(Snapshots *s); /* zeroes are fine */
+/* Whether a key is given, by the options (may be NULL) or by the environment. */
+bool snapshots_key_given(const BvKeyOptions *key);
 /* Whether an error of snapshots_open only says that no snapshot was ever taken: the default directory is not there yet. */
 bool snapshots_never_taken(int error, const char *location);
 #define CLEAN_SNAPSHOTS __attribute__((cleanup(snapshots_close)))
@@ -35,6 +37,9 @@ char *snapshots_contents_path(const BvSandbox *sb, const Snapshots *s);
 
 /* bv_sandbox_snapshot into an open place. held: the caller keeps the sandbox stopped. */
 int snapshot_take(BvSandbox *sb, bool held, const Snapshots *s, const BvSnapshotOptions *o, BvSnapshotReceipt *out, BvError **err) MUST_CHECK;
+
+/* "NAME@NUMBER", or "NAME" for all states (number 0), without asking the store. *name is the caller's. -EINVAL. */
+int snapshots_split(const char *text, char **name, uint64_t *number, BvError **err) MUST_CHECK;
 
 /* A field of a snapshot as text, the caller's to free; NULL: it has none. */
 char *snapshots_field(const SnapInfo *info, const char *name);

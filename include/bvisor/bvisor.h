@@ -588,6 +588,33 @@ typedef struct BvPruneItem {
  * number. Returns how many were removed (DRY_RUN: would be). -EINVAL (also: no rule), -ENOENT (a name), -ENOMEM, and those of the place. */
 int bv_snapshot_prune(const char *const *names, const BvPruneOptions *options, void (*visit)(void *ctx, const BvPruneItem *item), void *ctx, BvError **err);
 
+typedef struct BvCopyOptions {
+	size_t size;
+	const char *from, *to; /* the places */
+	const char *as;	       /* another name in `to`, for one snapshot; NULL: the same */
+	BvProgress progress;
+	void *ctx; /* for progress */
+	const BvKeyOptions *from_key, *to_key;
+} BvCopyOptions;
+#define BV_COPY_OPTIONS_INIT {sizeof(BvCopyOptions), NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+
+typedef struct BvCopyItem {
+	const char *name; /* the state in `from` */
+	uint64_t number;
+	const char *to_name; /* and in `to` */
+	uint64_t to_number;
+	int copied;	       /* 0: it was there already */
+	uint64_t files, bytes; /* that were read, as the target did not have them */
+	uint64_t sent;	       /* bytes of contents and records that were put there */
+} BvCopyItem;
+
+/* Copies states from one place into another: "NAME@NUMBER" one, "NAME" all that the other place lacks, oldest first; the list is NULL-terminated. They become further states of the name there, with the time
+ * and message that they have; one that is there already (under any number of the name) is not copied again. Only what the target lacks is sent, encrypted with its key. Everything is
+ * compared with its checksums, and a state can be seen in the target when all of it is there: an interrupted copy is completed by a repeat. Calls `visit` (may be NULL) for each state.
+ * Large files need room for one at a time in $TMPDIR (else /var/tmp). Returns how many were copied. -EINVAL, -ENOENT, -ENOKEY (also: what is encrypted would not be in an empty target),
+ * -EEXIST (others make states of this name there, again and again), -ESTALE (it took so long that what it shares is being removed: repeat it), -ENOMEM, and those of the places. */
+int bv_snapshot_copy(const char *const *snapshots, const BvCopyOptions *options, void (*visit)(void *ctx, const BvCopyItem *item), void *ctx, BvError **err);
+
 /* ---- this machine ---- */
 
 typedef struct BvFeature {
