@@ -128,14 +128,18 @@ static void on_damage(void *ctx, const BvDamage *damage)
 	Found *f = ctx;
 
 	progress_end();
-	if (f->json)
+	if (f->json) {
 		damage_json(f, damage);
-	else if (damage->snapshot)
-		printf("hurt: %s@%" PRIu64 ": %s\n", damage->snapshot, damage->number, damage->message);
+		return;
+	}
+	if (damage->snapshot)
+		printf("hurt: %s@%" PRIu64 ": ", damage->snapshot, damage->number);
 	else if (strstr(damage->message, damage->object)) /* most messages name it */
-		printf("damaged: %s\n", damage->message);
+		fputs("damaged: ", stdout);
 	else
-		printf("damaged: %s: %s\n", damage->object, damage->message);
+		printf("damaged: %s: ", damage->object);
+	print_plain(stdout, damage->message);
+	putchar('\n');
 }
 
 static void fsck_json_end(Found *f, const BvCheckResult *r)
