@@ -46,6 +46,8 @@ int cmd_diff(const Command *cmd, int argc, char **argv);
 int cmd_apply(const Command *cmd, int argc, char **argv);
 int cmd_cat(const Command *cmd, int argc, char **argv);
 int cmd_snapshot(const Command *cmd, int argc, char **argv);
+int cmd_verify(const Command *cmd, int argc, char **argv);
+int verify_print(BvSandbox *sb, bool json, size_t *count); /* 0, or an exit code after a message */
 int cmd_fork(const Command *cmd, int argc, char **argv);
 int cmd_log(const Command *cmd, int argc, char **argv);
 int cmd_restore(const Command *cmd, int argc, char **argv);

@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-enum { OPT_TO = OPT_FIRST, OPT_FROM, OPT_NAME, OPT_AS, OPT_BACKEND, OPT_SHOW, OPT_PREFETCH, OPT_IN_PLACE, OPT_TAG };
+enum { OPT_TO = OPT_FIRST, OPT_FROM, OPT_NAME, OPT_AS, OPT_BACKEND, OPT_SHOW, OPT_PREFETCH, OPT_IN_PLACE, OPT_STRICT, OPT_TAG };
 
 static void json_receipt(Json *j, const BvSnapshotReceipt *r)
 {
@@ -89,18 +89,47 @@ int cmd_snapshot(const Command *cmd, int argc, char **argv)
 
 /* ---- restore ---- */
 
+static int count_one(void *ctx, const BvDrift *drift)
+{
+	(void)drift;
+	++*(size_t *)ctx;
+	return 0;
+}
+
+static size_t count_drift(BvSandbox *sb)
+{
+	size_t count = 0;
+
+	return bv_sandbox_verify(sb, count_one, &count, NULL, NULL) < 0 ? 0 : count;
+}
+
+/* --strict: it is listed, and the sandbox goes. */
+static int refuse_drift(BvSandbox *sb)
+{
+	BvError *err = NULL;
+	size_t count;
+	int code = verify_print(sb, false, &count);
+
+	if (code == 0)
+		code = cli_fail("the host is not what the snapshot rests on (above): nothing was restored; without --strict it is");
+	if (bv_sandbox_remove(sb, 1, &err) < 0)
+		code = cli_fail_error(err);
+	bv_sandbox_close(sb);
+	return code;
+}
+
 int cmd_restore(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"name", required_argument, NULL, OPT_NAME},
 					      {"backend", required_argument, NULL, OPT_BACKEND}, {"show", required_argument, NULL, OPT_SHOW},
-					      {"prefetch", no_argument, NULL, OPT_PREFETCH}, {"in-place", no_argument, NULL, OPT_IN_PLACE}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
+					      {"prefetch", no_argument, NULL, OPT_PREFETCH}, {"in-place", no_argument, NULL, OPT_IN_PLACE}, {"strict", no_argument, NULL, OPT_STRICT}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	static List show; /* lives until exit */
 	BvRestoreOptions options = BV_RESTORE_OPTIONS_INIT;
 	BvSnapshotReceipt receipt = {0};
 	BvKeyOptions key;
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;
-	bool json = false;
+	bool json = false, strict = false;
 	char total[32];
 	int c;
 
@@ -114,6 +143,7 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 		case OPT_SHOW: list_add(&show, optarg); break;
 		case OPT_PREFETCH: options.flags |= BV_RESTORE_PREFETCH; break;
 		case OPT_IN_PLACE: options.flags |= BV_RESTORE_IN_PLACE; break;
+		case OPT_STRICT: strict = true; break;
 		case OPT_JSON: json = true; break;
 		default: key_option(&key, c);
 		}
@@ -121,19 +151,28 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 	options.show = show.items;
 	if (optind + 1 != argc)
 		usage_error(cmd, "%s", optind < argc ? "one snapshot at a time" : "which snapshot?");
+	if (strict && (options.flags & BV_RESTORE_IN_PLACE))
+		usage_error(cmd, "--strict does not go with --in-place: the sandbox is replaced before the host is looked at");
 	if (bv_snapshot_restore(argv[optind], &options, &sb, &receipt, &err) < 0)
 		return cli_fail_error(err);
+	size_t drift = count_drift(sb);
+	if (strict && drift)
+		return refuse_drift(sb);
 	if (json) {
 		Json j = {.out = stdout};
 		json_open(&j, NULL, '{');
 		json_put_string(&j, "sandbox", bv_sandbox_name(sb));
 		json_receipt(&j, &receipt);
+		json_int(&j, "drift", (int64_t)drift);
 		json_close(&j, '}');
 		putchar('\n');
 	} else {
 		printf("%s: %llu files, %s from %s@%llu\n", bv_sandbox_name(sb), (unsigned long long)receipt.files, human_size(receipt.bytes, total), receipt.name,
 		       (unsigned long long)receipt.number);
 	}
+	if (drift)
+		fprintf(stderr, "bvisor: %zu file%s of this host that it rests on %s not what %s when it was used: bvisor verify %s\n", drift, drift == 1 ? "" : "s",
+			drift == 1 ? "is" : "are", drift == 1 ? "it was" : "they were", bv_sandbox_name(sb));
 	bv_sandbox_close(sb);
 	return 0;
 }

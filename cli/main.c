@@ -66,6 +66,7 @@ static const Command commands[] = {
 	 "  -m, --message TEXT   for the listing\n"
 	 "  --tag TAG            a word to find or to keep it by (repeatable)\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION,
 	 cmd_snapshot},
+	{"verify", "[--json] [NAME]", "List files of the host that a sandbox rests on and that have changed since", JSON_OPTION HELP_OPTION, cmd_verify},
 	{"fork", "[OPTION...] SNAPSHOT[@NUMBER]|SANDBOX NEW", "Make sandboxes that go on from one state, each its own way",
 	 "  -n, --count N        so many: NEW-1, NEW-2, ...\n"
 	 "  --from PLACE         where the snapshots are (default: as for snapshot)\n"
@@ -80,7 +81,8 @@ static const Command commands[] = {
 	 "  --show PATH          as for run (repeatable)\n"
 	 "  --prefetch           fetch all files now, not when they are opened\n"
 	 "  --in-place           put the stopped sandbox of that name (or --name) back to this state; what\n"
-	 "                       it is now is kept as a state first\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION,
+	 "                       it is now is kept as a state first\n"
+	 "  --strict             not if files of this host that it rests on have changed\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION,
 	 cmd_restore},
 	{"snapshots", "[OPTION...] [NAME] | rm SNAPSHOT[@NUMBER]... | prune [NAME...] --keep-last N ...", "List snapshots, or the states of one; remove some",
 	 "  --from PLACE         where they are (default: as for snapshot)\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION

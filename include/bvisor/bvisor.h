@@ -334,6 +334,17 @@ enum {
  * -ENOENT (no such snapshot), -EEXIST (the sandbox's name), -EACCES (also: it rests on what is hidden here), -EINVAL, -ENOMEM, and those of the place. */
 int bv_snapshot_restore(const char *snapshot, const BvRestoreOptions *options, BvSandbox **out, BvSnapshotReceipt *receipt, BvError **err);
 
+enum { BV_DRIFT_GONE = 1, BV_DRIFT_TYPE = 2, BV_DRIFT_CONTENT = 4 /* size or time of modification */, BV_DRIFT_MODE = 8, BV_DRIFT_OWNER = 16 };
+typedef struct BvDrift {
+	const char *path; /* on the host */
+	unsigned what;	  /* BV_DRIFT_* */
+	uint64_t bytes, was_bytes;
+} BvDrift;
+/* Is the host what the sandbox rests on? Calls `visit` for each file of the host that the sandbox has changed, renamed, replaced or deleted and that is not what it was when it
+ * first did; also on another machine than that one. *checked (may be NULL): how many were compared. Non-zero from visit stops and is returned.
+ * -EBUSY (a snapshot of it is being taken), and the errors of bv_sandbox_diff. */
+int bv_sandbox_verify(BvSandbox *sandbox, int (*visit)(void *ctx, const BvDrift *drift), void *ctx, uint64_t *checked, BvError **err);
+
 typedef struct BvForkOptions {
 	size_t size;
 	const char *from; /* the place */
