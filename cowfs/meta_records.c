@@ -11,7 +11,7 @@
 struct CowExport {
 	CowMeta *meta;
 	BlobStore *blobs;
-	bool frozen;
+	bool frozen, rows_only;
 };
 
 typedef struct ExportWalk {
@@ -72,6 +72,11 @@ int cow_export_blob(CowExport *e, BlobId blob, int *fd, bool *stays, char **err)
 	if (rc == -ENOENT)
 		return bv_fail(err, -EUCLEAN, "blob %llu, which %s names, is missing", (unsigned long long)blob, e->meta->path);
 	return rc < 0 ? bv_fail(err, rc, "cannot read blob %llu: %s", (unsigned long long)blob, strerror(-rc)) : 0;
+}
+
+void cow_export_rows_only(CowExport *e)
+{
+	e->rows_only = true;
 }
 
 bool cow_export_changed(CowExport *e, BlobId blob)
@@ -161,7 +166,7 @@ static int export_inode(ExportWalk *w, sqlite3_stmt *stmt)
 	r.ctime = (struct timespec){v[14], v[15]}, r.btime = (struct timespec){v[16], v[17]};
 	if (v[18])
 		r.base = base_at(stmt, 3 + 19);
-	if (r.blob)
+	if (r.blob && !w->e->rows_only)
 		rc = take_body(w, &r);
 	return rc < 0 ? rc : w->visit(w->ctx, &r);
 }

@@ -39,6 +39,8 @@ typedef struct CowExport CowExport;
  * blobs are taken over. `frozen`: a supervisor is at work, and has frozen it. Errors as cowfs_open. */
 int cow_export_open(const CowfsConfig *config, bool frozen, CowExport **out, char **err) MUST_CHECK;
 void cow_export_close(CowExport *e); /* NULL is allowed */
+/* From now on records are told as they are in the database: nobody looks at bodies, whose times, `body` and `remote` are not told. */
+void cow_export_rows_only(CowExport *e);
 /* Every record in order; it is valid during the call. A visitor's non-zero answer ends it and is returned. May be called again: the same records. */
 int cow_export_walk(CowExport *e, int (*visit)(void *ctx, const CowRecord *record), void *ctx, char **err) MUST_CHECK;
 /* The bytes of a blob, for reading. *stays: they do not change any more; else the view may be in use (cowfs_freeze), and if cow_export_changed says so after the last byte was

@@ -7,7 +7,7 @@
 
 #define TRIES 20 /* the sandbox may start or end while we look */
 
-static int open_rows(const BvSandbox *sb, bool frozen, CowExport **out, BvError **err)
+int moment_rows(const BvSandbox *sb, bool frozen, CowExport **out, BvError **err)
 {
 	CLEAN_FREE char *db = bv_asprintf("%s/meta.db", sandbox_data_dir(sb));
 	CowfsConfig config = {.db_path = db, .flags = COWFS_READONLY, .durable = false};
@@ -34,7 +34,7 @@ static int begin_running(const BvSandbox *sb, Moment *m, BvError **err)
 	m->pause = cJSON_IsNumber(pause) ? pause->valuedouble : 0;
 	m->unsteady = cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(answer, "still"));
 	cJSON_Delete(answer);
-	r = open_rows(sb, true, &m->rows, err);
+	r = moment_rows(sb, true, &m->rows, err);
 	return r < 0 ? r : conn_call(m->conn, conn_request("frozen"), NULL, 0, NULL, err);
 }
 
@@ -56,7 +56,7 @@ static int begin_once(BvSandbox *sb, Moment *m, BvError **err)
 		return -EAGAIN;
 	if (r == 0)
 		r = apply_check_none(sb, false, err);
-	return r < 0 ? r : open_rows(sb, false, &m->rows, err);
+	return r < 0 ? r : moment_rows(sb, false, &m->rows, err);
 }
 
 int moment_begin(BvSandbox *sb, bool held, Moment *out, BvError **err)
@@ -65,7 +65,7 @@ int moment_begin(BvSandbox *sb, bool held, Moment *out, BvError **err)
 
 	if (held) {
 		*out = (Moment){.lock = -1};
-		return open_rows(sb, false, &out->rows, err);
+		return moment_rows(sb, false, &out->rows, err);
 	}
 
 	for (unsigned tries = 0; tries < TRIES && r == -EAGAIN; tries++) {

@@ -15,6 +15,8 @@ typedef struct Moment {
 
 /* -EBUSY (an interrupted apply; another snapshot), and what opening the database gives. */
 int moment_begin(BvSandbox *sb, bool held, Moment *out, BvError **err) MUST_CHECK; /* held: the caller keeps the sandbox stopped */
+/* The rows alone, as of the last commit. frozen: by moment_begin. */
+int moment_rows(const BvSandbox *sb, bool frozen, CowExport **out, BvError **err) MUST_CHECK;
 /* All was read. An error: what was read is not all of that moment. */
 int moment_end(Moment *m, const BvSandbox *sb, BvError **err) MUST_CHECK;
 void moment_close(Moment *m); /* nothing may read from m->rows any more */

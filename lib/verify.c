@@ -4,6 +4,7 @@
  * Numbers of devices and inodes and the time of the last change of status say nothing on another machine: type, size, mode, owner and mtime are compared. */
 #include "base/hmap.h"
 #include "lib/snapshot_moment.h"
+#include "lib/view.h"
 
 #include <sys/stat.h>
 
@@ -139,27 +140,30 @@ static void release(Verify *v)
 int bv_sandbox_verify(BvSandbox *sb, int (*visit)(void *ctx, const BvDrift *drift), void *ctx, uint64_t *checked, BvError **err)
 {
 	Verify v = {.visit = visit, .ctx = ctx};
-	Moment m = {.lock = -1};
+	CowExport *rows = NULL;
 	char *why = NULL;
 	int r = hmap_init(&v.known);
 
 	if (r == 0)
 		r = hmap_init(&v.told);
 	if (r == 0)
-		r = moment_begin(sb, false, &m, err);
+		r = view_commit_running(sb, err);
+	if (r == 0)
+		r = moment_rows(sb, false, &rows, err);
 	if (r < 0) {
 		release(&v);
-		return r == -ENOMEM ? lib_fail(err, r, "out of memory") : r;
+		return err && *err ? r : lib_fail(err, r, "out of memory");
 	}
-	r = cow_export_walk(m.rows, note_record, &v, &why);
+	cow_export_rows_only(rows);
+	r = cow_export_walk(rows, note_record, &v, &why);
 	if (r == 0)
-		r = cow_export_walk(m.rows, check_record, &v, &why);
+		r = cow_export_walk(rows, check_record, &v, &why);
 	if (r < 0)
 		(void)lib_fail(err, r, "cannot read what sandbox '%s' rests on: %s", sb->config.name, why ? why : strerror(-r));
 	if (checked)
 		*checked = v.checked;
 	free(why);
 	release(&v);
-	moment_close(&m);
+	cow_export_close(rows);
 	return r;
 }
