@@ -302,8 +302,7 @@ static int freeze_now(Server *s, size_t *writers, bool *still, uint64_t *pause)
 	if (r < 0)
 		return r;
 	*still = true;
-	if (*writers) {
-		frozen_release(&s->frozen);
+	if (*writers) { /* s->frozen may still hold threads of the last time: they are not to be lost */
 		began = bv_now_ns();
 		*still = guests_stop(s->sup, &s->frozen);
 	}
