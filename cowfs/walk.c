@@ -460,7 +460,7 @@ static uint64_t mount_of_node(Cowfs *fs, const CowNode *node)
 {
 	struct statx st;
 
-	for (; node; node = node->names ? node->names->dir : NULL) {
+	for (; node; node = node->names ? node->names->dir : node->last ? node->last->dir : NULL) { /* a removed one is still on its mount */
 		if ((node->flags & N_PIN) && node->dir)
 			return node->vdev | NOT_A_MOUNT_ID;
 		if (node->origin && lower_statx(fs, NULL, node->origin, &st) == 0)
@@ -619,14 +619,10 @@ int walk_run(CowWalk *w, const CowLoc *at, const char *path)
 		return -ENAMETOOLONG;
 	if (*path == '/' && (w->resolve & RESOLVE_BENEATH))
 		return -EXDEV;
-	int rc = stand_on_loc(w, at);
+	/* An absolute path has nothing to do with `at`, which may be on another mount, or removed. */
+	int rc = stand_on_loc(w, *path == '/' && !(w->resolve & RESOLVE_IN_ROOT) ? NULL : at);
 	if (rc == 0)
 		rc = check_device(w, true);
-	if (rc == 0 && *path == '/' && !(w->resolve & RESOLVE_IN_ROOT)) {
-		rc = stand_on_loc(w, NULL);
-		if (rc == 0)
-			rc = check_device(w, false);
-	}
 	if (rc < 0)
 		return rc;
 	if (*path != '/' && w->cur.kind == COW_NODE && !S_ISDIR(w->cur.node->mode))

@@ -86,6 +86,20 @@ static void last_name(void)
 	attempt(AT_FDCWD, "./hard2", O_RDWR, 0, RESOLVE_NO_XDEV);
 }
 
+/* A removed directory is still on the mount of the one that it was in; an absolute path has nothing to do with it. */
+static void removed(void)
+{
+	ERR(mkdir("short-lived", 0755));
+	int gone = FD(open("short-lived", O_RDONLY | O_DIRECTORY));
+
+	ERR(rmdir("short-lived"));
+	for (const char *const *path = (const char *const[]){"..", ".", "../hard2", "/etc/passwd", "/", "nothing", NULL}; *path; path++) {
+		attempt(gone, *path, O_RDONLY, 0, RESOLVE_NO_XDEV);
+		attempt(gone, *path, O_WRONLY | O_CREAT, 0600, RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS);
+	}
+	close(gone);
+}
+
 int main(void)
 {
 	int dir = FD(open("dir", O_RDONLY | O_DIRECTORY));
@@ -93,6 +107,7 @@ int main(void)
 	resolve_flags(dir);
 	argument_checks(dir);
 	last_name();
+	removed();
 	list("dir");
 	list(".");
 	return 0;
