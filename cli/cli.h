@@ -50,6 +50,7 @@ int cmd_verify(const Command *cmd, int argc, char **argv);
 int verify_print(BvSandbox *sb, bool json, size_t *count); /* 0, or an exit code after a message */
 int cmd_fork(const Command *cmd, int argc, char **argv);
 int cmd_log(const Command *cmd, int argc, char **argv);
+void print_snapshot(const BvSnapshotInfo *info); /* a line of a listing */
 int cmd_restore(const Command *cmd, int argc, char **argv);
 int cmd_snapshots(const Command *cmd, int argc, char **argv);
 int cmd_export(const Command *cmd, int argc, char **argv);
@@ -152,6 +153,7 @@ void tty_close(Tty *tty);
 void print_quoted(FILE *out, const char *text);
 void print_plain(FILE *out, const char *text); /* control characters as \\ooo */
 char *quoted(const char *text); /* malloc'ed */
+const char *local_time(int64_t seconds, char out[32]); /* "2026-01-31 23:59:59"; "?" if there is no such time; returns out */
 const char *human_size(uint64_t bytes, char out[32]); /* "1.5 MiB"; returns out */
 /* For the library's `progress`: one line on the terminal, nothing if stderr is none. progress_end takes it away. */
 void progress_show(void *ctx, const char *what, uint64_t done, uint64_t total);

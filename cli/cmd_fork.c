@@ -126,51 +126,27 @@ int cmd_fork(const Command *cmd, int argc, char **argv)
 
 /* ---- log ---- */
 
-typedef struct State {
-	uint64_t number, files, bytes;
-	int64_t seconds;
-	char *message, *damage;
-} State;
-
 typedef struct Log {
-	State *states;
+	BvSnapshotInfo *states; /* of each the message and the damage are ours, and nothing else that it points to stays */
 	size_t count;
 } Log;
 
 static int note_state(void *ctx, const BvSnapshotInfo *info)
 {
 	Log *log = ctx;
+	BvSnapshotInfo state = *info;
 
+	state.message = info->message ? xasprintf("%s", info->message) : NULL;
+	state.damage = info->damage ? xasprintf("%s", info->damage) : NULL;
 	log->states = xrealloc(log->states, (log->count + 1) * sizeof(*log->states));
-	log->states[log->count++] = (State){.number = info->number, .files = info->files, .bytes = info->bytes, .seconds = info->seconds,
-					    .message = info->message ? xasprintf("%s", info->message) : NULL, .damage = info->damage ? xasprintf("%s", info->damage) : NULL};
+	log->states[log->count++] = state;
 	return 0;
 }
 
-static void print_state(const char *name, const State *s)
-{
-	time_t when = (time_t)s->seconds;
-	char time[32] = "?", size[32];
-	struct tm tm;
-
-	if (s->damage) {
-		printf("%s@%llu  damaged: %s\n", name, (unsigned long long)s->number, s->damage);
-		return;
-	}
-	if (localtime_r(&when, &tm))
-		strftime(time, sizeof(time), "%Y-%m-%d %H:%M:%S", &tm);
-	printf("%s@%llu  %s  %llu files, %s", name, (unsigned long long)s->number, time, (unsigned long long)s->files, human_size(s->bytes, size));
-	if (s->message) {
-		fputs("  ", stdout);
-		print_quoted(stdout, s->message);
-	}
-	putchar('\n');
-}
-
-static void json_state(Json *j, const char *name, const State *s)
+static void json_state(Json *j, const BvSnapshotInfo *s)
 {
 	json_open(j, NULL, '{');
-	json_put_string(j, "snapshot", name);
+	json_put_string(j, "snapshot", s->name);
 	json_int(j, "number", (int64_t)s->number);
 	json_put_string(j, "damage", s->damage);
 	json_put_string(j, "message", s->message);
@@ -229,12 +205,14 @@ int cmd_log(const Command *cmd, int argc, char **argv)
 	if (json)
 		json_open(&j, NULL, '[');
 	for (size_t i = log.count; i-- > 0;) { /* the newest first */
+		BvSnapshotInfo *state = &log.states[i];
+		state->name = name;
 		if (json)
-			json_state(&j, name, &log.states[i]);
+			json_state(&j, state);
 		else
-			print_state(name, &log.states[i]);
-		free(log.states[i].message);
-		free(log.states[i].damage);
+			print_snapshot(state);
+		free((void *)(uintptr_t)state->message);
+		free((void *)(uintptr_t)state->damage);
 	}
 	if (json) {
 		json_close(&j, ']');

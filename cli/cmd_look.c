@@ -150,18 +150,14 @@ static void entry_json(Json *j, const BvEntry *e)
 
 static void print_details(const BvEntry *e)
 {
-	char mode[11] = "deleted", when[32] = "?";
-	time_t t = (time_t)e->mtime_sec;
-	struct tm tm;
+	char mode[11] = "deleted", when[32];
 
 	if (!e->mode) {
 		printf("%-10s %5s %5s %12s %-19s ", mode, "", "", "", "");
 		return;
 	}
 	mode_text(e->mode, mode);
-	if (localtime_r(&t, &tm))
-		strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S", &tm);
-	printf("%s %5u %5u %12llu %s ", mode, e->uid, e->gid, (unsigned long long)e->bytes, when);
+	printf("%s %5u %5u %12llu %s ", mode, e->uid, e->gid, (unsigned long long)e->bytes, local_time(e->mtime_sec, when));
 }
 
 /* Not before there is something to say: an error must not leave half a list. */

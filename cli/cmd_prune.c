@@ -80,9 +80,7 @@ typedef struct Pruned {
 static void on_state(void *ctx, const BvPruneItem *item)
 {
 	Pruned *p = ctx;
-	time_t when = (time_t)item->seconds;
 	char time[32] = "?";
-	struct tm tm;
 
 	p->kept += item->keep != 0;
 	if (p->json) {
@@ -95,8 +93,8 @@ static void on_state(void *ctx, const BvPruneItem *item)
 		json_close(&p->j, '}');
 		return;
 	}
-	if (item->seconds && localtime_r(&when, &tm))
-		strftime(time, sizeof(time), "%Y-%m-%d %H:%M:%S", &tm);
+	if (item->seconds)
+		local_time(item->seconds, time);
 	printf("%s %s@%" PRIu64 "  %s  ", item->keep ? "keep   " : "remove ", item->name, item->number, time);
 	print_quoted(stdout, item->reason);
 	putchar('\n');

@@ -16,6 +16,16 @@ static void json_receipt(Json *j, const BvSnapshotReceipt *r)
 	json_int(j, "requests", (int64_t)r->requests);
 }
 
+const char *local_time(int64_t seconds, char out[32])
+{
+	time_t when = (time_t)seconds;
+	struct tm tm;
+
+	if (!localtime_r(&when, &tm) || strftime(out, 32, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+		memcpy(out, "?", 2);
+	return out;
+}
+
 const char *human_size(uint64_t bytes, char out[32])
 {
 	static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
@@ -96,26 +106,32 @@ static int count_one(void *ctx, const BvDrift *drift)
 	return 0;
 }
 
-static size_t count_drift(BvSandbox *sb)
+/* 0, or a negative errno with a message: nobody knows then. */
+static int count_drift(BvSandbox *sb, size_t *count, BvError **err)
 {
-	size_t count = 0;
-
-	return bv_sandbox_verify(sb, count_one, &count, NULL, NULL) < 0 ? 0 : count;
+	*count = 0;
+	return bv_sandbox_verify(sb, count_one, count, NULL, err);
 }
 
-/* --strict: it is listed, and the sandbox goes. */
-static int refuse_drift(BvSandbox *sb)
+/* --strict: the sandbox goes; the exit code. */
+static int take_back(BvSandbox *sb, int code)
 {
 	BvError *err = NULL;
+
+	if (bv_sandbox_remove(sb, 1, &err) < 0)
+		code = cli_fail_error(err);
+	bv_sandbox_close(sb);
+	return code;
+}
+
+static int refuse_drift(BvSandbox *sb)
+{
 	size_t count;
 	int code = verify_print(sb, false, &count);
 
 	if (code == 0)
 		code = cli_fail("the host is not what the snapshot rests on (above): nothing was restored; without --strict it is");
-	if (bv_sandbox_remove(sb, 1, &err) < 0)
-		code = cli_fail_error(err);
-	bv_sandbox_close(sb);
-	return code;
+	return take_back(sb, code);
 }
 
 int cmd_restore(const Command *cmd, int argc, char **argv)
@@ -155,9 +171,14 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 		usage_error(cmd, "--strict does not go with --in-place: the sandbox is replaced before the host is looked at");
 	if (bv_snapshot_restore(argv[optind], &options, &sb, &receipt, &err) < 0)
 		return cli_fail_error(err);
-	size_t drift = count_drift(sb);
-	if (strict && drift)
+	size_t drift;
+	if (count_drift(sb, &drift, &err) < 0) {
+		int code = cli_fail_error(err);
+		if (strict)
+			return take_back(sb, code);
+	} else if (strict && drift) {
 		return refuse_drift(sb);
+	}
 	if (json) {
 		Json j = {.out = stdout};
 		json_open(&j, NULL, '{');
@@ -203,30 +224,32 @@ static void snapshot_json(Json *j, const BvSnapshotInfo *info)
 	json_close(j, '}');
 }
 
-static int on_snapshot(void *ctx, const BvSnapshotInfo *info)
+void print_snapshot(const BvSnapshotInfo *info)
 {
-	Shown *s = ctx;
-	time_t when = (time_t)info->seconds;
-	char time[32] = "?", size[32];
-	struct tm tm;
+	char time[32], size[32];
 
-	s->damaged += info->damage != NULL;
-	if (s->json) {
-		snapshot_json(&s->j, info);
-		return 0;
-	}
 	if (info->damage) {
 		printf("%s@%llu  damaged: %s\n", info->name, (unsigned long long)info->number, info->damage);
-		return 0;
+		return;
 	}
-	if (localtime_r(&when, &tm))
-		strftime(time, sizeof(time), "%Y-%m-%d %H:%M:%S", &tm);
-	printf("%s@%llu  %s  %llu files, %s", info->name, (unsigned long long)info->number, time, (unsigned long long)info->files, human_size(info->bytes, size));
+	printf("%s@%llu  %s  %llu files, %s", info->name, (unsigned long long)info->number, local_time(info->seconds, time), (unsigned long long)info->files,
+	       human_size(info->bytes, size));
 	if (info->message) {
 		fputs("  ", stdout);
 		print_quoted(stdout, info->message);
 	}
 	putchar('\n');
+}
+
+static int on_snapshot(void *ctx, const BvSnapshotInfo *info)
+{
+	Shown *s = ctx;
+
+	s->damaged += info->damage != NULL;
+	if (s->json)
+		snapshot_json(&s->j, info);
+	else
+		print_snapshot(info);
 	return 0;
 }
 
