@@ -389,8 +389,8 @@ int filestore_sync(BlobStore *store, BlobId id)
 		return syncfs(fs->root) < 0 ? bv_neg_errno() : 0;
 	/* O_NONBLOCK: only the name of a FIFO needs syncing. EINVAL below is the kernel's word for that. */
 	r = filestore_open_here(fs, id, O_RDONLY | O_NONBLOCK, &fd);
-	if (r == -ENOENT && fs->remote) /* nothing here can be lost */
-		return filestore_source(store) && !blob_is_here(store, id) ? 0 : r;
+	if (r == -ENOENT && !blob_is_here(store, id))
+		return 0; /* nothing here can be lost */
 	if (r < 0)
 		return r;
 	if (fdatasync(fd) < 0 && errno != EINVAL)

@@ -64,6 +64,11 @@ static int copy(FileStore *fs, BlobId id, bool clone, const KeptName *kept)
 	return r;
 }
 
+static int keep(FileStore *fs, BlobId id, unsigned how, const KeptName *kept)
+{
+	return how & BLOB_KEEP_MOVE ? move(fs, id, kept) : copy(fs, id, how & BLOB_KEEP_CLONE, kept);
+}
+
 int filestore_keep(BlobStore *store, BlobId id, unsigned how)
 {
 	FileStore *fs = filestore_of(store);
@@ -75,9 +80,9 @@ int filestore_keep(BlobStore *store, BlobId id, unsigned how)
 		return -ENOENT;
 	if (!blob_is_here(store, id))
 		return 0; /* nobody can change it before it is */
-	int r = how & BLOB_KEEP_MOVE ? move(fs, id, &kept) : copy(fs, id, how & BLOB_KEEP_CLONE, &kept);
+	int r = keep(fs, id, how, &kept);
 	if (r == -ENOENT && (r = make_dir(fs)) == 0) /* the first one; or the blob is missing, which the second try says */
-		r = how & BLOB_KEEP_MOVE ? move(fs, id, &kept) : copy(fs, id, how & BLOB_KEEP_CLONE, &kept);
+		r = keep(fs, id, how, &kept);
 	return r;
 }
 

@@ -415,6 +415,15 @@ static int stream_chunks(SnapReader *r, Coder *coder, const Target *t, Sink sink
 	return e == 0 ? give_zeros(c->size - at, sink, ctx) : e;
 }
 
+static int target_open(SnapReader *r, Coder *coder, const void *ref, size_t len, Target *t, char **err)
+{
+	int e = open_at(r, coder, ref, len, 0, &t->content, err);
+
+	if (e == 0 && (e = target_runs(t)) < 0)
+		bv_fail(err, e, "not enough memory");
+	return e;
+}
+
 int snap_reader_stream(SnapReader *r, const void *ref, size_t len, int (*sink)(void *ctx, const void *data, size_t len), void *ctx, char **err)
 {
 	Target t = {.fd = -1};
@@ -423,9 +432,7 @@ int snap_reader_stream(SnapReader *r, const void *ref, size_t len, int (*sink)(v
 
 	if (e < 0)
 		return bv_fail(err, e, "not enough memory");
-	e = open_at(r, coder, ref, len, 0, &t.content, err);
-	if (e == 0 && (e = target_runs(&t)) < 0)
-		bv_fail(err, e, "not enough memory");
+	e = target_open(r, coder, ref, len, &t, err);
 	if (e == 0 && t.content.kind == CONTENT_IS_INLINE)
 		e = sink(ctx, t.content.inner, t.content.size);
 	else if (e == 0)
@@ -512,9 +519,7 @@ int snap_reader_same(SnapReader *r, const void *ref, size_t len, int fd, char **
 
 	if (e < 0)
 		return bv_fail(err, e, "not enough memory");
-	e = open_at(r, coder, ref, len, 0, &t.content, err);
-	if (e == 0 && (e = target_runs(&t)) < 0)
-		bv_fail(err, e, "not enough memory");
+	e = target_open(r, coder, ref, len, &t, err);
 	if (e == 0 && fstat(fd, &st) < 0)
 		e = bv_fail(err, bv_neg_errno(), "a file cannot be read: %s", strerror(errno));
 	else if (e == 0 && (uint64_t)st.st_size == t.content.size) {
