@@ -44,9 +44,18 @@ typedef struct BlobRemote {
 	mode_t mode;
 	const void *ref;
 	size_t ref_len;
+	uint64_t here_ino; /* a file of it that is here holds the same as long as it has this number and ctime; 0: none is known */
+	struct timespec here_ctime;
 } BlobRemote;
 /* Writes the bytes that ref stands for into an empty file. Called from any thread, several at a time. 0 or a negative errno with a message. */
-typedef int (*BlobFetch)(void *ctx, const void *ref, size_t len, int fd, char **err);
+typedef int (*BlobFetch)(void *ctx, const char *source, const void *ref, size_t len, int fd, char **err);
+
+/* A blob that is here and could be fetched again as it is. */
+typedef struct BlobClean {
+	BlobId id;
+	uint64_t bytes; /* that its file takes */
+	int64_t used;	/* the larger the later */
+} BlobClean;
 
 typedef struct BlobOps {
 	/* The word before the colon of `--backend`, and whether the bytes survive a reboot. */
@@ -101,14 +110,22 @@ typedef struct BlobOps {
 	/* All that is kept goes. */
 	int (*drop_kept)(BlobStore *store);
 
-	/* Says of blobs, by rising id, that they are remote: each counts until it has a file here. Of an empty store, once. `source` is for who fetches them: filestore_source
-	 * gives it back. Seen by who opens the store afterwards. */
+	/* Says of blobs, by rising id, where their bytes are besides: each that has no file here is remote. Replaces what was said before, which has to be in it unless no record needs
+	 * it any more. `source` is for who fetches them: filestore_source gives it back. Seen by who opens the store afterwards, or reloads. */
 	int (*put_remote)(BlobStore *store, const char *source, const BlobRemote *list, size_t n);
-	const char *(*source)(BlobStore *store); /* NULL: nothing is remote */
+	int (*reload_remote)(BlobStore *store, char **err);
+	const char *(*source)(BlobStore *store); /* NULL: nothing is remote. Valid until the next reload */
 	/* Who fetches, until the store is closed, which calls release(ctx). Without one remote blobs are -EIO. Before anybody uses the store, once. */
 	void (*set_fetch)(BlobStore *store, BlobFetch fetch, void *ctx, void (*release)(void *ctx));
-	/* What stands for a blob that is not here; it belongs to the store. -ENOENT: it is here, or unknown. statx of such a one has no STATX_INO. */
-	int (*remote_ref)(BlobStore *store, BlobId id, const void **ref, size_t *len);
+	bool (*is_here)(BlobStore *store, BlobId id);
+	/* What stands for the bytes of a blob: of one that is not here (body NULL, or from statx without STATX_INO), or of one whose file (of which `body` tells STATX_INO,
+	 * STATX_CTIME, STATX_MTIME, STATX_SIZE) was not changed since it was fetched or stored. It belongs to the store until the next reload. -ENOENT: nothing does. */
+	int (*remote_ref)(BlobStore *store, BlobId id, const struct statx *body, const void **ref, size_t *len);
+	/* What could be fetched again, in no order (the caller's to free), and the bytes of all files here. Looks at every file. */
+	int (*list_clean)(BlobStore *store, uint64_t *total, BlobClean **list, size_t *n);
+	/* Its file goes, if it could be fetched again and nobody has it open: -EBUSY; -ENOENT: it is not clean. The caller sees to it that nobody holds it in a way that no lease
+	 * sees (O_PATH). */
+	int (*drop)(BlobStore *store, BlobId id);
 	/* Brings it here; success if it is. May take long. -ENOENT: no such blob. Opening one fetches it, too, but cowfs does not open under its lock what is not here; where
 	 * the store is only read, what is opened is a copy. */
 	int (*fetch)(BlobStore *store, BlobId id);
@@ -208,16 +225,25 @@ static inline void blob_set_fetch(BlobStore *s, BlobFetch fetch, void *ctx, void
 {
 	s->ops->set_fetch(s, fetch, ctx, release);
 }
-static inline int blob_remote_ref(BlobStore *s, BlobId id, const void **ref, size_t *len)
+static inline int blob_reload_remote(BlobStore *s, char **err)
 {
-	return s->ops->remote_ref(s, id, ref, len);
+	return s->ops->reload_remote(s, err);
+}
+static inline int blob_remote_ref(BlobStore *s, BlobId id, const struct statx *body, const void **ref, size_t *len)
+{
+	return s->ops->remote_ref(s, id, body, ref, len);
 }
 static inline bool blob_is_here(BlobStore *s, BlobId id)
 {
-	const void *ref;
-	size_t len;
-
-	return !blob_source(s) || s->ops->remote_ref(s, id, &ref, &len) != 0;
+	return !s->ops->is_here || s->ops->is_here(s, id);
+}
+static inline int blob_list_clean(BlobStore *s, uint64_t *total, BlobClean **list, size_t *n)
+{
+	return s->ops->list_clean(s, total, list, n);
+}
+static inline int blob_drop(BlobStore *s, BlobId id)
+{
+	return s->ops->drop(s, id);
 }
 static inline int blob_fetch(BlobStore *s, BlobId id)
 {
@@ -225,7 +251,7 @@ static inline int blob_fetch(BlobStore *s, BlobId id)
 }
 static inline char *blob_fetch_error(BlobStore *s)
 {
-	return blob_source(s) ? s->ops->fetch_error(s) : NULL;
+	return s->ops->fetch_error ? s->ops->fetch_error(s) : NULL;
 }
 
 #endif

@@ -175,7 +175,7 @@ int filestore_open_blob(BlobStore *store, BlobId id, int flags, int *fd)
 	FileStore *fs = filestore_of(store);
 	int r = filestore_open_here(fs, id, flags, fd);
 
-	if (r != -ENOENT || !fs->remote)
+	if (r != -ENOENT || !remote_any(fs))
 		return r;
 	if (fs->readonly)
 		return remote_open_aside(fs, id, flags, fd);
@@ -200,6 +200,8 @@ int filestore_open_here(FileStore *fs, BlobId id, int flags, int *fd)
 	while (opened < 0 && errno == ENOENT && appeared(fs));
 	if (opened < 0)
 		return bv_neg_errno();
+	if (remote_any(fs))
+		here_note_use(fs, id, !(flags & O_PATH) && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)));
 	*fd = opened;
 	return 0;
 }
@@ -215,7 +217,7 @@ int filestore_statx(BlobStore *store, BlobId id, unsigned mask, struct statx *ou
 		if (errno != ENOENT)
 			return -errno;
 		else if (!appeared(filestore_of(store)))
-			return remote_statx(filestore_of(store)->remote, id, out);
+			return remote_statx(filestore_of(store), id, out);
 	*out = st;
 	return 0;
 }
@@ -229,6 +231,7 @@ int filestore_utimens(BlobStore *store, BlobId id, const struct timespec times[2
 		return -EROFS;
 	if (id == 0)
 		return -ENOENT;
+	here_note_use(fs, id, true);
 	return utimensat(fs->root, name.text, times, AT_SYMLINK_NOFOLLOW) < 0 ? bv_neg_errno() : 0;
 }
 
@@ -241,6 +244,7 @@ int filestore_chmod(BlobStore *store, BlobId id, mode_t mode)
 		return -EROFS;
 	if (id == 0)
 		return -ENOENT;
+	here_note_use(fs, id, true);
 	return fchmodat(fs->root, name.text, host_mode(mode), 0) < 0 ? bv_neg_errno() : 0;
 }
 

@@ -29,7 +29,11 @@ int filestore_drop_kept(BlobStore *store);
 int filestore_put_remote(BlobStore *store, const char *source, const BlobRemote *list, size_t n);
 const char *filestore_source(BlobStore *store);
 void filestore_set_fetch(BlobStore *store, BlobFetch fetch, void *ctx, void (*release)(void *ctx));
-int filestore_remote_ref(BlobStore *store, BlobId id, const void **ref, size_t *len);
+bool filestore_is_here(BlobStore *store, BlobId id);
+int filestore_remote_ref(BlobStore *store, BlobId id, const struct statx *body, const void **ref, size_t *len);
+int filestore_reload_remote(BlobStore *store, char **err);
+int filestore_list_clean(BlobStore *store, uint64_t *total, BlobClean **list, size_t *n);
+int filestore_drop(BlobStore *store, BlobId id);
 int filestore_fetch(BlobStore *store, BlobId id);
 char *filestore_fetch_error(BlobStore *store);
 int filestore_iterate(BlobStore *store, int (*visit)(void *ctx, BlobId id), void *ctx);
@@ -40,8 +44,8 @@ int filestore_iterate(BlobStore *store, int (*visit)(void *ctx, BlobId id), void
 	.statx = filestore_statx, .utimens = filestore_utimens, .chmod = filestore_chmod, .truncate = filestore_truncate, \
 	.place = filestore_place, .remove = filestore_remove, .sync = filestore_sync, .sync_names = filestore_sync_names, \
 	.iterate = filestore_iterate, .keep = filestore_keep, .open_kept = filestore_open_kept, .drop_kept = filestore_drop_kept, \
-	.put_remote = filestore_put_remote, .source = filestore_source, .set_fetch = filestore_set_fetch, .remote_ref = filestore_remote_ref, \
-	.fetch = filestore_fetch, .fetch_error = filestore_fetch_error
+	.put_remote = filestore_put_remote, .source = filestore_source, .set_fetch = filestore_set_fetch, .is_here = filestore_is_here, \
+	.remote_ref = filestore_remote_ref, .reload_remote = filestore_reload_remote, .list_clean = filestore_list_clean, .drop = filestore_drop, .fetch = filestore_fetch, .fetch_error = filestore_fetch_error
 
 /* ---- between filestore.c and filestore_life.c ---- */
 
@@ -69,7 +73,7 @@ typedef struct FileStore {
 	BlobStore base;
 	int root; /* the directory, O_RDONLY */
 	bool readonly;
-	Remote *remote; /* NULL: all blobs are here */
+	Remote *remote; /* which blobs may be elsewhere; never NULL */
 	_Atomic mode_t masked; /* mode bits that the kernel would take from a new file (umask, default ACL) */
 	atomic_bool late;      /* the store is not there yet, and root is the directory that it will be in (see filestore_appear) */
 	char *late_name;       /* its name there, or NULL */
@@ -96,11 +100,17 @@ void filestore_note_name(FileStore *fs, BlobId id);
 int filestore_open_here(FileStore *fs, BlobId id, int flags, int *fd) MUST_CHECK;
 
 /* ---- filestore_remote.c ---- */
-/* *out stays NULL if there is none. -EUCLEAN. */
-int remote_load(int root, const char *path, Remote **out, char **err) MUST_CHECK;
+Remote *remote_new(void); /* without a list */
 void remote_free(Remote *r);
-int remote_statx(const Remote *r, BlobId id, struct statx *out) MUST_CHECK; /* -ENOENT */
+/* The list that is there now. -EUCLEAN. */
+int remote_load(FileStore *fs, const char *path, char **err) MUST_CHECK;
+bool remote_any(const FileStore *fs);
+int remote_statx(const FileStore *fs, BlobId id, struct statx *out) MUST_CHECK; /* -ENOENT */
 int remote_open_aside(FileStore *fs, BlobId id, int flags, int *fd) MUST_CHECK;
+
+/* ---- filestore_here.c ---- */
+/* Somebody has opened it, or (writes) is about to change it or its metadata: before he gets a descriptor, after it is open. */
+void here_note_use(FileStore *fs, BlobId id, bool writes);
 
 /* Strict inverse of "%x": lower case, no leading zero, nothing behind. False for any other text. */
 bool filestore_parse_hex(const char *text, uint64_t *out);

@@ -192,8 +192,9 @@ int filestore_open(const FileStoreKind *kind, const char *path, unsigned flags, 
 	}
 	fs->base.ops = kind->ops;
 	fs->readonly = flags & BLOB_OPEN_READONLY;
-	if (late && !(fs->late_name = strdup(strrchr(path, '/') + 1))) {
+	if (!(fs->remote = remote_new()) || (late && !(fs->late_name = strdup(strrchr(path, '/') + 1)))) {
 		hmap_release(&fs->shards);
+		remote_free(fs->remote);
 		free(fs);
 		return bv_fail(err, -ENOMEM, "cannot open blob store %s: out of memory", path);
 	}
@@ -202,7 +203,7 @@ int filestore_open(const FileStoreKind *kind, const char *path, unsigned flags, 
 	fs->root_names.made = 1; /* what an earlier run left may not be durable */
 	pthread_mutex_init(&fs->lock, NULL);
 	fs->root = TAKE_FD(root);
-	r = late ? 0 : remote_load(fs->root, path, &fs->remote, err);
+	r = late ? 0 : remote_load(fs, path, err);
 	if (r < 0) {
 		filestore_close(&fs->base);
 		return r;

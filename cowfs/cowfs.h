@@ -87,6 +87,7 @@ typedef struct CowfsConfig {
 				* there. NULL: cowfs_watch_place gives the host's objects */
 	unsigned flags;
 	bool durable; /* false (tmpfs): no fsync of the database */
+	uint64_t spool_bound; /* how many bytes bodies may take here as far as they can be fetched again (spool.c); 0: as many as there is room for */
 	/* NULL, or NULL-terminated: files and directories without which the database could not be found after a power cut. The first durable
 	 * commit syncs them, beside the database, its directory and the blobs' names. Copied. */
 	const char *const *settle;
@@ -105,6 +106,9 @@ int cowfs_commit(Cowfs *fs, bool durable) MUST_CHECK;
 
 /* Why a body could not be brought here, since this was asked last: the caller's to free; NULL: all could. */
 char *cowfs_fetch_error(Cowfs *fs);
+
+/* Bodies that can be fetched again go, if there are more than config->spool_bound allows: after a reload of their list (blob_reload_remote). */
+void cowfs_trim(Cowfs *fs);
 
 /* Somebody reads the database and the blobs that it names, from the next commit on: none of those goes until he says that he has looked. May be nested. */
 void cowfs_look_begin(Cowfs *fs);

@@ -26,6 +26,10 @@ int body_fetch(Cowfs *fs, const CowReq *req, CowNode *node)
 		}
 		fs_unlock(fs);
 		rc = blob_fetch(fs->blobs, id);
+		if ((rc == -ENOSPC || rc == -EDQUOT) && spool_make_room(fs))
+			rc = blob_fetch(fs->blobs, id);
+		if (rc == 0)
+			spool_grown(fs, id);
 		fs_wrlock(fs);
 		if (rc == 0 && node->blob == id && !(node->flags & N_GONE))
 			rc = note_identity(fs, node);

@@ -35,6 +35,7 @@ static int init_locks(Cowfs *fs)
 	int rc = pthread_rwlock_init(&fs->lock, &attr);
 	pthread_rwlockattr_destroy(&attr);
 	pthread_mutex_init(&fs->list_lock, NULL);
+	pthread_mutex_init(&fs->spool_lock, NULL);
 	pthread_mutex_init(&fs->commit_lock, NULL);
 	pthread_cond_init(&fs->commit_done, NULL);
 	pthread_condattr_t cond;
@@ -177,6 +178,7 @@ int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err)
 	fs->blobs = config->blobs;
 	fs->flags = config->flags;
 	fs->durable = config->durable;
+	fs->spool_bound = config->spool_bound;
 	fs->mark_fd = fs->watch_fd = -1;
 	fs->broken_openat2 = (config->flags & COWFS_NO_OPENAT2) != 0;
 	atomic_init(&fs->next_id, COW_ROOT_ID + 1);

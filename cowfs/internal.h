@@ -114,6 +114,7 @@ enum { /* CowNode.flags */
 	N_WATCH_OPENS = 1 << 17, /* ... and asked for events of reading */
 	N_WATCH_ALT = 1 << 18,	 /* the shadow has its second name */
 	N_WATCH_TAKEN = 1 << 19, /* a copy-up has taken its stand-in */
+	N_UNSEEN = 1 << 20,	 /* a descriptor of its body may be open that no lease sees */
 };
 
 /* Where an object was when its last name went: what ".." of a removed directory and "PATH (deleted)" need. */
@@ -267,6 +268,9 @@ struct Cowfs {
 	_Atomic bool had_file_watch;
 	CowSeal seal;
 	_Atomic unsigned lookers; /* who reads the database and its blobs beside us */
+	uint64_t spool_bound; /* bytes of bodies that can be fetched again; 0: none */
+	_Atomic uint64_t spool_bytes, spool_next; /* about how many are here, and when to look */
+	pthread_mutex_t spool_lock; /* before all others: who makes room */
 	_Atomic bool unseen_opened; /* somebody got a descriptor of a blob that a lease does not see: O_PATH, or access mode 3 */
 };
 
@@ -476,6 +480,11 @@ int copy_bytes(Cowfs *fs, int from, int to, uint64_t size) MUST_CHECK;
 /* Brings a body here that is elsewhere. fs->lock is held, for reading or writing, and the caller has a reference; if it was released, it is held for writing afterwards.
  * -EINPROGRESS, and what fetching gives: -EIO... */
 int body_fetch(Cowfs *fs, const CowReq *req, CowNode *node) MUST_CHECK;
+
+/* ---- spool.c: fs->lock is not held ---- */
+void spool_grown(Cowfs *fs, BlobId id); /* it was fetched */
+/* The disk is full. False: nothing could go. */
+bool spool_make_room(Cowfs *fs);
 
 /* ---- seal.c: fs->lock held for writing, but for seal_remove_blob ---- */
 int seal_init(Cowfs *fs) MUST_CHECK;

@@ -145,8 +145,8 @@ static int take_body(ExportWalk *w, CowRecord *r)
 	r->body.size = st.stx_size;
 	r->body.ino = st.stx_ino;
 	r->body.dev = (uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor;
-	if (!(st.stx_mask & STATX_INO) && blob_remote_ref(w->e->blobs, r->blob, &r->remote, &r->n_remote) < 0)
-		r->remote = NULL; /* it has just been fetched */
+	if (r->body.kept || blob_remote_ref(w->e->blobs, r->blob, &st, &r->remote, &r->n_remote) < 0)
+		r->remote = NULL;
 	return 0;
 }
 

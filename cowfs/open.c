@@ -95,10 +95,12 @@ static int prepare_body(Cowfs *fs, const CowReq *req, CowNode *node, int flags)
 	return 0;
 }
 
-static void note_unseen(Cowfs *fs, int flags)
+static void note_unseen(Cowfs *fs, CowNode *node, int flags)
 {
-	if ((flags & O_PATH) || (flags & O_ACCMODE) == O_ACCMODE)
+	if ((flags & O_PATH) || (flags & O_ACCMODE) == O_ACCMODE) {
+		node->flags |= N_UNSEEN;
 		atomic_store(&fs->unseen_opened, true);
+	}
 }
 
 static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd)
@@ -115,7 +117,7 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 		rc = copyup_node(fs, req, node, false);
 	if (rc < 0)
 		return rc;
-	note_unseen(fs, flags);
+	note_unseen(fs, node, flags);
 	if (node->blob && opened < 0) {
 		rc = blob_open(fs->blobs, node->blob, blob_flags, &opened);
 		if (rc < 0)
@@ -333,7 +335,7 @@ static int open_new_blob(Cowfs *fs, CowNode *node, int flags, int *out)
 	node->have &= ~(unsigned)(OV_ATIME | OV_MTIME | OV_CTIME);
 	ident_set(fs, &node->own_id, node, statx_dev(&st), st.stx_ino);
 	*out = TAKE_FD(fd);
-	note_unseen(fs, flags);
+	note_unseen(fs, node, flags);
 	return 0;
 }
 

@@ -107,7 +107,7 @@ static int begin_rows(const BvSandbox *sb, CowImport **out, char **why)
 
 static int leave_contents(Restore *t)
 {
-	CLEAN_FREE char *source = snap_fetcher_source(t->s->location, &t->id);
+	CLEAN_FREE char *source = snap_fetcher_source(t->s->location, t->s->key, &t->id);
 
 	return source ? cow_import_remote(t->rows, source) : -ENOMEM;
 }

@@ -1,80 +1,180 @@
-/* snapshot/fetcher.c - see fetcher.h. The source is "ID PLACE". */
+/* snapshot/fetcher.c - see fetcher.h. The source is "ID KEY PLACE", KEY "-" for none.
+ *
+ * A session is a snapshot that was opened. The one in hand is replaced when a fetch names another source (a newer snapshot was taken); who is in the middle of a fetch ends it
+ * with the old one. A session that could not be opened is given up, so that the next fetch tries again. */
 #include "snapshot/fetcher.h"
 
 #include <pthread.h>
 #include <stdio.h>
 
-typedef struct Fetcher {
-	SnapId id;
-	char *place;
-	pthread_mutex_t lock; /* of what follows */
+typedef struct Session {
+	char *source;
+	unsigned users; /* Fetcher.lock; the fetcher itself is one */
+	pthread_mutex_t lock; /* while it is opened */
 	ObjectStore *objects;
 	SnapStore *store;
 	SnapReader *reader; /* is opened once, and then used without the lock */
+} Session;
+
+typedef struct Fetcher {
+	SnapKey *key;
+	pthread_mutex_t lock;
+	Session *now; /* or NULL */
 } Fetcher;
 
-char *snap_fetcher_source(const char *place, const SnapId *id)
+char *snap_fetcher_source(const char *place, const SnapKey *key, const SnapId *id)
 {
-	char hex[65];
+	char hex[65], name[2 * KEY_ID_SIZE + 1] = "-";
 
 	id_hex(id, hex);
-	return bv_asprintf("%s %s", hex, place);
+	if (key)
+		snap_key_name(snap_key_id(key), name);
+	return bv_asprintf("%s %s %s", hex, name, place);
+}
+
+int snap_fetcher_parse(const char *source, SnapId *id, char key[2 * KEY_ID_SIZE + 1], const char **place)
+{
+	const char *space = strchr(source, ' ');
+	size_t n = space ? strcspn(space + 1, " ") : 0;
+
+	if (!n || id_parse(source, (size_t)(space - source), id) < 0)
+		return -EBADMSG;
+	bool named = n == 2 * KEY_ID_SIZE && !memchr(space + 1, '/', n), plain = n == 1 && space[1] == '-';
+	snprintf(key, 2 * KEY_ID_SIZE + 1, "%.*s", named ? (int)n : 0, space + 1);
+	*place = named || plain ? space + 1 + n + 1 : space + 1; /* the first ones named no key */
+	return 0;
+}
+
+/* ---- sessions ---- */
+
+static void session_free(Session *s)
+{
+	snap_reader_close(s->reader);
+	snap_store_close(s->store);
+	object_close(s->objects);
+	pthread_mutex_destroy(&s->lock);
+	free(s->source);
+	free(s);
+}
+
+static void session_put(Fetcher *f, Session *s)
+{
+	pthread_mutex_lock(&f->lock);
+	bool last = --s->users == 0;
+	pthread_mutex_unlock(&f->lock);
+	if (last)
+		session_free(s);
+}
+
+static Session *session_new(const char *source)
+{
+	Session *s = calloc(1, sizeof *s);
+
+	if (!s || !(s->source = strdup(source))) {
+		free(s);
+		return NULL;
+	}
+	s->users = 1;
+	pthread_mutex_init(&s->lock, NULL);
+	return s;
+}
+
+/* With a use for the caller. */
+static Session *session_of(Fetcher *f, const char *source)
+{
+	Session *old = NULL, *s;
+
+	pthread_mutex_lock(&f->lock);
+	if (!f->now || strcmp(f->now->source, source) != 0) {
+		old = f->now;
+		f->now = session_new(source);
+	}
+	s = f->now;
+	if (s)
+		s->users++;
+	pthread_mutex_unlock(&f->lock);
+	if (old)
+		session_put(f, old);
+	return s;
+}
+
+/* The next fetch opens a new one. */
+static void session_give_up(Fetcher *f, Session *s)
+{
+	pthread_mutex_lock(&f->lock);
+	bool ours = f->now == s;
+	if (ours)
+		f->now = NULL;
+	pthread_mutex_unlock(&f->lock);
+	if (ours)
+		session_put(f, s);
+}
+
+static int open_locked(const Fetcher *f, Session *s, const SnapId *id, const char *place, char **err)
+{
+	int r = s->objects ? 0 : object_open(place, false, &s->objects, err);
+
+	if (r == 0 && !s->store)
+		r = snap_store_open(s->objects, f->key, &s->store, err);
+	if (r == 0 && !s->reader)
+		r = snap_reader_open(s->store, id, &s->reader, err);
+	return r;
+}
+
+static int fetch_from(Fetcher *f, Session *s, const void *ref, size_t len, int fd, const char **place, char **err)
+{
+	char key[2 * KEY_ID_SIZE + 1];
+	SnapId id;
+	int r = snap_fetcher_parse(s->source, &id, key, place);
+
+	if (r < 0)
+		return bv_fail(err, r, "the blob store does not say where its files are: \"%s\"", s->source);
+	pthread_mutex_lock(&s->lock);
+	r = open_locked(f, s, &id, *place, err);
+	pthread_mutex_unlock(&s->lock);
+	if (r < 0) {
+		session_give_up(f, s);
+		return r;
+	}
+	return snap_reader_fetch_fd(s->reader, ref, len, fd, err);
+}
+
+static int fetch(void *ctx, const char *source, const void *ref, size_t len, int fd, char **err)
+{
+	Fetcher *f = ctx;
+	Session *s = session_of(f, source);
+	CLEAN_FREE char *why = NULL;
+	const char *place = "its store";
+	int r = s ? fetch_from(f, s, ref, len, fd, &place, &why) : -ENOMEM;
+
+	if (r < 0)
+		bv_fail(err, r, "a file of the sandbox could not be fetched from %s: %s", place, why ? why : strerror(-r));
+	if (s)
+		session_put(f, s);
+	return r == 0 || r == -ENOSPC || r == -EDQUOT || r == -ENOMEM ? r : -EIO;
 }
 
 static void release(void *ctx)
 {
 	Fetcher *f = ctx;
 
-	snap_reader_close(f->reader);
-	snap_store_close(f->store);
-	object_close(f->objects);
+	if (f->now)
+		session_free(f->now);
+	snap_key_free(f->key);
 	pthread_mutex_destroy(&f->lock);
-	free(f->place);
 	free(f);
 }
 
-static int open_locked(Fetcher *f, char **err)
+int snap_fetcher_attach(BlobStore *blobs, SnapKey *key, char **err)
 {
-	int r = f->objects ? 0 : object_open(f->place, false, &f->objects, err);
-
-	if (r == 0 && !f->store)
-		r = snap_store_open(f->objects, NULL, &f->store, err);
-	if (r == 0 && !f->reader)
-		r = snap_reader_open(f->store, &f->id, &f->reader, err);
-	return r;
-}
-
-static int fetch(void *ctx, const void *ref, size_t len, int fd, char **err)
-{
-	Fetcher *f = ctx;
-	CLEAN_FREE char *why = NULL;
-
-	pthread_mutex_lock(&f->lock);
-	int r = open_locked(f, &why);
-	pthread_mutex_unlock(&f->lock);
-	if (r == 0)
-		r = snap_reader_fetch_fd(f->reader, ref, len, fd, &why);
-	if (r < 0)
-		bv_fail(err, r, "a file of the sandbox could not be fetched from %s: %s", f->place, why ? why : strerror(-r));
-	return r == 0 || r == -ENOSPC || r == -EDQUOT || r == -ENOMEM ? r : -EIO;
-}
-
-int snap_fetcher_attach(BlobStore *blobs, char **err)
-{
-	const char *source = blob_source(blobs), *space = source ? strchr(source, ' ') : NULL;
-
-	if (!source)
-		return 0;
 	Fetcher *f = calloc(1, sizeof *f);
-	if (!f || !(f->place = strdup(space ? space + 1 : ""))) {
-		free(f);
+
+	if (!f) {
+		snap_key_free(key);
 		return bv_fail(err, -ENOMEM, "out of memory");
 	}
+	f->key = key;
 	pthread_mutex_init(&f->lock, NULL);
-	if (!space || id_parse(source, (size_t)(space - source), &f->id) < 0) {
-		release(f);
-		return bv_fail(err, -EBADMSG, "the blob store does not say where its files are: \"%s\"", source);
-	}
 	blob_set_fetch(blobs, fetch, f, release);
 	return 0;
 }

@@ -7,9 +7,11 @@
 #include "backends/blob.h"
 #include "snapshot/snapshot.h"
 
-/* What a blob store is to remember (BlobOps.put_remote): which snapshot, and where. The caller's to free; NULL: out of memory. */
-char *snap_fetcher_source(const char *place, const SnapId *id);
-/* The store, if any of its blobs is remote, fetches them from there until it is closed. -EBADMSG (the source makes no sense), -ENOMEM. */
-int snap_fetcher_attach(BlobStore *blobs, char **err) MUST_CHECK;
+/* What a blob store is to remember (BlobOps.put_remote): which snapshot, the key that it takes (NULL: none), and where. The caller's to free; NULL: out of memory. */
+char *snap_fetcher_source(const char *place, const SnapKey *key, const SnapId *id);
+/* And back: *place points into the source, key is "" or 16 hex digits. -EBADMSG. */
+int snap_fetcher_parse(const char *source, SnapId *id, char key[2 * KEY_ID_SIZE + 1], const char **place) MUST_CHECK;
+/* The store, if blobs of it are remote, fetches them from there until it is closed. The key (NULL: none) is taken over, also on failure. -ENOMEM. */
+int snap_fetcher_attach(BlobStore *blobs, SnapKey *key, char **err) MUST_CHECK;
 
 #endif

@@ -3,6 +3,7 @@
 #include "tests/unit/blob_place.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 
 static void assert_kept(Place *p, BlobId id, const char *text)
 {
@@ -62,9 +63,10 @@ static void what_is_kept_stays_until_it_is_dropped(void **state)
 
 static _Atomic unsigned fetches, released;
 
-static int fetch_text(void *ctx, const void *ref, size_t len, int fd, char **err)
+static int fetch_text(void *ctx, const char *source, const void *ref, size_t len, int fd, char **err)
 {
 	assert_ptr_equal(ctx, &fetches);
+	assert_string_equal(source, "over there");
 	fetches++;
 	usleep(2000);
 	return len == 3 && memcmp(ref, "bad", 3) == 0 ? bv_fail(err, -ETIMEDOUT, "no answer") : bv_write_full(fd, ref, len);
@@ -122,7 +124,7 @@ static void remote_blobs_are_fetched_once_and_only_when_needed(void **state)
 	reopen_fetching(p, 0);
 	assert_int_equal(blob_statx(p->store, 7, STATX_BASIC_STATS, &st), 0);
 	assert_true(st.stx_size == 5 && st.stx_mtime.tv_sec == 7 && st.stx_mtime.tv_nsec == 8 && S_ISREG(st.stx_mode) && !(st.stx_mask & STATX_INO));
-	assert_int_equal(blob_remote_ref(p->store, 7, &ref, &len), 0);
+	assert_int_equal(blob_remote_ref(p->store, 7, NULL, &ref, &len), 0);
 	assert_true(len == 5 && memcmp(ref, "seven", 5) == 0);
 	assert_int_equal(blob_statx(p->store, 8, STATX_SIZE, &st), -ENOENT);
 	assert_int_equal(blob_fetch(p->store, 8), -ENOENT);
@@ -138,7 +140,7 @@ static void remote_blobs_are_fetched_once_and_only_when_needed(void **state)
 	assert_blob(p, 7, "seven");
 	assert_int_equal(blob_statx(p->store, 7, STATX_BASIC_STATS, &st), 0);
 	assert_true((st.stx_mask & STATX_INO) && st.stx_mtime.tv_sec == 7 && (st.stx_mode & 0777) == 0640);
-	assert_int_equal(blob_remote_ref(p->store, 7, &ref, &len), -ENOENT);
+	assert_int_equal(blob_remote_ref(p->store, 7, NULL, &ref, &len), -ENOENT);
 	assert_int_equal(blob_open(p->store, 9, O_RDONLY, &fd), -ETIMEDOUT);
 	CLEAN_FREE char *why = blob_fetch_error(p->store);
 	assert_string_equal(why, "no answer");
@@ -159,6 +161,159 @@ static void remote_blobs_are_fetched_once_and_only_when_needed(void **state)
 	assert_false(blob_is_here(p->store, 7));
 	assert_int_equal(blob_fetch(p->store, 7), -EROFS);
 	assert_int_equal(released, 3);
+}
+
+static bool is_clean(Place *p, BlobId id)
+{
+	struct statx st;
+	const void *ref;
+	size_t len;
+
+	return blob_statx(p->store, id, STATX_BASIC_STATS, &st) == 0 && (st.stx_mask & STATX_INO) && blob_remote_ref(p->store, id, &st, &ref, &len) == 0;
+}
+
+static void open_and_close(Place *p, BlobId id, int flags)
+{
+	int fd = -1;
+
+	assert_int_equal(blob_open(p->store, id, flags, &fd), 0);
+	close(fd);
+}
+
+static size_t count_clean(Place *p, uint64_t *total)
+{
+	BlobClean *list = NULL;
+	size_t n = 0;
+
+	assert_int_equal(blob_list_clean(p->store, total, &list, &n), 0);
+	for (size_t i = 0; i < n; i++)
+		assert_true(list[i].bytes > 0 && list[i].bytes <= *total && list[i].used > 0);
+	free(list);
+	return n;
+}
+
+static void what_was_not_changed_can_go_and_comes_again(void **state)
+{
+	const BlobRemote list[] = {{.id = 7, .size = 5, .mode = 0640, .ref = "seven", .ref_len = 5}, {.id = 9, .size = 4, .ref = "nine", .ref_len = 4}, {.id = 11, .size = 6, .ref = "eleven", .ref_len = 6},
+				   {.id = 12, .size = 6, .ref = "twelve", .ref_len = 6}};
+	const struct timespec times[2] = {{1, 2}, {3, 4}};
+	Place *p = *state;
+	uint64_t total;
+	int fd = -1;
+
+	fetches = released = 0;
+	assert_int_equal(blob_put_remote(p->store, "over there", list, ARRAY_LEN(list)), 0);
+	reopen_fetching(p, 0);
+	for (size_t i = 0; i < ARRAY_LEN(list); i++)
+		open_and_close(p, list[i].id, O_RDONLY);
+	assert_int_equal(fetches, 4);
+	assert_int_equal(blob_create(p->store, 20, 0600, O_WRONLY, &fd), 0);
+	assert_int_equal(bv_write_full(fd, "mine", 4), 0);
+	close(fd);
+	assert_int_equal(count_clean(p, &total), 4);
+	assert_int_equal(blob_drop(p->store, 20), -ENOENT); /* nobody else has it */
+
+	open_and_close(p, 9, O_WRONLY); /* nothing was written, but could have been */
+	assert_false(is_clean(p, 9));
+	assert_int_equal(blob_drop(p->store, 9), -ENOENT);
+	assert_int_equal(blob_utimens(p->store, 11, times), 0);
+	assert_false(is_clean(p, 11));
+	assert_int_equal(blob_chmod(p->store, 12, 0600), 0);
+	assert_false(is_clean(p, 12));
+
+	assert_int_equal(blob_open(p->store, 7, O_RDONLY, &fd), 0);
+	assert_true(is_clean(p, 7));
+	assert_int_equal(blob_drop(p->store, 7), -EBUSY);
+	void *map = mmap(NULL, 5, PROT_READ, MAP_SHARED, fd, 0);
+	close(fd);
+	assert_int_equal(blob_drop(p->store, 7), -EBUSY);
+	munmap(map, 5);
+	reopen_fetching(p, BLOB_OPEN_READONLY);
+	assert_true(is_clean(p, 7)); /* known to who only reads, too */
+	assert_false(is_clean(p, 9));
+	assert_int_equal(blob_drop(p->store, 7), -EROFS);
+	reopen_fetching(p, 0);
+	assert_int_equal(count_clean(p, &total), 1);
+	assert_int_equal(blob_drop(p->store, 7), 0);
+	assert_false(blob_is_here(p->store, 7));
+	assert_int_equal(blob_drop(p->store, 7), -ENOENT);
+	assert_blob(p, 7, "seven");
+	assert_int_equal(fetches, 5);
+	assert_true(is_clean(p, 7));
+	assert_int_equal(blob_drop(p->store, 1000), -ENOENT);
+}
+
+static void a_newer_list_replaces_the_one_in_use(void **state)
+{
+	const BlobRemote first[] = {{.id = 7, .size = 5, .ref = "seven", .ref_len = 5}};
+	Place *p = *state;
+	BlobStore *other = NULL;
+	struct statx st;
+	uint64_t total;
+	char *err = NULL;
+	int fd = -1;
+
+	fetches = released = 0;
+	blob_set_fetch(p->store, fetch_text, &fetches, note_release);
+	assert_int_equal(blob_create(p->store, 3, 0600, O_WRONLY, &fd), 0);
+	assert_int_equal(bv_write_full(fd, "three", 5), 0);
+	close(fd);
+	assert_int_equal(count_clean(p, &total), 0);
+	assert_int_equal(blob_statx(p->store, 3, STATX_BASIC_STATS, &st), 0);
+	/* Another process has stored it. */
+	assert_int_equal(p->ops->open(p->path, 0, &other, &err), 0);
+	const BlobRemote second[] = {{.id = 3, .size = 5, .ref = "three", .ref_len = 5, .times = {{1, 1}, {st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec}}, .here_ino = st.stx_ino,
+				      .here_ctime = {st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec}}, first[0]};
+	assert_int_equal(blob_put_remote(other, "over there", second, ARRAY_LEN(second)), 0);
+	blob_close(other);
+	assert_true(blob_is_here(p->store, 7)); /* not known yet */
+	assert_int_equal(blob_reload_remote(p->store, &err), 0);
+	assert_false(blob_is_here(p->store, 7));
+	assert_blob(p, 7, "seven");
+	assert_int_equal(count_clean(p, &total), 2);
+	assert_int_equal(blob_drop(p->store, 3), 0);
+	assert_blob(p, 3, "three");
+	open_and_close(p, 3, O_RDWR);
+	assert_false(is_clean(p, 3));
+	/* The one before it, put once more, says nothing of what is here now. */
+	assert_int_equal(blob_put_remote(p->store, "over there", second, ARRAY_LEN(second)), 0);
+	assert_int_equal(blob_reload_remote(p->store, &err), 0);
+	assert_false(is_clean(p, 3));
+	assert_false(is_clean(p, 7));
+	assert_int_equal(fetches, 2);
+	assert_int_equal(released, 0);
+}
+
+static void a_damaged_memory_of_what_is_here_is_none(void **state)
+{
+	const BlobRemote list[] = {{.id = 7, .size = 5, .ref = "seven", .ref_len = 5}};
+	Place *p = *state;
+	char path[160];
+	struct stat st;
+
+	fetches = released = 0;
+	assert_int_equal(blob_put_remote(p->store, "over there", list, 1), 0);
+	snprintf(path, sizeof path, "%s/remote.here", p->path);
+	for (int damage = 0; damage < 4; damage++) {
+		reopen_fetching(p, 0);
+		IGNORE_RESULT(blob_remove(p->store, 7));
+		open_and_close(p, 7, O_RDONLY);
+		assert_true(is_clean(p, 7));
+		assert_int_equal(stat(path, &st), 0);
+		int fd = open(path, O_RDWR);
+		if (damage == 0)
+			assert_int_equal(ftruncate(fd, st.st_size - 1), 0); /* torn */
+		else if (damage == 1)
+			assert_int_equal(pwrite(fd, "x", 1, 20), 1); /* of another list */
+		else if (damage == 2)
+			assert_int_equal(pwrite(fd, "x", 1, 26), 1); /* of another start of the machine */
+		else
+			assert_int_equal(unlink(path), 0);
+		close(fd);
+		reopen_fetching(p, 0);
+		assert_false(is_clean(p, 7));
+		assert_blob(p, 7, "seven");
+	}
 }
 
 static void damaged_remote_lists_are_refused(void **state)
@@ -198,6 +353,9 @@ static void damaged_remote_lists_are_refused(void **state)
 static const struct CMUnitTest body[] = {
 	T(what_is_kept_stays_until_it_is_dropped),
 	T(remote_blobs_are_fetched_once_and_only_when_needed),
+	T(what_was_not_changed_can_go_and_comes_again),
+	T(a_newer_list_replaces_the_one_in_use),
+	T(a_damaged_memory_of_what_is_here_is_none),
 	T(damaged_remote_lists_are_refused),
 };
 

@@ -1,0 +1,302 @@
+/* backends/filestore_here.c - which files are as the list says (filestore_remote.c), so that nobody has to read them again, and they may go when room is needed.
+ *
+ * ROOT/remote.here: a head that names the list and this start of the machine, then records (blob, inode, ctime); the last one of a blob counts. Written when a blob was fetched, and once
+ * more (inode 0) before somebody who can change it gets a descriptor. So what counts is not only the time, which says nothing within a tick of the clock, and not all of the
+ * truth where stores into mapped memory leave no trace (tmpfs). A lost record, or file, costs a second reading; after a power cut all are lost, as bytes may be. Mode, size
+ * and mtime are compared, too: a guest may set them through a descriptor for reading.
+ *
+ * A file goes only while nobody has it open: the kernel grants the write lease of filestore_drop only then. */
+#include "backends/filestore_remote.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+
+#define HERE "remote.here"
+#define MAGIC "bvisor here 1\n"
+
+typedef struct HereHead {
+	char magic[16];
+	uint64_t list; /* its hash */
+	char boot[40];
+} HereHead;
+
+typedef struct HereRecord {
+	uint64_t id, ino;
+	int64_t ctime;
+} HereRecord;
+
+static int64_t nanoseconds(int64_t sec, long nsec)
+{
+	return sec * INT64_C(1000000000) + nsec;
+}
+
+static bool make_head(uint64_t hash, HereHead *out)
+{
+	CLEAN_FREE char *boot = NULL;
+	ssize_t n = bv_read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", sizeof out->boot - 1, &boot);
+
+	*out = (HereHead){.magic = MAGIC, .list = hash};
+	if (n <= 0)
+		return false;
+	memcpy(out->boot, boot, (size_t)n);
+	return true;
+}
+
+/* ---- the file ---- */
+
+void here_release(RemoteList *list)
+{
+	free(list->here);
+	free(list->used);
+	list->here = NULL;
+	list->used = NULL;
+	bv_close_fd(&list->here_fd);
+}
+
+static void take_record(RemoteList *list, const HereRecord *record)
+{
+	const RemoteEntry *e = remote_find(list, record->id);
+
+	if (e)
+		list->here[e - list->entries] = (RemoteHere){record->ino, record->ctime};
+}
+
+/* True: it is of this list and this start of the machine. */
+static bool read_file(int fd, RemoteList *list)
+{
+	HereHead ours, theirs;
+	HereRecord records[256];
+	ssize_t n = bv_read_full(fd, &theirs, sizeof theirs);
+
+	if (n != sizeof theirs || !make_head(list->hash, &ours) || memcmp(&ours, &theirs, sizeof ours) != 0)
+		return false;
+	while ((n = bv_read_full(fd, records, sizeof records)) > 0)
+		for (size_t i = 0; i < (size_t)n / sizeof *records; i++)
+			take_record(list, &records[i]);
+	return n == 0;
+}
+
+int here_load(int root, RemoteList *list)
+{
+	CLEAN_FD int fd = openat(root, HERE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	list->here = calloc(list->n + 1, sizeof *list->here);
+	list->used = calloc(list->n + 1, sizeof *list->used);
+	if (!list->here || !list->used)
+		return -ENOMEM;
+	if (fd >= 0 && !read_file(fd, list))
+		memset(list->here, 0, list->n * sizeof *list->here);
+	return 0;
+}
+
+void here_write(int root, uint64_t hash, const BlobRemote *list, size_t n)
+{
+	HereRecord records[256];
+	HereHead head;
+	size_t count = 0;
+	CLEAN_FD int fd = make_head(hash, &head) ? openat(root, HERE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+	int r = fd < 0 ? -EIO : bv_write_full(fd, &head, sizeof head);
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		if (list[i].here_ino)
+			records[count++] = (HereRecord){list[i].id, list[i].here_ino, nanoseconds(list[i].here_ctime.tv_sec, list[i].here_ctime.tv_nsec)};
+		if (count == ARRAY_LEN(records) || (count && i + 1 == n)) {
+			r = bv_write_full(fd, records, count * sizeof *records);
+			count = 0;
+		}
+	}
+	if (r < 0 || renameat(root, HERE ".new", root, HERE) < 0)
+		unlinkat(root, HERE ".new", 0);
+}
+
+/* For adding: the one of this list, or a new one. Whoever replaces the list replaces it, too, and what is added to the old one is lost. */
+static int open_for_adding(int root, const RemoteList *list)
+{
+	HereHead ours, theirs;
+	struct stat st;
+
+	if (!make_head(list->hash, &ours))
+		return -1;
+	CLEAN_FD int fd = openat(root, HERE, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+	/* A torn record, of a full disk, would shift those that follow. */
+	if (fd >= 0 && bv_read_full(fd, &theirs, sizeof theirs) == sizeof theirs && memcmp(&ours, &theirs, sizeof ours) == 0 && fstat(fd, &st) == 0 &&
+	    ((size_t)st.st_size - sizeof theirs) % sizeof(HereRecord) == 0)
+		return TAKE_FD(fd);
+	here_write(root, list->hash, NULL, 0);
+	return openat(root, HERE, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+}
+
+/* Under Remote.lock. False: it is not written down. */
+static bool add_record(int root, RemoteList *list, const HereRecord *record)
+{
+	if (list->here_fd < 0)
+		list->here_fd = open_for_adding(root, list);
+	return list->here_fd >= 0 && write(list->here_fd, record, sizeof *record) == sizeof *record;
+}
+
+/* What is not written down must not be believed by the next one who reads: then there is no file at all. */
+static void forget_locked(FileStore *fs, RemoteList *list, const RemoteEntry *e)
+{
+	list->here[e - list->entries] = (RemoteHere){0};
+	if (!add_record(fs->root, list, &(HereRecord){.id = e->id})) {
+		bv_close_fd(&list->here_fd);
+		unlinkat(fs->root, HERE, 0);
+	}
+}
+
+/* ---- files ---- */
+
+static uint32_t now_seconds(void)
+{
+	return (uint32_t)(bv_now_coarse_ns() / 1000000000) + 1;
+}
+
+void here_note_use(FileStore *fs, BlobId id, bool writes)
+{
+	Remote *r = fs->remote;
+
+	if (!remote_any(fs) || fs->readonly)
+		return;
+	pthread_rwlock_rdlock(&r->list_lock);
+	const RemoteEntry *e = remote_find(&r->list, id);
+	if (e) {
+		pthread_mutex_lock(&r->lock);
+		r->list.used[e - r->list.entries] = now_seconds();
+		if (writes && r->list.here[e - r->list.entries].ino)
+			forget_locked(fs, &r->list, e);
+		pthread_mutex_unlock(&r->lock);
+	}
+	pthread_rwlock_unlock(&r->list_lock);
+}
+
+/* Whoever finds the name and opens it for writing notes that after this. */
+int here_publish(FileStore *fs, const RemoteEntry *fetched, const char *temporary, const char *name)
+{
+	Remote *r = fs->remote;
+	struct stat st;
+	int rc = 0;
+
+	pthread_rwlock_rdlock(&r->list_lock);
+	pthread_mutex_lock(&r->lock);
+	if (linkat(fs->root, temporary, fs->root, name, 0) < 0) {
+		rc = errno == EEXIST ? 0 : bv_neg_errno();
+	} else {
+		const RemoteEntry *e = remote_find(&r->list, fetched->id);
+		/* The name that it was written under goes first: that sets its ctime once more. */
+		unlinkat(fs->root, temporary, 0);
+		if (e && fstatat(fs->root, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+			const RemoteHere here = {st.st_ino, nanoseconds(st.st_ctim.tv_sec, st.st_ctim.tv_nsec)};
+			r->list.here[e - r->list.entries] = here;
+			r->list.used[e - r->list.entries] = now_seconds();
+			if (!add_record(fs->root, &r->list, &(HereRecord){e->id, here.ino, here.ctime}))
+				bv_close_fd(&r->list.here_fd);
+		}
+	}
+	pthread_mutex_unlock(&r->lock);
+	pthread_rwlock_unlock(&r->list_lock);
+	return rc;
+}
+
+bool here_matches(const RemoteList *list, const RemoteEntry *e, const struct statx *st)
+{
+	const RemoteHere *here = &list->here[e - list->entries];
+
+	return here->ino && here->ino == st->stx_ino && here->ctime == nanoseconds(st->stx_ctime.tv_sec, st->stx_ctime.tv_nsec) && e->size == st->stx_size &&
+	       e->mtime == st->stx_mtime.tv_sec && e->mtime_ns == st->stx_mtime.tv_nsec;
+}
+
+/* ---- what may go ---- */
+
+typedef struct CleanList {
+	FileStore *fs;
+	uint64_t total;
+	BlobClean *items;
+	size_t n, room;
+} CleanList;
+
+#define CLEAN_MASK (STATX_INO | STATX_CTIME | STATX_MTIME | STATX_SIZE | STATX_BLOCKS | STATX_MODE)
+
+static int note_clean(void *ctx, BlobId id)
+{
+	CleanList *l = ctx;
+	const RemoteList *list = &l->fs->remote->list;
+	const RemoteEntry *e;
+	struct statx st;
+
+	if (filestore_statx(&l->fs->base, id, CLEAN_MASK, &st) < 0 || !(st.stx_mask & STATX_INO))
+		return 0; /* it went meanwhile */
+	l->total += st.stx_blocks * 512;
+	if (l->n == l->room) {
+		size_t room = MAX(256, l->room * 2);
+		BlobClean *more = realloc(l->items, room * sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		l->items = more;
+		l->room = room;
+	}
+	pthread_rwlock_rdlock(&l->fs->remote->list_lock);
+	pthread_mutex_lock(&l->fs->remote->lock);
+	if ((e = remote_find(list, id)) && here_matches(list, e, &st)) {
+		uint32_t used = list->used[e - list->entries];
+		l->items[l->n++] = (BlobClean){.id = id, .bytes = st.stx_blocks * 512, .used = used ? (INT64_C(1) << 40) + used : st.stx_ctime.tv_sec};
+	}
+	pthread_mutex_unlock(&l->fs->remote->lock);
+	pthread_rwlock_unlock(&l->fs->remote->list_lock);
+	return 0;
+}
+
+int filestore_list_clean(BlobStore *store, uint64_t *total, BlobClean **list, size_t *n)
+{
+	CleanList l = {.fs = filestore_of(store)};
+	int r = filestore_iterate(store, note_clean, &l);
+
+	if (r < 0) {
+		free(l.items);
+		return r;
+	}
+	*total = l.total;
+	*list = l.items;
+	*n = l.n;
+	return 0;
+}
+
+/* Under both locks: nobody who opens it meanwhile has noted that yet, but his descriptor refuses us the lease. SIGURG: as in cowfs/seal.c. */
+static int drop_locked(FileStore *fs, BlobId id)
+{
+	const RemoteList *list = &fs->remote->list;
+	const RemoteEntry *e = remote_find(list, id);
+	BlobPlace place;
+	struct statx st;
+	int r = e ? filestore_place(&fs->base, id, &place) : -ENOENT;
+
+	if (r < 0)
+		return r;
+	CLEAN_FD int fd = bv_openat_plain(fs->root, place.name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return bv_neg_errno();
+	if (statx(fd, "", AT_EMPTY_PATH, CLEAN_MASK, &st) < 0 || !here_matches(list, e, &st))
+		return -ENOENT;
+	IGNORE_RESULT(fcntl(fd, F_SETSIG, SIGURG));
+	if (fcntl(fd, F_SETLEASE, F_WRLCK) < 0)
+		return -EBUSY;
+	if (unlinkat(fs->root, place.name, 0) < 0)
+		return bv_neg_errno();
+	fs->remote->list.here[e - list->entries] = (RemoteHere){0}; /* of a number that may come again, with another ctime: nothing to write down */
+	return 0;
+}
+
+int filestore_drop(BlobStore *store, BlobId id)
+{
+	FileStore *fs = filestore_of(store);
+	Remote *r = fs->remote;
+
+	if (fs->readonly)
+		return -EROFS;
+	pthread_rwlock_rdlock(&r->list_lock);
+	pthread_mutex_lock(&r->lock);
+	int rc = drop_locked(fs, id);
+	pthread_mutex_unlock(&r->lock);
+	pthread_rwlock_unlock(&r->list_lock);
+	return rc;
+}

@@ -1,0 +1,130 @@
+/* cowfs/spool.c - room for bodies that can be fetched again (backends/blob.h): those that were used least recently go when there is more than was allowed, or no room on the disk.
+ *
+ * A body goes under fs->lock, so nobody is about to open it, and only if no descriptor of it is open (the write lease of blob_drop) or may be without that a lease sees it
+ * (N_UNSEEN), and no watch rests on it. Its node forgets the inode, whose number the file system gives to another file. Not while somebody reads the database and bodies beside us: he may not
+ * know yet that it can be fetched. The bound is that of a cache: what was changed, is in use or was used a moment ago stays, however much that is. */
+#include "internal.h"
+
+#define SLICE 32   /* bodies for each time that the lock is held */
+#define RECENT_S 2 /* so that what was just fetched is opened first */
+
+typedef struct Owner {
+	BlobId blob;
+	uint64_t node;
+} Owner;
+
+static int by_use(const void *a, const void *b)
+{
+	const BlobClean *x = a, *y = b;
+
+	return x->used != y->used ? (x->used > y->used) - (x->used < y->used) : (x->id > y->id) - (x->id < y->id);
+}
+
+static int by_blob(const void *a, const void *b)
+{
+	const Owner *x = a, *y = b;
+
+	return (x->blob > y->blob) - (x->blob < y->blob);
+}
+
+static bool may_go(const CowNode *node)
+{
+	return node->blob && S_ISREG(node->mode) && !(node->flags & (N_UNSEEN | N_WATCHED | N_GONE));
+}
+
+/* Who has which body, sorted. NULL: no memory. */
+static Owner *list_owners(Cowfs *fs, size_t *n)
+{
+	size_t count = 0;
+
+	fs_rdlock(fs);
+	Owner *list = calloc(fs->nodes.count + 1, sizeof *list);
+	HMAP_FOREACH_SAFE (&fs->nodes, h, next) {
+		const CowNode *node = CONTAINER_OF(h, CowNode, by_id);
+		if (list && may_go(node))
+			list[count++] = (Owner){node->blob, node->id};
+	}
+	fs_unlock(fs);
+	if (list)
+		qsort(list, count, sizeof *list, by_blob);
+	*n = count;
+	return list;
+}
+
+/* Under the lock. False: it stays. */
+static bool drop_one(Cowfs *fs, BlobId id, const Owner *owners, size_t n)
+{
+	const Owner *owner = n ? bsearch(&(Owner){.blob = id}, owners, n, sizeof *owners, by_blob) : NULL;
+	CowNode *node = owner ? node_find(fs, owner->node) : NULL;
+
+	if (!node || node->blob != id || !may_go(node) || blob_drop(fs->blobs, id) < 0)
+		return false;
+	ident_clear(fs, &node->own_id);
+	return true;
+}
+
+static uint64_t drop_oldest(Cowfs *fs, BlobClean *list, size_t n, uint64_t excess)
+{
+	size_t n_owners;
+	CLEAN_FREE Owner *owners = list_owners(fs, &n_owners);
+	const int64_t recent = (INT64_C(1) << 40) + (int64_t)(bv_now_coarse_ns() / 1000000000) - RECENT_S;
+	uint64_t freed = 0;
+	bool goes = owners != NULL;
+
+	qsort(list, n, sizeof *list, by_use);
+	for (size_t i = 0; i < n && goes && freed < excess;) {
+		fs_wrlock(fs);
+		goes = !atomic_load(&fs->lookers) && !atomic_load(&fs->seal.active) && !fs->seal.held;
+		for (size_t end = MIN(n, i + SLICE); i < end && goes && freed < excess; i++) {
+			goes = list[i].used < recent;
+			if (goes && drop_one(fs, list[i].id, owners, n_owners))
+				freed += list[i].bytes;
+		}
+		fs_unlock(fs);
+	}
+	return freed;
+}
+
+/* Down to `bound` bytes, if there are more. What was freed. */
+static uint64_t trim(Cowfs *fs, uint64_t bound)
+{
+	CLEAN_FREE BlobClean *list = NULL;
+	uint64_t total, freed = 0;
+	size_t n;
+
+	if (blob_list_clean(fs->blobs, &total, &list, &n) < 0)
+		return 0;
+	if (total > bound && n)
+		freed = drop_oldest(fs, list, n, total - bound);
+	total -= MIN(freed, total);
+	atomic_store(&fs->spool_bytes, total);
+	/* What cannot be freed is not looked at again for each body that comes. */
+	atomic_store(&fs->spool_next, MAX(fs->spool_bound, total) + fs->spool_bound / 16);
+	return freed;
+}
+
+void cowfs_trim(Cowfs *fs)
+{
+	if (!fs->spool_bound || pthread_mutex_trylock(&fs->spool_lock) != 0)
+		return;
+	trim(fs, fs->spool_bound - fs->spool_bound / 16);
+	pthread_mutex_unlock(&fs->spool_lock);
+}
+
+void spool_grown(Cowfs *fs, BlobId id)
+{
+	struct statx st;
+
+	if (!fs->spool_bound || blob_statx(fs->blobs, id, STATX_BLOCKS, &st) < 0)
+		return;
+	if (atomic_fetch_add(&fs->spool_bytes, st.stx_blocks * 512) + st.stx_blocks * 512 > atomic_load(&fs->spool_next))
+		cowfs_trim(fs);
+}
+
+bool spool_make_room(Cowfs *fs)
+{
+	pthread_mutex_lock(&fs->spool_lock);
+	bool freed = trim(fs, 0) > 0;
+	pthread_mutex_unlock(&fs->spool_lock);
+	return freed;
+}
