@@ -85,6 +85,8 @@ int opts_next(const Command *cmd, int argc, char **argv, const char *shorts, con
 _Noreturn void usage_error(const Command *cmd, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void print_help(const Command *cmd);
 /* A number from 1 on; a usage error otherwise. */
+/* Bytes: "500M", "20G", "1GiB". */
+uint64_t parse_size(const Command *cmd, const char *option, const char *text);
 unsigned parse_positive(const Command *cmd, const char *option, const char *text);
 /* "90", "1.5s", "500ms", "2m", "1h": milliseconds; a usage error otherwise. */
 int parse_duration(const Command *cmd, const char *option, const char *text);

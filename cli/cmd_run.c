@@ -7,7 +7,7 @@
 
 #define MESSAGE_MAX 200
 
-enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS };
+enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL };
 
 typedef struct Parsed {
 	BvCreateOptions create;
@@ -25,7 +25,7 @@ typedef struct Parsed {
 static const struct option run_options[] = {
 	{"name", required_argument, NULL, OPT_NAME}, {"backend", required_argument, NULL, OPT_BACKEND}, {"rw", required_argument, NULL, OPT_RW},
 	{"hide", required_argument, NULL, OPT_HIDE}, {"show", required_argument, NULL, OPT_SHOW},	{"ro", no_argument, NULL, OPT_RO},
-	{"rm", no_argument, NULL, OPT_RM},	     LONG_COMMAND,						{0},
+	{"rm", no_argument, NULL, OPT_RM},	     {"spool-size", required_argument, NULL, OPT_SPOOL}, LONG_COMMAND,						{0},
 };
 static const struct option exec_options[] = {LONG_COMMAND, {0}};
 
@@ -48,6 +48,7 @@ static void take_option(const Command *cmd, Parsed *p, int c)
 	case OPT_TIMEOUT: p->session.timeout_ms = parse_duration(cmd, "--timeout", optarg); break;
 	case OPT_TRACE: p->trace = optarg; break;
 	case OPT_RM: p->rm = true; break;
+	case OPT_SPOOL: p->create.spool = parse_size(cmd, "--spool-size", optarg); break;
 	case OPT_GENERATIONS: p->generations = true; break;
 	case 'i': p->interactive = true; break;
 	case 't': p->tty = true; break;

@@ -18,6 +18,8 @@
 	"  -t, --tty          give the command a terminal of its own (the default on a terminal)\n" \
 	"  -d, --detach       do not wait: the command goes on in the background\n" \
 	"  --generations      keep what the sandbox is when the command has ended, as a snapshot (see log)\n"
+#define SPOOL_OPTION \
+	"  --spool-size SIZE  keep at most so much here of what is in the bucket, too (20G): the rest is fetched again when it is opened\n"
 #define HELP_OPTION "  --help             show this\n"
 #define FROM_OPTION "  --from PLACE       where the snapshot is: dir:PATH or s3://BUCKET/PREFIX (default: as for restore)\n" KEY_OPTION_HELP
 #define COPY_OPTIONS \
@@ -36,7 +38,7 @@ static const Command commands[] = {
 	 "  --show PATH        take PATH off the default hidden list: ~/.ssh ~/.aws ~/.gnupg ~/.config/gcloud ~/.docker/config.json\n"
 	 "                     ~/.kube ~/.netrc and homes that you cannot read (repeatable)\n"
 	 "  --ro               every change that the command tries fails with EROFS\n"
-	 "  --rm               discard the sandbox when the command ends\n" COMMAND_OPTIONS HELP_OPTION
+	 "  --rm               discard the sandbox when the command ends\n" SPOOL_OPTION COMMAND_OPTIONS HELP_OPTION
 	 "\nExit code: that of the command; 124 timeout, 125 error of bvisor, 126 not executable, 127 not found, 128+N ended by signal N.\n",
 	 cmd_run},
 	{"exec", "[OPTION...] [NAME] -- COMMAND [ARGUMENT...]", "Run one more command in a sandbox, running or stopped (default: the newest)",
@@ -79,6 +81,7 @@ static const Command commands[] = {
 	 "  --name NAME          name of the new sandbox (default: one is made up)\n"
 	 "  --backend B          as for run\n"
 	 "  --show PATH          as for run (repeatable)\n"
+	 "  --spool-size SIZE    as for run\n"
 	 "  --prefetch           fetch all files now, not when they are opened\n"
 	 "  --in-place           put the stopped sandbox of that name (or --name) back to this state; what\n"
 	 "                       it is now is kept as a state first\n"

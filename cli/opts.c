@@ -80,6 +80,24 @@ int parse_duration(const Command *cmd, const char *option, const char *text)
 	usage_error(cmd, "%s: '%s' is no duration (such as 500ms, 30, 90s, 5m, 1h; at most 24 days)", option, text);
 }
 
+uint64_t parse_size(const Command *cmd, const char *option, const char *text)
+{
+	static const char suffixes[] = "KMGT";
+	char *end = NULL;
+	double value = isdigit((unsigned char)text[0]) ? strtod(text, &end) : -1;
+
+	if (end && *end) {
+		const char *unit = strchr(suffixes, toupper((unsigned char)*end));
+		for (const char *u = suffixes; unit && u <= unit; u++)
+			value *= 1024;
+		end += unit ? 1 + (unit && end[1] == 'i') : 0;
+		end += *end == 'B';
+	}
+	if (!end || *end || value < 1 || value > 1e15)
+		usage_error(cmd, "%s: '%s' is no size (such as 500M, 20G)", option, text);
+	return (uint64_t)value;
+}
+
 unsigned parse_positive(const Command *cmd, const char *option, const char *text)
 {
 	char *end = NULL;

@@ -107,8 +107,8 @@ int cowfs_commit(Cowfs *fs, bool durable) MUST_CHECK;
 /* Why a body could not be brought here, since this was asked last: the caller's to free; NULL: all could. */
 char *cowfs_fetch_error(Cowfs *fs);
 
-/* Bodies that can be fetched again go, if there are more than config->spool_bound allows: after a reload of their list (blob_reload_remote). */
-void cowfs_trim(Cowfs *fs);
+/* The list of what is elsewhere, too, was replaced (BlobOps.put_remote): from now on it is the new one, and what is beyond config->spool_bound goes. -EUCLEAN. */
+int cowfs_spool_changed(Cowfs *fs, char **err) MUST_CHECK;
 
 /* Somebody reads the database and the blobs that it names, from the next commit on: none of those goes until he says that he has looked. May be nested. */
 void cowfs_look_begin(Cowfs *fs);

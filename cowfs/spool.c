@@ -103,7 +103,7 @@ static uint64_t trim(Cowfs *fs, uint64_t bound)
 	return freed;
 }
 
-void cowfs_trim(Cowfs *fs)
+static void trim_to_bound(Cowfs *fs)
 {
 	if (!fs->spool_bound || pthread_mutex_trylock(&fs->spool_lock) != 0)
 		return;
@@ -118,7 +118,16 @@ void spool_grown(Cowfs *fs, BlobId id)
 	if (!fs->spool_bound || blob_statx(fs->blobs, id, STATX_BLOCKS, &st) < 0)
 		return;
 	if (atomic_fetch_add(&fs->spool_bytes, st.stx_blocks * 512) + st.stx_blocks * 512 > atomic_load(&fs->spool_next))
-		cowfs_trim(fs);
+		trim_to_bound(fs);
+}
+
+int cowfs_spool_changed(Cowfs *fs, char **err)
+{
+	int r = blob_reload_remote(fs->blobs, err);
+
+	if (r == 0)
+		trim_to_bound(fs);
+	return r;
 }
 
 bool spool_make_room(Cowfs *fs)

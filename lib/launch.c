@@ -256,7 +256,7 @@ static cJSON *start_request(BvSandbox *sb)
 		goto fail;
 	if (!cJSON_AddStringToObject(req, "dir", sb->dir) || !cJSON_AddStringToObject(req, "blobs", blobs) ||
 	    !cJSON_AddStringToObject(req, "db", db) || !cJSON_AddBoolToObject(req, "durable", !memory && !sb->config.ephemeral) ||
-	    !cJSON_AddBoolToObject(req, "ro", sb->config.ro) || !cJSON_AddStringToObject(req, "mask", mask ? mask : ""))
+	    !cJSON_AddBoolToObject(req, "ro", sb->config.ro) || !cJSON_AddNumberToObject(req, "spool", (double)sb->config.spool) || !cJSON_AddStringToObject(req, "mask", mask ? mask : ""))
 		goto fail;
 	return req;
 fail:

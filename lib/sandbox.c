@@ -102,6 +102,7 @@ static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvErr
 	c->ro = o->flags & BV_CREATE_READ_ONLY;
 	c->unnamed = !o->name;
 	c->ephemeral = o->flags & BV_CREATE_EPHEMERAL;
+	c->spool = o->spool;
 	c->backend = strdup(o->backend ? o->backend : "dir");
 	c->cwd = o->cwd ? strdup(o->cwd) : NULL;
 	if (!c->backend || (o->cwd && !c->cwd) || strv_copy(&c->command, o->command) < 0)

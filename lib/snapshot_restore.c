@@ -183,6 +183,7 @@ static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const 
 	c->cwd = snapshots_field(info, "cwd");
 	c->ro = ro != NULL;
 	c->unnamed = !o->name;
+	c->spool = o->spool;
 	for (size_t i = 0; r == 0; i++) {
 		char name[32];
 		snprintf(name, sizeof(name), "command/%06zu", i);

@@ -6,6 +6,7 @@
 #include "cowfs/contents.h"
 #include "lib/snapshot_moment.h"
 #include "lib/snapshots.h"
+#include "lib/spool.h"
 #include "lib/store.h"
 
 #include <sys/stat.h>
@@ -28,6 +29,7 @@ typedef struct Take {
 	SnapId parent; /* the writer's config points here until it has finished */
 	SnapSource source;
 	CowContents *contents; /* or NULL */
+	Spool *spool;	       /* or NULL */
 	Waiting *waiting;      /* a ring */
 	size_t first, count;
 	char **why;
@@ -73,6 +75,11 @@ static void waiting_release(Waiting *w)
 	bytes_release(&w->known);
 }
 
+static int note_spooled(Take *t, const CowRecord *row, const uint8_t *ref, size_t len)
+{
+	return t->spool && len && has_bytes(row) ? spool_add(t->spool, row, ref, len) : 0;
+}
+
 static int write_first(Take *t)
 {
 	Waiting *w = &t->waiting[t->first];
@@ -83,6 +90,8 @@ static int write_first(Take *t)
 	if (rc < 0)
 		return writer_failed(t, rc);
 	rc = write_record(t, w, ref, len);
+	if (rc == 0)
+		rc = note_spooled(t, &w->row, ref, len);
 	if (rc == 0 && w->content != NONE && t->contents)
 		cow_contents_put(t->contents, &w->row, ref, len);
 	return rc;
@@ -134,6 +143,8 @@ static int add_record(void *ctx, const CowRecord *r)
 			rc = writer_failed(t, rc);
 	} else if (t->count == 0) { /* nobody waits */
 		rc = write_record(t, &w, ref, len);
+		if (rc == 0)
+			rc = note_spooled(t, r, ref, len);
 		waiting_release(&w);
 		return rc;
 	}
@@ -268,6 +279,8 @@ int snapshot_take(BvSandbox *sb, bool held, const Snapshots *s, const BvSnapshot
 		r = begin_writer(&t, s, &last);
 	}
 	if (r == 0)
+		r = spool_begin(sb, s, &t.spool);
+	if (r == 0)
 		r = moment_begin(sb, held, &t.moment, err);
 	if (r == 0)
 		r = transfer(&t, sb, o);
@@ -277,12 +290,15 @@ int snapshot_take(BvSandbox *sb, bool held, const Snapshots *s, const BvSnapshot
 		r = snap_writer_finish(t.writer, name, last.number, &id, &made, &why);
 	if (r == 0) {
 		remember(&t, &made);
+		if (t.spool)
+			spool_publish(t.spool, sb, s, &made.id, &t.moment);
 		fill_receipt(s, &made, &t, out);
 	} else if (!err || !*err) {
 		(void)lib_fail(err, r, "snapshot of '%s' to %s: %s", sb->config.name, s->location, why ? why : strerror(-r));
 	}
 	snap_writer_free(t.writer); /* its threads read through the moment */
 	cow_contents_close(t.contents);
+	spool_free(t.spool);
 	moment_close(&t.moment);
 	for (size_t i = 0; i < t.count; i++)
 		waiting_release(&t.waiting[(t.first + i) % WAITING_MAX]);

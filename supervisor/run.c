@@ -187,7 +187,8 @@ static int open_view(Supervisor *sup, Start *st)
 			      .mark_dir = sup->mark_dir,
 			      .watch_dir = sup->watch_dir,
 			      .flags = COWFS_CREATE | (json_bool(st->packet.json, "ro", false) ? COWFS_RO_VIEW : 0),
-			      .durable = json_bool(st->packet.json, "durable", true)};
+			      .durable = json_bool(st->packet.json, "durable", true),
+			      .spool_bound = (uint64_t)json_number(st->packet.json, "spool", 0)};
 
 	if (!sup->features.openat2)
 		config.flags |= COWFS_NO_OPENAT2;

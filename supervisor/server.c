@@ -363,6 +363,18 @@ static void request_thaw(Server *s, int client, double seq)
 		IGNORE_RESULT(answer(client, seq, cJSON_CreateObject()));
 }
 
+/* The list of bodies that can be fetched again was replaced. */
+static void request_spool(Server *s, int client, double seq)
+{
+	CLEAN_FREE char *why = NULL;
+	int r = cowfs_spool_changed(s->sup->fs, &why);
+
+	if (r < 0)
+		IGNORE_RESULT(refuse(client, seq, r, NULL, why));
+	else
+		IGNORE_RESULT(answer(client, seq, cJSON_CreateObject()));
+}
+
 static void begin_stop(Server *s)
 {
 	s->stopping = true;
@@ -401,6 +413,8 @@ static void serve_request(Server *s, int client, Packet *p)
 		request_freeze(s, client, seq);
 	else if (strcmp(op, "thaw") == 0)
 		request_thaw(s, client, seq);
+	else if (strcmp(op, "spool") == 0)
+		request_spool(s, client, seq);
 	else if (strcmp(op, "stop") == 0)
 		request_stop(s, client, seq);
 	else

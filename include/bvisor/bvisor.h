@@ -71,8 +71,9 @@ typedef struct BvCreateOptions {
 	const char *const *show;    /* host paths to take off the default hidden list */
 	const char *const *command; /* for listings only: what the sandbox was made for */
 	const char *cwd;	    /* for listings only */
+	uint64_t spool;		    /* bytes: files that a snapshot in the backend, a place, has are removed here beyond that, the least recently used first, and fetched again when they are opened; 0: no bound */
 } BvCreateOptions;
-#define BV_CREATE_OPTIONS_INIT {sizeof(BvCreateOptions), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
+#define BV_CREATE_OPTIONS_INIT {sizeof(BvCreateOptions), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0}
 
 /* Makes a new sandbox in the store. *out is the caller's to close; the sandbox itself stays until bv_sandbox_remove (or see EPHEMERAL).
  * -EINVAL (name, backend, path or size of the options), -EEXIST (name), -EACCES, -EROFS, -ENOSPC (store or backend), -ENOMEM. */
@@ -319,10 +320,11 @@ typedef struct BvRestoreOptions {
 	const char *name;    /* of the new sandbox; NULL: one is made up */
 	const char *backend; /* as in BvCreateOptions */
 	const char *const *show; /* as in BvCreateOptions */
-	unsigned flags;		 /* BV_RESTORE_PREFETCH */
+	unsigned flags;		 /* BV_RESTORE_* */
 	const BvKeyOptions *key;
+	uint64_t spool; /* as in BvCreateOptions */
 } BvRestoreOptions;
-#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL, 0, NULL}
+#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL, 0, NULL, 0}
 enum {
 	BV_RESTORE_PREFETCH = 1, /* fetch everything now: the sandbox does not need the place any more. So it is, too, where the place is encrypted */
 	BV_RESTORE_IN_PLACE = 2, /* of the stopped sandbox `name` (NULL: the snapshot's name), which keeps its grants and its backend ("dir", or a place). What it was is first kept as a
