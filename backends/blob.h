@@ -54,7 +54,8 @@ typedef int (*BlobFetch)(void *ctx, const char *source, const void *ref, size_t 
 typedef struct BlobClean {
 	BlobId id;
 	uint64_t bytes; /* that its file takes */
-	int64_t used;	/* the larger the later */
+	uint64_t used;	/* when it was opened last (bv_now_coarse_ns); 0: not since the store was opened */
+	int64_t here_since; /* real time, ns */
 } BlobClean;
 
 typedef struct BlobOps {

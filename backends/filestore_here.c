@@ -147,11 +147,6 @@ static void forget_locked(FileStore *fs, RemoteList *list, const RemoteEntry *e)
 
 /* ---- files ---- */
 
-static uint32_t now_seconds(void)
-{
-	return (uint32_t)(bv_now_coarse_ns() / 1000000000) + 1;
-}
-
 void here_note_use(FileStore *fs, BlobId id, bool writes)
 {
 	Remote *r = fs->remote;
@@ -162,7 +157,7 @@ void here_note_use(FileStore *fs, BlobId id, bool writes)
 	const RemoteEntry *e = remote_find(&r->list, id);
 	if (e) {
 		pthread_mutex_lock(&r->lock);
-		r->list.used[e - r->list.entries] = now_seconds();
+		r->list.used[e - r->list.entries] = bv_now_coarse_ns();
 		if (writes && r->list.here[e - r->list.entries].ino)
 			forget_locked(fs, &r->list, e);
 		pthread_mutex_unlock(&r->lock);
@@ -188,7 +183,7 @@ int here_publish(FileStore *fs, const RemoteEntry *fetched, const char *temporar
 		if (e && fstatat(fs->root, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 			const RemoteHere here = {st.st_ino, nanoseconds(st.st_ctim.tv_sec, st.st_ctim.tv_nsec)};
 			r->list.here[e - r->list.entries] = here;
-			r->list.used[e - r->list.entries] = now_seconds();
+			r->list.used[e - r->list.entries] = bv_now_coarse_ns();
 			if (!add_record(fs->root, &r->list, &(HereRecord){e->id, here.ino, here.ctime}))
 				bv_close_fd(&r->list.here_fd);
 		}
@@ -238,8 +233,7 @@ static int note_clean(void *ctx, BlobId id)
 	pthread_rwlock_rdlock(&l->fs->remote->list_lock);
 	pthread_mutex_lock(&l->fs->remote->lock);
 	if ((e = remote_find(list, id)) && here_matches(list, e, &st)) {
-		uint32_t used = list->used[e - list->entries];
-		l->items[l->n++] = (BlobClean){.id = id, .bytes = st.stx_blocks * 512, .used = used ? (INT64_C(1) << 40) + used : st.stx_ctime.tv_sec};
+		l->items[l->n++] = (BlobClean){.id = id, .bytes = st.stx_blocks * 512, .used = list->used[e - list->entries], .here_since = nanoseconds(st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec)};
 	}
 	pthread_mutex_unlock(&l->fs->remote->lock);
 	pthread_rwlock_unlock(&l->fs->remote->list_lock);

@@ -29,7 +29,7 @@ typedef struct RemoteList {
 	const uint8_t *refs;
 	size_t refs_len;
 	RemoteHere *here; /* of each entry */
-	uint32_t *used;	  /* of each entry: when it was opened last, seconds of the monotonic clock; 0: not since this one was loaded */
+	uint64_t *used;	  /* of each entry: when it was opened last, ns of the monotonic clock; 0: not since this one was loaded */
 	int here_fd;	  /* ROOT/remote.here, for adding to it; -1: not opened yet */
 } RemoteList;
 

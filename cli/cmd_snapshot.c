@@ -173,6 +173,8 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 	if (bv_snapshot_restore(argv[optind], &options, &sb, &receipt, &err) < 0)
 		return cli_fail_error(err);
 	size_t drift;
+	if (receipt.flags & BV_RESTORE_UNHELD)
+		fprintf(stderr, "bvisor: nothing can be written to %s: should the snapshot be removed there, files that were not opened by then are lost; --prefetch fetches them now\n", options.from ? options.from : "the place");
 	if (count_drift(sb, &drift, &err) < 0) {
 		int code = cli_fail_error(err);
 		if (strict)

@@ -208,6 +208,7 @@ int cowfs_close(Cowfs *fs)
 		IGNORE_RESULT(cowfs_thaw(fs));
 		setid_settle_all(fs);
 		rc = commit_stop(fs);
+		spool_end(fs);
 	}
 	meta_close(TAKE_PTR(fs->meta));
 	fs_free(fs);

@@ -485,6 +485,7 @@ int body_fetch(Cowfs *fs, const CowReq *req, CowNode *node) MUST_CHECK;
 void spool_grown(Cowfs *fs, BlobId id); /* it was fetched */
 /* The disk is full. False: nothing could go. */
 bool spool_make_room(Cowfs *fs);
+void spool_end(Cowfs *fs); /* no guest is left */
 
 /* ---- seal.c: fs->lock held for writing, but for seal_remove_blob ---- */
 int seal_init(Cowfs *fs) MUST_CHECK;

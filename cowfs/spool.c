@@ -6,7 +6,7 @@
 #include "internal.h"
 
 #define SLICE 32   /* bodies for each time that the lock is held */
-#define RECENT_S 2 /* so that what was just fetched is opened first */
+#define RECENT_NS 250000000 /* so that what was just fetched is opened first */
 
 typedef struct Owner {
 	BlobId blob;
@@ -17,7 +17,7 @@ static int by_use(const void *a, const void *b)
 {
 	const BlobClean *x = a, *y = b;
 
-	return x->used != y->used ? (x->used > y->used) - (x->used < y->used) : (x->id > y->id) - (x->id < y->id);
+	return x->used != y->used ? (x->used > y->used) - (x->used < y->used) : (x->here_since > y->here_since) - (x->here_since < y->here_since);
 }
 
 static int by_blob(const void *a, const void *b)
@@ -63,11 +63,10 @@ static bool drop_one(Cowfs *fs, BlobId id, const Owner *owners, size_t n)
 	return true;
 }
 
-static uint64_t drop_oldest(Cowfs *fs, BlobClean *list, size_t n, uint64_t excess)
+static uint64_t drop_oldest(Cowfs *fs, BlobClean *list, size_t n, uint64_t excess, uint64_t recent)
 {
 	size_t n_owners;
 	CLEAN_FREE Owner *owners = list_owners(fs, &n_owners);
-	const int64_t recent = (INT64_C(1) << 40) + (int64_t)(bv_now_coarse_ns() / 1000000000) - RECENT_S;
 	uint64_t freed = 0;
 	bool goes = owners != NULL;
 
@@ -85,8 +84,8 @@ static uint64_t drop_oldest(Cowfs *fs, BlobClean *list, size_t n, uint64_t exces
 	return freed;
 }
 
-/* Down to `bound` bytes, if there are more. What was freed. */
-static uint64_t trim(Cowfs *fs, uint64_t bound)
+/* Down to `bound` bytes, if there are more, of what was used before `recent`. What was freed. */
+static uint64_t trim(Cowfs *fs, uint64_t bound, uint64_t recent)
 {
 	CLEAN_FREE BlobClean *list = NULL;
 	uint64_t total, freed = 0;
@@ -95,7 +94,7 @@ static uint64_t trim(Cowfs *fs, uint64_t bound)
 	if (blob_list_clean(fs->blobs, &total, &list, &n) < 0)
 		return 0;
 	if (total > bound && n)
-		freed = drop_oldest(fs, list, n, total - bound);
+		freed = drop_oldest(fs, list, n, total - bound, recent);
 	total -= MIN(freed, total);
 	atomic_store(&fs->spool_bytes, total);
 	/* What cannot be freed is not looked at again for each body that comes. */
@@ -107,7 +106,7 @@ static void trim_to_bound(Cowfs *fs)
 {
 	if (!fs->spool_bound || pthread_mutex_trylock(&fs->spool_lock) != 0)
 		return;
-	trim(fs, fs->spool_bound - fs->spool_bound / 16);
+	trim(fs, fs->spool_bound - fs->spool_bound / 16, bv_now_coarse_ns() - RECENT_NS);
 	pthread_mutex_unlock(&fs->spool_lock);
 }
 
@@ -133,7 +132,13 @@ int cowfs_spool_changed(Cowfs *fs, char **err)
 bool spool_make_room(Cowfs *fs)
 {
 	pthread_mutex_lock(&fs->spool_lock);
-	bool freed = trim(fs, 0) > 0;
+	bool freed = trim(fs, 0, bv_now_coarse_ns() - RECENT_NS) > 0;
 	pthread_mutex_unlock(&fs->spool_lock);
 	return freed;
+}
+
+void spool_end(Cowfs *fs)
+{
+	if (fs->spool_bound && !(fs->flags & COWFS_READONLY))
+		trim(fs, fs->spool_bound, UINT64_MAX);
 }

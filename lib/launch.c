@@ -4,6 +4,7 @@
  * as stdin and stdout, the log file of the store as stderr, a session of its own, default signals, and nothing else. */
 #include "lib/launch.h"
 #include "lib/embed.h"
+#include "lib/hold.h"
 #include "lib/store.h"
 #include "supervisor/control.h"
 
@@ -242,6 +243,7 @@ static cJSON *start_request(BvSandbox *sb)
 	CLEAN_FREE char *blobs = bv_asprintf("%s:%s/blobs", memory ? "tmpfs" : "dir", data);
 	CLEAN_FREE char *db = bv_asprintf("%s/meta.db", data);
 	CLEAN_STRV Strv hide = NULL;
+	CLEAN_FREE char *hold = hold_name(&sb->config);
 	cJSON *req = conn_request("start"), *rw = NULL, *hidden = NULL;
 
 	if (hide_list(sb->store, &sb->config, &hide) < 0 || !blobs || !db || !req)
@@ -256,7 +258,7 @@ static cJSON *start_request(BvSandbox *sb)
 		goto fail;
 	if (!cJSON_AddStringToObject(req, "dir", sb->dir) || !cJSON_AddStringToObject(req, "blobs", blobs) ||
 	    !cJSON_AddStringToObject(req, "db", db) || !cJSON_AddBoolToObject(req, "durable", !memory && !sb->config.ephemeral) ||
-	    !cJSON_AddBoolToObject(req, "ro", sb->config.ro) || !cJSON_AddNumberToObject(req, "spool", (double)sb->config.spool) || !cJSON_AddStringToObject(req, "mask", mask ? mask : ""))
+	    !cJSON_AddBoolToObject(req, "ro", sb->config.ro) || !cJSON_AddNumberToObject(req, "spool", (double)sb->config.spool) || !hold || !cJSON_AddStringToObject(req, "hold", hold) || !cJSON_AddStringToObject(req, "mask", mask ? mask : ""))
 		goto fail;
 	return req;
 fail:

@@ -1,5 +1,6 @@
 /* lib/sandbox.c - handles on sandboxes: making, opening, reaching the supervisor, removing. */
 #include "lib/launch.h"
+#include "lib/hold.h"
 #include "lib/store.h"
 
 #include <fcntl.h>
@@ -599,6 +600,7 @@ int bv_sandbox_remove(BvSandbox *sb, int force, BvError **err)
 		return r;
 	if (store_claim(sb->dirfd, LOCK_EX) < 0)
 		return lib_fail(err, -EBUSY, "sandbox '%s' is in use by another program", sb->config.name);
+	hold_release_of(sb);
 	r = store_delete(sb->store, sb->dirfd, &sb->config);
 	if (r == -EBUSY)
 		return lib_fail(err, r, "sandbox '%s' is running", sb->config.name);

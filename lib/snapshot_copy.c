@@ -215,7 +215,7 @@ int bv_snapshot_copy(const char *const *snapshots, const BvCopyOptions *options,
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
 	if (!snapshots || !snapshots[0])
 		return lib_fail(err, -EINVAL, "which snapshot?");
-	if (o.as && (snap_ref_valid(o.as) < 0 || snapshots[1]))
+	if (o.as && (!snapshots_name_valid(o.as) || snapshots[1]))
 		return lib_fail(err, -EINVAL, snapshots[1] ? "one snapshot at a time can get another name ('%s')" : "'%s' is no name for a snapshot: use letters, digits, '.', '_' and '-'", o.as);
 	for (size_t i = 0; r == 0 && snapshots[i]; i++) {
 		CLEAN_FREE char *name = NULL;

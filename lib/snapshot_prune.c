@@ -3,6 +3,7 @@
  * The newest state of a name goes last, as numbers are never used twice: a removal of some never has it among them, unless all of the name go. States are removed
  * one by one, oldest first, so an interrupted removal leaves what a repeat completes. */
 #include "lib/snapshots.h"
+#include "snapshot/hold.h"
 
 #include <inttypes.h>
 #include <time.h>
@@ -337,7 +338,7 @@ static int note_name(void *ctx, const SnapRef *ref)
 	size_t n = strv_len((const char *const *)*names);
 
 	/* A name's generations come one after another. */
-	return n && strcmp((*names)[n - 1], ref->name) == 0 ? 0 : strv_add(names, ref->name);
+	return snap_hold_is(ref->name) || (n && strcmp((*names)[n - 1], ref->name) == 0) ? 0 : strv_add(names, ref->name);
 }
 
 static int prune_all(Prune *p, BvError **err)

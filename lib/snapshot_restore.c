@@ -3,6 +3,7 @@
  * All records are fetched and compared with their checksums before the sandbox can be seen under its name: it is there as a whole, or not at all. Contents are left where they are
  * until somebody opens them (snapshot/fetcher.h), or are fetched, too. */
 #include "cowfs/contents.h"
+#include "lib/hold.h"
 #include "lib/snapshots.h"
 #include "lib/store.h"
 #include "lib/view.h"
@@ -20,7 +21,7 @@ typedef struct Restore {
 	SnapFetch items[FETCH_AT_ONCE];
 	uint8_t *refs[FETCH_AT_ONCE];
 	size_t count;
-	bool prefetch;
+	bool prefetch, held;
 	SnapId id;
 	Strv hidden; /* host paths that guests do not see */
 	char *why;
@@ -135,6 +136,8 @@ static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 		r = begin_rows(sb, &t->rows, &t->why);
 	if (r == 0 && !t->prefetch)
 		r = leave_contents(t);
+	if (r == 0 && !t->prefetch)
+		r = hold_take(t->s, &sb->config, &t->id, &t->held, err);
 	if (r == 0)
 		r = snap_reader_walk(t->reader, "", 0, on_record, t, &t->why);
 	left = r < 0 ? 0 : fill_files(t);
@@ -217,7 +220,7 @@ static void end_restore(Restore *t)
 	free(t->why);
 }
 
-static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, BvError **err)
+static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, bool *unheld, BvError **err)
 {
 	Restore *t = calloc(1, sizeof(*t));
 	SandboxConfig config = {0};
@@ -229,6 +232,7 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 	r = begin_restore(t, s, ref, o, err);
 	if (r == 0)
 		r = config_from_snapshot(s, snap_reader_info(t->reader), o, &config, err);
+	const SandboxConfig made = {.created_sec = config.created_sec, .created_nsec = config.created_nsec};
 	if (r == 0)
 		r = sandbox_create_filled(&config, o->store, o->name, fill_sandbox, t, &sb, err);
 	if (r == 0 && !backend_is_memory(sb->config.backend) && syncfs(sb->dirfd) < 0) /* its name and description: what is reported stays */
@@ -237,6 +241,9 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 		*out = sb;
 	else if (sb)
 		bv_sandbox_close(sb);
+	*unheld = !t->held && !t->prefetch;
+	if (r < 0 && t->held)
+		hold_release(s, &made);
 	config_release(&config);
 	end_restore(t);
 	free(t);
@@ -244,7 +251,7 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 }
 
 /* Nothing of what it was is lost: that is a state of its own first, while nobody can start a command. */
-static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, BvError **err)
+static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, bool *unheld, BvError **err)
 {
 	CLEAN_FREE Restore *t = calloc(1, sizeof(*t));
 	CLEAN_FREE char *message = bv_asprintf("before %s@%llu was restored", ref->name, (unsigned long long)ref->number);
@@ -269,6 +276,9 @@ static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRest
 		take_since(snap_reader_info(t->reader), &old->config);
 		r = sandbox_replace_filled(old, fill_sandbox, t, out, err);
 	}
+	*unheld = t && !t->held && !t->prefetch;
+	if (r == 0 && t->prefetch)
+		hold_release(s, &old->config);
 	if (old)
 		bv_sandbox_close(old);
 	if (t)
@@ -282,6 +292,7 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 	CLEAN_SNAPSHOTS Snapshots s = {0};
 	SnapInfo info = {0};
 	SnapRef ref;
+	bool unheld = false;
 	int r;
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
@@ -292,11 +303,11 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 	if (r == 0)
 		r = snapshots_find(&s, name, &ref, err);
 	if (r == 0)
-		r = o.flags & BV_RESTORE_IN_PLACE ? restore_in_place(&s, &ref, &o, out, err) : restore(&s, &ref, &o, out, err);
+		r = o.flags & BV_RESTORE_IN_PLACE ? restore_in_place(&s, &ref, &o, out, &unheld, err) : restore(&s, &ref, &o, out, &unheld, err);
 	if (r == 0 && receipt && snap_info_load(s.store, &ref.id, &info, NULL) == 0) {
 		SnapTraffic t = snap_store_traffic(s.store);
 		*receipt = (BvSnapshotReceipt){.size = sizeof(*receipt), .number = ref.number, .files = info.totals.contents, .bytes = info.totals.content_bytes,
-					       .moved = t.received, .requests = t.gets + t.puts + t.others};
+					       .flags = unheld ? BV_RESTORE_UNHELD : 0, .moved = t.received, .requests = t.gets + t.puts + t.others};
 		snprintf(receipt->name, sizeof(receipt->name), "%s", ref.name);
 		id_hex(&ref.id, receipt->id);
 		snap_info_release(&info);

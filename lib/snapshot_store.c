@@ -3,6 +3,7 @@
  * What they do and why it is safe beside writers is the snapshot layer's (snapshot/housekeeping.h); here are options, repeats and messages. */
 #include "lib/snapshots.h"
 
+#include "snapshot/hold.h"
 #include "snapshot/housekeeping.h"
 
 /* A removed snapshot goes in the round after it was condemned, what it alone needed in the one after that, what that left of packs in one more. */
@@ -45,6 +46,14 @@ static int collect(const Snapshots *s, const SnapCollectConfig *config, SnapColl
 	return r;
 }
 
+static int expire_holds(const Snapshots *s, BvError **err)
+{
+	char *why = NULL;
+	int r = snap_hold_expire(s->store, SNAP_HOLD_AGE, &why);
+
+	return r < 0 ? lib_fail_text(err, r, why, s->location) : 0;
+}
+
 int bv_snapshot_gc(const BvGcOptions *options, BvGcResult *result, BvError **err)
 {
 	BvGcOptions o = BV_GC_OPTIONS_INIT;
@@ -62,6 +71,8 @@ int bv_snapshot_gc(const BvGcOptions *options, BvGcResult *result, BvError **err
 		lib_error_clear(err);
 		r = 0;
 	} else {
+		if (r == 0 && !dry)
+			r = expire_holds(&s, err);
 		bool more = r == 0;
 		for (int i = 0; more && i < ROUNDS_ALONE; i++) {
 			SnapCollectResult round;

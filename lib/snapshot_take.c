@@ -314,8 +314,8 @@ int bv_sandbox_snapshot(BvSandbox *sb, const BvSnapshotOptions *options, BvSnaps
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
-	if (o.name && snap_ref_valid(o.name) < 0)
-		return lib_fail(err, -EINVAL, "'%s' is no name for a snapshot: use letters, digits, '.', '_' and '-'", o.name);
+	if (!snapshots_name_valid(o.name ? o.name : sb->config.name))
+		return lib_fail(err, -EINVAL, "'%s' is no name for a snapshot: use letters, digits, '.', '_' and '-', without 'held.' before; --as gives another one", o.name ? o.name : sb->config.name);
 	for (size_t i = 0; o.tags && o.tags[i]; i++)
 		if (snap_ref_valid(o.tags[i]) < 0)
 			return lib_fail(err, -EINVAL, "'%s' is no tag: use letters, digits, '.', '_' and '-'", o.tags[i]);

@@ -1,6 +1,7 @@
 /* lib/snapshots.c - see snapshots.h; and bv_snapshot_list. */
 #include "lib/snapshots.h"
 #include "lib/store.h"
+#include "snapshot/hold.h"
 
 #include "base/hmap.h"
 
@@ -82,6 +83,11 @@ bool snapshots_machine(char out[32])
 char *snapshots_contents_path(const BvSandbox *sb, const Snapshots *s)
 {
 	return bv_asprintf("%s/contents-%016llx.db", sandbox_data_dir(sb), (unsigned long long)hash_stable(s->location, strlen(s->location)));
+}
+
+bool snapshots_name_valid(const char *name)
+{
+	return snap_ref_valid(name) == 0 && !snap_hold_is(name);
 }
 
 int snapshots_find(const Snapshots *s, const char *text, SnapRef *out, BvError **err)
@@ -228,6 +234,7 @@ int record_decode(const Record *record, CowRecord *out)
 
 typedef struct Listing {
 	const Snapshots *s;
+	bool all;
 	int (*visit)(void *ctx, const BvSnapshotInfo *info);
 	void *ctx;
 } Listing;
@@ -245,6 +252,9 @@ static int list_one(void *ctx, const SnapRef *ref)
 	const Listing *l = ctx;
 	SnapInfo info = {0};
 	char id[65];
+
+	if (!l->all && snap_hold_is(ref->name))
+		return 0;
 	CLEAN_FREE char *why = NULL;
 	int r = snap_info_load(l->s->store, &ref->id, &info, &why);
 	CLEAN_FREE char *message = r == 0 ? snapshots_field(&info, "message") : NULL;
@@ -263,7 +273,7 @@ int bv_snapshot_list_with(const BvSnapshotListOptions *options, int (*visit)(voi
 {
 	BvSnapshotListOptions o = BV_SNAPSHOT_LIST_OPTIONS_INIT;
 	CLEAN_SNAPSHOTS Snapshots s = {0};
-	Listing l = {&s, visit, ctx};
+	Listing l = {&s, o.name != NULL, visit, ctx};
 	char *why = NULL;
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)

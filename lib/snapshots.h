@@ -29,6 +29,8 @@ bool snapshots_never_taken(int error, const char *location);
 
 /* What tells this machine from others, and nothing of it; false: unknown. */
 bool snapshots_machine(char out[32]);
+/* A name that a user may give to a snapshot. */
+bool snapshots_name_valid(const char *name);
 /* "NAME", "NAME@" or "NAME@latest": its newest state; "NAME@NUMBER": the snapshot that it means. -EINVAL, -ENOENT, errors of the store. */
 int snapshots_find(const Snapshots *s, const char *text, SnapRef *out, BvError **err) MUST_CHECK;
 

@@ -1,4 +1,5 @@
 /* lib/spool.c - see spool.h. A failure costs disk space: the list before stays, which names less. */
+#include "lib/hold.h"
 #include "lib/spool.h"
 #include "lib/store.h"
 #include "lib/view.h"
@@ -76,6 +77,28 @@ static int by_id(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
+static int by_use(const void *a, const void *b)
+{
+	const BlobClean *x = a, *y = b;
+
+	return (x->here_since > y->here_since) - (x->here_since < y->here_since);
+}
+
+/* Of a sandbox that is stopped, and held so. A running one's supervisor does it (cowfs/spool.c). */
+static void trim_stopped(BlobStore *blobs, uint64_t bound)
+{
+	CLEAN_FREE BlobClean *list = NULL;
+	uint64_t total;
+	size_t n;
+
+	if (blob_list_clean(blobs, &total, &list, &n) < 0 || total <= bound || !n)
+		return;
+	qsort(list, n, sizeof(*list), by_use);
+	for (size_t i = 0; i < n && total > bound; i++)
+		if (blob_drop(blobs, list[i].id) == 0)
+			total -= list[i].bytes;
+}
+
 void spool_publish(Spool *spool, const BvSandbox *sb, const Snapshots *s, const SnapId *id, const Moment *moment)
 {
 	CLEAN_FREE char *path = bv_asprintf("%s/blobs", sandbox_data_dir(sb));
@@ -85,9 +108,14 @@ void spool_publish(Spool *spool, const BvSandbox *sb, const Snapshots *s, const 
 
 	if (spool->n)
 		qsort(spool->list, spool->n, sizeof(*spool->list), by_id);
-	int r = path && source && ops ? ops->open(path, 0, &blobs, NULL) : -ENOMEM;
+	bool held;
+	int r = path && source && ops ? hold_take(s, &sb->config, id, &held, NULL) : -ENOMEM;
+	if (r == 0)
+		r = ops->open(path, 0, &blobs, NULL);
 	if (r == 0)
 		r = blob_put_remote(blobs, source, spool->list, spool->n);
+	if (r == 0 && !moment->conn && blob_reload_remote(blobs, NULL) == 0)
+		trim_stopped(blobs, sb->config.spool);
 	blob_close(blobs);
 	if (r == 0 && moment->conn)
 		IGNORE_RESULT(conn_call(moment->conn, conn_request("spool"), NULL, 0, NULL, NULL));

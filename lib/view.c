@@ -75,7 +75,7 @@ int view_open_blobs(const BvSandbox *sb, BlobStore **out, BvError **err)
 		return lib_fail(err, ops ? -ENOMEM : -EINVAL, "cannot use the backend '%s'", sb->config.backend);
 	r = ops->open(path, BLOB_OPEN_READONLY | BLOB_OPEN_LATE, &blobs, &why);
 	if (r == 0)
-		r = snap_fetcher_attach(blobs, NULL, &why);
+		r = snap_fetcher_attach(blobs, NULL, NULL, &why);
 	if (r < 0) {
 		blob_close(blobs);
 		return lib_fail_text(err, r, why, path);

@@ -3,6 +3,7 @@
  * A session is a snapshot that was opened. The one in hand is replaced when a fetch names another source (a newer snapshot was taken); who is in the middle of a fetch ends it
  * with the old one. A session that could not be opened is given up, so that the next fetch tries again. */
 #include "snapshot/fetcher.h"
+#include "snapshot/hold.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -14,10 +15,12 @@ typedef struct Session {
 	ObjectStore *objects;
 	SnapStore *store;
 	SnapReader *reader; /* is opened once, and then used without the lock */
+	bool renewed;
 } Session;
 
 typedef struct Fetcher {
 	SnapKey *key;
+	char *hold; /* or NULL */
 	pthread_mutex_t lock;
 	Session *now; /* or NULL */
 } Fetcher;
@@ -118,6 +121,10 @@ static int open_locked(const Fetcher *f, Session *s, const SnapId *id, const cha
 		r = snap_store_open(s->objects, f->key, &s->store, err);
 	if (r == 0 && !s->reader)
 		r = snap_reader_open(s->store, id, &s->reader, err);
+	if (r == 0 && f->hold && !s->renewed) {
+		snap_hold_renew(s->store, f->hold, id);
+		s->renewed = true;
+	}
 	return r;
 }
 
@@ -161,15 +168,17 @@ static void release(void *ctx)
 	if (f->now)
 		session_free(f->now);
 	snap_key_free(f->key);
+	free(f->hold);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 }
 
-int snap_fetcher_attach(BlobStore *blobs, SnapKey *key, char **err)
+int snap_fetcher_attach(BlobStore *blobs, SnapKey *key, const char *hold, char **err)
 {
 	Fetcher *f = calloc(1, sizeof *f);
 
-	if (!f) {
+	if (!f || (hold && !(f->hold = strdup(hold)))) {
+		free(f);
 		snap_key_free(key);
 		return bv_fail(err, -ENOMEM, "out of memory");
 	}

@@ -11,7 +11,8 @@
 char *snap_fetcher_source(const char *place, const SnapKey *key, const SnapId *id);
 /* And back: *place points into the source, key is "" or 16 hex digits. -EBADMSG. */
 int snap_fetcher_parse(const char *source, SnapId *id, char key[2 * KEY_ID_SIZE + 1], const char **place) MUST_CHECK;
-/* The store, if blobs of it are remote, fetches them from there until it is closed. The key (NULL: none) is taken over, also on failure. -ENOMEM. */
-int snap_fetcher_attach(BlobStore *blobs, SnapKey *key, char **err) MUST_CHECK;
+/* The store, if blobs of it are remote, fetches them from there until it is closed. The key (NULL: none) is taken over, also on failure; `hold` (NULL: none; copied) is renewed
+ * (hold.h). -ENOMEM. */
+int snap_fetcher_attach(BlobStore *blobs, SnapKey *key, const char *hold, char **err) MUST_CHECK;
 
 #endif

@@ -168,7 +168,7 @@ static int open_blobs(Start *st, BlobStore **out)
 	BlobStore *blobs = NULL;
 	int r = ops->open(colon + 1, BLOB_OPEN_CREATE | BLOB_OPEN_LATE, &blobs, &st->error);
 	if (r == 0)
-		r = snap_fetcher_attach(blobs, NULL, &st->error);
+		r = snap_fetcher_attach(blobs, NULL, json_string(st->packet.json, "hold", NULL), &st->error);
 	if (r < 0)
 		blob_close(blobs);
 	else

@@ -8,7 +8,7 @@
 /* ---- the location ---- */
 
 typedef struct Options {
-	char *endpoint, *region, *style, *profile, *ca;
+	char *endpoint, *region, *style, *profile, *ca, *attempts;
 } Options;
 
 static void options_release(Options *o)
@@ -18,6 +18,7 @@ static void options_release(Options *o)
 	free(o->style);
 	free(o->profile);
 	free(o->ca);
+	free(o->attempts);
 }
 
 static int parse_option(Options *o, char *text, const char *location, char **err)
@@ -25,7 +26,7 @@ static int parse_option(Options *o, char *text, const char *location, char **err
 	const struct {
 		const char *name;
 		char **field;
-	} known[] = {{"endpoint", &o->endpoint}, {"region", &o->region}, {"style", &o->style}, {"profile", &o->profile}, {"ca", &o->ca}};
+	} known[] = {{"endpoint", &o->endpoint}, {"region", &o->region}, {"style", &o->style}, {"profile", &o->profile}, {"ca", &o->ca}, {"attempts", &o->attempts}};
 	char *value = strchr(text, '=');
 
 	if (!value || !value[1])
@@ -38,7 +39,7 @@ static int parse_option(Options *o, char *text, const char *location, char **err
 		return (*known[i].field = strdup(value)) ? 0 : -ENOMEM;
 	}
 	/* Not the value: somebody may have put a key there. */
-	return bv_fail(err, -EINVAL, "an s3: location has no option \"%.40s\" (it has endpoint, region, style, profile, ca; keys belong into the environment or ~/.aws/credentials)", text);
+	return bv_fail(err, -EINVAL, "an s3: location has no option \"%.40s\" (it has endpoint, region, style, profile, ca, attempts; keys belong into the environment or ~/.aws/credentials)", text);
 }
 
 static bool bucket_valid(const char *bucket)
@@ -188,9 +189,10 @@ static int settle_style(S3Config *c, Options *o, const S3Profiles *profiles, cha
 	return 0;
 }
 
-static int number(const char *name, int least, int most, int otherwise)
+/* `given` is before the environment. */
+static int number(const char *given, const char *name, int least, int most, int otherwise)
 {
-	const char *text = getenv(name);
+	const char *text = given ? given : getenv(name);
 	long value = text && *text ? strtol(text, NULL, 10) : otherwise;
 
 	return (int)MAX(MIN(value, (long)most), (long)least);
@@ -221,10 +223,10 @@ static int settle(S3Config *c, Options *o, const S3Profiles *profiles, char **er
 	if (r == 0)
 		r = settle_style(c, o, profiles, err);
 	c->ca = choose(&o->ca, "AWS_CA_BUNDLE", "SSL_CERT_FILE", c, profiles, "ca_bundle");
-	c->attempts = number("AWS_MAX_ATTEMPTS", 1, 100, 8);
-	c->transfers = number("BVISOR_S3_TRANSFERS", 1, 256, 16);
-	c->page = number("BVISOR_S3_PAGE", 1, 1000, 1000);
-	c->stall = number("BVISOR_S3_STALL", 1, 3600, 20);
+	c->attempts = number(o->attempts, "AWS_MAX_ATTEMPTS", 1, 100, 8);
+	c->transfers = number(NULL, "BVISOR_S3_TRANSFERS", 1, 256, 16);
+	c->page = number(NULL, "BVISOR_S3_PAGE", 1, 1000, 1000);
+	c->stall = number(NULL, "BVISOR_S3_STALL", 1, 3600, 20);
 	return r;
 }
 

@@ -302,9 +302,10 @@ typedef struct BvSnapshotReceipt {
 	uint64_t new_bytes;    /* of these, not there before */
 	uint64_t moved, requests; /* bytes to or from the place, and requests */
 	double pause;		  /* seconds for which processes of the sandbox stood still */
-	unsigned flags;		  /* BV_SNAPSHOT_UNSTEADY */
+	unsigned flags;		  /* BV_SNAPSHOT_UNSTEADY, BV_RESTORE_UNHELD */
 } BvSnapshotReceipt;
 enum {
+	BV_RESTORE_UNHELD = 2,	  /* nothing can be written there: if the snapshot is removed, what was not fetched by then is lost */
 	BV_SNAPSHOT_UNSTEADY = 1, /* its processes could not be stopped for that moment: files that they were writing may be of slightly different moments */
 };
 
