@@ -77,6 +77,8 @@ void key_begin(BvKeyOptions *key);
 bool key_option(BvKeyOptions *key, int option);
 /* For commands that open one place, by way of other functions: the same options, kept for the whole process. */
 BvKeyOptions *key_of_command(void);
+/* bv_sandbox_open in the default store, with the key of the command. */
+int open_sandbox(const char *name, BvSandbox **out, BvError **err);
 
 /* The next option as getopt_long gives it, -1 at the end. Answers --help itself, and ends the program on an unknown option or a missing
  * value. `shorts` begins with "+:" (stop at the first argument) or ":". */

@@ -102,7 +102,7 @@ static int apply(BvSandbox *sb, const BvApplyOptions *options, Report *report)
 int cmd_apply(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{"dry-run", no_argument, NULL, OPT_DRY_RUN}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+		{"dry-run", no_argument, NULL, OPT_DRY_RUN}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	BvApplyOptions options = BV_APPLY_OPTIONS_INIT;
 	Report report = {.out = {.out = stdout}};
 	BvSandbox *sb = NULL;
@@ -111,12 +111,14 @@ int cmd_apply(const Command *cmd, int argc, char **argv)
 	int c, code;
 
 	while ((c = opts_next(cmd, argc, argv, ":", longs)) != -1) {
+		if (key_option(key_of_command(), c))
+			continue;
 		options.flags |= c == OPT_DRY_RUN ? BV_APPLY_DRY_RUN : 0;
 		report.json = report.json || c == OPT_JSON;
 	}
 	const char *name = name_and_paths(argc, argv, &paths);
 	options.paths = paths.items;
-	if (bv_sandbox_open(NULL, name, &sb, &err) < 0)
+	if (open_sandbox(name, &sb, &err) < 0)
 		return cli_fail_error(err);
 	code = apply(sb, &options, &report);
 	bv_sandbox_close(sb);

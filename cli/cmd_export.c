@@ -33,7 +33,7 @@ static int open_side(const char *name, const char *from, BvSide *out, BvError **
 
 	options.from = from;
 	options.key = key_of_command();
-	return names_snapshot(name) ? bv_snapshot_open(name, &options, &out->snapshot, err) : bv_sandbox_open(NULL, name, &out->sandbox, err);
+	return names_snapshot(name) ? bv_snapshot_open(name, &options, &out->snapshot, err) : open_sandbox(name, &out->sandbox, err);
 }
 
 /* A file appears under its name when it is complete. */

@@ -80,7 +80,7 @@ int cmd_cat(const Command *cmd, int argc, char **argv)
 	const char *name = name_and_paths(argc, argv, &paths);
 	if (paths.count == 0)
 		usage_error(cmd, "no path given (a path holds a slash, such as ./file)");
-	if (names_snapshot(name) ? !(s = open_snapshot(name, from, &err)) : bv_sandbox_open(NULL, name, &sb, &err) < 0)
+	if (names_snapshot(name) ? !(s = open_snapshot(name, from, &err)) : open_sandbox(name, &sb, &err) < 0)
 		return cli_fail_error(err);
 	for (size_t i = 0; i < paths.count; i++) {
 		int r = s ? cat_snapshot(s, paths.items[i]) : cat_sandbox(sb, paths.items[i]);
@@ -207,7 +207,7 @@ static int list_dir(const char *name, const char *from, const char *path, Shown 
 
 	options.flags = shown->deep ? BV_LIST_RECURSIVE : 0;
 	shown->root = strlen(path) + (strcmp(path, "/") != 0);
-	if (names_snapshot(name) ? !(s = open_snapshot(name, from, &err)) : bv_sandbox_open(NULL, name, &sb, &err) < 0)
+	if (names_snapshot(name) ? !(s = open_snapshot(name, from, &err)) : open_sandbox(name, &sb, &err) < 0)
 		return cli_fail_error(err);
 	r = s ? bv_snapshot_list_dir(s, path, &options, on_entry, shown, &err) : bv_sandbox_list_dir(sb, path, &options, on_entry, shown, &err);
 	if (shown->json && r >= 0) {

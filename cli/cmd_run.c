@@ -20,7 +20,7 @@ typedef struct Parsed {
 #define LONG_COMMAND \
 	{"cwd", required_argument, NULL, OPT_CWD}, {"env", required_argument, NULL, OPT_ENV}, {"clear-env", no_argument, NULL, OPT_CLEAR_ENV}, \
 		{"timeout", required_argument, NULL, OPT_TIMEOUT}, {"trace", required_argument, NULL, OPT_TRACE}, {"interactive", no_argument, NULL, 'i'}, \
-		{"tty", no_argument, NULL, 't'}, {"detach", no_argument, NULL, 'd'}, {"generations", no_argument, NULL, OPT_GENERATIONS}, LONG_COMMON
+		{"tty", no_argument, NULL, 't'}, {"detach", no_argument, NULL, 'd'}, {"generations", no_argument, NULL, OPT_GENERATIONS}, LONG_KEY, LONG_COMMON
 
 static const struct option run_options[] = {
 	{"name", required_argument, NULL, OPT_NAME}, {"backend", required_argument, NULL, OPT_BACKEND}, {"rw", required_argument, NULL, OPT_RW},
@@ -53,7 +53,9 @@ static void take_option(const Command *cmd, Parsed *p, int c)
 	case 'i': p->interactive = true; break;
 	case 't': p->tty = true; break;
 	case 'd': p->session.detach = true; break;
-	default: usage_error(cmd, "unknown option");
+	default:
+		if (!key_option(key_of_command(), c))
+			usage_error(cmd, "unknown option");
 	}
 }
 
@@ -160,6 +162,7 @@ static int keep_generation(BvSandbox *sb, const Parsed *p, int code)
 	if (strlen(words) > MESSAGE_MAX)
 		memcpy(words + MESSAGE_MAX - 3, "...", 4);
 	options.message = words;
+	options.key = key_of_command();
 	int r = bv_sandbox_snapshot(sb, &options, NULL, &err);
 	free(words);
 	return r < 0 ? cli_fail_error(err) : code;
@@ -208,6 +211,8 @@ int cmd_run(const Command *cmd, int argc, char **argv)
 	p.session.owns_sandbox = true;
 	p.create.flags |= p.rm ? BV_CREATE_EPHEMERAL : 0;
 	code = bv_sandbox_create(&p.create, &sb, &err);
+	if (code == 0)
+		code = bv_sandbox_set_key(sb, key_of_command(), &err);
 	if (code == -EINVAL)
 		usage_error(cmd, "%s", bv_error_message(err));
 	code = code < 0 ? cli_fail_error(err) : 0;
@@ -251,7 +256,7 @@ int cmd_exec(const Command *cmd, int argc, char **argv)
 	code = prepare(&p, split_exec(cmd, argc, argv, &name));
 	if (code != 0)
 		return code;
-	if (bv_sandbox_open(NULL, name, &sb, &err) < 0)
+	if (open_sandbox(name, &sb, &err) < 0)
 		return cli_fail_error(err);
 	code = session_run(sb, &p.session, &started);
 	if (p.generations && started)

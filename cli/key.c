@@ -118,3 +118,14 @@ bool key_option(BvKeyOptions *key, int option)
 	keep_out_of_dumps();
 	return true;
 }
+
+int open_sandbox(const char *name, BvSandbox **out, BvError **err)
+{
+	int r = bv_sandbox_open(NULL, name, out, err);
+
+	if (r == 0 && (r = bv_sandbox_set_key(*out, key_of_command(), err)) < 0) {
+		bv_sandbox_close(*out);
+		*out = NULL;
+	}
+	return r;
+}

@@ -17,7 +17,7 @@
 	"  -i, --interactive  keep the three descriptors as they are, even on a terminal\n" \
 	"  -t, --tty          give the command a terminal of its own (the default on a terminal)\n" \
 	"  -d, --detach       do not wait: the command goes on in the background\n" \
-	"  --generations      keep what the sandbox is when the command has ended, as a snapshot (see log)\n"
+	"  --generations      keep what the sandbox is when the command has ended, as a snapshot (see log)\n" KEY_OPTION_HELP
 #define SPOOL_OPTION \
 	"  --spool-size SIZE  keep at most so much here of what is in the bucket, too (20G): the rest is fetched again when it is opened\n"
 #define HELP_OPTION "  --help             show this\n"
@@ -55,7 +55,7 @@ static const Command commands[] = {
 	 "BEFORE, if that is given, too. The others are paths: only they and what is below them are shown.\n",
 	 cmd_diff},
 	{"apply", "[OPTION...] [NAME] [--] [PATH...]", "Make a sandbox's changes on the host, where the host is unchanged since; what it changed itself is left",
-	 "  --dry-run          say what would be done, change nothing\n" JSON_OPTION HELP_OPTION
+	 "  --dry-run          say what would be done, change nothing\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION
 	 "\nWith paths, only they and what is below them. Exit code 1 when there were conflicts or failures. An apply that was interrupted is\n"
 	 "finished by the next one.\n",
 	 cmd_apply},

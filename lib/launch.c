@@ -6,6 +6,7 @@
 #include "lib/embed.h"
 #include "lib/hold.h"
 #include "lib/store.h"
+#include "lib/unlock.h"
 #include "supervisor/control.h"
 
 #include <dlfcn.h>
@@ -272,7 +273,14 @@ static int handshake(BvSandbox *sb, Conn *conn, const char *program, BvError **e
 {
 	BvError *why = NULL;
 	cJSON *req = start_request(sb);
-	int r = req ? conn_call(conn, req, NULL, 0, NULL, &why) : lib_fail(&why, -ENOMEM, "out of memory");
+	CLEAN_FD int key = -1;
+	int r = unlock_for_start(sb, &key, &why);
+
+	if (r == 0 && (!req || (key >= 0 && !cJSON_AddTrueToObject(req, "key"))))
+		r = lib_fail(&why, -ENOMEM, "out of memory");
+	if (r == 0)
+		r = conn_call(conn, TAKE_PTR(req), &key, key >= 0, NULL, &why);
+	cJSON_Delete(req);
 
 	if (r == -ECONNRESET)
 		(void)lib_fail(err, r, "the supervisor %s ended while starting (see %s/supervisor.log)", program, sb->store);

@@ -1,6 +1,7 @@
 /* lib/sandbox.c - handles on sandboxes: making, opening, reaching the supervisor, removing. */
 #include "lib/launch.h"
 #include "lib/hold.h"
+#include "lib/unlock.h"
 #include "lib/store.h"
 
 #include <fcntl.h>
@@ -18,6 +19,7 @@ static void handle_free(BvSandbox *sb)
 		return;
 	conn_put(sb->conn);
 	config_release(&sb->config);
+	unlock_release(sb);
 	bv_close_fd(&sb->dirfd);
 	free(sb->dir);
 	free(sb->store);

@@ -298,8 +298,6 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
 	r = snapshots_open(o.from, o.store, o.key, o.flags & BV_RESTORE_IN_PLACE, &s, err);
-	if (r == 0 && s.key) /* who fetches later would need the key, which is kept nowhere */
-		o.flags |= BV_RESTORE_PREFETCH;
 	if (r == 0)
 		r = snapshots_find(&s, name, &ref, err);
 	if (r == 0)

@@ -1,5 +1,6 @@
 /* lib/view.c - see view.h; and the parts of the public interface that only look: diff, open_file, readlink. */
 #include "lib/view.h"
+#include "lib/unlock.h"
 #include "lib/conn.h"
 #include "lib/store.h"
 #include "snapshot/fetcher.h"
@@ -75,7 +76,7 @@ int view_open_blobs(const BvSandbox *sb, BlobStore **out, BvError **err)
 		return lib_fail(err, ops ? -ENOMEM : -EINVAL, "cannot use the backend '%s'", sb->config.backend);
 	r = ops->open(path, BLOB_OPEN_READONLY | BLOB_OPEN_LATE, &blobs, &why);
 	if (r == 0)
-		r = snap_fetcher_attach(blobs, NULL, NULL, &why);
+		r = snap_fetcher_attach(blobs, unlock_keyring(sb), NULL, &why);
 	if (r < 0) {
 		blob_close(blobs);
 		return lib_fail_text(err, r, why, path);
@@ -415,7 +416,10 @@ int bv_sandbox_open_file(BvSandbox *sb, const char *path, int *fd, BvError **err
 	if (r < 0)
 		return r;
 	r = cowfs_open_virtual(fs, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, fd);
+	CLEAN_FREE char *why = r < 0 ? cowfs_fetch_error(fs) : NULL;
 	view_put(sb);
+	if (why)
+		return lib_fail(err, r, "%s: %s", path, why);
 	if (r == -EIO)
 		return lib_fail(err, r, "%s: its content is missing from the store of sandbox '%s', or cannot be read (%s)", path, sb->config.name, strerror(-r));
 	return r < 0 ? lib_fail(err, r, "%s: %s", path, strerror(-r)) : 0;

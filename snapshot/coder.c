@@ -120,6 +120,24 @@ const uint8_t *snap_key_id(const SnapKey *key)
 	return key->id;
 }
 
+int snap_key_send(const SnapKey *key, int fd)
+{
+	return bv_write_full(fd, key, sizeof *key);
+}
+
+int snap_key_receive(int fd, SnapKey **out)
+{
+	SnapKey *key = secret_new(sizeof *key);
+	ssize_t n = key ? bv_read_full(fd, key, sizeof *key) : -ENOMEM;
+
+	if (n != (ssize_t)sizeof *key) {
+		snap_key_free(key);
+		return n < 0 ? (int)n : -EIO;
+	}
+	*out = key;
+	return 0;
+}
+
 uint64_t snap_key_chunk_seed(const SnapKey *key)
 {
 	return key ? key->chunk_seed : 0;

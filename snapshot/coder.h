@@ -27,6 +27,9 @@ int snap_key_new(const uint8_t master[32], SnapKey **out) MUST_CHECK;
 int snap_key_from_passphrase(const char *passphrase, size_t len, const uint8_t salt[SCRYPT_SALT], unsigned log_n, SnapKey **out) MUST_CHECK;
 void snap_key_free(SnapKey *key); /* wipes it; NULL is allowed */
 const uint8_t *snap_key_id(const SnapKey *key); /* KEY_ID_SIZE bytes that say which key it is and nothing of it */
+/* From one process to another of the same program, through a pipe that nobody else reads. -EIO: the other end gave up. */
+int snap_key_send(const SnapKey *key, int fd) MUST_CHECK;
+int snap_key_receive(int fd, SnapKey **out) MUST_CHECK;
 uint64_t snap_key_chunk_seed(const SnapKey *key); /* where large files are cut; NULL: 0 */
 
 int coder_new(const SnapKey *key, Coder **out) MUST_CHECK; /* the key must outlive it; NULL: none */

@@ -19,7 +19,7 @@ typedef struct Session {
 } Session;
 
 typedef struct Fetcher {
-	SnapKey *key;
+	SnapKeyring keys;
 	char *hold; /* or NULL */
 	pthread_mutex_t lock;
 	Session *now; /* or NULL */
@@ -113,12 +113,20 @@ static void session_give_up(Fetcher *f, Session *s)
 		session_put(f, s);
 }
 
-static int open_locked(const Fetcher *f, Session *s, const SnapId *id, const char *place, char **err)
+static int get_key(const Fetcher *f, const char *place, const SnapKey **out, char **err)
 {
+	return f->keys.get ? f->keys.get(f->keys.ctx, place, out, err) : bv_fail(err, -ENOKEY, "it is encrypted, and there is no key");
+}
+
+static int open_locked(const Fetcher *f, Session *s, const SnapId *id, const char *key_name, const char *place, char **err)
+{
+	const SnapKey *key = NULL;
 	int r = s->objects ? 0 : object_open(place, false, &s->objects, err);
 
+	if (r == 0 && !s->store && *key_name)
+		r = get_key(f, place, &key, err);
 	if (r == 0 && !s->store)
-		r = snap_store_open(s->objects, f->key, &s->store, err);
+		r = snap_store_open(s->objects, key, &s->store, err);
 	if (r == 0 && !s->reader)
 		r = snap_reader_open(s->store, id, &s->reader, err);
 	if (r == 0 && f->hold && !s->renewed) {
@@ -137,7 +145,7 @@ static int fetch_from(Fetcher *f, Session *s, const void *ref, size_t len, int f
 	if (r < 0)
 		return bv_fail(err, r, "the blob store does not say where its files are: \"%s\"", s->source);
 	pthread_mutex_lock(&s->lock);
-	r = open_locked(f, s, &id, *place, err);
+	r = open_locked(f, s, &id, key, *place, err);
 	pthread_mutex_unlock(&s->lock);
 	if (r < 0) {
 		session_give_up(f, s);
@@ -167,22 +175,24 @@ static void release(void *ctx)
 
 	if (f->now)
 		session_free(f->now);
-	snap_key_free(f->key);
+	if (f->keys.release)
+		f->keys.release(f->keys.ctx);
 	free(f->hold);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 }
 
-int snap_fetcher_attach(BlobStore *blobs, SnapKey *key, const char *hold, char **err)
+int snap_fetcher_attach(BlobStore *blobs, SnapKeyring keys, const char *hold, char **err)
 {
 	Fetcher *f = calloc(1, sizeof *f);
 
 	if (!f || (hold && !(f->hold = strdup(hold)))) {
 		free(f);
-		snap_key_free(key);
+		if (keys.release)
+			keys.release(keys.ctx);
 		return bv_fail(err, -ENOMEM, "out of memory");
 	}
-	f->key = key;
+	f->keys = keys;
 	pthread_mutex_init(&f->lock, NULL);
 	blob_set_fetch(blobs, fetch, f, release);
 	return 0;

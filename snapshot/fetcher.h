@@ -11,8 +11,14 @@
 char *snap_fetcher_source(const char *place, const SnapKey *key, const SnapId *id);
 /* And back: *place points into the source, key is "" or 16 hex digits. -EBADMSG. */
 int snap_fetcher_parse(const char *source, SnapId *id, char key[2 * KEY_ID_SIZE + 1], const char **place) MUST_CHECK;
-/* The store, if blobs of it are remote, fetches them from there until it is closed. The key (NULL: none) is taken over, also on failure; `hold` (NULL: none; copied) is renewed
+/* Who has the key of an encrypted place. `get` is asked when it is needed, from any thread; the key belongs to ctx. It is released with the blob store. Both may be NULL. */
+typedef struct SnapKeyring {
+	int (*get)(void *ctx, const char *place, const SnapKey **out, char **err);
+	void (*release)(void *ctx);
+	void *ctx;
+} SnapKeyring;
+/* The store, if blobs of it are remote, fetches them from there until it is closed. The keyring is taken over, also on failure; `hold` (NULL: none; copied) is renewed
  * (hold.h). -ENOMEM. */
-int snap_fetcher_attach(BlobStore *blobs, SnapKey *key, const char *hold, char **err) MUST_CHECK;
+int snap_fetcher_attach(BlobStore *blobs, SnapKeyring keys, const char *hold, char **err) MUST_CHECK;
 
 #endif

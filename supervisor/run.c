@@ -39,6 +39,7 @@ typedef struct Start {
 	const char *dir, *blobs, *db;
 	char *error;
 	char **remove; /* what is deleted at the end, or NULL; points into the packet */
+	SnapKey *key; /* of the place that its files come from, or NULL */
 	int lock_fd;
 	Init init;
 } Start;
@@ -82,6 +83,11 @@ static int read_start(Start *st)
 	st->db = json_string(st->packet.json, "db", NULL);
 	if (strcmp(json_string(st->packet.json, "op", ""), "start") != 0 || !st->dir || !st->blobs || !st->db)
 		return bv_fail(&st->error, -EPROTO, "the supervisor was started by something that is not libbvisor of this version");
+	if (json_bool(st->packet.json, "key", false)) { /* before init is forked, which finds none in its memory (base/secret.h) */
+		r = st->packet.n_fds ? snap_key_receive(st->packet.fds[0], &st->key) : -EPROTO;
+		if (r < 0)
+			return r;
+	}
 	if (cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(st->packet.json, "remove")) && !(st->remove = json_strings(st->packet.json, "remove")))
 		return -ENOMEM;
 	return 0;
@@ -157,6 +163,24 @@ static int drop_powers(void)
 	return syscall(SYS_capset, &h, d) < 0 ? bv_neg_errno() : 0;
 }
 
+static int give_key(void *ctx, const char *place, const SnapKey **out, char **err)
+{
+	(void)place;
+	(void)err;
+	*out = ctx;
+	return 0;
+}
+
+static void forget_key(void *ctx)
+{
+	snap_key_free(ctx);
+}
+
+static SnapKeyring keyring_of(Start *st)
+{
+	return st->key ? (SnapKeyring){give_key, forget_key, TAKE_PTR(st->key)} : (SnapKeyring){0};
+}
+
 static int open_blobs(Start *st, BlobStore **out)
 {
 	const char *colon = strchr(st->blobs, ':');
@@ -168,7 +192,7 @@ static int open_blobs(Start *st, BlobStore **out)
 	BlobStore *blobs = NULL;
 	int r = ops->open(colon + 1, BLOB_OPEN_CREATE | BLOB_OPEN_LATE, &blobs, &st->error);
 	if (r == 0)
-		r = snap_fetcher_attach(blobs, NULL, json_string(st->packet.json, "hold", NULL), &st->error);
+		r = snap_fetcher_attach(blobs, keyring_of(st), json_string(st->packet.json, "hold", NULL), &st->error);
 	if (r < 0)
 		blob_close(blobs);
 	else

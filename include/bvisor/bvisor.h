@@ -283,6 +283,10 @@ typedef struct BvKeyOptions {
 } BvKeyOptions;
 #define BV_KEY_OPTIONS_INIT {sizeof(BvKeyOptions), NULL, NULL, NULL, NULL}
 
+/* The key of the place that this sandbox's files come from (bv_snapshot_restore), if it is encrypted: for starting commands and looking at files with this handle, which ask for it when they need it. Without
+ * this the environment says. `options` is copied, the key itself is not read now. -EINVAL, -ENOMEM. */
+int bv_sandbox_set_key(BvSandbox *sandbox, const BvKeyOptions *options, BvError **err);
+
 typedef struct BvSnapshotOptions {
 	size_t size;
 	const char *to;	     /* the place; NULL: the sandbox's backend if it is one, else the default one */
@@ -327,7 +331,7 @@ typedef struct BvRestoreOptions {
 } BvRestoreOptions;
 #define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL, 0, NULL, 0}
 enum {
-	BV_RESTORE_PREFETCH = 1, /* fetch everything now: the sandbox does not need the place any more. So it is, too, where the place is encrypted */
+	BV_RESTORE_PREFETCH = 1, /* fetch everything now: the sandbox does not need the place any more, nor its key */
 	BV_RESTORE_IN_PLACE = 2, /* of the stopped sandbox `name` (NULL: the snapshot's name), which keeps its grants and its backend ("dir", or a place). What it was is first kept as a
 				  * new state of its name in that place. show and backend are ignored. -EBUSY (it runs), -ENOENT, -EOPNOTSUPP (another backend) */
 };
