@@ -7,7 +7,7 @@
 
 #define MESSAGE_MAX 200
 
-enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL };
+enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC };
 
 typedef struct Parsed {
 	BvCreateOptions create;
@@ -25,7 +25,7 @@ typedef struct Parsed {
 static const struct option run_options[] = {
 	{"name", required_argument, NULL, OPT_NAME}, {"backend", required_argument, NULL, OPT_BACKEND}, {"rw", required_argument, NULL, OPT_RW},
 	{"hide", required_argument, NULL, OPT_HIDE}, {"show", required_argument, NULL, OPT_SHOW},	{"ro", no_argument, NULL, OPT_RO},
-	{"rm", no_argument, NULL, OPT_RM},	     {"spool-size", required_argument, NULL, OPT_SPOOL}, LONG_COMMAND,						{0},
+	{"rm", no_argument, NULL, OPT_RM},	     {"spool-size", required_argument, NULL, OPT_SPOOL}, {"sync", required_argument, NULL, OPT_SYNC}, LONG_COMMAND,						{0},
 };
 static const struct option exec_options[] = {LONG_COMMAND, {0}};
 
@@ -48,6 +48,7 @@ static void take_option(const Command *cmd, Parsed *p, int c)
 	case OPT_TIMEOUT: p->session.timeout_ms = parse_duration(cmd, "--timeout", optarg); break;
 	case OPT_TRACE: p->trace = optarg; break;
 	case OPT_RM: p->rm = true; break;
+	case OPT_SYNC: p->create.flags |= parse_sync(cmd, optarg) ? BV_CREATE_CONTINUOUS : 0; break;
 	case OPT_SPOOL: p->create.spool = parse_size(cmd, "--spool-size", optarg); break;
 	case OPT_GENERATIONS: p->generations = true; break;
 	case 'i': p->interactive = true; break;
@@ -168,6 +169,17 @@ static int keep_generation(BvSandbox *sb, const Parsed *p, int code)
 	return r < 0 ? cli_fail_error(err) : code;
 }
 
+/* The last state is there, or it is said that it is not: the command's exit code stays. */
+static void end_sync(BvSandbox *sb)
+{
+	BvError *err = NULL;
+
+	if (bv_sandbox_continuous(sb) && bv_sandbox_sync(sb, NULL, NULL, &err) < 0)
+		cli_fail("the last changes are not in %s yet: %s; they are here, and go there with the next command, or `bvisor sync %s`", bv_sandbox_place(sb), bv_error_message(err),
+			 bv_sandbox_name(sb));
+	bv_error_free(err);
+}
+
 static int finish_run(BvSandbox *sb, const Parsed *p, bool started, int code)
 {
 	BvError *err = NULL;
@@ -182,6 +194,7 @@ static int finish_run(BvSandbox *sb, const Parsed *p, bool started, int code)
 	} else {
 		if (p->generations)
 			code = keep_generation(sb, p, code);
+		end_sync(sb);
 		print_summary(sb);
 	}
 	bv_sandbox_close(sb);
@@ -261,6 +274,8 @@ int cmd_exec(const Command *cmd, int argc, char **argv)
 	code = session_run(sb, &p.session, &started);
 	if (p.generations && started)
 		code = keep_generation(sb, &p, code);
+	if (started && !p.session.detach)
+		end_sync(sb);
 	bv_sandbox_close(sb);
 	return code;
 }

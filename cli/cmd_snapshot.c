@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-enum { OPT_TO = OPT_FIRST, OPT_FROM, OPT_NAME, OPT_AS, OPT_BACKEND, OPT_SHOW, OPT_PREFETCH, OPT_IN_PLACE, OPT_STRICT, OPT_SPOOL, OPT_TAG };
+enum { OPT_TO = OPT_FIRST, OPT_FROM, OPT_NAME, OPT_AS, OPT_BACKEND, OPT_SHOW, OPT_PREFETCH, OPT_IN_PLACE, OPT_STRICT, OPT_SPOOL, OPT_SYNC, OPT_TAG };
 
 static void json_receipt(Json *j, const BvSnapshotReceipt *r)
 {
@@ -137,7 +137,7 @@ static int refuse_drift(BvSandbox *sb)
 int cmd_restore(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"name", required_argument, NULL, OPT_NAME},
-					      {"backend", required_argument, NULL, OPT_BACKEND}, {"show", required_argument, NULL, OPT_SHOW}, {"spool-size", required_argument, NULL, OPT_SPOOL},
+					      {"backend", required_argument, NULL, OPT_BACKEND}, {"show", required_argument, NULL, OPT_SHOW}, {"spool-size", required_argument, NULL, OPT_SPOOL}, {"sync", required_argument, NULL, OPT_SYNC},
 					      {"prefetch", no_argument, NULL, OPT_PREFETCH}, {"in-place", no_argument, NULL, OPT_IN_PLACE}, {"strict", no_argument, NULL, OPT_STRICT}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	static List show; /* lives until exit */
 	BvRestoreOptions options = BV_RESTORE_OPTIONS_INIT;
@@ -157,6 +157,7 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 		case OPT_NAME: options.name = optarg; break;
 		case OPT_BACKEND: options.backend = optarg; break;
 		case OPT_SHOW: list_add(&show, optarg); break;
+		case OPT_SYNC: options.flags |= parse_sync(cmd, optarg) ? BV_RESTORE_CONTINUOUS : 0; break;
 		case OPT_SPOOL: options.spool = parse_size(cmd, "--spool-size", optarg); break;
 		case OPT_PREFETCH: options.flags |= BV_RESTORE_PREFETCH; break;
 		case OPT_IN_PLACE: options.flags |= BV_RESTORE_IN_PLACE; break;

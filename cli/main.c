@@ -18,6 +18,8 @@
 	"  -t, --tty          give the command a terminal of its own (the default on a terminal)\n" \
 	"  -d, --detach       do not wait: the command goes on in the background\n" \
 	"  --generations      keep what the sandbox is when the command has ended, as a snapshot (see log)\n" KEY_OPTION_HELP
+#define SYNC_OPTION \
+	"  --sync WHEN        when changes go to the bucket: on-snapshot (default), or continuous: all the time, as NAME.sync\n"
 #define SPOOL_OPTION \
 	"  --spool-size SIZE  keep at most so much here of what is in the bucket, too (20G): the rest is fetched again when it is opened\n"
 #define HELP_OPTION "  --help             show this\n"
@@ -38,7 +40,7 @@ static const Command commands[] = {
 	 "  --show PATH        take PATH off the default hidden list: ~/.ssh ~/.aws ~/.gnupg ~/.config/gcloud ~/.docker/config.json\n"
 	 "                     ~/.kube ~/.netrc and homes that you cannot read (repeatable)\n"
 	 "  --ro               every change that the command tries fails with EROFS\n"
-	 "  --rm               discard the sandbox when the command ends\n" SPOOL_OPTION COMMAND_OPTIONS HELP_OPTION
+	 "  --rm               discard the sandbox when the command ends\n" SYNC_OPTION SPOOL_OPTION COMMAND_OPTIONS HELP_OPTION
 	 "\nExit code: that of the command; 124 timeout, 125 error of bvisor, 126 not executable, 127 not found, 128+N ended by signal N.\n",
 	 cmd_run},
 	{"exec", "[OPTION...] [NAME] -- COMMAND [ARGUMENT...]", "Run one more command in a sandbox, running or stopped (default: the newest)",
@@ -68,6 +70,10 @@ static const Command commands[] = {
 	 "  -m, --message TEXT   for the listing\n"
 	 "  --tag TAG            a word to find or to keep it by (repeatable)\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION,
 	 cmd_snapshot},
+	{"sync", "[OPTION...] [NAME]", "Bring what a sandbox is now to its backend, a bucket, as NAME.sync",
+	 "  --follow             again and again, until its last command has ended\n"
+	 "  --interval DURATION  between two states of --follow (default: 5s)\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION,
+	 cmd_sync},
 	{"verify", "[--json] [NAME]", "List files of the host that a sandbox rests on and that have changed since", JSON_OPTION HELP_OPTION, cmd_verify},
 	{"fork", "[OPTION...] SNAPSHOT[@NUMBER]|SANDBOX NEW", "Make sandboxes that go on from one state, each its own way",
 	 "  -n, --count N        so many: NEW-1, NEW-2, ...\n"
@@ -81,6 +87,7 @@ static const Command commands[] = {
 	 "  --name NAME          name of the new sandbox (default: one is made up)\n"
 	 "  --backend B          as for run\n"
 	 "  --show PATH          as for run (repeatable)\n"
+	 "  --sync WHEN          as for run\n"
 	 "  --spool-size SIZE    as for run\n"
 	 "  --prefetch           fetch all files now, not when they are opened\n"
 	 "  --in-place           put the stopped sandbox of that name (or --name) back to this state; what\n"

@@ -80,6 +80,13 @@ int parse_duration(const Command *cmd, const char *option, const char *text)
 	usage_error(cmd, "%s: '%s' is no duration (such as 500ms, 30, 90s, 5m, 1h; at most 24 days)", option, text);
 }
 
+bool parse_sync(const Command *cmd, const char *text)
+{
+	if (strcmp(text, "continuous") != 0 && strcmp(text, "on-snapshot") != 0)
+		usage_error(cmd, "--sync: '%s' is neither on-snapshot nor continuous", text);
+	return strcmp(text, "continuous") == 0;
+}
+
 uint64_t parse_size(const Command *cmd, const char *option, const char *text)
 {
 	static const char suffixes[] = "KMGT";

@@ -45,29 +45,39 @@ static char *program_beside(const char *of, const char *rel)
 	return NULL;
 }
 
-static char *find_supervisor(void)
+/* `name` beside this program or this library, or where it is installed; else NULL. */
+static char *find_program(const char *name)
 {
-	const char *given = getenv("BVISOR_SUPERVISOR");
+	CLEAN_FREE char *libexec = bv_asprintf("../libexec/bvisor/%s", name);
+	CLEAN_FREE char *bin = bv_asprintf("../bin/%s", name);
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *path = NULL;
 	Dl_info info;
 
-	if (given && given[0])
-		return strdup(given);
+	if (!libexec || !bin)
+		return NULL;
 	if (n > 0) {
 		self[n] = '\0';
-		path = program_beside(self, SUPERVISOR_NAME);
+		path = program_beside(self, name);
 		if (!path)
-			path = program_beside(self, "../libexec/bvisor/" SUPERVISOR_NAME);
+			path = program_beside(self, libexec);
 	}
 	if (!path && dladdr(bv_version(), &info) && info.dli_fname && realpath(info.dli_fname, self)) {
-		path = program_beside(self, SUPERVISOR_NAME);
+		path = program_beside(self, name);
 		if (!path)
-			path = program_beside(self, "../libexec/bvisor/" SUPERVISOR_NAME);
+			path = program_beside(self, libexec);
 		if (!path)
-			path = program_beside(self, "../bin/" SUPERVISOR_NAME);
+			path = program_beside(self, bin);
 	}
+	return path;
+}
+
+static char *find_supervisor(void)
+{
+	const char *given = getenv("BVISOR_SUPERVISOR");
+	char *path = given && given[0] ? strdup(given) : find_program(SUPERVISOR_NAME);
+
 	return path ? path : strdup(BVISOR_LIBEXECDIR "/" SUPERVISOR_NAME);
 }
 
@@ -115,13 +125,13 @@ int launch_connect(int dirfd, Conn **out)
 
 typedef struct Spawn {
 	const char *program, *log;
-	int sock;
+	char *const *argv, *const *env;
+	int sock; /* becomes CONTROL_FD, or -1 */
 	int result; /* 0 or a positive errno */
 } Spawn;
 
 static int spawn_prepared(const Spawn *s, posix_spawn_file_actions_t *fa, posix_spawnattr_t *attr)
 {
-	char *const argv[] = {(char *)(uintptr_t)SUPERVISOR_NAME, NULL};
 	sigset_t none, all;
 	pid_t pid;
 
@@ -130,12 +140,13 @@ static int spawn_prepared(const Spawn *s, posix_spawn_file_actions_t *fa, posix_
 	posix_spawnattr_setsigmask(attr, &none);
 	posix_spawnattr_setsigdefault(attr, &all);
 	posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-	posix_spawn_file_actions_adddup2(fa, s->sock, CONTROL_FD);
+	if (s->sock >= 0)
+		posix_spawn_file_actions_adddup2(fa, s->sock, CONTROL_FD);
 	posix_spawn_file_actions_addopen(fa, 0, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_addopen(fa, 1, "/dev/null", O_WRONLY, 0);
 	posix_spawn_file_actions_addopen(fa, 2, s->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-	posix_spawn_file_actions_addclosefrom_np(fa, CONTROL_FD + 1);
-	return posix_spawn(&pid, s->program, fa, attr, argv, environ);
+	posix_spawn_file_actions_addclosefrom_np(fa, CONTROL_FD + (s->sock >= 0));
+	return posix_spawn(&pid, s->program, fa, attr, s->argv, s->env);
 }
 
 static int spawn_program(void *ctx)
@@ -306,7 +317,8 @@ int launch_supervisor(BvSandbox *sb, Conn **out, BvError **err)
 	r = conn_new(pair[0], &conn);
 	if (r < 0)
 		return lib_fail(err, r, "cannot use a socket: %s", strerror(-r));
-	Spawn spawn = {.program = program, .log = log, .sock = theirs};
+	char *const argv[] = {(char *)(uintptr_t)SUPERVISOR_NAME, NULL};
+	Spawn spawn = {.program = program, .log = log, .argv = argv, .env = environ, .sock = theirs};
 	r = embedded && !getenv("BVISOR_SUPERVISOR") ? fork_supervisor(&spawn) : spawn_orphan(&spawn);
 	bv_close_fd(&theirs); /* or the end of the supervisor would never be seen */
 	r = r < 0 ? lib_fail(err, r, "cannot start the supervisor %s: %s", program, strerror(-r)) : handshake(sb, conn, program, err);
@@ -316,4 +328,24 @@ int launch_supervisor(BvSandbox *sb, Conn **out, BvError **err)
 	}
 	*out = conn;
 	return 0;
+}
+
+int launch_program(const char *name, const char *const *argv, const char *variable, const char *log, BvError **err)
+{
+	CLEAN_FREE char *found = find_program(name);
+	CLEAN_FREE char *program = found ? NULL : bv_asprintf("/usr/bin/%s", name);
+	size_t n = 0, length = strcspn(variable, "=") + 1;
+
+	while (environ[n])
+		n++;
+	CLEAN_FREE const char **env = calloc(n + 2, sizeof(*env));
+	if (!env)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	env[0] = variable;
+	for (size_t i = 0, at = 1; i < n; i++)
+		if (strncmp(environ[i], variable, length) != 0)
+			env[at++] = environ[i];
+	Spawn spawn = {.program = found ? found : program, .log = log, .argv = (char *const *)(uintptr_t)argv, .env = (char *const *)(uintptr_t)env, .sock = -1};
+	int r = spawn.program ? spawn_orphan(&spawn) : -ENOMEM;
+	return r < 0 ? lib_fail(err, r, "cannot start the program %s: %s", spawn.program ? spawn.program : name, strerror(-r)) : 0;
 }

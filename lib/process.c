@@ -3,6 +3,7 @@
  * The question "has it ended?" is asked once per process, at the first wait; its answer stays in p->wait until close, and
  * several threads may look at it. */
 #include "lib/conn.h"
+#include "lib/sync.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -242,6 +243,8 @@ int bv_sandbox_spawn(BvSandbox *sb, const BvSpawnOptions *options, BvProcess **o
 	p->pipes[0] = p->pipes[1] = p->pipes[2] = -1;
 	pthread_mutex_init(&p->mu, NULL);
 	r = spawn_with_fds(sb, &o, p, err);
+	if (r == 0 && sb->config.continuous && (r = sync_launch(sb, err)) < 0)
+		IGNORE_RESULT(bv_process_kill(p, SIGKILL, NULL));
 	sandbox_prune_once(sb);
 	if (r < 0) {
 		bv_process_close(p);

@@ -1,6 +1,7 @@
 /* lib/sandbox.c - handles on sandboxes: making, opening, reaching the supervisor, removing. */
 #include "lib/launch.h"
 #include "lib/hold.h"
+#include "lib/sync.h"
 #include "lib/unlock.h"
 #include "lib/store.h"
 
@@ -58,6 +59,11 @@ const char *bv_sandbox_name(const BvSandbox *sb)
 	return sb->config.name;
 }
 
+int bv_sandbox_continuous(const BvSandbox *sb)
+{
+	return sb->config.continuous;
+}
+
 const char *bv_sandbox_place(const BvSandbox *sb)
 {
 	return backend_is_place(sb->config.backend) ? sb->config.backend : NULL;
@@ -105,8 +111,11 @@ static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvErr
 	c->ro = o->flags & BV_CREATE_READ_ONLY;
 	c->unnamed = !o->name;
 	c->ephemeral = o->flags & BV_CREATE_EPHEMERAL;
+	c->continuous = o->flags & BV_CREATE_CONTINUOUS;
 	c->spool = o->spool;
 	c->backend = strdup(o->backend ? o->backend : "dir");
+	if (c->continuous && (c->ephemeral || !o->backend || !backend_is_place(o->backend)))
+		return lib_fail(err, -EINVAL, c->ephemeral ? "what is deleted when it ends cannot be kept in its backend all the time" : "only a sandbox with a bucket as its backend (s3://BUCKET/PREFIX) can be kept there all the time");
 	c->cwd = o->cwd ? strdup(o->cwd) : NULL;
 	if (!c->backend || (o->cwd && !c->cwd) || strv_copy(&c->command, o->command) < 0)
 		return lib_fail(err, -ENOMEM, "out of memory");
@@ -600,6 +609,7 @@ int bv_sandbox_remove(BvSandbox *sb, int force, BvError **err)
 		r = lib_fail(err, -EBUSY, "sandbox '%s' is running (`bvisor kill %s` ends it; `rm --force` does both)", sb->config.name, sb->config.name);
 	if (r < 0 || is_deleted(sb))
 		return r;
+	sync_stop(sb);
 	if (store_claim(sb->dirfd, LOCK_EX) < 0)
 		return lib_fail(err, -EBUSY, "sandbox '%s' is in use by another program", sb->config.name);
 	hold_release_of(sb);

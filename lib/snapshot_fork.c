@@ -12,7 +12,7 @@ int bv_snapshot_fork(const char *snapshot, const char *name, const BvForkOptions
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
 	if (!snapshots_name_valid(name))
-		return lib_fail(err, -EINVAL, "'%s' is no name for a snapshot: use letters, digits, '.', '_' and '-', without 'held.' before", name);
+		return lib_fail(err, -EINVAL, "'%s' is no name for a snapshot: use letters, digits, '.', '_' and '-', without 'held.' before and '.sync' behind", name);
 	r = snapshots_open(o.from, NULL, o.key, false, &s, err);
 	if (r == 0)
 		r = snapshots_find(&s, snapshot, &source, err);

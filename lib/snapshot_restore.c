@@ -182,11 +182,14 @@ static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const 
 	c->created_sec = now.tv_sec;
 	c->created_nsec = now.tv_nsec;
 	c->backend = strdup(o->backend ? o->backend : backend_is_place(s->location) ? s->location : "dir"); /* its own snapshots go where it came from */
+	if (c->continuous && c->backend && !backend_is_place(c->backend))
+		return lib_fail(err, -EINVAL, "only a sandbox with a bucket as its backend (s3://BUCKET/PREFIX) can be kept there all the time");
 	take_since(info, c);
 	c->cwd = snapshots_field(info, "cwd");
 	c->ro = ro != NULL;
 	c->unnamed = !o->name;
 	c->spool = o->spool;
+	c->continuous = o->flags & BV_RESTORE_CONTINUOUS;
 	for (size_t i = 0; r == 0; i++) {
 		char name[32];
 		snprintf(name, sizeof(name), "command/%06zu", i);
@@ -268,7 +271,7 @@ static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRest
 	if (r == 0)
 		r = apply_check_none(old, false, err);
 	if (r == 0)
-		r = snapshot_take(old, true, s, &keep, NULL, err);
+		r = snapshot_take(old, TAKE_HELD, s, &keep, NULL, err);
 	if (r == 0)
 		r = begin_restore(t, s, ref, o, err);
 	if (r == 0) {

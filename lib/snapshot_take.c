@@ -9,6 +9,8 @@
 #include "lib/spool.h"
 #include "lib/store.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #define WAITING_MAX 4096 /* records */
@@ -261,9 +263,20 @@ static void remember(Take *t, const SnapRef *made)
 		cow_contents_finish(t->contents, state);
 }
 
-int snapshot_take(BvSandbox *sb, bool held, const Snapshots *s, const BvSnapshotOptions *o, BvSnapshotReceipt *out, BvError **err)
+/* One after another: the second one finds what the first one has sent. */
+static int take_turn(const BvSandbox *sb)
+{
+	int fd = openat(sb->dirfd, "taking", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	while (fd >= 0 && flock(fd, LOCK_EX) < 0 && errno == EINTR)
+		;
+	return fd;
+}
+
+int snapshot_take(BvSandbox *sb, unsigned flags, const Snapshots *s, const BvSnapshotOptions *o, BvSnapshotReceipt *out, BvError **err)
 {
 	const char *name = o->name ? o->name : sb->config.name;
+	CLEAN_FD int turn = take_turn(sb); /* where none can be had, the supervisor refuses the second one */
 	CLEAN_FREE char *why = NULL;
 	SnapRef last = {0}, made = {0};
 	SnapId id;
@@ -281,11 +294,13 @@ int snapshot_take(BvSandbox *sb, bool held, const Snapshots *s, const BvSnapshot
 	if (r == 0)
 		r = spool_begin(sb, s, &t.spool);
 	if (r == 0)
-		r = moment_begin(sb, held, &t.moment, err);
+		r = moment_begin(sb, flags & TAKE_HELD, &t.moment, err);
 	if (r == 0)
 		r = transfer(&t, sb, o);
 	if (r == 0)
 		r = moment_end(&t.moment, sb, err);
+	if (r == 0 && (flags & TAKE_IF_CHANGED) && last.number && memcmp(&last.id, &t.parent, sizeof(last.id)) == 0)
+		r = snap_writer_same(t.writer, &why);
 	if (r == 0)
 		r = snap_writer_finish(t.writer, name, last.number, &id, &made, &why);
 	if (r == 0) {
@@ -293,7 +308,7 @@ int snapshot_take(BvSandbox *sb, bool held, const Snapshots *s, const BvSnapshot
 		if (t.spool)
 			spool_publish(t.spool, sb, s, &made.id, &t.moment);
 		fill_receipt(s, &made, &t, out);
-	} else if (!err || !*err) {
+	} else if (r < 0 && (!err || !*err)) {
 		(void)lib_fail(err, r, "snapshot of '%s' to %s: %s", sb->config.name, s->location, why ? why : strerror(-r));
 	}
 	snap_writer_free(t.writer); /* its threads read through the moment */
@@ -315,10 +330,10 @@ int bv_sandbox_snapshot(BvSandbox *sb, const BvSnapshotOptions *options, BvSnaps
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
 	if (!snapshots_name_valid(o.name ? o.name : sb->config.name))
-		return lib_fail(err, -EINVAL, "'%s' is no name for a snapshot: use letters, digits, '.', '_' and '-', without 'held.' before; --as gives another one", o.name ? o.name : sb->config.name);
+		return lib_fail(err, -EINVAL, "'%s' is no name for a snapshot: use letters, digits, '.', '_' and '-', without 'held.' before and '.sync' behind; --as gives another one", o.name ? o.name : sb->config.name);
 	for (size_t i = 0; o.tags && o.tags[i]; i++)
 		if (snap_ref_valid(o.tags[i]) < 0)
 			return lib_fail(err, -EINVAL, "'%s' is no tag: use letters, digits, '.', '_' and '-'", o.tags[i]);
 	r = snapshots_open(o.to || !backend_is_place(sb->config.backend) ? o.to : sb->config.backend, sb->store, o.key, true, &s, err);
-	return r < 0 ? r : snapshot_take(sb, false, &s, &o, receipt, err);
+	return r < 0 ? r : snapshot_take(sb, 0, &s, &o, receipt, err);
 }

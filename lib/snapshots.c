@@ -1,6 +1,7 @@
 /* lib/snapshots.c - see snapshots.h; and bv_snapshot_list. */
 #include "lib/snapshots.h"
 #include "lib/store.h"
+#include "lib/sync.h"
 #include "snapshot/hold.h"
 
 #include "base/hmap.h"
@@ -87,7 +88,7 @@ char *snapshots_contents_path(const BvSandbox *sb, const Snapshots *s)
 
 bool snapshots_name_valid(const char *name)
 {
-	return snap_ref_valid(name) == 0 && !snap_hold_is(name);
+	return snap_ref_valid(name) == 0 && !snap_hold_is(name) && !sync_is_name(name);
 }
 
 int snapshots_find(const Snapshots *s, const char *text, SnapRef *out, BvError **err)

@@ -37,8 +37,12 @@ int snapshots_find(const Snapshots *s, const char *text, SnapRef *out, BvError *
 /* Where a sandbox remembers what its bodies are called in this place (cowfs/contents.h); the caller's to free, NULL: out of memory. */
 char *snapshots_contents_path(const BvSandbox *sb, const Snapshots *s);
 
-/* bv_sandbox_snapshot into an open place. held: the caller keeps the sandbox stopped. */
-int snapshot_take(BvSandbox *sb, bool held, const Snapshots *s, const BvSnapshotOptions *o, BvSnapshotReceipt *out, BvError **err) MUST_CHECK;
+enum {
+	TAKE_HELD = 1,	     /* the caller keeps the sandbox stopped */
+	TAKE_IF_CHANGED = 2, /* only if it is not what the newest state of the name is */
+};
+/* bv_sandbox_snapshot into an open place. 1: TAKE_IF_CHANGED, and nothing has changed. */
+int snapshot_take(BvSandbox *sb, unsigned flags, const Snapshots *s, const BvSnapshotOptions *o, BvSnapshotReceipt *out, BvError **err) MUST_CHECK;
 
 /* "NAME@NUMBER", or "NAME" for all states (number 0), without asking the store. *name is the caller's. -EINVAL. */
 int snapshots_split(const char *text, char **name, uint64_t *number, BvError **err) MUST_CHECK;

@@ -236,13 +236,32 @@ int snap_writer_field(SnapWriter *w, const char *name, const void *value, size_t
 	return header_set(&w->fields, name, value, len);
 }
 
+/* The root of the manifest, which nothing is added to any more. */
+static int end_tree(SnapWriter *w)
+{
+	int r = w->failed ? w->error : w->tree_ended ? 0 : tree_finish(&w->tree, &w->root);
+
+	w->tree_ended = r == 0;
+	if (r < 0)
+		writer_fail(w, r, NULL);
+	return r;
+}
+
+int snap_writer_same(SnapWriter *w, char **err)
+{
+	int r = end_tree(w);
+
+	if (r < 0)
+		return bv_fail(err, w->error, "%s", w->message ? w->message : "not enough memory");
+	return w->config.parent && w->root.plain == w->parent.root.plain && memcmp(&w->root.id, &w->parent.root.id, sizeof w->root.id) == 0;
+}
+
 /* Everything but the snapshot object is in the store when this returns. */
 static int send_rest(SnapWriter *w, SnapInfo *info, char **err)
 {
-	int r = w->failed ? w->error : tree_finish(&w->tree, &info->root);
+	int r = end_tree(w);
 
-	if (r < 0)
-		writer_fail(w, r, NULL);
+	info->root = w->root;
 	if (r == 0)
 		r = workers_drain(w);
 	if (r == 0)

@@ -80,6 +80,8 @@ struct SnapWriter {
 	size_t n_parents;
 	Coder *coder; /* the caller's thread's */
 	TreeWriter tree;
+	TreeRoot root; /* once tree_ended */
+	bool tree_ended;
 	HeaderFields fields;
 	uint64_t records;
 	bool finished;

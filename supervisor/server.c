@@ -32,6 +32,7 @@ typedef struct Server {
 	bool stopping;
 	StopRequest stop;
 	bool done;
+	StopRequest idle; /* who wants to know when no command is left; client -1: nobody */
 	int freezer;   /* the client for whom the view is frozen, or -1 */
 	Frozen frozen; /* threads that could not be let go yet */
 } Server;
@@ -415,6 +416,8 @@ static void serve_request(Server *s, int client, Packet *p)
 		request_thaw(s, client, seq);
 	else if (strcmp(op, "spool") == 0)
 		request_spool(s, client, seq);
+	else if (strcmp(op, "idle") == 0)
+		s->idle = (StopRequest){client, seq};
 	else if (strcmp(op, "stop") == 0)
 		request_stop(s, client, seq);
 	else
@@ -442,6 +445,8 @@ static void drop_client(Server *s, size_t i)
 	s->looks[i] = s->looks[s->n_clients];
 	if (s->stop.client == fd)
 		s->stop.client = -1;
+	if (s->idle.client == fd)
+		s->idle.client = -1;
 	if (s->freezer == fd) {
 		s->freezer = -1;
 		IGNORE_RESULT(cowfs_thaw(s->sup->fs)); /* who would be told is gone */
@@ -570,14 +575,25 @@ static void on_listener_end(Server *s, int fd)
 	}
 }
 
-static bool anything_left(const Server *s)
+static bool command_left(const Server *s)
 {
-	if (s->n_clients)
-		return true;
 	for (const Command *c = s->sup->commands; c; c = c->next)
 		if (!c->ended || c->listener)
 			return true;
 	return false;
+}
+
+static bool anything_left(const Server *s)
+{
+	return s->n_clients || command_left(s);
+}
+
+static void tell_idle(Server *s)
+{
+	if (s->idle.client < 0 || command_left(s))
+		return;
+	IGNORE_RESULT(answer(s->idle.client, s->idle.seq, cJSON_CreateObject()));
+	s->idle.client = -1;
 }
 
 /* ---- the loop ---- */
@@ -644,11 +660,12 @@ static void loop_once(Server *s, int *timeout)
 
 void server_run(Supervisor *sup, int first_fd, StopRequest *stop)
 {
-	Server s = {.sup = sup, .listen_fd = -1, .clients = {first_fd}, .n_clients = 1, .stop = {.client = -1}, .freezer = -1};
+	Server s = {.sup = sup, .listen_fd = -1, .clients = {first_fd}, .n_clients = 1, .stop = {.client = -1}, .idle = {.client = -1}, .freezer = -1};
 	int timeout = TICK_IDLE_MS;
 
 	while (!s.done) {
 		loop_once(&s, &timeout);
+		tell_idle(&s);
 		if (!s.stopping && !anything_left(&s))
 			begin_stop(&s);
 	}

@@ -57,6 +57,7 @@ void bv_free(void *memory);
 
 enum {
 	BV_CREATE_READ_ONLY = 1, /* every change that a guest tries is answered EROFS */
+	BV_CREATE_CONTINUOUS = 4, /* while a command runs, and when the last one has ended, its state goes to its backend, a place of snapshots: see bv_sandbox_follow. Not with EPHEMERAL */
 	BV_CREATE_EPHEMERAL = 2, /* deleted when no command and no handle is left, however this process ends; nothing of it is durable */
 };
 
@@ -89,6 +90,7 @@ void bv_sandbox_close(BvSandbox *sandbox);
 const char *bv_sandbox_name(const BvSandbox *sandbox); /* valid until close */
 /* Where its snapshots go and it was perhaps restored from, if its backend is such a place; else NULL. Valid until it is closed. */
 const char *bv_sandbox_place(const BvSandbox *sandbox);
+int bv_sandbox_continuous(const BvSandbox *sandbox); /* whether it was made with BV_CREATE_CONTINUOUS */
 const char *bv_sandbox_dir(const BvSandbox *sandbox);  /* its directory in the store; valid until close */
 
 /* Deletes the sandbox with everything in it. Afterwards the handle can only be closed.
@@ -318,6 +320,22 @@ enum {
  * costs them a copy of the file at the first change. The receipt may be NULL. -EBUSY (another snapshot of it is being taken; an apply was interrupted), -EEXIST (somebody else has made a state of this name meanwhile), -EINVAL, -ENOMEM. */
 int bv_sandbox_snapshot(BvSandbox *sandbox, const BvSnapshotOptions *options, BvSnapshotReceipt *receipt, BvError **err);
 
+/* Brings what a sandbox is now to its backend, a place, as the newest state of SANDBOX.sync, of which only the last two are kept. 1: it is there now; 0: nothing had changed. key may be NULL (then that of
+ * bv_sandbox_set_key counts), and the receipt. Errors of bv_sandbox_snapshot; -EINVAL (its backend is no place). */
+int bv_sandbox_sync(BvSandbox *sandbox, const BvKeyOptions *key, BvSnapshotReceipt *receipt, BvError **err);
+typedef struct BvFollowOptions {
+	size_t size;
+	double seconds; /* between two states; 0: 5 */
+	const BvKeyOptions *key;
+	/* After each try: a new state (receipt), nothing new (both NULL), or why it failed. May be NULL. */
+	void (*visit)(void *ctx, const BvSnapshotReceipt *receipt, const char *error);
+	void *ctx;
+} BvFollowOptions;
+#define BV_FOLLOW_OPTIONS_INIT {sizeof(BvFollowOptions), 0, NULL, NULL, NULL}
+/* bv_sandbox_sync, again and again, until no command is left and the last state is there; what cannot be reached is tried again, for ten minutes after the sandbox has stopped. A sandbox made with
+ * BV_CREATE_CONTINUOUS is followed so by another process. -EALREADY (somebody follows it), -EINVAL, and why the last state is not there. */
+int bv_sandbox_follow(BvSandbox *sandbox, const BvFollowOptions *options, BvError **err);
+
 typedef struct BvRestoreOptions {
 	size_t size;
 	const char *from;    /* the place */
@@ -332,6 +350,7 @@ typedef struct BvRestoreOptions {
 #define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL, 0, NULL, 0}
 enum {
 	BV_RESTORE_PREFETCH = 1, /* fetch everything now: the sandbox does not need the place any more, nor its key */
+	BV_RESTORE_CONTINUOUS = 4, /* as BV_CREATE_CONTINUOUS */
 	BV_RESTORE_IN_PLACE = 2, /* of the stopped sandbox `name` (NULL: the snapshot's name), which keeps its grants and its backend ("dir", or a place). What it was is first kept as a
 				  * new state of its name in that place. show and backend are ignored. -EBUSY (it runs), -ENOENT, -EOPNOTSUPP (another backend) */
 };
