@@ -189,6 +189,7 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 		json_put_string(&j, "sandbox", bv_sandbox_name(sb));
 		json_receipt(&j, &receipt);
 		json_int(&j, "drift", (int64_t)drift);
+		json_int(&j, "missing", (int64_t)receipt.missing);
 		json_close(&j, '}');
 		putchar('\n');
 	} else {
@@ -198,8 +199,11 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 	if (drift)
 		fprintf(stderr, "bvisor: %zu file%s of this host that it rests on %s not what %s when it was used: bvisor verify %s\n", drift, drift == 1 ? "" : "s",
 			drift == 1 ? "is" : "are", drift == 1 ? "it was" : "they were", bv_sandbox_name(sb));
+	if (receipt.missing)
+		cli_fail("%llu of %llu files are lost in the place where the snapshot is (`bvisor fsck` says what, and which snapshots that hurts): opening one gives an input/output error; all else was restored",
+			 (unsigned long long)receipt.missing, (unsigned long long)receipt.files);
 	bv_sandbox_close(sb);
-	return 0;
+	return receipt.missing ? EXIT_BVISOR : 0;
 }
 
 /* ---- snapshots ---- */

@@ -364,6 +364,27 @@ static int note_remote(CowImport *i, const CowRecord *r)
 	return 0;
 }
 
+int cow_import_lost(CowImport *i, const CowRecord *r)
+{
+	int rc = blob_remove(i->blobs, r->id);
+
+	for (size_t k = i->n_times; rc == 0 && k-- > 0;)
+		if (i->times[k].id == r->id) {
+			i->times[k] = i->times[--i->n_times];
+			break;
+		}
+	return rc < 0 ? rc : note_remote(i, r);
+}
+
+int cow_import_each_remote(const CowImport *i, int (*visit)(void *ctx, const void *ref, size_t len), void *ctx)
+{
+	int rc = 0;
+
+	for (size_t k = 0; k < i->n_remote && rc == 0; k++)
+		rc = visit(ctx, i->remote[k].ref, i->remote[k].ref_len);
+	return rc;
+}
+
 static int write_batch(CowImport *i, bool last, char **err)
 {
 	i->batch.next_id = i->max_id + 1;
@@ -410,7 +431,7 @@ int cow_import_finish(CowImport *i, char **err)
 		if (rc < 0)
 			return bv_fail(err, rc, "cannot set the times of a file of the sandbox: %s", strerror(-rc));
 	}
-	int rc = i->source ? blob_put_remote(i->blobs, i->source, i->remote, i->n_remote) : 0;
+	int rc = i->source && i->n_remote ? blob_put_remote(i->blobs, i->source, i->remote, i->n_remote) : 0;
 	if (rc == 0 && i->meta->durable && i->n_times)
 		rc = blob_sync(i->blobs, 0);
 	if (rc < 0)

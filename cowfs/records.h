@@ -56,6 +56,10 @@ int cow_import_begin(const CowfsConfig *config, CowImport **out, char **err) MUS
 int cow_import_remote(CowImport *i, const char *source) MUST_CHECK;
 /* One record, in any order. An inode with bytes: *fd is opened for writing them (the caller's); else it is -1. -EBADMSG for what cannot be. */
 int cow_import_record(CowImport *i, const CowRecord *record, int *fd, char **err) MUST_CHECK;
+/* A body that cow_import_record has made, and whose bytes could not be had (the descriptor is closed): it is remote now, as if `record` had said so. cow_import_remote was called before. */
+int cow_import_lost(CowImport *i, const CowRecord *record) MUST_CHECK;
+/* All that is remote so far, by rising id. The first non-zero answer is returned. */
+int cow_import_each_remote(const CowImport *i, int (*visit)(void *ctx, const void *ref, size_t len), void *ctx);
 /* When all contents are written and their descriptors closed: gives the files their times, and ends the database. It is to be looked through by cowfs_open
  * then, which trusts no row. */
 int cow_import_finish(CowImport *i, char **err) MUST_CHECK;

@@ -8,6 +8,7 @@
 #include "lib/store.h"
 #include "lib/view.h"
 #include "snapshot/fetcher.h"
+#include "snapshot/presence.h"
 
 #include <fcntl.h>
 #include <time.h>
@@ -19,38 +20,60 @@ typedef struct Restore {
 	SnapReader *reader;
 	CowImport *rows;
 	SnapFetch items[FETCH_AT_ONCE];
-	uint8_t *refs[FETCH_AT_ONCE];
+	CowRecord rows_of[FETCH_AT_ONCE]; /* of each item, for one that cannot be had; `remote` is the item's ref, what else it points to is gone */
 	size_t count;
 	bool prefetch, held;
+	uint64_t missing; /* contents that cannot be had */
 	SnapId id;
 	Strv hidden; /* host paths that guests do not see */
 	char *why;
 } Restore;
 
-/* Fetches what is waiting. */
+static bool is_lost(int error)
+{
+	return error == -ENOENT || error == -EBADMSG;
+}
+
+/* Fetches what is waiting. What is lost is no reason to lose the rest. */
 static int fill_files(Restore *t)
 {
-	int r = t->count ? snap_reader_fetch_many(t->reader, t->items, t->count, &t->why) : 0;
+	CLEAN_FREE char *why = NULL;
+	int r = t->count ? snap_reader_fetch_many(t->reader, t->items, t->count, &why) : 0;
 
+	if (r < 0 && !is_lost(r))
+		bv_fail(&t->why, r, "%s", why ? why : strerror(-r));
+	else
+		r = 0;
 	for (size_t i = 0; i < t->count; i++) {
 		if (close(t->items[i].fd) < 0 && r == 0) /* a full disk may be told only here */
 			r = bv_fail(&t->why, bv_neg_errno(), "cannot write a file of the sandbox: %s", strerror(errno));
-		free(t->refs[i]);
+		if (r == 0 && t->items[i].result < 0) {
+			r = is_lost(t->items[i].result) ? cow_import_lost(t->rows, &t->rows_of[i]) : t->items[i].result;
+			t->missing++;
+		}
+		free((void *)(uintptr_t)t->items[i].ref);
 	}
 	t->count = 0;
 	return r;
 }
 
-static int wait_for_content(Restore *t, const Record *record, int fd)
+static int wait_for_content(Restore *t, const Record *record, const CowRecord *row, int fd)
 {
 	uint8_t *ref = malloc(record->content_len);
+	CowRecord *kept = &t->rows_of[t->count];
+	int r = ref ? snap_content_size(record->content, record->content_len, &kept->remote_size) : -ENOMEM;
 
-	if (!ref) {
+	if (r < 0) {
 		close(fd);
-		return -ENOMEM;
+		free(ref);
+		return r;
 	}
+	const uint64_t size = kept->remote_size;
 	memcpy(ref, record->content, record->content_len);
-	t->refs[t->count] = ref;
+	*kept = *row;
+	kept->remote = ref;
+	kept->n_remote = record->content_len;
+	kept->remote_size = size;
 	t->items[t->count++] = (SnapFetch){.ref = ref, .len = record->content_len, .fd = fd};
 	return t->count < FETCH_AT_ONCE ? 0 : fill_files(t);
 }
@@ -90,7 +113,7 @@ static int on_record(void *ctx, const Record *record)
 	if (r == 0 && fd >= 0 && record->content_len == 0)
 		close(fd); /* cannot be: record_decode looks for it */
 	else if (r == 0 && fd >= 0)
-		r = wait_for_content(t, record, fd);
+		r = wait_for_content(t, record, &row, fd);
 	return r;
 }
 
@@ -104,6 +127,42 @@ static int begin_rows(const BvSandbox *sb, CowImport **out, char **why)
 	int r = db && blobs && ops ? ops->open(blobs, BLOB_OPEN_CREATE, &config.blobs, why) : -ENOMEM;
 
 	return r < 0 ? r : cow_import_begin(&config, out, why);
+}
+
+static int note_content(void *ctx, const void *ref, size_t len)
+{
+	snap_presence_note(ctx, ref, len);
+	return 0;
+}
+
+typedef struct Counting {
+	SnapPresence *presence;
+	uint64_t missing;
+} Counting;
+
+static int count_content(void *ctx, const void *ref, size_t len)
+{
+	Counting *c = ctx;
+
+	c->missing += !snap_presence_has(c->presence, ref, len);
+	return 0;
+}
+
+/* What is fetched later is there now, as far as that can be told. */
+static int count_missing(Restore *t)
+{
+	Counting c = {0};
+	int r = snap_presence_begin(t->reader, &c.presence);
+
+	if (r < 0)
+		return r;
+	IGNORE_RESULT(cow_import_each_remote(t->rows, note_content, c.presence));
+	r = snap_presence_check(c.presence, &t->why);
+	if (r == 1)
+		IGNORE_RESULT(cow_import_each_remote(t->rows, count_content, &c));
+	t->missing = c.missing;
+	snap_presence_end(c.presence);
+	return MIN(r, 0);
 }
 
 static int leave_contents(Restore *t)
@@ -134,7 +193,7 @@ static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 
 	if (r == 0)
 		r = begin_rows(sb, &t->rows, &t->why);
-	if (r == 0 && !t->prefetch)
+	if (r == 0)
 		r = leave_contents(t);
 	if (r == 0 && !t->prefetch)
 		r = hold_take(t->s, &sb->config, &t->id, &t->held, err);
@@ -143,12 +202,14 @@ static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 	left = r < 0 ? 0 : fill_files(t);
 	if (r == 0)
 		r = left;
+	if (r == 0 && !t->prefetch)
+		r = count_missing(t);
 	if (r == 0)
 		r = cow_import_finish(t->rows, &t->why);
 	cow_import_free(TAKE_PTR(t->rows));
 	for (size_t i = 0; i < t->count; i++) {
 		close(t->items[i].fd);
-		free(t->refs[i]);
+		free((void *)(uintptr_t)t->items[i].ref);
 	}
 	t->count = 0;
 	if (r == 0)
@@ -223,7 +284,13 @@ static void end_restore(Restore *t)
 	free(t->why);
 }
 
-static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, bool *unheld, BvError **err)
+static void note_outcome(const Restore *t, BvSnapshotReceipt *receipt)
+{
+	receipt->flags = t->held || t->prefetch ? 0 : BV_RESTORE_UNHELD;
+	receipt->missing = t->missing;
+}
+
+static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, BvSnapshotReceipt *receipt, BvError **err)
 {
 	Restore *t = calloc(1, sizeof(*t));
 	SandboxConfig config = {0};
@@ -244,7 +311,7 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 		*out = sb;
 	else if (sb)
 		bv_sandbox_close(sb);
-	*unheld = !t->held && !t->prefetch;
+	note_outcome(t, receipt);
 	if (r < 0 && t->held)
 		hold_release(s, &made);
 	config_release(&config);
@@ -254,7 +321,7 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 }
 
 /* Nothing of what it was is lost: that is a state of its own first, while nobody can start a command. */
-static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, bool *unheld, BvError **err)
+static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, BvSnapshotReceipt *receipt, BvError **err)
 {
 	CLEAN_FREE Restore *t = calloc(1, sizeof(*t));
 	CLEAN_FREE char *message = bv_asprintf("before %s@%llu was restored", ref->name, (unsigned long long)ref->number);
@@ -279,7 +346,8 @@ static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRest
 		take_since(snap_reader_info(t->reader), &old->config);
 		r = sandbox_replace_filled(old, fill_sandbox, t, out, err);
 	}
-	*unheld = t && !t->held && !t->prefetch;
+	if (t)
+		note_outcome(t, receipt);
 	if (r == 0 && t->prefetch)
 		hold_release(s, &old->config);
 	if (old)
@@ -295,7 +363,7 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 	CLEAN_SNAPSHOTS Snapshots s = {0};
 	SnapInfo info = {0};
 	SnapRef ref;
-	bool unheld = false;
+	BvSnapshotReceipt outcome = {0};
 	int r;
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
@@ -304,11 +372,11 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 	if (r == 0)
 		r = snapshots_find(&s, name, &ref, err);
 	if (r == 0)
-		r = o.flags & BV_RESTORE_IN_PLACE ? restore_in_place(&s, &ref, &o, out, &unheld, err) : restore(&s, &ref, &o, out, &unheld, err);
+		r = o.flags & BV_RESTORE_IN_PLACE ? restore_in_place(&s, &ref, &o, out, &outcome, err) : restore(&s, &ref, &o, out, &outcome, err);
 	if (r == 0 && receipt && snap_info_load(s.store, &ref.id, &info, NULL) == 0) {
 		SnapTraffic t = snap_store_traffic(s.store);
 		*receipt = (BvSnapshotReceipt){.size = sizeof(*receipt), .number = ref.number, .files = info.totals.contents, .bytes = info.totals.content_bytes,
-					       .flags = unheld ? BV_RESTORE_UNHELD : 0, .moved = t.received, .requests = t.gets + t.puts + t.others};
+					       .flags = outcome.flags, .missing = outcome.missing, .moved = t.received, .requests = t.gets + t.puts + t.others};
 		snprintf(receipt->name, sizeof(receipt->name), "%s", ref.name);
 		id_hex(&ref.id, receipt->id);
 		snap_info_release(&info);

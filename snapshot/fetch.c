@@ -118,13 +118,12 @@ static int load_moved(SnapReader *r, Coder *coder, char **err)
 	return e;
 }
 
-static const ChunkPlace *find_moved(Fetch *f, const SnapId *id)
+const ChunkPlace *reader_find_moved(SnapReader *r, Coder *coder, const SnapId *id)
 {
-	SnapReader *r = f->r;
 	const ChunkPlace *place = NULL;
 
 	pthread_mutex_lock(&r->lock);
-	if (r->moved.slots || load_moved(r, f->coder, NULL) == 0)
+	if (r->moved.slots || load_moved(r, coder, NULL) == 0)
 		place = index_find(&r->moved, id);
 	pthread_mutex_unlock(&r->lock);
 	return place;
@@ -133,7 +132,7 @@ static const ChunkPlace *find_moved(Fetch *f, const SnapId *id)
 /* One by one: only after a collection that this snapshot's index does not know of. */
 static void fetch_again(Fetch *f, Want *want, int error, const char *message)
 {
-	const ChunkPlace *place = error == -ENOENT && want->index != &f->r->moved ? find_moved(f, &want->id) : NULL;
+	const ChunkPlace *place = error == -ENOENT && want->index != &f->r->moved ? reader_find_moved(f->r, f->coder, &want->id) : NULL;
 	uint8_t *body;
 	ObjectName name;
 	char hex[65];
@@ -237,7 +236,7 @@ static size_t locate(Fetch *f, Want *wants, size_t n)
 		const ChunkPlace *place = index_find(&f->r->index, &want.id);
 		want.index = &f->r->index;
 		if (!place) {
-			place = find_moved(f, &want.id); /* an index that was made again from the packs is there, too */
+			place = reader_find_moved(f->r, f->coder, &want.id); /* an index that was made again from the packs is there, too */
 			want.index = &f->r->moved;
 		}
 		if (!place) {

@@ -53,6 +53,8 @@ typedef struct FetchSink {
 	void *ctx;
 } FetchSink;
 
+/* Where the collector has moved a chunk to, as far as can be told; else NULL. */
+const ChunkPlace *reader_find_moved(SnapReader *r, Coder *coder, const SnapId *id);
 /* All chunks, in any order (wants is sorted). 0 if every one was got; else the first error and its message. */
 int fetch_chunks(SnapReader *r, Coder *coder, Want *wants, size_t n, const FetchSink *sink, char **err) MUST_CHECK;
 

@@ -309,6 +309,7 @@ typedef struct BvSnapshotReceipt {
 	uint64_t moved, requests; /* bytes to or from the place, and requests */
 	double pause;		  /* seconds for which processes of the sandbox stood still */
 	unsigned flags;		  /* BV_SNAPSHOT_UNSTEADY, BV_RESTORE_UNHELD */
+	uint64_t missing;	  /* restore: files whose bytes are lost in the place, as far as that can be told; opening one is EIO */
 } BvSnapshotReceipt;
 enum {
 	BV_RESTORE_UNHELD = 2,	  /* nothing can be written there: if the snapshot is removed, what was not fetched by then is lost */
