@@ -44,7 +44,7 @@ static bool fill_json(cJSON *json, const SandboxConfig *c)
 	       (!c->data_dir || cJSON_AddStringToObject(json, "data", c->data_dir)) && (!c->cwd || cJSON_AddStringToObject(json, "cwd", c->cwd)) &&
 	       add_list(json, "command", c->command) && add_list(json, "rw", c->rw) && add_list(json, "hide", c->hide) &&
 	       add_list(json, "show", c->show) && cJSON_AddBoolToObject(json, "ro", c->ro) && cJSON_AddBoolToObject(json, "unnamed", c->unnamed) &&
-	       (!c->ephemeral || cJSON_AddTrueToObject(json, "ephemeral"));
+	       (!c->ephemeral || cJSON_AddTrueToObject(json, "ephemeral")) && (!c->carries || cJSON_AddTrueToObject(json, "carries"));
 }
 
 int config_write(int dirfd, const SandboxConfig *config, BvError **err)
@@ -108,6 +108,7 @@ static int parse_config(const cJSON *json, SandboxConfig *c)
 	c->since_nsec = since ? (long)since_nsec->valuedouble : c->created_nsec;
 	c->ro = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ro"));
 	c->unnamed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "unnamed"));
+	c->carries = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "carries"));
 	c->ephemeral = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ephemeral"));
 	if ((r = get_string(json, "name", true, &c->name)) < 0 || (r = get_string(json, "backend", true, &c->backend)) < 0 ||
 	    (r = get_string(json, "data", false, &c->data_dir)) < 0 || (r = get_string(json, "cwd", false, &c->cwd)) < 0)

@@ -73,6 +73,7 @@ typedef struct SandboxConfig {
 	char *cwd;	/* may be NULL */
 	Strv command, rw, hide, show;
 	bool ro, unnamed, ephemeral;
+	bool carries; /* restored from a snapshot that carries files of a host: its own do so, too (base.h) */
 	int64_t created_sec;
 	long created_nsec;
 	/* What changed on the host later than this may have been changed without the sandbox's knowledge: when it was made, of a restored one when the

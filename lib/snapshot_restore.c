@@ -2,7 +2,7 @@
  *
  * All records are fetched and compared with their checksums before the sandbox can be seen under its name: it is there as a whole, or not at all. Contents are left where they are
  * until somebody opens them (snapshot/fetcher.h), or are fetched, too. */
-#include "cowfs/contents.h"
+#include "lib/base.h"
 #include "lib/snapshots.h"
 #include "lib/store.h"
 #include "lib/view.h"
@@ -23,6 +23,8 @@ typedef struct Restore {
 	bool prefetch;
 	SnapId id;
 	Strv hidden; /* host paths that guests do not see */
+	BasePlan *base;
+	uint64_t *base_used; /* the caller's */
 	char *why;
 } Restore;
 
@@ -40,17 +42,17 @@ static int fill_files(Restore *t)
 	return r;
 }
 
-static int wait_for_content(Restore *t, const Record *record, int fd)
+static int wait_for_content(Restore *t, const uint8_t *content, size_t len, int fd)
 {
-	uint8_t *ref = malloc(record->content_len);
+	uint8_t *ref = malloc(len);
 
 	if (!ref) {
 		close(fd);
 		return -ENOMEM;
 	}
-	memcpy(ref, record->content, record->content_len);
+	memcpy(ref, content, len);
 	t->refs[t->count] = ref;
-	t->items[t->count++] = (SnapFetch){.ref = ref, .len = record->content_len, .fd = fd};
+	t->items[t->count++] = (SnapFetch){.ref = ref, .len = len, .fd = fd};
 	return t->count < FETCH_AT_ONCE ? 0 : fill_files(t);
 }
 
@@ -69,28 +71,41 @@ static int check_origin(Restore *t, const CowRecord *row)
 	return 0;
 }
 
+static int add_row(void *ctx, CowRecord *row, const uint8_t *content, size_t len)
+{
+	Restore *t = ctx;
+	int fd = -1, r = 0;
+
+	if (len && !t->prefetch) {
+		row->remote = content;
+		row->n_remote = len;
+		r = snap_content_size(content, len, &row->remote_size);
+	}
+	if (r == 0)
+		r = cow_import_record(t->rows, row, &fd, &t->why);
+	if (r == 0 && fd >= 0 && len == 0)
+		close(fd); /* cannot be: record_decode looks for it */
+	else if (r == 0 && fd >= 0)
+		r = wait_for_content(t, content, len, fd);
+	return r;
+}
+
 static int on_record(void *ctx, const Record *record)
 {
 	Restore *t = ctx;
 	CowRecord row;
-	int fd = -1;
-	int r = record_decode(record, &row);
+	const uint8_t *content = record->content;
+	size_t len = record->content_len;
 
+	if (base_is_record(record))
+		return base_plan_record(t->base, record, &t->why);
+	int r = record_decode(record, &row);
 	if (r < 0)
 		return bv_fail(&t->why, r, r == -EPROTO ? "it was written by a newer version of bvisor: use that" : "it is damaged: a record makes no sense");
 	r = check_origin(t, &row);
-	if (r == 0 && record->content_len && !t->prefetch) {
-		row.remote = record->content;
-		row.n_remote = record->content_len;
-		r = snap_content_size(record->content, record->content_len, &row.remote_size);
-	}
 	if (r == 0)
-		r = cow_import_record(t->rows, &row, &fd, &t->why);
-	if (r == 0 && fd >= 0 && record->content_len == 0)
-		close(fd); /* cannot be: record_decode looks for it */
-	else if (r == 0 && fd >= 0)
-		r = wait_for_content(t, record, fd);
-	return r;
+		r = base_plan_row(t->base, &row, &content, &len);
+	return r == 0 ? add_row(t, &row, content, len) : r;
 }
 
 static int begin_rows(const BvSandbox *sb, CowImport **out, char **why)
@@ -132,11 +147,15 @@ static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 	int r = hide_list(sb->store, &sb->config, &t->hidden), left;
 
 	if (r == 0)
+		r = base_plan_new(t->hidden, &t->base);
+	if (r == 0)
 		r = begin_rows(sb, &t->rows, &t->why);
 	if (r == 0 && !t->prefetch)
 		r = leave_contents(t);
 	if (r == 0)
 		r = snap_reader_walk(t->reader, "", 0, on_record, t, &t->why);
+	if (r == 0)
+		r = base_plan_finish(t->base, add_row, t, &t->why);
 	left = r < 0 ? 0 : fill_files(t);
 	if (r == 0)
 		r = left;
@@ -148,6 +167,8 @@ static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 		free(t->refs[i]);
 	}
 	t->count = 0;
+	if (r == 0)
+		r = base_plan_list(t->base, sb, &t->why);
 	if (r == 0)
 		remember_parent(sb, t);
 	if (r == 0)
@@ -180,6 +201,7 @@ static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const 
 	c->created_nsec = now.tv_nsec;
 	c->backend = strdup(o->backend ? o->backend : backend_is_place(s->location) ? s->location : "dir"); /* its own snapshots go where it came from */
 	take_since(info, c);
+	c->carries = base_carries(info);
 	c->cwd = snapshots_field(info, "cwd");
 	c->ro = ro != NULL;
 	c->unnamed = !o->name;
@@ -200,11 +222,12 @@ static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const 
 	return r < 0 ? lib_fail(err, r, "out of memory") : 0;
 }
 
-static int begin_restore(Restore *t, const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvError **err)
+static int begin_restore(Restore *t, const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, uint64_t *base_used, BvError **err)
 {
 	t->s = s;
 	t->id = ref->id;
 	t->prefetch = o->flags & BV_RESTORE_PREFETCH;
+	t->base_used = base_used;
 	int r = snap_reader_open(s->store, &ref->id, &t->reader, &t->why);
 	return r < 0 ? lib_fail(err, r, "cannot read the snapshot '%s' in %s: %s", ref->name, s->location, t->why ? t->why : strerror(-r)) : 0;
 }
@@ -212,11 +235,14 @@ static int begin_restore(Restore *t, const Snapshots *s, const SnapRef *ref, con
 static void end_restore(Restore *t)
 {
 	snap_reader_close(t->reader);
+	if (t->base)
+		*t->base_used = base_plan_used(t->base);
+	base_plan_free(t->base);
 	strv_free(t->hidden);
 	free(t->why);
 }
 
-static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, BvError **err)
+static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, uint64_t *base_used, BvError **err)
 {
 	Restore *t = calloc(1, sizeof(*t));
 	SandboxConfig config = {0};
@@ -225,7 +251,7 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 
 	if (!t)
 		return lib_fail(err, -ENOMEM, "out of memory");
-	r = begin_restore(t, s, ref, o, err);
+	r = begin_restore(t, s, ref, o, base_used, err);
 	if (r == 0)
 		r = config_from_snapshot(s, snap_reader_info(t->reader), o, &config, err);
 	if (r == 0)
@@ -243,7 +269,7 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 }
 
 /* Nothing of what it was is lost: that is a state of its own first, while nobody can start a command. */
-static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, BvError **err)
+static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, uint64_t *base_used, BvError **err)
 {
 	CLEAN_FREE Restore *t = calloc(1, sizeof(*t));
 	CLEAN_FREE char *message = bv_asprintf("before %s@%llu was restored", ref->name, (unsigned long long)ref->number);
@@ -262,10 +288,11 @@ static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRest
 	if (r == 0)
 		r = snapshot_take(old, true, s, &keep, NULL, err);
 	if (r == 0)
-		r = begin_restore(t, s, ref, o, err);
+		r = begin_restore(t, s, ref, o, base_used, err);
 	if (r == 0) {
 		old->config.since_sec = old->config.since_nsec = 0;
 		take_since(snap_reader_info(t->reader), &old->config);
+		old->config.carries = base_carries(snap_reader_info(t->reader));
 		r = sandbox_replace_filled(old, fill_sandbox, t, out, err);
 	}
 	if (old)
@@ -281,6 +308,7 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 	CLEAN_SNAPSHOTS Snapshots s = {0};
 	SnapInfo info = {0};
 	SnapRef ref;
+	uint64_t base_used = 0;
 	int r;
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
@@ -291,11 +319,13 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 	if (r == 0)
 		r = snapshots_find(&s, name, &ref, err);
 	if (r == 0)
-		r = o.flags & BV_RESTORE_IN_PLACE ? restore_in_place(&s, &ref, &o, out, err) : restore(&s, &ref, &o, out, err);
+		r = o.flags & BV_RESTORE_IN_PLACE ? restore_in_place(&s, &ref, &o, out, &base_used, err) : restore(&s, &ref, &o, out, &base_used, err);
 	if (r == 0 && receipt && snap_info_load(s.store, &ref.id, &info, NULL) == 0) {
 		SnapTraffic t = snap_store_traffic(s.store);
+		BaseCount base = base_count(&info);
 		*receipt = (BvSnapshotReceipt){.size = sizeof(*receipt), .number = ref.number, .files = info.totals.contents, .bytes = info.totals.content_bytes,
-					       .moved = t.received, .requests = t.gets + t.puts + t.others};
+					       .moved = t.received, .requests = t.gets + t.puts + t.others, .base_files = base.files, .base_bytes = base.bytes,
+					       .base_used = base_used};
 		snprintf(receipt->name, sizeof(receipt->name), "%s", ref.name);
 		id_hex(&ref.id, receipt->id);
 		snap_info_release(&info);

@@ -289,8 +289,9 @@ typedef struct BvSnapshotOptions {
 	const char *message; /* for listings; may be NULL */
 	const char *const *tags; /* words as a name has them; NULL-terminated; NULL: none */
 	const BvKeyOptions *key;
+	unsigned flags; /* BV_SNAPSHOT_WITH_BASE */
 } BvSnapshotOptions;
-#define BV_SNAPSHOT_OPTIONS_INIT {sizeof(BvSnapshotOptions), NULL, NULL, NULL, NULL, NULL}
+#define BV_SNAPSHOT_OPTIONS_INIT {sizeof(BvSnapshotOptions), NULL, NULL, NULL, NULL, NULL, 0}
 
 typedef struct BvSnapshotReceipt {
 	size_t size;
@@ -302,8 +303,13 @@ typedef struct BvSnapshotReceipt {
 	uint64_t moved, requests; /* bytes to or from the place, and requests */
 	double pause;		  /* seconds for which processes of the sandbox stood still */
 	unsigned flags;		  /* BV_SNAPSHOT_UNSTEADY */
+	uint64_t base_files, base_bytes; /* regular files of the host that the snapshot carries */
+	uint64_t base_left; /* taking: files that were to be carried, but are gone or cannot be read */
+	uint64_t base_used; /* restoring: carried files and symlinks that this host has not, or otherwise, so that the sandbox has those of the snapshot */
 } BvSnapshotReceipt;
 enum {
+	BV_SNAPSHOT_WITH_BASE = 2, /* option: carry the files of the host that commands in the sandbox have opened or executed, so that it can be restored where they are missing.
+				    * Always on for a sandbox that was itself restored from such a snapshot */
 	BV_SNAPSHOT_UNSTEADY = 1, /* its processes could not be stopped for that moment: files that they were writing may be of slightly different moments */
 };
 
@@ -366,6 +372,8 @@ typedef struct BvSnapshotInfo {
 	uint64_t files, bytes;
 	uint64_t stored;    /* bytes that it added to the place */
 	const char *damage; /* NULL, or why it cannot be read (then only name, number and id are set) */
+	int with_base;	    /* 1: it carries files of the host, perhaps none */
+	uint64_t base_files, base_bytes;
 } BvSnapshotInfo;
 /* Calls `visit` for every state of every name (or of one: `name`), by name and number. The info is valid during the call. Non-zero from visit stops and is returned. */
 int bv_snapshot_list(const char *from, const char *name, int (*visit)(void *ctx, const BvSnapshotInfo *info), void *ctx, BvError **err);
