@@ -14,6 +14,8 @@
 #include "cowfs/contents.h"
 #include "lib/snapshots.h"
 
+#include <sys/stat.h>
+
 /* In the data directory: what guests have opened. The caller's to free, NULL: out of memory. */
 char *base_list_path(const BvSandbox *sb);
 
@@ -53,6 +55,8 @@ int base_plan_record(BasePlan *p, const Record *record, char **why) MUST_CHECK;
 int base_plan_row(BasePlan *p, CowRecord *row, const uint8_t **content, size_t *len) MUST_CHECK;
 /* After the last one: the rows of what is not here. */
 int base_plan_finish(BasePlan *p, BaseAdd add, void *ctx, char **why) MUST_CHECK;
+/* Is the host's object at this path (st NULL: it has none) as good as the carried one? */
+bool base_is_same(const SnapInode *carried, const char *path, const struct stat *st);
 /* Files and symlinks that come from the snapshot. */
 uint64_t base_plan_used(const BasePlan *p);
 /* Writes the list of the new sandbox, if anything is carried. */

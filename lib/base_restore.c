@@ -10,7 +10,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <sys/stat.h>
+#include <time.h>
 
 #define ROOT_ID 1
 
@@ -43,6 +43,7 @@ struct BasePlan {
 	uint64_t max_id;
 	bool has_root;
 	struct stat root_st;
+	struct timespec now;
 	BaseAdd add;
 	void *ctx;
 };
@@ -60,6 +61,7 @@ int base_plan_new(char *const *hidden, BasePlan **out)
 		base_plan_free(p);
 		return r;
 	}
+	clock_gettime(CLOCK_REALTIME, &p->now);
 	p->hidden = hidden;
 	p->max_id = ROOT_ID;
 	*out = p;
@@ -178,26 +180,22 @@ static int check_place(const BasePlan *p, const char *path, char **why)
 	return 0;
 }
 
-static bool same_link(const Carried *c)
+static bool same_link(const SnapInode *i, const char *path)
 {
 	char text[PATH_MAX];
-	ssize_t n = readlink(c->path, text, sizeof(text));
+	ssize_t n = readlink(path, text, sizeof(text));
 
-	return n == (ssize_t)c->inode.target_len && memcmp(text, c->inode.target, (size_t)n) == 0;
+	return i->target && n == (ssize_t)i->target_len && memcmp(text, i->target, (size_t)n) == 0;
 }
 
-/* Is the host's object as good? */
-static bool is_same(const Carried *c)
+bool base_is_same(const SnapInode *i, const char *path, const struct stat *st)
 {
-	const SnapInode *i = &c->inode;
-	const struct stat *st = &c->st;
-
-	if (!c->is_here || ((st->st_mode ^ i->mode) & S_IFMT))
+	if (!st || ((st->st_mode ^ i->mode) & S_IFMT))
 		return false;
 	if (S_ISLNK(i->mode))
-		return same_link(c);
+		return same_link(i, path);
 	return S_ISDIR(i->mode) || (!((st->st_mode ^ i->mode) & 07777) && i->base_known && (uint64_t)st->st_size == i->base.size && st->st_mtim.tv_sec == i->base.mtime.tv_sec &&
-				    st->st_mtim.tv_nsec == i->base.mtime.tv_nsec && faccessat(AT_FDCWD, c->path, R_OK, AT_EACCESS) == 0);
+				    st->st_mtim.tv_nsec == i->base.mtime.tv_nsec && faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0);
 }
 
 /* Not through a symlink where the other machine had a directory. */
@@ -207,7 +205,7 @@ static void compare(const BasePlan *p, Carried *c)
 	const Carried *dir = up > 1 ? find(p, c->path, up) : NULL;
 
 	c->is_here = (!dir || (dir->is_here && !dir->needed)) && lstat(c->path, &c->st) == 0;
-	c->needed = !is_same(c);
+	c->needed = !base_is_same(&c->inode, c->path, c->is_here ? &c->st : NULL);
 }
 
 static int append(BasePlan *p, Carried *c)
@@ -357,11 +355,12 @@ int base_plan_row(BasePlan *p, CowRecord *row, const uint8_t **content, size_t *
 
 /* ---- rows of what is not here ---- */
 
-static CowIdentity identity(const SnapInode *i)
+/* What the sandbox rests on, for apply: nothing, where the host has nothing that could be lost. */
+static CowIdentity identity(const Carried *c)
 {
-	const SnapIdentity *b = &i->base;
+	const SnapIdentity *b = &c->inode.base;
 
-	return (CowIdentity){.known = i->base_known, .dev = b->dev, .ino = b->ino, .size = b->size, .mtime = b->mtime, .ctime = b->ctime, .mode = b->mode, .uid = b->uid, .gid = b->gid};
+	return (CowIdentity){.known = c->is_here && c->inode.base_known, .dev = b->dev, .ino = b->ino, .size = b->size, .mtime = b->mtime, .ctime = b->ctime, .mode = b->mode, .uid = b->uid, .gid = b->gid};
 }
 
 static int add_name_row(BasePlan *p, uint64_t dir, const char *path, uint64_t id)
@@ -389,8 +388,8 @@ static int root_row(BasePlan *p)
 static CowRecord dir_row(const BasePlan *p, const Carried *c)
 {
 	CowRecord row = {.kind = COW_RECORD_INODE, .id = c->id, .flags = COW_RECORD_CARRIED, .mode = S_IFDIR | (c->inode.mode & (07777 & ~S_ISUID)), .uid = c->inode.uid,
-			 .gid = c->inode.gid, .vdev = p->root_st.st_dev, .atime = c->inode.mtime, .mtime = c->inode.mtime, .ctime = c->inode.mtime, .name = c->path,
-			 .n_name = strlen(c->path), .base = identity(&c->inode)};
+			 .gid = c->inode.gid, .vdev = p->root_st.st_dev, .atime = p->now, .mtime = p->now, .ctime = p->now, .name = c->path,
+			 .n_name = strlen(c->path), .base = identity(c)};
 	const struct stat *st = &c->st;
 
 	if (c->needed)
@@ -412,7 +411,7 @@ static CowRecord file_row(const BasePlan *p, const Carried *c)
 
 	return (CowRecord){.kind = COW_RECORD_INODE, .id = c->id, .flags = COW_RECORD_CARRIED, .have = COW_RECORD_HAVE_OWN, .mode = (c->inode.mode & S_IFMT) | (c->inode.mode & 0777),
 			   .uid = c->inode.uid, .gid = c->inode.gid, .nlink = 1, .vdev = p->root_st.st_dev, .atime = c->inode.mtime, .mtime = c->inode.mtime, .ctime = c->inode.mtime,
-			   .value = file ? NULL : c->inode.target, .n_value = file ? 0 : c->inode.target_len, .base = identity(&c->inode), .blob = file};
+			   .value = file ? NULL : c->inode.target, .n_value = file ? 0 : c->inode.target_len, .base = identity(c), .blob = file};
 }
 
 static int make_row(BasePlan *p, Carried *c, uint64_t dir)

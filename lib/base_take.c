@@ -515,17 +515,21 @@ static bool content_changed(void *ctx, uint64_t key)
 
 /* ---- records ---- */
 
+/* Times of directories change with all that others make in them, and say nothing to a sandbox. */
 static SnapInode inode_of(const Entry *e)
 {
 	const struct stat *st = &e->st;
+	const CowRecord *r = e->row;
+	mode_t mode = r ? r->mode : st->st_mode;
 
-	if (e->row) {
-		const CowIdentity *was = &e->row->base;
-		return (SnapInode){.mode = e->row->mode, .uid = e->row->uid, .gid = e->row->gid, .mtime = e->row->mtime, .target = e->row->value, .target_len = e->row->n_value,
-				   .base_known = was->known, .base = {was->dev, was->ino, was->size, was->mtime, was->ctime, was->mode, was->uid, was->gid}};
+	if (S_ISDIR(mode))
+		return (SnapInode){.mode = mode, .uid = r ? r->uid : st->st_uid, .gid = r ? r->gid : st->st_gid};
+	if (r) {
+		return (SnapInode){.mode = r->mode, .uid = r->uid, .gid = r->gid, .mtime = r->mtime, .target = r->value, .target_len = r->n_value, .base_known = true,
+				   .base = {.size = S_ISREG(r->mode) ? r->body.size : 0, .mtime = r->mtime, .mode = r->mode, .uid = r->uid, .gid = r->gid}};
 	}
 	return (SnapInode){.mode = st->st_mode, .uid = st->st_uid, .gid = st->st_gid, .mtime = st->st_mtim, .base_known = true,
-			   .base = {st->st_dev, st->st_ino, S_ISDIR(st->st_mode) ? 0 : (uint64_t)st->st_size, st->st_mtim, st->st_ctim, st->st_mode, st->st_uid, st->st_gid}};
+			   .base = {st->st_dev, st->st_ino, (uint64_t)st->st_size, st->st_mtim, st->st_ctim, st->st_mode, st->st_uid, st->st_gid}};
 }
 
 static int put(SnapWriter *w, const Entry *e, const char *xattr, const Bytes *value, const uint8_t *ref, size_t len)
