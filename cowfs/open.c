@@ -612,6 +612,8 @@ int cowfs_cwd_place(Cowfs *fs, const CowReq *req, const CowLoc *dir, int *fd, ch
 	} else if (rc == 0) {
 		char buf[PATH_MAX];
 		snprintf(host, sizeof host, "%s", walk_host_path(&w, &w.cur, buf));
+		if (!w.cur.grant)
+			opened_note(fs, host);
 	}
 	fs_unlock(fs);
 	walk_end(&w);

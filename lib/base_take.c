@@ -309,6 +309,8 @@ static int find_all(BaseTake *b, const BvSandbox *sb, char **why)
 		r = cow_export_walk(b->rows, note_name, b, why);
 	if (r == 0)
 		r = read_list(b, sb, why);
+	if (r == 0 && sb->config.cwd) /* where commands are started */
+		r = add_entry(b, sb->config.cwd, &(Entry){0});
 	sort(b);
 	if (r == 0)
 		r = keep_origins(b);
