@@ -42,17 +42,17 @@ size_t record_key_state(uint8_t key[RECORD_KEY_MAX], const char *name)
 
 size_t record_key_base(uint8_t key[RECORD_BASE_KEY_MAX], const char *path, const char *name)
 {
-	size_t path_len = strlen(path), name_len = name ? strlen(name) : 0;
+	size_t path_len = strlen(path), name_len = name ? strlen(name) : 0, len = 1 + path_len + (name ? 1 + name_len : 0);
 
-	if (1 + path_len + 1 + name_len > RECORD_BASE_KEY_MAX)
+	if (len > RECORD_BASE_KEY_MAX)
 		return 0;
 	key[0] = 'b';
 	memcpy(key + 1, path, path_len);
 	if (!name)
-		return 1 + path_len;
+		return len;
 	key[1 + path_len] = 0;
 	memcpy(key + 2 + path_len, name, name_len);
-	return 2 + path_len + name_len;
+	return len;
 }
 
 int record_key_parse(const void *key, size_t len, char *kind, uint64_t *id, const char **name, size_t *name_len)
