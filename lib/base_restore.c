@@ -314,6 +314,28 @@ static int note_name(BasePlan *p, const CowRecord *row)
 	return 0;
 }
 
+/* Guests may hold the host's own directory open: it is known by its numbers. */
+static void be_the_hosts(CowRecord *row, const struct stat *st)
+{
+	row->vdev = st->st_dev;
+	row->vino = st->st_ino;
+	row->base = (CowIdentity){.known = true, .dev = st->st_dev, .ino = st->st_ino, .size = (uint64_t)st->st_size, .mtime = st->st_mtim, .ctime = st->st_ctim, .mode = st->st_mode,
+				  .uid = st->st_uid, .gid = st->st_gid};
+}
+
+/* A directory that came with a snapshot was, on one machine after the other, the host's or not. */
+static void place_dir(const BasePlan *p, CowRecord *row, const Carried *c)
+{
+	if (c->needed) {
+		row->flags |= COW_RECORD_CARRIED;
+		row->vdev = p->root_st.st_dev; /* the other machine's numbers may mean something else here */
+		row->vino = 0;
+		row->base.known = false;
+	} else if (!row->have && !row->base.known) {
+		be_the_hosts(row, &c->st);
+	}
+}
+
 /* It keeps what the record says, and becomes a file of the sandbox. */
 static void give_content(CowRecord *row, Carried *c, const uint8_t **content, size_t *len)
 {
@@ -344,11 +366,11 @@ int base_plan_row(BasePlan *p, CowRecord *row, const uint8_t **content, size_t *
 		return 0;
 	c->id = row->id;
 	c->blocked = (row->mode ^ c->inode.mode) & S_IFMT;
-	if (!c->needed || c->blocked)
+	if (c->blocked)
 		return 0;
 	if (S_ISDIR(row->mode))
-		row->flags |= COW_RECORD_CARRIED;
-	else if (S_ISREG(row->mode) && *len == 0)
+		place_dir(p, row, c);
+	else if (c->needed && S_ISREG(row->mode) && *len == 0)
 		give_content(row, c, content, len);
 	return 0;
 }
@@ -384,23 +406,19 @@ static int root_row(BasePlan *p)
 	return p->add(p->ctx, &row, NULL, 0);
 }
 
-/* A directory that the host has is itself: guests may hold the host's own open. */
+/* One that the host has is the host's. */
 static CowRecord dir_row(const BasePlan *p, const Carried *c)
 {
 	CowRecord row = {.kind = COW_RECORD_INODE, .id = c->id, .flags = COW_RECORD_CARRIED, .mode = S_IFDIR | (c->inode.mode & (07777 & ~S_ISUID)), .uid = c->inode.uid,
 			 .gid = c->inode.gid, .vdev = p->root_st.st_dev, .atime = p->now, .mtime = p->now, .ctime = p->now, .name = c->path,
 			 .n_name = strlen(c->path), .base = identity(c)};
-	const struct stat *st = &c->st;
 
 	if (c->needed)
 		return row;
-	row.mode = st->st_mode;
-	row.uid = st->st_uid;
-	row.gid = st->st_gid;
-	row.vdev = st->st_dev;
-	row.vino = st->st_ino;
-	row.base = (CowIdentity){.known = true, .dev = st->st_dev, .ino = st->st_ino, .size = (uint64_t)st->st_size, .mtime = st->st_mtim, .ctime = st->st_ctim, .mode = st->st_mode,
-				 .uid = st->st_uid, .gid = st->st_gid};
+	row.mode = c->st.st_mode;
+	row.uid = c->st.st_uid;
+	row.gid = c->st.st_gid;
+	be_the_hosts(&row, &c->st);
 	return row;
 }
 

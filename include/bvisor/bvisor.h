@@ -348,7 +348,7 @@ typedef struct BvDrift {
 } BvDrift;
 /* Is the host what the sandbox rests on? Calls `visit` for each file of the host that the sandbox has changed, renamed, replaced or deleted and that is not what it was when it
  * first did; also on another machine than that one. *checked (may be NULL): how many were compared. Non-zero from visit stops and is returned.
- * The errors of bv_sandbox_diff. */
+ * What a snapshot carried (BV_SNAPSHOT_WITH_BASE) is not compared: the sandbox does not rest on the host there. The errors of bv_sandbox_diff. */
 int bv_sandbox_verify(BvSandbox *sandbox, int (*visit)(void *ctx, const BvDrift *drift), void *ctx, uint64_t *checked, BvError **err);
 
 typedef struct BvForkOptions {
