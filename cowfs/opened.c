@@ -115,8 +115,8 @@ static int load(CowOpened *o)
 		(void)is_new(o, text + at, len);
 		at += (ssize_t)len + 1;
 	}
-	if (whole < n && truncate(o->path, whole) < 0)
-		return bv_neg_errno();
+	if (whole < n)
+		IGNORE_RESULT(truncate(o->path, whole)); /* else the next path is lost with it */
 	return 0;
 }
 

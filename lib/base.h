@@ -2,7 +2,8 @@
  *
  * Carried are the files that guests have opened or executed (the list of cowfs/opened.c), those that records of the sandbox rest on, and the symlinks and directories that lead
  * to them, as the host has them when the snapshot is taken. In a snapshot they are records of their own (kind 'b'), by host path, so ordinary records are the same with and without.
- * Left out is what no sandbox may pass on: what is hidden by default, even if it was granted with --show; what lies below a --rw grant; /proc, /dev and /sys.
+ * Left out is what no sandbox may pass on: what is hidden by default, even if it was granted with --show; what lies below a --rw grant; /proc, /dev and /sys;
+ * and what says which machine this is (/run, name servers, accounts), which each machine has of its own.
  *
  * On restore each is compared with this host. What is the same here (a directory: is one; a symlink: leads to the same; a file: type, permissions, size and mtime) is the host's.
  * What is missing or differs becomes rows of the sandbox with a mark (COW_RECORD_CARRIED): such a row shows the copy, is no change of the sandbox, and loses the mark with the first

@@ -120,9 +120,21 @@ static const Known *find_known(const BaseTake *b, uint64_t id)
 	return NULL;
 }
 
+/* What says which machine this is and who its users are: another one's name servers or accounts would be wrong there. */
+static bool is_of_machine(const char *path)
+{
+	static const char *const all[] = {"/run", "/var/run", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/machine-id", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow",
+					  "/etc/subuid", "/etc/subgid"};
+
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		if (path_is_below(path, all[i]))
+			return true;
+	return false;
+}
+
 static bool is_left_alone(const BaseTake *b, const char *path)
 {
-	if (path[0] != '/' || view_is_synthetic(path))
+	if (path[0] != '/' || view_is_synthetic(path) || is_of_machine(path))
 		return true;
 	for (size_t i = 0; b->hidden && b->hidden[i]; i++)
 		if (path_is_below(path, b->hidden[i]))
