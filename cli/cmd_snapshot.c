@@ -3,7 +3,7 @@
 
 #include <time.h>
 
-enum { OPT_TO = OPT_FIRST, OPT_FROM, OPT_NAME, OPT_AS, OPT_BACKEND, OPT_SHOW, OPT_PREFETCH, OPT_IN_PLACE, OPT_STRICT, OPT_SPOOL, OPT_SYNC, OPT_TAG };
+enum { OPT_TO = OPT_FIRST, OPT_FROM, OPT_NAME, OPT_AS, OPT_BACKEND, OPT_SHOW, OPT_PREFETCH, OPT_IN_PLACE, OPT_STRICT, OPT_SPOOL, OPT_SYNC, OPT_TAG, OPT_WITH_BASE };
 
 static void json_receipt(Json *j, const BvSnapshotReceipt *r)
 {
@@ -14,6 +14,8 @@ static void json_receipt(Json *j, const BvSnapshotReceipt *r)
 	json_int(j, "bytes", (int64_t)r->bytes);
 	json_int(j, "moved", (int64_t)r->moved);
 	json_int(j, "requests", (int64_t)r->requests);
+	json_int(j, "base_files", (int64_t)r->base_files);
+	json_int(j, "base_bytes", (int64_t)r->base_bytes);
 }
 
 const char *local_time(int64_t seconds, char out[32])
@@ -45,7 +47,7 @@ const char *human_size(uint64_t bytes, char out[32])
 int cmd_snapshot(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"to", required_argument, NULL, OPT_TO}, {"as", required_argument, NULL, OPT_AS},
-					      {"message", required_argument, NULL, 'm'}, {"tag", required_argument, NULL, OPT_TAG}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
+					      {"message", required_argument, NULL, 'm'}, {"tag", required_argument, NULL, OPT_TAG}, {"with-base", no_argument, NULL, OPT_WITH_BASE}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	static List tags; /* lives until exit */
 	BvSnapshotOptions options = BV_SNAPSHOT_OPTIONS_INIT;
 	BvSnapshotReceipt receipt;
@@ -64,6 +66,7 @@ int cmd_snapshot(const Command *cmd, int argc, char **argv)
 		case OPT_AS: options.name = optarg; break;
 		case 'm': options.message = optarg; break;
 		case OPT_TAG: list_add(&tags, optarg); break;
+		case OPT_WITH_BASE: options.flags |= BV_SNAPSHOT_WITH_BASE; break;
 		case OPT_JSON: json = true; break;
 		default: key_option(&key, c);
 		}
@@ -83,15 +86,21 @@ int cmd_snapshot(const Command *cmd, int argc, char **argv)
 		json_int(&j, "new_bytes", (int64_t)receipt.new_bytes);
 		json_int(&j, "pause_us", (int64_t)(receipt.pause * 1e6));
 		json_put_bool(&j, "unsteady", receipt.flags & BV_SNAPSHOT_UNSTEADY);
+		json_int(&j, "base_left", (int64_t)receipt.base_left);
 		json_close(&j, '}');
 		putchar('\n');
 	} else {
 		printf("%s@%llu: %llu files, %s; %s sent", receipt.name, (unsigned long long)receipt.number, (unsigned long long)receipt.files,
 		       human_size(receipt.bytes, total), human_size(receipt.moved, moved));
+		if (receipt.base_files)
+			printf("; with %llu file%s of the host", (unsigned long long)receipt.base_files, receipt.base_files == 1 ? "" : "s");
 		if (receipt.pause > 0)
 			printf("; stood still for %.1f ms", receipt.pause * 1e3);
 		putchar('\n');
 	}
+	if (receipt.base_left)
+		fprintf(stderr, "bvisor: %llu file%s of the host that '%s' has opened %s gone or cannot be read: not carried\n", (unsigned long long)receipt.base_left,
+			receipt.base_left == 1 ? "" : "s", receipt.name, receipt.base_left == 1 ? "is" : "are");
 	if (receipt.flags & BV_SNAPSHOT_UNSTEADY)
 		fprintf(stderr, "bvisor: processes of '%s' could not be stopped for a moment (is ptrace refused here?): files that were being written may not belong together\n", receipt.name);
 	return 0;
@@ -190,11 +199,16 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 		json_receipt(&j, &receipt);
 		json_int(&j, "drift", (int64_t)drift);
 		json_int(&j, "missing", (int64_t)receipt.missing);
+		json_int(&j, "base_used", (int64_t)receipt.base_used);
 		json_close(&j, '}');
 		putchar('\n');
 	} else {
-		printf("%s: %llu files, %s from %s@%llu\n", bv_sandbox_name(sb), (unsigned long long)receipt.files, human_size(receipt.bytes, total), receipt.name,
+		printf("%s: %llu files, %s from %s@%llu", bv_sandbox_name(sb), (unsigned long long)receipt.files, human_size(receipt.bytes, total), receipt.name,
 		       (unsigned long long)receipt.number);
+		if (receipt.base_used)
+			printf("; %llu file%s of the base come%s from the snapshot", (unsigned long long)receipt.base_used, receipt.base_used == 1 ? "" : "s",
+			       receipt.base_used == 1 ? "s" : "");
+		putchar('\n');
 	}
 	if (drift)
 		fprintf(stderr, "bvisor: %zu file%s of this host that it rests on %s not what %s when it was used: bvisor verify %s\n", drift, drift == 1 ? "" : "s",
@@ -228,6 +242,9 @@ static void snapshot_json(Json *j, const BvSnapshotInfo *info)
 		json_int(j, "files", (int64_t)info->files);
 		json_int(j, "bytes", (int64_t)info->bytes);
 		json_int(j, "stored", (int64_t)info->stored);
+		json_put_bool(j, "with_base", info->with_base);
+		json_int(j, "base_files", (int64_t)info->base_files);
+		json_int(j, "base_bytes", (int64_t)info->base_bytes);
 	}
 	json_close(j, '}');
 }
@@ -242,6 +259,8 @@ void print_snapshot(const BvSnapshotInfo *info)
 	}
 	printf("%s@%llu  %s  %llu files, %s", info->name, (unsigned long long)info->number, local_time(info->seconds, time), (unsigned long long)info->files,
 	       human_size(info->bytes, size));
+	if (info->with_base)
+		printf(" (with %llu of the host)", (unsigned long long)info->base_files);
 	if (info->message) {
 		fputs("  ", stdout);
 		print_quoted(stdout, info->message);

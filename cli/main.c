@@ -68,7 +68,8 @@ static const Command commands[] = {
 	 "  --to PLACE           dir:PATH, or s3://BUCKET/PREFIX (default: $BVISOR_SNAPSHOTS, else snapshots/ in the store)\n"
 	 "  --as NAME            the snapshot's name (default: the sandbox's); each snapshot of a name is a further state of it\n"
 	 "  -m, --message TEXT   for the listing\n"
-	 "  --tag TAG            a word to find or to keep it by (repeatable)\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION,
+	 "  --tag TAG            a word to find or to keep it by (repeatable)\n"
+	 "  --with-base          carry the files of this machine that commands have opened or executed, for machines that lack them\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION,
 	 cmd_snapshot},
 	{"sync", "[OPTION...] [NAME]", "Bring what a sandbox is now to its backend, a bucket, as NAME.sync",
 	 "  --follow             again and again, until its last command has ended\n"

@@ -270,8 +270,11 @@ ssize_t cowfs_readlink(Cowfs *fs, const CowReq *req, const CowLoc *at, const cha
 		rc = w.last_type == LAST_NONE ? -ENOENT : -EINVAL;
 	else if (rc == 0 && w.cur.kind == COW_NODE)
 		rc = snprintf(text, PATH_MAX, "%s", w.cur.node->target); /* a target is shorter than PATH_MAX */
-	else if (rc == 0 && w.cur.kind == COW_LOWER)
+	else if (rc == 0 && w.cur.kind == COW_LOWER) {
+		if (!w.cur.grant)
+			opened_note(fs, w.path);
 		rc = lower_readlink(fs, w.cur.grant, w.path, text, sizeof text);
+	}
 	fs_unlock(fs);
 	if (rc == 0 && foreign)
 		rc = w.cur.foreign->ops->readlink(w.cur.foreign->ctx, req, w.path, text, sizeof text);

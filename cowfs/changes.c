@@ -195,6 +195,25 @@ static int note_reported(Changes *all, const CowNode *node, const char *path, co
 	return 0;
 }
 
+/* ---- what a snapshot carried ---- */
+
+static void drop_last(Changes *all)
+{
+	Item *item = &all->items[--all->count];
+
+	free(item->path);
+	free(item->host_path);
+}
+
+/* A directory that is here only because a snapshot carried it is a change if it was changed itself, or something is below it. */
+static void drop_carried_dir(Changes *all, const CowNode *dir, size_t before)
+{
+	bool only = all->count == before + 1 && (all->items[before].c.kind == COW_ADDED || all->items[before].c.kind == COW_TYPE_CHANGED);
+
+	if (only && !(dir->have & (OV_MODE | OV_OWNER)) && !dir->xattrs)
+		drop_last(all);
+}
+
 /* ---- directories ---- */
 
 /* gone: the host's directory `host` is shown elsewhere, because it or one above it was renamed. */
@@ -302,6 +321,9 @@ static int collect_node(Changes *all, const CowDentry *d, const char *path, cons
 	size_t before = all->count;
 	bool is_dir = S_ISDIR(node->mode), anew = false, at_origin = node->origin && host && strcmp(node->origin, host) == 0;
 	const char *below = NULL;
+	bool carried = dentry_is_carried(d, path);
+	if (carried && !is_dir)
+		return 0;
 	int rc = node_statx(all->fs, node, &now);
 	unsigned lost = rc == -EIO && node->blob && all->fs->stats.lost ? COW_DIFF_LOST : 0;
 
@@ -345,7 +367,11 @@ static int collect_node(Changes *all, const CowDentry *d, const char *path, cons
 		all->items[before].c.diff |= lost;
 	if (rc == 0 && node->nlink > 1 && !is_dir)
 		rc = note_reported(all, node, path, below ? below : host);
-	return rc == 0 && is_dir ? collect_dir(all, node, path, below, anew) : rc;
+	if (rc == 0 && is_dir)
+		rc = collect_dir(all, node, path, below, anew);
+	if (rc == 0 && is_dir && carried)
+		drop_carried_dir(all, node, before);
+	return rc;
 }
 
 typedef struct Name {

@@ -46,7 +46,7 @@ static int collect_node(CowBatch *batch, CowNode *node)
 	}
 	row.kind = ROW_INODE;
 	row.have = node->have;
-	row.flags = node->flags & (N_PRIVATE);
+	row.flags = node->flags & (N_PRIVATE | N_CARRIED);
 	row.mode = node->mode;
 	row.uid = node->uid;
 	row.gid = node->gid;
@@ -246,10 +246,10 @@ static bool wait_for_work_locked(Cowfs *fs, uint64_t *reaped_at)
 	struct timespec until;
 
 	for (;;) {
-		bool orphans = fs->norphans > 0;
+		bool later = fs->norphans > 0 || atomic_load(&fs->opened.waits);
 		if (asked_locked(fs) || fs->pending)
 			break;
-		if (!orphans) {
+		if (!later) {
 			pthread_cond_wait(&fs->commit_wake, &fs->commit_lock);
 			continue;
 		}
@@ -276,6 +276,8 @@ static void commit_locked(Cowfs *fs, bool reap)
 	fs->committing = true;
 	pthread_mutex_unlock(&fs->commit_lock);
 	bool more = reap && orphans_reap(fs, false);
+	if (reap)
+		opened_flush(fs);
 	int rc = write_once(fs, durable, false);
 	if (rc == -ENOSPC && !durable && fs->norphans) { /* what was removed may be what fills the disk. Never an fsync again that has failed: it would not fail twice */
 		more = orphans_reap(fs, false) || more;
@@ -316,6 +318,7 @@ int commit_hold(Cowfs *fs)
 		pthread_cond_wait(&fs->commit_done, &fs->commit_lock);
 	fs->committing = true;
 	pthread_mutex_unlock(&fs->commit_lock);
+	opened_flush(fs);
 	return write_once(fs, false, false);
 }
 

@@ -85,6 +85,7 @@ typedef struct CowfsConfig {
 	const char *mark_dir; /* for marker directories and unix sockets: empty, or missing, then it is made when needed (unless READONLY) */
 	const char *watch_dir; /* for what watched objects rest on: as mark_dir; best on the file system of the blobs, as hard links of them are made
 				* there. NULL: cowfs_watch_place gives the host's objects */
+	const char *opened_path; /* a file that is to list which objects of the host guests open (opened.c); NULL: none. Not with READONLY */
 	unsigned flags;
 	bool durable; /* false (tmpfs): no fsync of the database */
 	uint64_t spool_bound; /* how many bytes bodies may take here as far as they can be fetched again (spool.c); 0: as many as there is room for */

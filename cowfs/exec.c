@@ -97,6 +97,8 @@ static int place_host(CowWalk *w, CowExec *out)
 	if (fd < 0)
 		return fd;
 	snprintf(out->host_path, sizeof out->host_path, "%s", host);
+	if (!w->cur.grant)
+		opened_note(w->fs, host);
 	out->fd = fd;
 	return 0;
 }

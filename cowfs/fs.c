@@ -37,6 +37,7 @@ static int init_locks(Cowfs *fs)
 	pthread_mutex_init(&fs->list_lock, NULL);
 	pthread_mutex_init(&fs->spool_lock, NULL);
 	pthread_mutex_init(&fs->commit_lock, NULL);
+	pthread_mutex_init(&fs->opened.lock, NULL);
 	pthread_cond_init(&fs->commit_done, NULL);
 	pthread_condattr_t cond;
 	pthread_condattr_init(&cond);
@@ -98,6 +99,7 @@ static void fs_free(Cowfs *fs)
 		return;
 	meta_close(fs->meta);
 	seal_release(fs);
+	opened_release(fs);
 	fs_free_index(fs);
 	if (fs->lower)
 		pthread_mutex_destroy(&fs->lower->lock);
@@ -162,6 +164,8 @@ static int open_parts(Cowfs *fs, const CowfsConfig *config, char **err)
 		bv_fail(err, rc, "cannot look at the root directory: %s", strerror(-rc));
 	if (rc == 0)
 		rc = origins_relocate(fs);
+	if (rc == 0)
+		rc = opened_begin(fs, config->opened_path);
 	if (rc == 0 && !(config->flags & COWFS_READONLY))
 		rc = commit_start(fs);
 	return rc;

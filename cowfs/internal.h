@@ -14,6 +14,7 @@
  *     fs->list_lock       mutex: the cache of sorted directory lists
  *     fs->lower.lock      mutex: the cache of verified host prefixes
  *     fs->commit_lock     mutex: what the writer thread was asked and has done
+ *     fs->opened.lock     mutex: what was opened of the host (taken with none of the three above)
  * The writer thread takes fs->lock only to collect a batch and to drop orphans, and holds nothing while SQLite works.
  *
  * What is in a pinned directory (N_PRIVATE) is not stored; its device number is its own, so that nothing is renamed or linked out of it.
@@ -114,7 +115,9 @@ enum { /* CowNode.flags */
 	N_WATCH_OPENS = 1 << 17, /* ... and asked for events of reading */
 	N_WATCH_ALT = 1 << 18,	 /* the shadow has its second name */
 	N_WATCH_TAKEN = 1 << 19, /* a copy-up has taken its stand-in */
-	N_UNSEEN = 1 << 20,	 /* a descriptor of its body may be open that no lease sees */
+	N_UNSEEN = 1 << 21,	 /* a descriptor of its body may be open that no lease sees */
+	N_CARRIED = 1 << 20, /* a copy of a host object that came with a snapshot: no change of the sandbox. Ends with the first change of a file or link; of a directory it
+			      * stays, and says that the host need not have it */
 };
 
 /* Where an object was when its last name went: what ".." of a removed directory and "PATH (deleted)" need. */
@@ -206,6 +209,17 @@ typedef struct CowSeal {
 	_Atomic bool active; /* below is not 0 */
 } CowSeal;
 
+/* See opened.c. */
+typedef struct CowOpened {
+	pthread_mutex_t lock;
+	char *path; /* of the file; NULL: nothing is noted */
+	uint64_t *seen; /* hashes, open addressing; 0: empty */
+	size_t count, room;
+	char *waiting; /* not written yet */
+	size_t waiting_len;
+	_Atomic bool waits; /* waiting_len is not 0 */
+} CowOpened;
+
 typedef struct CowList CowList; /* dents.c */
 #define COW_LISTS 8
 
@@ -267,6 +281,7 @@ struct Cowfs {
 	_Atomic bool reap_soon; /* a watched file lost its last name */
 	_Atomic bool had_file_watch;
 	CowSeal seal;
+	CowOpened opened;
 	_Atomic unsigned lookers; /* who reads the database and its blobs beside us */
 	uint64_t spool_bound; /* bytes of bodies that can be fetched again; 0: none */
 	_Atomic uint64_t spool_bytes, spool_next; /* about how many are here, and when to look */
@@ -330,6 +345,8 @@ void dentry_dirty(Cowfs *fs, CowDentry *d);
 int dentry_keep_base(CowDentry *d) MUST_CHECK;
 /* What the sandbox knows of the host's object of this name; known is false where it never rested on one. */
 CowIdentity dentry_base(const CowDentry *d);
+/* Is it, under this path of the view, what a snapshot carried of the host, unchanged and in its place? */
+bool dentry_is_carried(const CowDentry *d, const char *path);
 
 void ident_set(Cowfs *fs, CowIdent *ident, CowNode *node, dev_t dev, ino_t ino);
 void ident_clear(Cowfs *fs, CowIdent *ident);
@@ -486,6 +503,11 @@ void spool_grown(Cowfs *fs, BlobId id); /* it was fetched */
 /* The disk is full. False: nothing could go. */
 bool spool_make_room(Cowfs *fs);
 void spool_end(Cowfs *fs); /* no guest is left */
+/* ---- opened.c ---- */
+int opened_begin(Cowfs *fs, const char *path) MUST_CHECK; /* NULL: nothing is noted */
+void opened_note(Cowfs *fs, const char *path); /* a guest reads this object of the host. fs->lock may be held */
+void opened_flush(Cowfs *fs);
+void opened_release(Cowfs *fs);
 
 /* ---- seal.c: fs->lock held for writing, but for seal_remove_blob ---- */
 int seal_init(Cowfs *fs) MUST_CHECK;

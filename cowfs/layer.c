@@ -79,6 +79,8 @@ static int collect(Layer *all, const CowNode *dir, const char *path)
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		if (path_join(below, path, strlen(path), kids[i]->name, kids[i]->len) < 0)
 			continue; /* deeper than a path can say */
+		if (dentry_is_carried(kids[i], below) && !S_ISDIR(kids[i]->node->mode))
+			continue; /* what the sandbox rests on */
 		rc = add(all, kids[i], below);
 		if (rc == 0 && kids[i]->node && S_ISDIR(kids[i]->node->mode))
 			rc = collect(all, kids[i]->node, below);

@@ -79,7 +79,7 @@ static int take_dentry_base(CowDentry *d, sqlite3_stmt *stmt)
 
 static void take_values(CowNode *node, const int64_t v[META_VALUES])
 {
-	node->flags = ((uint32_t)v[0] & N_PRIVATE) | N_STORED;
+	node->flags = ((uint32_t)v[0] & (N_PRIVATE | N_CARRIED)) | N_STORED;
 	node->have = (uint32_t)v[1] & OV_ALL;
 	node->uid = (uid_t)v[3];
 	node->gid = (gid_t)v[4];

@@ -396,9 +396,10 @@ static int write_batch(CowImport *i, bool last, char **err)
 
 static int add_row(CowImport *i, const CowRecord *r, char **err)
 {
+	_Static_assert(COW_RECORD_OVER == (int)D_OVER && COW_RECORD_CARRIED == (int)N_CARRIED && COW_RECORD_HAVE_OWN == (int)(OV_MODE | OV_OWNER), "the index says the same");
 	static const CowRowKind kinds[] = {[COW_RECORD_DENTRY] = ROW_DENTRY, [COW_RECORD_INODE] = ROW_INODE, [COW_RECORD_XATTR] = ROW_XATTR};
 	CowRow row = {.kind = kinds[r->kind], .id = r->id, .dir = r->dir, .flags = r->flags, .have = r->have, .mode = r->mode, .uid = r->uid, .gid = r->gid,
-		      .nlink = r->nlink, .rdev = r->rdev, .vdev = r->vdev, .vino = r->vino, .blob = r->blob ? r->id : 0, .atime = r->atime, .mtime = r->mtime,
+		      .nlink = r->nlink, .rdev = r->rdev, .vdev = r->vdev, .vino = r->vino ? r->vino : COW_INO_BASE + r->id, .blob = r->blob ? r->id : 0, .atime = r->atime, .mtime = r->mtime,
 		      .ctime = r->ctime, .btime = r->btime, .base = r->base};
 	int rc = batch_add(&i->batch, &row, r->name, r->n_name, r->value, r->n_value);
 

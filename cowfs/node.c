@@ -96,6 +96,8 @@ CowNode *node_by_origin(Cowfs *fs, const char *path, size_t len)
 
 void node_dirty(Cowfs *fs, CowNode *node)
 {
+	if (!S_ISDIR(node->mode))
+		node->flags &= ~(unsigned)N_CARRIED;
 	if (node->flags & (N_DIRTY | N_PIN | N_PRIVATE))
 		return;
 	node->flags |= N_DIRTY;
@@ -291,6 +293,14 @@ CowIdentity dentry_base(const CowDentry *d)
 	if (d->base && !(own && own->dev == d->base->dev && own->ino == d->base->ino))
 		return *d->base;
 	return own ? *own : (CowIdentity){0}; /* the newer one, where both are of the same object: copy-up renews it */
+}
+
+bool dentry_is_carried(const CowDentry *d, const char *path)
+{
+	char own[PATH_MAX];
+
+	return d->node && (d->node->flags & N_CARRIED) && d->dir->origin && path_join(own, d->dir->origin, strlen(d->dir->origin), d->name, d->len) > 0 &&
+	       strcmp(own, path) == 0;
 }
 
 int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node, unsigned flags)

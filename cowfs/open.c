@@ -81,6 +81,8 @@ static void note_writing(Cowfs *fs, const CowReq *req, CowNode *node, int flags)
 		setid_written(fs, req, node);
 	setid_watch(fs, req, node);
 	seal_note_writer(fs, node);
+	if (node->flags & N_CARRIED)
+		node_dirty(fs, node);
 }
 
 /* What is to be written has a body of its own then. */
@@ -274,6 +276,13 @@ static int open_granted(CowWalk *w, int flags)
 	return fd;
 }
 
+/* What is the host's, and not below a grant. */
+static void note_reading(const CowWalk *w, const char *origin, int flags)
+{
+	if (origin && !(flags & O_PATH))
+		opened_note(w->fs, origin);
+}
+
 /* cur exists and may be opened so. fs->lock is held for writing. */
 static int open_found(CowWalk *w, int flags, int *fd)
 {
@@ -294,6 +303,7 @@ static int open_found(CowWalk *w, int flags, int *fd)
 		if (opened >= 0) {
 			*fd = opened;
 			watch_opened(w, NULL, flags);
+			note_reading(w, w->path, flags);
 		}
 		return MIN(opened, 0);
 	}
@@ -311,6 +321,8 @@ static int open_found(CowWalk *w, int flags, int *fd)
 	CowNode *dir = w->dir.kind == COW_NODE ? node_get(w->dir.node) : NULL;
 	node_get(node);
 	rc = open_named(w, node, flags, fd);
+	if (rc == 0 && (S_ISREG(node->mode) || S_ISDIR(node->mode)))
+		note_reading(w, node->origin, flags);
 	node_put(node);
 	node_put(dir);
 	return rc;
@@ -470,6 +482,8 @@ static int try_open_reading(CowWalk *w, const CowLoc *at, const char *path, int 
 	if (w->fd >= 0) {
 		*fd = TAKE_FD(w->fd);
 		watch_opened(w, NULL, flags);
+		if (!w->cur.grant)
+			note_reading(w, w->path, flags);
 		return 0;
 	}
 	rc = check_type(w, walk_type(w), flags);
@@ -600,6 +614,8 @@ int cowfs_cwd_place(Cowfs *fs, const CowReq *req, const CowLoc *dir, int *fd, ch
 	} else if (rc == 0) {
 		char buf[PATH_MAX];
 		snprintf(host, sizeof host, "%s", walk_host_path(&w, &w.cur, buf));
+		if (!w.cur.grant)
+			opened_note(fs, host);
 	}
 	fs_unlock(fs);
 	walk_end(&w);

@@ -10,13 +10,19 @@
 
 typedef enum CowRecordKind { COW_RECORD_DENTRY, COW_RECORD_INODE, COW_RECORD_XATTR } CowRecordKind;
 
+enum { /* flags and `have`, for who makes records itself; docs/SCHEMA.md */
+	COW_RECORD_OVER = 8,	      /* DENTRY: the host has, or had, this name, too */
+	COW_RECORD_CARRIED = 1 << 20, /* INODE: a copy of the host's object of its place that came with a snapshot */
+	COW_RECORD_HAVE_OWN = 7,      /* INODE: mode and owner are those of the record */
+};
+
 typedef struct CowRecord {
 	CowRecordKind kind;
 	uint64_t dir; /* DENTRY: the directory */
 	uint64_t id;  /* INODE: its number; DENTRY: what it names, 0: a whiteout; XATTR: whose */
 	uint32_t flags, have, mode, uid, gid;
 	int32_t nlink;
-	uint64_t rdev, vdev, vino;
+	uint64_t rdev, vdev, vino; /* import: vino 0: a new one */
 	struct timespec atime, mtime, ctime, btime;
 	CowIdentity base;
 	const char *name;  /* DENTRY, XATTR: its name; INODE: its origin or NULL; not NUL-terminated */

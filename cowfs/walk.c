@@ -353,8 +353,11 @@ static ssize_t link_text(CowWalk *w, char *text, size_t size)
 		memcpy(text, w->cur.node->target, n + 1);
 		return (ssize_t)n;
 	}
-	if (w->cur.kind == COW_LOWER)
+	if (w->cur.kind == COW_LOWER) {
+		if (!w->cur.grant)
+			opened_note(w->fs, w->path); /* it leads to what is opened, or is not there: then it is no loss */
 		return lower_readlink(w->fs, w->cur.grant, w->path, text, size);
+	}
 	const CowForeign *foreign = w->cur.foreign;
 	fs_unlock(w->fs);
 	ssize_t n = foreign->ops->readlink(foreign->ctx, w->req, w->path, text, size - 1);

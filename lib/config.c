@@ -45,7 +45,7 @@ static bool fill_json(cJSON *json, const SandboxConfig *c)
 	       add_list(json, "command", c->command) && add_list(json, "rw", c->rw) && add_list(json, "hide", c->hide) &&
 	       add_list(json, "show", c->show) && cJSON_AddBoolToObject(json, "ro", c->ro) && cJSON_AddBoolToObject(json, "unnamed", c->unnamed) &&
 	       (!c->ephemeral || cJSON_AddTrueToObject(json, "ephemeral")) && (!c->spool || cJSON_AddNumberToObject(json, "spool", (double)c->spool)) &&
-	       (!c->continuous || cJSON_AddTrueToObject(json, "continuous"));
+	       (!c->continuous || cJSON_AddTrueToObject(json, "continuous")) && (!c->carries || cJSON_AddTrueToObject(json, "carries"));
 }
 
 int config_write(int dirfd, const SandboxConfig *config, BvError **err)
@@ -112,6 +112,7 @@ static int parse_config(const cJSON *json, SandboxConfig *c)
 	c->unnamed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "unnamed"));
 	c->spool = cJSON_IsNumber(spool) && spool->valuedouble > 0 && spool->valuedouble < 9e15 ? (uint64_t)spool->valuedouble : 0;
 	c->continuous = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "continuous"));
+	c->carries = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "carries"));
 	c->ephemeral = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ephemeral"));
 	if ((r = get_string(json, "name", true, &c->name)) < 0 || (r = get_string(json, "backend", true, &c->backend)) < 0 ||
 	    (r = get_string(json, "data", false, &c->data_dir)) < 0 || (r = get_string(json, "cwd", false, &c->cwd)) < 0)

@@ -104,18 +104,20 @@ static int read_names(Listing *l, uint64_t dir, Names *names)
 
 static int tell_spot(Listing *l, const char *path, const Spot *spot)
 {
-	CLEAN_FREE char *target = spot->id && spot->inode.target ? strndup(spot->inode.target, spot->inode.target_len) : NULL;
+	CLEAN_FREE char *target = (spot->id || spot->carried) && spot->inode.target ? strndup(spot->inode.target, spot->inode.target_len) : NULL;
 	CLEAN_FREE char *origin = NULL;
 	BvEntry e = {.path = path, .name = last_name(path), .target = target};
 	char text[PATH_MAX];
 	struct stat st;
 	int r = spot_stat(l->s, spot, &st);
 
-	if (r < 0 && !spot->id)
+	bool host = !spot->id && !spot->carried;
+
+	if (r < 0 && host)
 		return lib_fail(l->err, r, "%s: %s", path, strerror(-r));
-	e.flags = (r < 0 ? BV_ENTRY_MISSING : 0U) | (!spot->id || (spot->inode.origin && !S_ISDIR(st.st_mode)) ? BV_ENTRY_HOST : 0U);
+	e.flags = (r < 0 ? BV_ENTRY_MISSING : 0U) | (host || (spot->inode.origin && !S_ISDIR(st.st_mode)) ? BV_ENTRY_HOST : 0U);
 	fill_entry(&e, &st);
-	if (!spot->id && S_ISLNK(st.st_mode)) {
+	if (host && S_ISLNK(st.st_mode)) {
 		ssize_t n = readlink(spot->host, text, sizeof(text) - 1);
 		text[MAX(n, 0)] = '\0';
 		e.target = text;

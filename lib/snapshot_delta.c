@@ -206,6 +206,9 @@ static int note_changed(Delta *d, int side, const Record *r)
 static int on_difference(void *ctx, const Record *before, const Record *after)
 {
 	Delta *d = ctx;
+
+	if (*(const char *)(before ? before : after)->key == 'b')
+		return 0; /* what it was made on is no change */
 	int r = before ? note_changed(d, 0, before) : 0;
 
 	if (r == 0 && after)

@@ -1,4 +1,5 @@
 /* lib/snapshot_look.c - see snapshot_look.h; and bv_snapshot_open, _close, _about, _read, _open_file, _readlink. */
+#include "lib/base.h"
 #include "lib/snapshot_view.h"
 #include "lib/store.h"
 #include "lib/view.h"
@@ -181,7 +182,7 @@ int spot_stat(BvSnapshot *s, const Spot *spot, struct stat *out)
 	uint64_t size = 0;
 	int r = 0;
 
-	if (!spot->id)
+	if (!spot->id && !spot->carried)
 		return lstat(spot->host, out) < 0 ? bv_neg_errno() : 0;
 	r = spot_origin(s, spot, &origin, NULL);
 	if (r == 0 && origin && (lstat(origin, &st) < 0 || (st.st_mode & S_IFMT) != (i->mode & S_IFMT))) {
@@ -284,6 +285,30 @@ static int find_other_name(Way *w, const struct stat *st, Spot *out)
 	return r < 0 ? r : 1;
 }
 
+/* 1: the snapshot carries a file, link or directory of this path. st: what the host has there, or NULL. */
+static int find_carried(BvSnapshot *s, const char *path, const struct stat *st, Spot *out, BvError **err)
+{
+	CLEAN_FREE uint8_t *key = base_carries(snap_reader_info(s->reader)) ? malloc(RECORD_BASE_KEY_MAX) : NULL;
+	CLEAN_SPOT Spot spot = {.carried = true};
+	char *why = NULL;
+	size_t len, key_len = key ? record_key_base(key, path, NULL) : 0;
+	int r = key_len ? snap_reader_find(s->reader, key, key_len, &spot.content, &spot.content_len, &spot.value, &len, &why) : -ENOENT;
+
+	if (r == 0)
+		r = snap_inode_decode(spot.value, len, &spot.inode);
+	if (r < 0 && r != -ENOENT)
+		return look_failed(s, r, why, err);
+	free(why);
+	if (r == -ENOENT || base_is_same(&spot.inode, path, st))
+		return 0;
+	spot.host = strdup(path);
+	if (!spot.host)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	*out = spot;
+	spot = (Spot){0};
+	return 1;
+}
+
 static int host_child(Way *w, const char *dir, const char *name, size_t len, Spot *out)
 {
 	CLEAN_FREE char *path = bv_asprintf("%s/%.*s", strcmp(dir, "/") == 0 ? "" : dir, (int)len, name);
@@ -293,12 +318,14 @@ static int host_child(Way *w, const char *dir, const char *name, size_t len, Spo
 		return lib_fail(w->err, -ENOMEM, "out of memory");
 	if (look_is_hidden(w->s, path))
 		return lost_way(w, -ENOENT);
-	if (lstat(path, &st) < 0) {
-		int r = bv_neg_errno();
+	bool here = lstat(path, &st) == 0;
+	int r = here ? 0 : bv_neg_errno(), carried = find_carried(w->s, path, here ? &st : NULL, out, w->err);
+	if (carried != 0)
+		return MIN(carried, 0);
+	if (!here)
 		return lib_fail(w->err, r, "%s: the snapshot %s has no change of it, and %s of the host: %s", w->path, w->s->title, path, strerror(-r));
-	}
 	if (S_ISREG(st.st_mode) && st.st_nlink > 1) {
-		int r = find_other_name(w, &st, out);
+		r = find_other_name(w, &st, out);
 		if (r != 0)
 			return MIN(r, 0);
 	}
@@ -346,7 +373,7 @@ static int child(Way *w, const char *name, size_t len, Spot *out)
 static int kind_of(const Spot *spot)
 {
 	struct stat st;
-	mode_t mode = spot->id ? spot->inode.mode : lstat(spot->host, &st) == 0 ? st.st_mode : 0;
+	mode_t mode = spot->id || spot->carried ? spot->inode.mode : lstat(spot->host, &st) == 0 ? st.st_mode : 0;
 
 	return S_ISDIR(mode) ? 1 : S_ISLNK(mode) ? 2 : 0;
 }
@@ -356,7 +383,7 @@ static char *link_text(const Spot *spot)
 	char text[PATH_MAX];
 	ssize_t n;
 
-	if (spot->id)
+	if (spot->id || spot->carried)
 		return spot->inode.target ? strndup(spot->inode.target, spot->inode.target_len) : NULL;
 	n = readlink(spot->host, text, sizeof(text));
 	return n > 0 && n < (ssize_t)sizeof(text) ? strndup(text, (size_t)n) : NULL;
@@ -489,18 +516,34 @@ static int open_host(BvSnapshot *s, const Spot *spot, const char *path, int *fd,
 	return r;
 }
 
+/* 1: a record rests on a file of the host that is not here as it was, but carried. */
+static int find_resting(BvSnapshot *s, const Spot *spot, Spot *out, BvError **err)
+{
+	CLEAN_FREE char *origin = NULL;
+	struct stat st;
+	int r = spot->id ? spot_origin(s, spot, &origin, err) : 0;
+
+	if (r == 0 && origin)
+		r = find_carried(s, origin, lstat(origin, &st) == 0 ? &st : NULL, out, err);
+	return r == 1 && out->content_len == 0 ? 0 : r;
+}
+
 int bv_snapshot_read(BvSnapshot *s, const char *path, int (*sink)(void *, const void *, size_t), void *ctx, BvError **err)
 {
 	CLEAN_SPOT Spot spot = {0};
+	CLEAN_SPOT Spot copy = {0};
 	CLEAN_FD int fd = -1;
 	int r = spot_find(s, path, true, &spot, err);
 
 	if (r < 0)
 		return r;
-	if (spot.id && S_ISDIR(spot.inode.mode))
+	if ((spot.id || spot.carried) && S_ISDIR(spot.inode.mode))
 		return lib_fail(err, -EISDIR, "%s: %s", path, strerror(EISDIR));
 	if (spot.content_len > 0)
 		return read_content(s, &spot, sink, ctx, err);
+	r = find_resting(s, &spot, &copy, err);
+	if (r != 0)
+		return r < 0 ? r : read_content(s, &copy, sink, ctx, err);
 	r = open_host(s, &spot, path, &fd, err);
 	if (r == 0 && (r = read_fd(fd, sink, ctx)) < 0)
 		return lib_fail(err, r, "%s: %s", path, strerror(-r));

@@ -23,6 +23,7 @@ struct BvSnapshot {
 typedef struct Spot {
 	uint64_t id; /* record number; 0: the host's own */
 	char *host;  /* id 0: its path there */
+	bool carried; /* id 0: the host lacks it, or has it otherwise: the snapshot's copy (base.h) */
 	SnapInode inode; /* points into value */
 	uint8_t *value, *content;
 	size_t content_len;

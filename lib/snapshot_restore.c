@@ -2,7 +2,7 @@
  *
  * All records are fetched and compared with their checksums before the sandbox can be seen under its name: it is there as a whole, or not at all. Contents are left where they are
  * until somebody opens them (snapshot/fetcher.h), or are fetched, too. */
-#include "cowfs/contents.h"
+#include "lib/base.h"
 #include "lib/hold.h"
 #include "lib/snapshots.h"
 #include "lib/store.h"
@@ -26,6 +26,7 @@ typedef struct Restore {
 	uint64_t missing; /* contents that cannot be had */
 	SnapId id;
 	Strv hidden; /* host paths that guests do not see */
+	BasePlan *base;
 	char *why;
 } Restore;
 
@@ -57,11 +58,11 @@ static int fill_files(Restore *t)
 	return r;
 }
 
-static int wait_for_content(Restore *t, const Record *record, const CowRecord *row, int fd)
+static int wait_for_content(Restore *t, const CowRecord *row, const uint8_t *content, size_t len, int fd)
 {
-	uint8_t *ref = malloc(record->content_len);
+	uint8_t *ref = malloc(len);
 	CowRecord *kept = &t->rows_of[t->count];
-	int r = ref ? snap_content_size(record->content, record->content_len, &kept->remote_size) : -ENOMEM;
+	int r = ref ? snap_content_size(content, len, &kept->remote_size) : -ENOMEM;
 
 	if (r < 0) {
 		close(fd);
@@ -69,12 +70,12 @@ static int wait_for_content(Restore *t, const Record *record, const CowRecord *r
 		return r;
 	}
 	const uint64_t size = kept->remote_size;
-	memcpy(ref, record->content, record->content_len);
+	memcpy(ref, content, len);
 	*kept = *row;
 	kept->remote = ref;
-	kept->n_remote = record->content_len;
+	kept->n_remote = len;
 	kept->remote_size = size;
-	t->items[t->count++] = (SnapFetch){.ref = ref, .len = record->content_len, .fd = fd};
+	t->items[t->count++] = (SnapFetch){.ref = ref, .len = len, .fd = fd};
 	return t->count < FETCH_AT_ONCE ? 0 : fill_files(t);
 }
 
@@ -93,28 +94,41 @@ static int check_origin(Restore *t, const CowRecord *row)
 	return 0;
 }
 
+static int add_row(void *ctx, CowRecord *row, const uint8_t *content, size_t len)
+{
+	Restore *t = ctx;
+	int fd = -1, r = 0;
+
+	if (len && !t->prefetch) {
+		row->remote = content;
+		row->n_remote = len;
+		r = snap_content_size(content, len, &row->remote_size);
+	}
+	if (r == 0)
+		r = cow_import_record(t->rows, row, &fd, &t->why);
+	if (r == 0 && fd >= 0 && len == 0)
+		close(fd); /* cannot be: record_decode looks for it */
+	else if (r == 0 && fd >= 0)
+		r = wait_for_content(t, row, content, len, fd);
+	return r;
+}
+
 static int on_record(void *ctx, const Record *record)
 {
 	Restore *t = ctx;
 	CowRecord row;
-	int fd = -1;
-	int r = record_decode(record, &row);
+	const uint8_t *content = record->content;
+	size_t len = record->content_len;
 
+	if (base_is_record(record))
+		return base_plan_record(t->base, record, &t->why);
+	int r = record_decode(record, &row);
 	if (r < 0)
 		return bv_fail(&t->why, r, r == -EPROTO ? "it was written by a newer version of bvisor: use that" : "it is damaged: a record makes no sense");
 	r = check_origin(t, &row);
-	if (r == 0 && record->content_len && !t->prefetch) {
-		row.remote = record->content;
-		row.n_remote = record->content_len;
-		r = snap_content_size(record->content, record->content_len, &row.remote_size);
-	}
 	if (r == 0)
-		r = cow_import_record(t->rows, &row, &fd, &t->why);
-	if (r == 0 && fd >= 0 && record->content_len == 0)
-		close(fd); /* cannot be: record_decode looks for it */
-	else if (r == 0 && fd >= 0)
-		r = wait_for_content(t, record, &row, fd);
-	return r;
+		r = base_plan_row(t->base, &row, &content, &len);
+	return r == 0 ? add_row(t, &row, content, len) : r;
 }
 
 static int begin_rows(const BvSandbox *sb, CowImport **out, char **why)
@@ -192,6 +206,8 @@ static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 	int r = hide_list(sb->store, &sb->config, &t->hidden), left;
 
 	if (r == 0)
+		r = base_plan_new(t->hidden, &t->base);
+	if (r == 0)
 		r = begin_rows(sb, &t->rows, &t->why);
 	if (r == 0)
 		r = leave_contents(t);
@@ -199,6 +215,8 @@ static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 		r = hold_take(t->s, &sb->config, &t->id, &t->held, err);
 	if (r == 0)
 		r = snap_reader_walk(t->reader, "", 0, on_record, t, &t->why);
+	if (r == 0)
+		r = base_plan_finish(t->base, add_row, t, &t->why);
 	left = r < 0 ? 0 : fill_files(t);
 	if (r == 0)
 		r = left;
@@ -212,6 +230,8 @@ static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 		free((void *)(uintptr_t)t->items[i].ref);
 	}
 	t->count = 0;
+	if (r == 0)
+		r = base_plan_list(t->base, sb, &t->why);
 	if (r == 0)
 		remember_parent(sb, t);
 	if (r == 0)
@@ -246,6 +266,7 @@ static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const 
 	if (c->continuous && c->backend && !backend_is_place(c->backend))
 		return lib_fail(err, -EINVAL, "only a sandbox with a bucket as its backend (s3://BUCKET/PREFIX) can be kept there all the time");
 	take_since(info, c);
+	c->carries = base_carries(info);
 	c->cwd = snapshots_field(info, "cwd");
 	c->ro = ro != NULL;
 	c->unnamed = !o->name;
@@ -280,6 +301,7 @@ static int begin_restore(Restore *t, const Snapshots *s, const SnapRef *ref, con
 static void end_restore(Restore *t)
 {
 	snap_reader_close(t->reader);
+	base_plan_free(t->base);
 	strv_free(t->hidden);
 	free(t->why);
 }
@@ -288,6 +310,7 @@ static void note_outcome(const Restore *t, BvSnapshotReceipt *receipt)
 {
 	receipt->flags = t->held || t->prefetch ? 0 : BV_RESTORE_UNHELD;
 	receipt->missing = t->missing;
+	receipt->base_used = t->base ? base_plan_used(t->base) : 0;
 }
 
 static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, BvSnapshotReceipt *receipt, BvError **err)
@@ -344,6 +367,7 @@ static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRest
 	if (r == 0) {
 		old->config.since_sec = old->config.since_nsec = 0;
 		take_since(snap_reader_info(t->reader), &old->config);
+		old->config.carries = base_carries(snap_reader_info(t->reader));
 		r = sandbox_replace_filled(old, fill_sandbox, t, out, err);
 	}
 	if (t)
@@ -375,8 +399,10 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 		r = o.flags & BV_RESTORE_IN_PLACE ? restore_in_place(&s, &ref, &o, out, &outcome, err) : restore(&s, &ref, &o, out, &outcome, err);
 	if (r == 0 && receipt && snap_info_load(s.store, &ref.id, &info, NULL) == 0) {
 		SnapTraffic t = snap_store_traffic(s.store);
+		BaseCount base = base_count(&info);
 		*receipt = (BvSnapshotReceipt){.size = sizeof(*receipt), .number = ref.number, .files = info.totals.contents, .bytes = info.totals.content_bytes,
-					       .flags = outcome.flags, .missing = outcome.missing, .moved = t.received, .requests = t.gets + t.puts + t.others};
+					       .flags = outcome.flags, .missing = outcome.missing, .moved = t.received, .requests = t.gets + t.puts + t.others, .base_files = base.files,
+					       .base_bytes = base.bytes, .base_used = outcome.base_used};
 		snprintf(receipt->name, sizeof(receipt->name), "%s", ref.name);
 		id_hex(&ref.id, receipt->id);
 		snap_info_release(&info);

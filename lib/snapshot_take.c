@@ -3,7 +3,7 @@
  * One walk over the database. What the memory of contents (cowfs/contents.h) knows is neither read nor sent; other contents go to the writer, which reads and sends them on other
  * threads, and the records wait in order until it is known what those became. When the last record is written all was read, and the moment may pass; only if it lasted till
  * then the snapshot is published. */
-#include "cowfs/contents.h"
+#include "lib/base.h"
 #include "lib/snapshot_moment.h"
 #include "lib/snapshots.h"
 #include "lib/spool.h"
@@ -32,6 +32,8 @@ typedef struct Take {
 	SnapSource source;
 	CowContents *contents; /* or NULL */
 	Spool *spool;	       /* or NULL */
+	BaseTake *base;	       /* or NULL */
+	BaseCount carried;
 	Waiting *waiting;      /* a ring */
 	size_t first, count;
 	char **why;
@@ -133,6 +135,8 @@ static int add_record(void *ctx, const CowRecord *r)
 	size_t len = 0;
 	int rc = 0;
 
+	if (base_take_has(t->base, r)) /* it was told as one of the host's; what of it is not here is to be found all the same */
+		return r->remote ? note_spooled(t, r, r->remote, r->n_remote) : 0;
 	w.key_len = record_encode(r, w.key, &w.value);
 	if (w.value.failed) {
 		bytes_release(&w.value);
@@ -201,8 +205,13 @@ static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOption
 
 static int transfer(Take *t, const BvSandbox *sb, const BvSnapshotOptions *o)
 {
-	int r = cow_export_walk(t->moment.rows, add_record, t, t->why);
+	bool carries = (o->flags & BV_SNAPSHOT_WITH_BASE) || sb->config.carries;
+	int r = carries ? base_take_begin(sb, t->moment.rows, &t->base, t->why) : 0;
 
+	if (r == 0 && carries)
+		r = base_take_write(t->base, t->writer, t->contents, &t->carried, t->why);
+	if (r == 0)
+		r = cow_export_walk(t->moment.rows, add_record, t, t->why);
 	if (r == 0)
 		r = write_waiting(t, 0);
 	if (r == 0 && (r = add_fields(sb, t->writer, o)) < 0)
@@ -218,7 +227,8 @@ static void fill_receipt(const Snapshots *s, const SnapRef *ref, const Take *tak
 	if (!out)
 		return;
 	*out = (BvSnapshotReceipt){.size = sizeof(*out), .number = ref->number, .files = p.held, .bytes = p.held_bytes, .new_bytes = p.new_plain, .moved = t.sent,
-				   .requests = t.gets + t.puts + t.others, .pause = take->moment.pause, .flags = take->moment.unsteady ? BV_SNAPSHOT_UNSTEADY : 0};
+				   .requests = t.gets + t.puts + t.others, .pause = take->moment.pause, .flags = take->moment.unsteady ? BV_SNAPSHOT_UNSTEADY : 0,
+				   .base_files = take->carried.files, .base_bytes = take->carried.bytes, .base_left = take->carried.left};
 	snprintf(out->name, sizeof(out->name), "%s", ref->name);
 	id_hex(&ref->id, out->id);
 }
@@ -312,6 +322,7 @@ int snapshot_take(BvSandbox *sb, unsigned flags, const Snapshots *s, const BvSna
 		(void)lib_fail(err, r, "snapshot of '%s' to %s: %s", sb->config.name, s->location, why ? why : strerror(-r));
 	}
 	snap_writer_free(t.writer); /* its threads read through the moment */
+	base_take_free(t.base);
 	cow_contents_close(t.contents);
 	spool_free(t.spool);
 	moment_close(&t.moment);

@@ -3,6 +3,7 @@
  * The blobs are those of the snapshot: the import gives each the number of its inode and finds nothing to write, and cowfs asks for their metadata, which stands in the rows; only who opens
  * one has it fetched. */
 #include "lib/snapshot_view.h"
+#include "lib/base.h"
 #include "lib/view.h"
 
 #include <fcntl.h>
@@ -274,6 +275,7 @@ bool snapshot_view_ref(const SnapshotView *view, BlobId id, const uint8_t **ref,
 typedef struct Build {
 	BvSnapshot *s;
 	CowImport *rows;
+	BasePlan *base;
 	LazyBlobs *blobs;
 	char *why;
 } Build;
@@ -287,33 +289,45 @@ static int check_origin(Build *b, const CowRecord *row)
 	return 0;
 }
 
-static int set_ref(Build *b, BlobId id, const Record *record)
+static int set_ref(Build *b, BlobId id, const uint8_t *content, size_t len)
 {
 	LazyBlob *blob = blob_find(b->blobs, id);
 
-	if (!blob || record->content_len == 0)
+	if (!blob || len == 0)
 		return 0;
-	blob->ref = malloc(record->content_len);
+	blob->ref = malloc(len);
 	if (!blob->ref)
 		return -ENOMEM;
-	memcpy(blob->ref, record->content, record->content_len);
-	blob->len = record->content_len;
+	memcpy(blob->ref, content, len);
+	blob->len = len;
 	return snap_content_size(blob->ref, blob->len, &blob->size) < 0 ? bv_fail(&b->why, -EBADMSG, "it is damaged: a content reference makes no sense") : 0;
+}
+
+static int import_row(void *ctx, CowRecord *row, const uint8_t *content, size_t len)
+{
+	Build *b = ctx;
+	CLEAN_FD int fd = -1;
+	int r = cow_import_record(b->rows, row, &fd, &b->why);
+
+	return r == 0 && fd >= 0 ? set_ref(b, row->id, content, len) : r;
 }
 
 static int add_row(void *ctx, const Record *record)
 {
 	Build *b = ctx;
-	CLEAN_FD int fd = -1;
+	const uint8_t *content = record->content;
+	size_t len = record->content_len;
 	CowRecord row;
-	int r = record_decode(record, &row);
 
+	if (base_is_record(record))
+		return base_plan_record(b->base, record, &b->why);
+	int r = record_decode(record, &row);
 	if (r < 0)
 		return bv_fail(&b->why, r, r == -EPROTO ? "it was written by a newer version of bvisor: use that" : "it is damaged: a record makes no sense");
 	r = check_origin(b, &row);
 	if (r == 0)
-		r = cow_import_record(b->rows, &row, &fd, &b->why);
-	return r == 0 && fd >= 0 ? set_ref(b, row.id, record) : r;
+		r = base_plan_row(b->base, &row, &content, &len);
+	return r == 0 ? import_row(b, &row, content, len) : r;
 }
 
 static int import_rows(Build *b, const RowSource *rows, const char *db)
@@ -323,13 +337,18 @@ static int import_rows(Build *b, const RowSource *rows, const char *db)
 	int r = config.blobs ? cow_import_begin(&config, &b->rows, &b->why) : -ENOMEM;
 
 	if (r == 0)
+		r = base_plan_new(b->s->hidden, &b->base);
+	if (r == 0)
 		r = rows->walk(rows->ctx, add_row, b, &why);
+	if (r == 0)
+		r = base_plan_finish(b->base, import_row, b, &b->why);
 	if (r < 0 && !b->why)
 		b->why = TAKE_PTR(why);
 	free(why);
 	if (r == 0)
 		r = cow_import_finish(b->rows, &b->why);
 	cow_import_free(TAKE_PTR(b->rows));
+	base_plan_free(TAKE_PTR(b->base));
 	return r;
 }
 

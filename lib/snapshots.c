@@ -1,5 +1,6 @@
 /* lib/snapshots.c - see snapshots.h; and bv_snapshot_list. */
 #include "lib/snapshots.h"
+#include "lib/base.h"
 #include "lib/store.h"
 #include "lib/sync.h"
 #include "snapshot/hold.h"
@@ -154,7 +155,7 @@ size_t record_encode(const CowRecord *r, uint8_t key[RECORD_KEY_MAX], Bytes *val
 		return record_key_dentry(key, r->dir, r->name, r->n_name);
 	}
 	case COW_RECORD_INODE: {
-		SnapInode i = {.flags = r->flags, .have = r->have, .mode = r->mode, .uid = r->uid, .gid = r->gid, .nlink = r->nlink, .rdev = r->rdev, .vdev = r->vdev,
+		SnapInode i = {.flags = r->flags & ~(uint32_t)COW_RECORD_CARRIED, .have = r->have, .mode = r->mode, .uid = r->uid, .gid = r->gid, .nlink = r->nlink, .rdev = r->rdev, .vdev = r->vdev,
 			       .vino = r->vino, .atime = r->atime, .mtime = r->mtime, .ctime = r->ctime, .btime = r->btime, .origin = r->name, .target = r->value,
 			       .origin_len = r->n_name, .target_len = r->n_value, .base_known = r->base.known, .base = identity_out(&r->base)};
 		snap_inode_encode(&i, value);
@@ -176,7 +177,7 @@ static int decode_inode(const Record *record, CowRecord *out)
 
 	if (r < 0)
 		return r;
-	*out = (CowRecord){.kind = COW_RECORD_INODE, .id = out->id, .flags = i.flags, .have = i.have, .mode = i.mode, .uid = i.uid, .gid = i.gid, .nlink = i.nlink,
+	*out = (CowRecord){.kind = COW_RECORD_INODE, .id = out->id, .flags = i.flags & ~(uint32_t)COW_RECORD_CARRIED, .have = i.have, .mode = i.mode, .uid = i.uid, .gid = i.gid, .nlink = i.nlink,
 			   .rdev = i.rdev, .vdev = i.vdev, .vino = i.vino, .atime = i.atime, .mtime = i.mtime, .ctime = i.ctime, .btime = i.btime, .name = i.origin,
 			   .value = i.target, .n_name = i.origin_len, .n_value = i.target_len, .base = identity_in(i.base_known, &i.base)};
 	/* Not every file has bytes of its own: one with an origin uses the host's. A FIFO of the sandbox is one in any case. */
@@ -261,10 +262,13 @@ static int list_one(void *ctx, const SnapRef *ref)
 	CLEAN_FREE char *message = r == 0 ? snapshots_field(&info, "message") : NULL;
 	CLEAN_FREE char *sandbox = r == 0 ? snapshots_field(&info, "sandbox") : NULL;
 
+	BaseCount base = r == 0 ? base_count(&info) : (BaseCount){0};
+
 	id_hex(&ref->id, id);
 	BvSnapshotInfo item = {.name = ref->name, .number = ref->number, .id = id, .message = message, .sandbox = sandbox, .seconds = info.seconds,
 			       .nanoseconds = info.nanoseconds, .files = info.totals.contents, .bytes = info.totals.content_bytes,
-			       .stored = info.totals.stored, .damage = r < 0 ? (why ? why : strerror(-r)) : NULL};
+			       .stored = info.totals.stored, .with_base = r == 0 && base_carries(&info), .base_files = base.files, .base_bytes = base.bytes,
+			       .damage = r < 0 ? (why ? why : strerror(-r)) : NULL};
 	r = l->visit(l->ctx, &item);
 	snap_info_release(&info);
 	return r;

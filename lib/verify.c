@@ -11,6 +11,7 @@
 typedef struct Known {
 	HmapNode node;
 	uint64_t id;
+	bool carried; /* the sandbox has a copy: it does not rest on the host there */
 	CowIdentity base;
 	char *origin; /* host path, or NULL */
 } Known;
@@ -44,7 +45,7 @@ static int note_record(void *ctx, const CowRecord *r)
 	Known *k = calloc(1, sizeof(*k));
 	if (!k)
 		return -ENOMEM;
-	*k = (Known){.id = r->id, .base = r->base, .origin = r->name ? strndup(r->name, r->n_name) : NULL};
+	*k = (Known){.id = r->id, .carried = r->flags & COW_RECORD_CARRIED, .base = r->base, .origin = r->name ? strndup(r->name, r->n_name) : NULL};
 	hmap_insert(&v->known, &k->node, hash_u64(k->id, 0));
 	return r->name && !k->origin ? -ENOMEM : 0;
 }
@@ -106,7 +107,7 @@ static int check_name(Verify *v, const CowRecord *r)
 	const Known *dir = find(v, r->dir), *of = r->id ? find(v, r->id) : NULL;
 	const CowIdentity *base = r->base.known ? &r->base : of && !of->origin && of->base.known ? &of->base : NULL;
 
-	if (!dir || !dir->origin || !base)
+	if (!dir || !dir->origin || !base || (of && of->carried))
 		return 0;
 	CLEAN_FREE char *path = bv_asprintf("%s/%.*s", strcmp(dir->origin, "/") == 0 ? "" : dir->origin, (int)r->n_name, r->name);
 	return path ? check_path(v, path, base) : -ENOMEM;
@@ -118,7 +119,7 @@ static int check_record(void *ctx, const CowRecord *r)
 
 	if (r->kind == COW_RECORD_DENTRY)
 		return check_name(v, r);
-	if (r->kind != COW_RECORD_INODE || !r->name || !r->base.known)
+	if (r->kind != COW_RECORD_INODE || !r->name || !r->base.known || (r->flags & COW_RECORD_CARRIED))
 		return 0;
 	CLEAN_FREE char *path = strndup(r->name, r->n_name);
 	return path ? check_path(v, path, &r->base) : -ENOMEM;

@@ -34,7 +34,7 @@ static int set(HeaderFields *f, const char *name, const void *value, size_t len)
 
 int header_set(HeaderFields *f, const char *name, const void *value, size_t len)
 {
-	if (!*name || *name == '!' || strlen(name) > KEY_MAX || len > VALUE_MAX)
+	if (!*name || (*name == '!' && strcmp(name, SNAP_FIELD_BASE) != 0) || strlen(name) > KEY_MAX || len > VALUE_MAX)
 		return -EINVAL;
 	for (size_t i = 0; i < ARRAY_LEN(own_fields); i++)
 		if (strcmp(name, own_fields[i]) == 0)
@@ -148,7 +148,7 @@ static int read_field(SnapInfo *info, const PieceReader *p, unsigned *seen)
 	}
 	if (key_is(p, "totals"))
 		return read_totals(&info->totals, &c);
-	return p->key[0] == '!' ? -EPROTO : 0;
+	return p->key[0] == '!' && !key_is(p, SNAP_FIELD_BASE) ? -EPROTO : 0;
 }
 
 int header_decode(uint8_t *plain, size_t n, const char *name, SnapInfo *out, char **err)

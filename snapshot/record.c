@@ -40,15 +40,30 @@ size_t record_key_state(uint8_t key[RECORD_KEY_MAX], const char *name)
 	return 1 + len;
 }
 
+size_t record_key_base(uint8_t key[RECORD_BASE_KEY_MAX], const char *path, const char *name)
+{
+	size_t path_len = strlen(path), name_len = name ? strlen(name) : 0, len = 1 + path_len + (name ? 1 + name_len : 0);
+
+	if (len > RECORD_BASE_KEY_MAX)
+		return 0;
+	key[0] = 'b';
+	memcpy(key + 1, path, path_len);
+	if (!name)
+		return len;
+	key[1 + path_len] = 0;
+	memcpy(key + 2 + path_len, name, name_len);
+	return len;
+}
+
 int record_key_parse(const void *key, size_t len, char *kind, uint64_t *id, const char **name, size_t *name_len)
 {
 	const uint8_t *k = key;
 	uint64_t v = 0;
 
-	if (len == 0 || !memchr("disx", k[0], 4))
+	if (len == 0 || !memchr("bdisx", k[0], 5))
 		return -EBADMSG;
-	size_t head = k[0] == 's' ? 1 : 9;
-	if (len < head || (k[0] == 'i' && len != head) || (k[0] != 'i' && (len == head || len > RECORD_KEY_MAX)))
+	size_t head = k[0] == 's' || k[0] == 'b' ? 1 : 9, max = k[0] == 'b' ? RECORD_BASE_KEY_MAX : RECORD_KEY_MAX;
+	if (len < head || (k[0] == 'i' && len != head) || (k[0] != 'i' && (len == head || len > max)))
 		return -EBADMSG;
 	for (size_t i = 1; i < head; i++)
 		v = v << 8 | k[i];

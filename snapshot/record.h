@@ -1,5 +1,7 @@
 /* snapshot/record.h - the records of a sandbox: its rows (docs/SCHEMA.md) as keys and values that are the same on every machine.
  *
+ *   'b', path                   what the host had there and the sandbox read (the fields of 'i', of which few are used)
+ *   'b', path, 0, name          ... one of its extended attributes (the fields of 'x')
  *   'd', u64 directory, name    a name; without an inode: a whiteout
  *   'i', u64 inode              an object; its content reference is that of its bytes
  *   's', name                   what the sandbox says of itself
@@ -15,7 +17,8 @@
 
 #include <time.h>
 
-#define RECORD_KEY_MAX (9 + 255)
+#define RECORD_KEY_MAX (9 + 255) /* but of 'b' */
+#define RECORD_BASE_KEY_MAX 4096
 
 typedef struct SnapIdentity { /* of a host object, as cowfs keeps it */
 	uint64_t dev, ino, size;
@@ -52,7 +55,9 @@ size_t record_key_inode(uint8_t key[RECORD_KEY_MAX], uint64_t id);
 size_t record_key_dentry(uint8_t key[RECORD_KEY_MAX], uint64_t dir, const char *name, size_t len); /* len at most 255 */
 size_t record_key_xattr(uint8_t key[RECORD_KEY_MAX], uint64_t id, const char *name, size_t len);
 size_t record_key_state(uint8_t key[RECORD_KEY_MAX], const char *name);
-/* kind: 'd', 'i', 's' or 'x'; id 0 for 's'; name: what follows. -EBADMSG. */
+/* `name` NULL: the object itself. 0: they are too long for a key. */
+size_t record_key_base(uint8_t key[RECORD_BASE_KEY_MAX], const char *path, const char *name);
+/* kind: 'b', 'd', 'i', 's' or 'x'; id 0 for 'b' and 's'; name: what follows. -EBADMSG. */
 int record_key_parse(const void *key, size_t len, char *kind, uint64_t *id, const char **name, size_t *name_len) MUST_CHECK;
 
 void snap_inode_encode(const SnapInode *inode, Bytes *out);

@@ -86,6 +86,8 @@ typedef struct SnapInfo {
 
 int snap_info_load(SnapStore *s, const SnapId *id, SnapInfo *out, char **err) MUST_CHECK;
 void snap_info_release(SnapInfo *info); /* a table of zeroes is fine */
+/* The one field of a caller that older versions do not pass over: it has records ('b') that they do not know. */
+#define SNAP_FIELD_BASE "!base"
 /* A field that the caller gave to snap_writer_field. *value belongs to info; -ENOENT. */
 int snap_info_field(const SnapInfo *info, const char *name, const uint8_t **value, size_t *len) MUST_CHECK;
 

@@ -204,10 +204,12 @@ static int open_view(Supervisor *sup, Start *st)
 {
 	CLEAN_FREE char *json = bv_asprintf("%s/sandbox.json", st->dir), *above = bv_asprintf("%s/..", st->dir);
 	const char *const settle[] = {json, st->dir, above, NULL};
-	if (!json || !above)
+	CLEAN_FREE char *opened = bv_asprintf("%.*sopened", (int)(strrchr(st->db, '/') + 1 - st->db), st->db);
+	if (!json || !above || !opened)
 		return -ENOMEM;
 	CowfsConfig config = {.settle = settle,
 			      .db_path = st->db,
+			      .opened_path = sup->discards ? NULL : opened,
 			      .mark_dir = sup->mark_dir,
 			      .watch_dir = sup->watch_dir,
 			      .flags = COWFS_CREATE | (json_bool(st->packet.json, "ro", false) ? COWFS_RO_VIEW : 0),

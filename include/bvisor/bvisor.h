@@ -296,8 +296,9 @@ typedef struct BvSnapshotOptions {
 	const char *message; /* for listings; may be NULL */
 	const char *const *tags; /* words as a name has them; NULL-terminated; NULL: none */
 	const BvKeyOptions *key;
+	unsigned flags; /* BV_SNAPSHOT_WITH_BASE */
 } BvSnapshotOptions;
-#define BV_SNAPSHOT_OPTIONS_INIT {sizeof(BvSnapshotOptions), NULL, NULL, NULL, NULL, NULL}
+#define BV_SNAPSHOT_OPTIONS_INIT {sizeof(BvSnapshotOptions), NULL, NULL, NULL, NULL, NULL, 0}
 
 typedef struct BvSnapshotReceipt {
 	size_t size;
@@ -310,9 +311,14 @@ typedef struct BvSnapshotReceipt {
 	double pause;		  /* seconds for which processes of the sandbox stood still */
 	unsigned flags;		  /* BV_SNAPSHOT_UNSTEADY, BV_RESTORE_UNHELD */
 	uint64_t missing;	  /* restore: files whose bytes are lost in the place, as far as that can be told; opening one is EIO */
+	uint64_t base_files, base_bytes; /* regular files of the host that the snapshot carries */
+	uint64_t base_left; /* taking: files that were to be carried, but are gone or cannot be read */
+	uint64_t base_used; /* restoring: carried files and symlinks that this host has not, or otherwise, so that the sandbox has those of the snapshot */
 } BvSnapshotReceipt;
 enum {
-	BV_RESTORE_UNHELD = 2,	  /* nothing can be written there: if the snapshot is removed, what was not fetched by then is lost */
+	BV_SNAPSHOT_WITH_BASE = 2, /* option: carry the files of the host that commands in the sandbox have opened or executed, so that it can be restored where they are missing.
+				    * Always on for a sandbox that was itself restored from such a snapshot */
+	BV_RESTORE_UNHELD = 4,	   /* nothing can be written there: if the snapshot is removed, what was not fetched by then is lost */
 	BV_SNAPSHOT_UNSTEADY = 1, /* its processes could not be stopped for that moment: files that they were writing may be of slightly different moments */
 };
 
@@ -357,7 +363,8 @@ enum {
 };
 
 /* A new sandbox with all that a snapshot ("NAME" or "NAME@NUMBER") has. Names and metadata are there, compared with their checksums, when this returns; the bytes of a file come
- * from the place when it is first opened (EIO in the sandbox while that cannot be reached), unless BV_RESTORE_PREFETCH. What the first one was granted on its host (rw, show) is not taken over. *out is the caller's to close; the receipt may be NULL.
+ * from the place when it is first opened (EIO in the sandbox while that cannot be reached), unless BV_RESTORE_PREFETCH. What the first one was granted on its host (rw, show) is not taken over.
+ * Of what the snapshot carries of a host (BV_SNAPSHOT_WITH_BASE) the sandbox gets what is missing here, or differs in type, permissions, size or time of modification. *out is the caller's to close; the receipt may be NULL.
  * -ENOENT (no such snapshot), -EEXIST (the sandbox's name), -EACCES (also: it rests on what is hidden here), -EINVAL, -ENOMEM, and those of the place. */
 int bv_snapshot_restore(const char *snapshot, const BvRestoreOptions *options, BvSandbox **out, BvSnapshotReceipt *receipt, BvError **err);
 
@@ -369,7 +376,7 @@ typedef struct BvDrift {
 } BvDrift;
 /* Is the host what the sandbox rests on? Calls `visit` for each file of the host that the sandbox has changed, renamed, replaced or deleted and that is not what it was when it
  * first did; also on another machine than that one. *checked (may be NULL): how many were compared. Non-zero from visit stops and is returned.
- * The errors of bv_sandbox_diff. */
+ * What a snapshot carried (BV_SNAPSHOT_WITH_BASE) is not compared: the sandbox does not rest on the host there. The errors of bv_sandbox_diff. */
 int bv_sandbox_verify(BvSandbox *sandbox, int (*visit)(void *ctx, const BvDrift *drift), void *ctx, uint64_t *checked, BvError **err);
 
 typedef struct BvForkOptions {
@@ -393,6 +400,8 @@ typedef struct BvSnapshotInfo {
 	uint64_t files, bytes;
 	uint64_t stored;    /* bytes that it added to the place */
 	const char *damage; /* NULL, or why it cannot be read (then only name, number and id are set) */
+	int with_base;	    /* 1: it carries files of the host, perhaps none */
+	uint64_t base_files, base_bytes;
 } BvSnapshotInfo;
 /* Calls `visit` for every state of every name (or of one: `name`), by name and number. The info is valid during the call. Non-zero from visit stops and is returned. */
 int bv_snapshot_list(const char *from, const char *name, int (*visit)(void *ctx, const BvSnapshotInfo *info), void *ctx, BvError **err);

@@ -85,6 +85,35 @@ static void keys_sort_as_they_count(void **state)
 	assert_int_equal(record_key_parse("q", 1, &kind, &id, &name, &n), -EBADMSG);
 }
 
+static void keys_of_what_is_carried_are_paths(void **state)
+{
+	uint8_t a[RECORD_BASE_KEY_MAX], b[RECORD_BASE_KEY_MAX], c[RECORD_BASE_KEY_MAX];
+	char path[RECORD_BASE_KEY_MAX + 1];
+	const char *name;
+	uint64_t id;
+	char kind;
+	size_t n;
+
+	(void)state;
+	size_t an = record_key_base(a, "/dir", NULL), bn = record_key_base(b, "/dir", "user.a"), cn = record_key_base(c, "/dir/f", NULL);
+	assert_true(key_compare(a, an, b, bn) < 0 && key_compare(b, bn, c, cn) < 0); /* an object, its attributes, what is in it */
+	assert_int_equal(record_key_parse(b, bn, &kind, &id, &name, &n), 0);
+	assert_int_equal(kind, 'b');
+	assert_int_equal(n, sizeof "/dir" + strlen("user.a"));
+	assert_memory_equal(name, "/dir\0user.a", n);
+	memset(path, 'x', sizeof path - 1);
+	path[sizeof path - 1] = 0;
+	assert_int_equal(record_key_base(a, path, NULL), 0);
+	path[sizeof a - 1] = 0;
+	assert_int_equal(record_key_base(a, path, NULL), sizeof a);
+	assert_int_equal(record_key_base(a, path, "user.a"), 0);
+	path[3000] = 0;
+	cn = record_key_base(c, path, NULL);
+	assert_int_equal(record_key_parse(c, cn, &kind, &id, &name, &n), 0);
+	assert_int_equal(n, 3000);
+	assert_int_equal(record_key_parse("b", 1, &kind, &id, &name, &n), -EBADMSG);
+}
+
 /* ---- the tree ---- */
 typedef struct Pieces {
 	SnapId ids[4000];
@@ -194,6 +223,7 @@ int main(void)
 		cmocka_unit_test(an_inode_is_decoded_as_it_was_encoded),
 		cmocka_unit_test(dentries_and_xattrs_too),
 		cmocka_unit_test(keys_sort_as_they_count),
+		cmocka_unit_test(keys_of_what_is_carried_are_paths),
 		cmocka_unit_test(a_change_or_an_insertion_makes_few_new_pieces),
 		cmocka_unit_test(small_trees_have_one_piece),
 		cmocka_unit_test(damaged_pieces_are_refused),
