@@ -44,7 +44,8 @@ typedef struct BlobRemote {
 	mode_t mode;
 	const void *ref;
 	size_t ref_len;
-	uint64_t here_ino; /* a file of it that is here holds the same as long as it has this number and ctime; 0: none is known */
+	bool here_known;   /* its file is here, and is not one that was fetched */
+	uint64_t here_ino; /* it holds the same as long as it has this number and ctime; 0: that is not known */
 	struct timespec here_ctime;
 } BlobRemote;
 /* Writes the bytes that ref stands for into an empty file. Called from any thread, several at a time. 0 or a negative errno with a message. */

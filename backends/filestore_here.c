@@ -2,18 +2,24 @@
  *
  * ROOT/remote.here: a head that names the list and this start of the machine, then records (blob, inode, ctime); the last one of a blob counts. Written when a blob was fetched, and once
  * more (inode 0) before somebody who can change it gets a descriptor. So what counts is not only the time, which says nothing within a tick of the clock, and not all of the
- * truth where stores into mapped memory leave no trace (tmpfs). A lost record, or file, costs a second reading; after a power cut all are lost, as bytes may be. Mode, size
- * and mtime are compared, too: a guest may set them through a descriptor for reading.
+ * truth where stores into mapped memory leave no trace (tmpfs). A lost record, or file, costs a second reading. Size and mtime are compared, too: a guest may set them through a
+ * descriptor for reading.
+ *
+ * Power cuts: nobody waits for the disk when a blob is fetched, so after one its file may have a name and not its bytes. When the machine was started anew, what was fetched and still has the inode
+ * and ctime of its record is removed, to be fetched again; and what has no record and the time of its entry, as records reach the disk within a second or so. A file that a guest has changed, or that
+ * was here before the list (inode 0 from the beginning), stays.
  *
  * A file goes only while nobody has it open: the kernel grants the write lease of filestore_drop only then. */
 #include "backends/filestore_remote.h"
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #define HERE "remote.here"
-#define MAGIC "bvisor here 1\n"
+#define MAGIC "bvisor here 2\n"
+#define SYNC_NS 1000000000
 
 typedef struct HereHead {
 	char magic[16];
@@ -21,9 +27,12 @@ typedef struct HereHead {
 	char boot[40];
 } HereHead;
 
+enum { FETCHED = 1 };
+
 typedef struct HereRecord {
 	uint64_t id, ino;
 	int64_t ctime;
+	uint64_t flags;
 } HereRecord;
 
 static int64_t nanoseconds(int64_t sec, long nsec)
@@ -59,33 +68,72 @@ static void take_record(RemoteList *list, const HereRecord *record)
 	const RemoteEntry *e = remote_find(list, record->id);
 
 	if (e)
-		list->here[e - list->entries] = (RemoteHere){record->ino, record->ctime};
+		list->here[e - list->entries] = (RemoteHere){.ino = record->ino, .ctime = record->ctime, .fetched = record->flags & FETCHED, .known = true};
 }
 
-/* True: it is of this list and this start of the machine. */
-static bool read_file(int fd, RemoteList *list)
+/* False: it says nothing of this list. *now: it is of this start of the machine. */
+static bool read_file(int fd, RemoteList *list, bool *now)
 {
 	HereHead ours, theirs;
 	HereRecord records[256];
 	ssize_t n = bv_read_full(fd, &theirs, sizeof theirs);
 
-	if (n != sizeof theirs || !make_head(list->hash, &ours) || memcmp(&ours, &theirs, sizeof ours) != 0)
+	if (n != sizeof theirs || !make_head(list->hash, &ours) || memcmp(&ours, &theirs, offsetof(HereHead, boot)) != 0)
 		return false;
+	*now = memcmp(&ours, &theirs, sizeof ours) == 0;
 	while ((n = bv_read_full(fd, records, sizeof records)) > 0)
 		for (size_t i = 0; i < (size_t)n / sizeof *records; i++)
 			take_record(list, &records[i]);
 	return n == 0;
 }
 
-int here_load(int root, RemoteList *list)
+/* Of a file that is there. */
+static void recover(FileStore *fs, RemoteList *list, size_t i, const struct stat *st, const char *name)
 {
-	CLEAN_FD int fd = openat(root, HERE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	const RemoteHere *here = &list->here[i];
+	const RemoteEntry *e = &list->entries[i];
+	bool as_fetched = here->known ? here->fetched && here->ino == st->st_ino && here->ctime == nanoseconds(st->st_ctim.tv_sec, st->st_ctim.tv_nsec) :
+					e->mtime == st->st_mtim.tv_sec && e->mtime_ns == st->st_mtim.tv_nsec;
+
+	if (!as_fetched || unlinkat(fs->root, name, 0) < 0)
+		list->here[i] = (RemoteHere){.known = true};
+	else
+		list->here[i] = (RemoteHere){0};
+}
+
+/* A new file that knows of each file here only that it is. what: asked of each first, or NULL. */
+static void begin_anew(FileStore *fs, RemoteList *list, void (*what)(FileStore *fs, RemoteList *list, size_t i, const struct stat *st, const char *name))
+{
+	CLEAN_FREE BlobRemote *here = calloc(list->n + 1, sizeof *here);
+	BlobPlace place;
+	struct stat st;
+	size_t n = 0;
+
+	for (size_t i = 0; here && i < list->n; i++) {
+		if (filestore_place(&fs->base, list->entries[i].id, &place) < 0 || fstatat(fs->root, place.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			continue;
+		if (what)
+			what(fs, list, i, &st, place.name);
+		if (!what || list->here[i].known)
+			here[n++] = (BlobRemote){.id = list->entries[i].id, .here_known = true};
+	}
+	if (here)
+		here_write(fs->root, list->hash, here, n);
+}
+
+int here_load(FileStore *fs, RemoteList *list)
+{
+	CLEAN_FD int fd = openat(fs->root, HERE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool now = true;
 
 	list->here = calloc(list->n + 1, sizeof *list->here);
 	list->used = calloc(list->n + 1, sizeof *list->used);
 	if (!list->here || !list->used)
 		return -ENOMEM;
-	if (fd >= 0 && !read_file(fd, list))
+	bool ours = fd >= 0 && read_file(fd, list, &now);
+	if (ours && !now && !fs->readonly)
+		begin_anew(fs, list, recover);
+	if (!ours || !now)
 		memset(list->here, 0, list->n * sizeof *list->here);
 	return 0;
 }
@@ -99,8 +147,8 @@ void here_write(int root, uint64_t hash, const BlobRemote *list, size_t n)
 	int r = fd < 0 ? -EIO : bv_write_full(fd, &head, sizeof head);
 
 	for (size_t i = 0; i < n && r == 0; i++) {
-		if (list[i].here_ino)
-			records[count++] = (HereRecord){list[i].id, list[i].here_ino, nanoseconds(list[i].here_ctime.tv_sec, list[i].here_ctime.tv_nsec)};
+		if (list[i].here_known)
+			records[count++] = (HereRecord){.id = list[i].id, .ino = list[i].here_ino, .ctime = nanoseconds(list[i].here_ctime.tv_sec, list[i].here_ctime.tv_nsec)};
 		if (count == ARRAY_LEN(records) || (count && i + 1 == n)) {
 			r = bv_write_full(fd, records, count * sizeof *records);
 			count = 0;
@@ -111,36 +159,35 @@ void here_write(int root, uint64_t hash, const BlobRemote *list, size_t n)
 }
 
 /* For adding: the one of this list, or a new one. Whoever replaces the list replaces it, too, and what is added to the old one is lost. */
-static int open_for_adding(int root, const RemoteList *list)
+static int open_for_adding(FileStore *fs, RemoteList *list)
 {
 	HereHead ours, theirs;
 	struct stat st;
 
 	if (!make_head(list->hash, &ours))
 		return -1;
-	CLEAN_FD int fd = openat(root, HERE, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+	CLEAN_FD int fd = openat(fs->root, HERE, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
 	/* A torn record, of a full disk, would shift those that follow. */
 	if (fd >= 0 && bv_read_full(fd, &theirs, sizeof theirs) == sizeof theirs && memcmp(&ours, &theirs, sizeof ours) == 0 && fstat(fd, &st) == 0 &&
 	    ((size_t)st.st_size - sizeof theirs) % sizeof(HereRecord) == 0)
 		return TAKE_FD(fd);
-	here_write(root, list->hash, NULL, 0);
-	return openat(root, HERE, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+	begin_anew(fs, list, NULL);
+	return openat(fs->root, HERE, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
 }
 
 /* Under Remote.lock. False: it is not written down. */
-static bool add_record(int root, RemoteList *list, const HereRecord *record)
+static bool add_record(FileStore *fs, RemoteList *list, const HereRecord *record)
 {
 	if (list->here_fd < 0)
-		list->here_fd = open_for_adding(root, list);
+		list->here_fd = open_for_adding(fs, list);
 	return list->here_fd >= 0 && write(list->here_fd, record, sizeof *record) == sizeof *record;
 }
 
-/* What is not written down must not be believed by the next one who reads: then there is no file at all. */
+/* What is not written down must not be believed by the next one who reads: then there is no file at all, and what is added goes nowhere. */
 static void forget_locked(FileStore *fs, RemoteList *list, const RemoteEntry *e)
 {
 	list->here[e - list->entries] = (RemoteHere){0};
-	if (!add_record(fs->root, list, &(HereRecord){.id = e->id})) {
-		bv_close_fd(&list->here_fd);
+	if (!add_record(fs, list, &(HereRecord){.id = e->id})) {
 		unlinkat(fs->root, HERE, 0);
 	}
 }
@@ -181,14 +228,19 @@ int here_publish(FileStore *fs, const RemoteEntry *fetched, const char *temporar
 		/* The name that it was written under goes first: that sets its ctime once more. */
 		unlinkat(fs->root, temporary, 0);
 		if (e && fstatat(fs->root, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-			const RemoteHere here = {st.st_ino, nanoseconds(st.st_ctim.tv_sec, st.st_ctim.tv_nsec)};
+			const RemoteHere here = {.ino = st.st_ino, .ctime = nanoseconds(st.st_ctim.tv_sec, st.st_ctim.tv_nsec), .fetched = true, .known = true};
 			r->list.here[e - r->list.entries] = here;
 			r->list.used[e - r->list.entries] = bv_now_coarse_ns();
-			if (!add_record(fs->root, &r->list, &(HereRecord){e->id, here.ino, here.ctime}))
-				bv_close_fd(&r->list.here_fd);
+			if (!add_record(fs, &r->list, &(HereRecord){e->id, here.ino, here.ctime, FETCHED}))
+				r->list.here[e - r->list.entries] = (RemoteHere){0};
 		}
 	}
+	int sync = rc == 0 && fs->base.ops->durable && bv_now_coarse_ns() - r->synced > SYNC_NS ? r->list.here_fd : -1;
+	if (sync >= 0)
+		r->synced = bv_now_coarse_ns();
 	pthread_mutex_unlock(&r->lock);
+	if (sync >= 0)
+		IGNORE_RESULT(fdatasync(sync)); /* it is closed only under the other lock */
 	pthread_rwlock_unlock(&r->list_lock);
 	return rc;
 }

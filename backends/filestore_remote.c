@@ -109,9 +109,9 @@ static bool parse(RemoteList *list)
 }
 
 /* 0: `out` is what is there, or nothing if there is no file. */
-static int list_load(int root, RemoteList *out)
+static int list_load(FileStore *fs, RemoteList *out)
 {
-	CLEAN_FD int fd = openat(root, REMOTE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	CLEAN_FD int fd = openat(fs->root, REMOTE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	RemoteList list = {.here_fd = -1};
 	struct stat st;
 
@@ -125,7 +125,7 @@ static int list_load(int root, RemoteList *out)
 		return st.st_size ? bv_neg_errno() : -EUCLEAN;
 	list.map = map;
 	list.size = (size_t)st.st_size;
-	int r = parse(&list) ? here_load(root, &list) : -EUCLEAN;
+	int r = parse(&list) ? here_load(fs, &list) : -EUCLEAN;
 	if (r == 0)
 		*out = list;
 	else
@@ -136,7 +136,7 @@ static int list_load(int root, RemoteList *out)
 int remote_load(FileStore *fs, const char *path, char **err)
 {
 	RemoteList fresh, old;
-	int r = list_load(fs->root, &fresh);
+	int r = list_load(fs, &fresh);
 
 	if (r == -EUCLEAN)
 		return bv_fail(err, r, "blob store %s is damaged: its file \"" REMOTE "\" is not what bvisor wrote; nothing was changed", path);

@@ -17,6 +17,7 @@ typedef struct RemoteEntry {
 typedef struct RemoteHere {
 	uint64_t ino;
 	int64_t ctime;
+	bool fetched, known; /* known: there is a record */
 } RemoteHere;
 
 typedef struct RemoteList {
@@ -47,6 +48,7 @@ struct Remote {
 	BlobId *busy; /* being fetched */
 	size_t nbusy, busy_room;
 	unsigned number; /* of names of unfinished files */
+	uint64_t synced; /* when records were last made durable */
 };
 
 /* NULL: the list has none. Under list_lock. */
@@ -54,7 +56,7 @@ const RemoteEntry *remote_find(const RemoteList *list, BlobId id);
 
 /* ---- filestore_here.c ---- */
 /* What the file says that belongs to this list: a missing or damaged one says nothing. */
-int here_load(int root, RemoteList *list) MUST_CHECK;
+int here_load(FileStore *fs, RemoteList *list) MUST_CHECK;
 void here_release(RemoteList *list);
 /* A new file for a list that is about to be put: best effort. */
 void here_write(int root, uint64_t hash, const BlobRemote *list, size_t n);

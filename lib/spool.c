@@ -66,7 +66,7 @@ int spool_add(Spool *spool, const CowRecord *row, const uint8_t *ref, size_t len
 	memcpy(copy, ref, len);
 	bool known = !row->body.kept && (int64_t)row->body.ctime.tv_sec * 1000000000 + row->body.ctime.tv_nsec < spool->settled;
 	spool->list[spool->n++] = (BlobRemote){.id = row->blob, .size = size, .times = {row->atime, row->mtime}, .mode = row->mode & 0777, .ref = copy, .ref_len = len,
-					       .here_ino = known ? row->body.ino : 0, .here_ctime = row->body.ctime};
+					       .here_known = row->body.ino != 0, .here_ino = known ? row->body.ino : 0, .here_ctime = row->body.ctime};
 	return 0;
 }
 

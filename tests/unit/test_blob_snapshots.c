@@ -262,7 +262,7 @@ static void a_newer_list_replaces_the_one_in_use(void **state)
 	assert_int_equal(blob_statx(p->store, 3, STATX_BASIC_STATS, &st), 0);
 	/* Another process has stored it. */
 	assert_int_equal(p->ops->open(p->path, 0, &other, &err), 0);
-	const BlobRemote second[] = {{.id = 3, .size = 5, .ref = "three", .ref_len = 5, .times = {{1, 1}, {st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec}}, .here_ino = st.stx_ino,
+	const BlobRemote second[] = {{.id = 3, .size = 5, .ref = "three", .ref_len = 5, .times = {{1, 1}, {st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec}}, .here_known = true, .here_ino = st.stx_ino,
 				      .here_ctime = {st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec}}, first[0]};
 	assert_int_equal(blob_put_remote(other, "over there", second, ARRAY_LEN(second)), 0);
 	blob_close(other);
@@ -282,6 +282,56 @@ static void a_newer_list_replaces_the_one_in_use(void **state)
 	assert_false(is_clean(p, 7));
 	assert_int_equal(fetches, 2);
 	assert_int_equal(released, 0);
+}
+
+/* The machine was started anew, perhaps after a power cut: what was fetched may have lost bytes, and comes again. */
+static void what_was_fetched_before_a_power_cut_is_fetched_again(void **state)
+{
+	Place *p = *state;
+	char path[160], text[16] = "";
+	struct statx st;
+	int fd = -1;
+
+	fetches = released = 0;
+	assert_int_equal(blob_create(p->store, 3, 0600, O_WRONLY, &fd), 0);
+	assert_int_equal(bv_write_full(fd, "three", 5), 0);
+	close(fd);
+	assert_int_equal(blob_statx(p->store, 3, STATX_BASIC_STATS, &st), 0);
+	const BlobRemote list[] = {{.id = 3, .size = 5, .ref = "three", .ref_len = 5, .times = {{1, 1}, {st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec}}, .here_known = true, .here_ino = st.stx_ino,
+				    .here_ctime = {st.stx_ctime.tv_sec, st.stx_ctime.tv_nsec}},
+				   {.id = 7, .size = 5, .ref = "seven", .ref_len = 5, .times = {{1, 2}, {3, 4}}}, {.id = 9, .size = 4, .ref = "nine", .ref_len = 4, .times = {{1, 2}, {3, 4}}},
+				   {.id = 11, .size = 6, .ref = "eleven", .ref_len = 6, .times = {{1, 2}, {3, 4}}}};
+	assert_int_equal(blob_put_remote(p->store, "over there", list, ARRAY_LEN(list)), 0);
+	snprintf(path, sizeof path, "%s/remote.here", p->path);
+	for (int lost = 0; lost < 2; lost++) {
+		reopen_fetching(p, 0);
+		open_and_close(p, 7, O_RDONLY);
+		open_and_close(p, 9, O_RDONLY);
+		assert_int_equal(blob_open(p->store, 11, O_RDWR | O_TRUNC, &fd), 0);
+		assert_int_equal(bv_write_full(fd, "mine", 4), 0);
+		close(fd);
+		assert_int_equal(fetches, lost ? 2 : 3);
+		blob_close(TAKE_PTR(p->store));
+		fd = open(path, O_RDWR);
+		assert_int_equal(pread(fd, text, 1, 24), 1);
+		text[0] ^= 1;
+		assert_int_equal(pwrite(fd, text, 1, 24), 1); /* of another start */
+		if (lost) { /* the last records did not reach the disk */
+			off_t size = lseek(fd, 0, SEEK_END);
+			assert_int_equal(ftruncate(fd, size - 3 * 32), 0);
+		}
+		close(fd);
+		assert_int_equal(p->ops->open(p->path, 0, &p->store, NULL), 0);
+		assert_true(blob_is_here(p->store, 3) && blob_is_here(p->store, 11));
+		assert_false(blob_is_here(p->store, 7));
+		assert_false(blob_is_here(p->store, 9));
+		fetches = 0;
+	}
+	reopen_fetching(p, 0);
+	assert_blob(p, 11, "mine");
+	assert_blob(p, 3, "three");
+	assert_int_equal(fetches, 0);
+	assert_blob(p, 7, "seven");
 }
 
 static void a_damaged_memory_of_what_is_here_is_none(void **state)
@@ -355,6 +405,7 @@ static const struct CMUnitTest body[] = {
 	T(remote_blobs_are_fetched_once_and_only_when_needed),
 	T(what_was_not_changed_can_go_and_comes_again),
 	T(a_newer_list_replaces_the_one_in_use),
+	T(what_was_fetched_before_a_power_cut_is_fetched_again),
 	T(a_damaged_memory_of_what_is_here_is_none),
 	T(damaged_remote_lists_are_refused),
 };
