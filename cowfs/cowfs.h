@@ -123,6 +123,11 @@ void cowfs_freeze_release(Cowfs *fs);
 /* It was read. 0, or why it was not to be had in the end: a body could not be kept (-ENOSPC...), and what was read since may be of later. Not frozen: success. */
 int cowfs_thaw(Cowfs *fs) MUST_CHECK;
 
+#define COW_STATE_NAME 33
+/* What the state that was frozen is called: another moment of that name, also one of another supervisor or of none (cow_export_state), has the same rows and bodies. Asked between
+ * cowfs_freeze and cowfs_freeze_release. False, and "": it has no name, compare it. */
+bool cowfs_state_name(Cowfs *fs, char name[COW_STATE_NAME]);
+
 /* ---- pins: what the front end lays over the view; not stored, given anew at each open, before the first guest ---- */
 
 /* Below the host directory `path` changes go straight to it (--rw), or answer -EROFS (ro), wherever guests have moved it. -ENOENT (also: guests

@@ -1,6 +1,5 @@
 /* cowfs/fs.c - the life of a view, and the small things about objects as a whole. */
-#include "internal.h"
-#include "meta.h"
+#include "unchanged.h"
 
 int (*cowfs_fault_hook)(const char *step);
 
@@ -125,6 +124,7 @@ static void fs_free(Cowfs *fs)
 	if (fs->batch)
 		batch_reset(fs->batch);
 	free(fs->batch);
+	free(fs->unchanged.path);
 	blob_close(fs->blobs);
 	pthread_rwlock_destroy(&fs->lock);
 	pthread_mutex_destroy(&fs->list_lock);
@@ -155,6 +155,8 @@ static int open_parts(Cowfs *fs, const CowfsConfig *config, char **err)
 		rc = set_mark_dir(fs, config, err);
 	if (rc == 0)
 		rc = meta_open(config, &fs->meta, err);
+	if (rc == 0 && !(config->flags & COWFS_READONLY))
+		rc = unchanged_begin(fs, config->db_path);
 	if (rc == 0)
 		rc = meta_load(fs->meta, fs, err);
 	if (rc == 0 && (rc = make_root(fs)) < 0)
@@ -206,6 +208,8 @@ int cowfs_close(Cowfs *fs)
 		IGNORE_RESULT(cowfs_thaw(fs));
 		setid_settle_all(fs);
 		rc = commit_stop(fs);
+		if (rc == 0)
+			unchanged_end(fs);
 	}
 	meta_close(TAKE_PTR(fs->meta));
 	fs_free(fs);

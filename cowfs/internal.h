@@ -205,6 +205,14 @@ typedef struct CowSeal {
 	_Atomic bool active; /* below is not 0 */
 } CowSeal;
 
+/* See unchanged.c. */
+typedef struct CowUnchanged {
+	char *path; /* of the file that says so when nobody has the view open; NULL: it is none that has names */
+	bool closed; /* no descriptor is older than the view, so its states have names */
+	_Atomic bool changed; /* since it had this name */
+	char name[COW_STATE_NAME];
+} CowUnchanged;
+
 typedef struct CowList CowList; /* dents.c */
 #define COW_LISTS 8
 
@@ -266,6 +274,7 @@ struct Cowfs {
 	_Atomic bool reap_soon; /* a watched file lost its last name */
 	_Atomic bool had_file_watch;
 	CowSeal seal;
+	CowUnchanged unchanged;
 	_Atomic unsigned lookers; /* who reads the database and its blobs beside us */
 	_Atomic bool unseen_opened; /* somebody got a descriptor of a blob that a lease does not see: O_PATH, or access mode 3 */
 };
@@ -484,6 +493,8 @@ bool seal_holds(const Cowfs *fs, BlobId id);
 /* Before a body changes. May release the lock and take it again. -EINPROGRESS. */
 int seal_break(Cowfs *fs, const CowReq *req, const CowNode *node) MUST_CHECK;
 void seal_note_writer(Cowfs *fs, CowNode *node); /* a guest gets a descriptor for writing */
+bool seal_is_written(Cowfs *fs, const CowNode *node); /* somebody has its body open for writing, or that cannot be known */
+bool seal_has_writer(BlobStore *blobs, BlobId id);    /* the same; no lock is needed */
 int seal_remove_blob(Cowfs *fs, BlobId id); /* blob_remove, for those that rows have named */
 
 /* ---- open.c ---- */

@@ -16,7 +16,7 @@ struct CowContents {
 	sqlite3 *in, *out; /* in: NULL when there is nothing to find */
 	sqlite3_stmt *next, *put, *gone;
 	bool at_row, failed;
-	char state[STATE_MAX];
+	char state[STATE_MAX], moment[STATE_MAX];
 	int64_t now_ns; /* when the walk began */
 	int64_t passed; /* the last inode that was found here */
 };
@@ -81,6 +81,7 @@ static bool begin(CowContents *c, const char *path, const char *boot)
 	bool ours = get_state(c->out, "boot", of) && strcmp(of, boot) == 0;
 	if (!ours || !get_state(c->out, "state", c->state))
 		return cow_contents_forget(c) == 0 && set_state(c->out, "boot", boot);
+	get_state(c->out, "moment", c->moment);
 	if (!open_db(path, &c->in) || sqlite3_prepare_v2(c->in, "SELECT * FROM content ORDER BY inode", -1, &c->next, NULL) != SQLITE_OK)
 		return false;
 	c->at_row = sqlite3_step(c->next) == SQLITE_ROW;
@@ -107,12 +108,27 @@ const char *cow_contents_state(const CowContents *c)
 	return c->state;
 }
 
+const char *cow_contents_moment(const CowContents *c)
+{
+	return c->moment;
+}
+
+void cow_contents_moment_is(CowContents *c, const char *name)
+{
+	snprintf(c->moment, sizeof c->moment, "%s", name);
+}
+
+void cow_contents_keep(CowContents *c)
+{
+	c->at_row = false;
+}
+
 int cow_contents_forget(CowContents *c)
 {
 	sqlite3_finalize(TAKE_PTR(c->next));
 	c->at_row = false;
-	c->state[0] = 0;
-	return sqlite3_exec(c->out, "DELETE FROM content; DELETE FROM state WHERE key='state'", NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
+	c->state[0] = c->moment[0] = 0;
+	return sqlite3_exec(c->out, "DELETE FROM content; DELETE FROM state WHERE key IN ('state', 'moment')", NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
 }
 
 static void forget(CowContents *c, int64_t inode)
@@ -171,6 +187,6 @@ void cow_contents_finish(CowContents *c, const char *state)
 			forget(c, passed);
 		c->at_row = sqlite3_step(c->next) == SQLITE_ROW;
 	}
-	if (!c->failed && set_state(c->out, "state", state))
+	if (!c->failed && set_state(c->out, "state", state) && set_state(c->out, "moment", c->moment))
 		IGNORE_RESULT(sqlite3_exec(c->out, "COMMIT", NULL, NULL, NULL));
 }

@@ -1,6 +1,7 @@
 /* cowfs/meta_records.c - the rows of the database as records and back; see records.h. */
 #include "meta_db.h"
 #include "records.h"
+#include "unchanged.h"
 
 #include "base/hmap.h"
 
@@ -211,6 +212,28 @@ int cow_export_walk(CowExport *e, int (*visit)(void *ctx, const CowRecord *recor
 	return rc;
 }
 
+/* All of them; one that is being fetched is nobody's yet. */
+static int has_writer(ExportWalk *w, sqlite3_stmt *stmt)
+{
+	return S_ISREG((mode_t)sqlite3_column_int64(stmt, 1)) && seal_has_writer(w->e->blobs, (BlobId)sqlite3_column_int64(stmt, 0));
+}
+
+bool cow_export_state(CowExport *e, char name[COW_STATE_NAME], bool *written)
+{
+	ExportWalk w = {.e = e};
+	char path[PATH_MAX];
+
+	*name = 0;
+	*written = false;
+	if (e->frozen || !e->meta->db || !unchanged_path(e->meta->path, path))
+		return false;
+	if (unchanged_read(path, name))
+		return true;
+	int rc = walk_rows(&w, "SELECT blob, mode FROM inode WHERE blob > 0", has_writer);
+	*written = rc == 1;
+	return rc == 0 && unchanged_make(path, name);
+}
+
 /* ---- import ---- */
 
 typedef struct BlobTimes {
@@ -405,6 +428,8 @@ int cow_import_record(CowImport *i, const CowRecord *r, int *fd, char **err)
 
 int cow_import_finish(CowImport *i, char **err)
 {
+	char closed[PATH_MAX], name[COW_STATE_NAME];
+
 	for (size_t k = 0; k < i->n_times; k++) {
 		int rc = blob_utimens(i->blobs, i->times[k].id, i->times[k].times);
 		if (rc < 0)
@@ -415,5 +440,8 @@ int cow_import_finish(CowImport *i, char **err)
 		rc = blob_sync(i->blobs, 0);
 	if (rc < 0)
 		return bv_fail(err, rc, "cannot write the files of the sandbox to the disk: %s", strerror(-rc));
-	return write_batch(i, true, err);
+	rc = write_batch(i, true, err);
+	if (rc == 0 && unchanged_path(i->meta->path, closed))
+		unchanged_make(closed, name); /* nobody has ever seen it */
+	return rc;
 }

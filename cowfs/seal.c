@@ -8,7 +8,7 @@
  * about those that were found in use and those that were opened meanwhile (`noted`). A read lease is what asks: it is refused while somebody can write.
  *
  * All of it under fs->lock held for writing, but for `active` and what says otherwise. */
-#include "internal.h"
+#include "unchanged.h"
 
 #include <signal.h>
 
@@ -58,6 +58,7 @@ static int note(CowSeal *s, CowNode *node)
 void seal_note_writer(Cowfs *fs, CowNode *node)
 {
 	node->flags |= N_WRITER;
+	unchanged_note(fs);
 	if (fs->seal.noting && note(&fs->seal, node) < 0)
 		fs->seal.error = -ENOMEM;
 }
@@ -73,36 +74,45 @@ static void drop_noted(CowSeal *s)
 }
 
 /* Where leases are not to be had, everybody may. SIGURG: whoever opens the blob meanwhile waits for us, and a lease that is broken is no reason to die. */
-static bool has_writer(Cowfs *fs, BlobId id)
+bool seal_has_writer(BlobStore *blobs, BlobId id)
 {
 	CLEAN_FD int fd = -1;
 
-	if (!blob_is_here(fs->blobs, id) || blob_open(fs->blobs, id, O_RDONLY | O_NONBLOCK, &fd) < 0)
-		return false; /* it is gone: nobody reads it, either */
+	if (!blob_is_here(blobs, id))
+		return false;
+	int rc = blob_open(blobs, id, O_RDONLY | O_NONBLOCK, &fd);
+	if (rc < 0)
+		return rc != -ENOENT; /* it is gone: nobody reads it, either */
 	IGNORE_RESULT(fcntl(fd, F_SETSIG, SIGURG));
 	return fcntl(fd, F_SETLEASE, F_RDLCK) < 0;
 }
 
-static bool is_written(Cowfs *fs, const CowNode *node)
+bool seal_is_written(Cowfs *fs, const CowNode *node)
 {
-	return node->blob && S_ISREG(node->mode) && has_writer(fs, node->blob);
+	return node->blob && S_ISREG(node->mode) && seal_has_writer(fs->blobs, node->blob);
 }
 
-/* Takes the marks off, and lists the records that had one. */
+/* The marks stay until it is known that they are wrong: a freeze that fails is not to lose one. */
 static int list_writers(Cowfs *fs)
 {
 	int rc = 0;
 
 	HMAP_FOREACH_SAFE (&fs->nodes, h, tmp) {
 		CowNode *node = CONTAINER_OF(h, CowNode, by_id);
-		if (!(node->flags & N_WRITER))
-			continue;
-		rc = note(&fs->seal, node);
+		rc = node->flags & N_WRITER ? note(&fs->seal, node) : 0;
 		if (rc < 0)
 			return rc;
-		node->flags &= ~(unsigned)N_WRITER;
 	}
 	return 0;
+}
+
+static bool still_written(Cowfs *fs, CowNode *node)
+{
+	bool written = seal_is_written(fs, node);
+
+	if (!written)
+		node->flags &= ~(unsigned)N_WRITER;
+	return written;
 }
 
 /* Only those that are in use stay, and those that others have noted meanwhile: the lock is released now and then. */
@@ -115,7 +125,7 @@ static int sift(Cowfs *fs)
 
 	s->nnoted = s->noted_room = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (rc == 0 && is_written(fs, list[i]))
+		if (rc == 0 && still_written(fs, list[i]))
 			rc = note(s, list[i]);
 		node_put(list[i]);
 		if (i % SLICE == SLICE - 1) {
@@ -149,6 +159,7 @@ static unsigned how_to_keep(const Cowfs *fs)
 
 int seal_break(Cowfs *fs, const CowReq *req, const CowNode *node)
 {
+	unchanged_note(fs);
 	while (atomic_load(&fs->seal.active) && node->blob && S_ISREG(node->mode) && seal_holds(fs, node->blob)) {
 		BlobId id = node->blob;
 		struct statx st;
@@ -230,16 +241,16 @@ int cowfs_freeze_prepare(Cowfs *fs, size_t *writers)
 }
 
 /* What a guest writes natively from now on is not of this moment. */
-static int keep_written(Cowfs *fs)
+static int keep_written(Cowfs *fs, bool *written)
 {
 	CowSeal *s = &fs->seal;
 	int rc = s->error;
 
 	for (size_t i = 0; i < s->nnoted && rc == 0; i++) {
 		CowNode *node = s->noted[i];
-		if (!is_written(fs, node))
+		if (!still_written(fs, node))
 			continue;
-		node->flags |= N_WRITER; /* the next snapshot asks again */
+		*written = true;
 		rc = blob_keep(fs->blobs, node->blob, how_to_keep(fs));
 		if (rc == 0)
 			rc = set_free(s, node->blob);
@@ -251,12 +262,14 @@ int cowfs_freeze(Cowfs *fs)
 {
 	CowSeal *s = &fs->seal;
 	int rc = commit_rest(fs);
+	bool written = false;
 
 	fs_wrlock(fs);
 	if (rc == 0)
-		rc = keep_written(fs);
+		rc = keep_written(fs, &written);
 	drop_noted(s);
 	if (rc == 0) {
+		unchanged_freeze(fs, written);
 		s->below = atomic_load(&fs->next_id);
 		atomic_store(&s->active, true);
 	}

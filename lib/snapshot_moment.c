@@ -33,9 +33,21 @@ static int begin_running(const BvSandbox *sb, Moment *m, BvError **err)
 	const cJSON *pause = cJSON_GetObjectItemCaseSensitive(answer, "pause");
 	m->pause = cJSON_IsNumber(pause) ? pause->valuedouble : 0;
 	m->unsteady = cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(answer, "still"));
+	const cJSON *name = cJSON_GetObjectItemCaseSensitive(answer, "state");
+	snprintf(m->name, sizeof(m->name), "%s", cJSON_IsString(name) && strlen(name->valuestring) < sizeof(m->name) ? name->valuestring : "");
 	cJSON_Delete(answer);
 	r = moment_rows(sb, true, &m->rows, err);
 	return r < 0 ? r : conn_call(m->conn, conn_request("frozen"), NULL, 0, NULL, err);
+}
+
+/* Nobody but us can open it. */
+static int begin_stopped(const BvSandbox *sb, Moment *m, BvError **err)
+{
+	int r = moment_rows(sb, false, &m->rows, err);
+
+	if (r == 0)
+		cow_export_state(m->rows, m->name, &m->written);
+	return r;
 }
 
 /* -EAGAIN: it has just started or ended. */
@@ -56,7 +68,7 @@ static int begin_once(BvSandbox *sb, Moment *m, BvError **err)
 		return -EAGAIN;
 	if (r == 0)
 		r = apply_check_none(sb, false, err);
-	return r < 0 ? r : moment_rows(sb, false, &m->rows, err);
+	return r < 0 ? r : begin_stopped(sb, m, err);
 }
 
 int moment_begin(BvSandbox *sb, bool held, Moment *out, BvError **err)
@@ -65,7 +77,7 @@ int moment_begin(BvSandbox *sb, bool held, Moment *out, BvError **err)
 
 	if (held) {
 		*out = (Moment){.lock = -1};
-		return moment_rows(sb, false, &out->rows, err);
+		return begin_stopped(sb, out, err);
 	}
 
 	for (unsigned tries = 0; tries < TRIES && r == -EAGAIN; tries++) {

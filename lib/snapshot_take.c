@@ -186,9 +186,27 @@ static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOption
 	return rc;
 }
 
+/* Nothing has changed since the snapshot that the memory is of. */
+static bool is_same(Take *t)
+{
+	const char *then = t->contents ? cow_contents_moment(t->contents) : "";
+
+	if (!*then || strcmp(then, t->moment.name) != 0 || snap_writer_same(t->writer) != 1)
+		return false;
+	cow_contents_keep(t->contents);
+	return true;
+}
+
+/* What is remembered counts as long as nobody writes who does not ask: a store into a mapping need not change a time. */
+static void distrust_memory(Take *t)
+{
+	if (t->contents && t->moment.written)
+		cow_contents_close(TAKE_PTR(t->contents));
+}
+
 static int transfer(Take *t, const BvSandbox *sb, const BvSnapshotOptions *o)
 {
-	int r = cow_export_walk(t->moment.rows, add_record, t, t->why);
+	int r = is_same(t) ? 0 : cow_export_walk(t->moment.rows, add_record, t, t->why);
 
 	if (r == 0)
 		r = write_waiting(t, 0);
@@ -241,13 +259,15 @@ static int begin_writer(Take *t, const Snapshots *s, const SnapRef *last)
 	return snap_writer_begin(s->store, &config, &t->writer, t->why);
 }
 
-static void remember(Take *t, const SnapRef *made)
+static void remember(const Take *t, const SnapRef *made)
 {
 	char state[65];
 
 	id_hex(&made->id, state);
-	if (t->contents)
+	if (t->contents) {
+		cow_contents_moment_is(t->contents, t->moment.name);
 		cow_contents_finish(t->contents, state);
+	}
 }
 
 int snapshot_take(BvSandbox *sb, bool held, const Snapshots *s, const BvSnapshotOptions *o, BvSnapshotReceipt *out, BvError **err)
@@ -269,8 +289,10 @@ int snapshot_take(BvSandbox *sb, bool held, const Snapshots *s, const BvSnapshot
 	}
 	if (r == 0)
 		r = moment_begin(sb, held, &t.moment, err);
-	if (r == 0)
+	if (r == 0) {
+		distrust_memory(&t);
 		r = transfer(&t, sb, o);
+	}
 	if (r == 0)
 		r = moment_end(&t.moment, sb, err);
 	if (r == 0)

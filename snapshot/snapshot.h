@@ -144,6 +144,8 @@ int snap_writer_add(SnapWriter *w, const SnapSource *source, uint64_t key, uint6
 int snap_writer_add_bytes(SnapWriter *w, const void *data, size_t len, uint64_t *number) MUST_CHECK;
 /* A reference from the parent that is used again. 1: fine; 0: the store may lose its chunks, add the content anew. */
 int snap_writer_keep(SnapWriter *w, const void *ref, size_t len) MUST_CHECK;
+/* Records and contents are all those of the parent: none is to be added. 1: fine; 0: there is no parent, or the store may lose some of it: add them. */
+int snap_writer_same(SnapWriter *w) MUST_CHECK;
 /* The reference of a content, when it is known (waits). It belongs to the writer. */
 int snap_writer_content(SnapWriter *w, uint64_t number, const uint8_t **ref, size_t *len) MUST_CHECK;
 /* In rising order of keys: -EINVAL. */

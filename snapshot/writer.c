@@ -187,6 +187,23 @@ int snap_writer_keep(SnapWriter *w, const void *ref, size_t len)
 	return r;
 }
 
+int snap_writer_same(SnapWriter *w)
+{
+	if (!w->config.parent || w->condemned.n || w->records || w->n_contents)
+		return 0;
+	w->same = true;
+	pthread_mutex_lock(&w->ids_lock);
+	for (size_t i = 0; i < w->known.n_packs; i++)
+		w->shared[i] = true;
+	pthread_mutex_unlock(&w->ids_lock);
+	pthread_mutex_lock(&w->lock);
+	w->records = w->parent.totals.records;
+	w->totals.contents = w->parent.totals.contents;
+	w->totals.content_bytes = w->parent.totals.content_bytes;
+	pthread_mutex_unlock(&w->lock);
+	return 1;
+}
+
 int snap_writer_content(SnapWriter *w, uint64_t number, const uint8_t **ref, size_t *len)
 {
 	int r = 0;
@@ -239,8 +256,10 @@ int snap_writer_field(SnapWriter *w, const char *name, const void *value, size_t
 /* Everything but the snapshot object is in the store when this returns. */
 static int send_rest(SnapWriter *w, SnapInfo *info, char **err)
 {
-	int r = w->failed ? w->error : tree_finish(&w->tree, &info->root);
+	int r = w->failed ? w->error : w->same ? 0 : tree_finish(&w->tree, &info->root);
 
+	if (w->same)
+		info->root = w->parent.root;
 	if (r < 0)
 		writer_fail(w, r, NULL);
 	if (r == 0)

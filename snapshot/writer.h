@@ -82,7 +82,7 @@ struct SnapWriter {
 	TreeWriter tree;
 	HeaderFields fields;
 	uint64_t records;
-	bool finished;
+	bool finished, same; /* same: the records are the parent's */
 
 	pthread_mutex_t lock;
 	pthread_cond_t work, room, done;
