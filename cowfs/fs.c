@@ -179,7 +179,7 @@ int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err)
 	fs->blobs = config->blobs;
 	fs->flags = config->flags;
 	fs->durable = config->durable;
-	fs->mark_fd = fs->watch_fd = -1;
+	fs->mark_fd = fs->watch_fd = fs->timeless = -1;
 	fs->broken_openat2 = (config->flags & COWFS_NO_OPENAT2) != 0;
 	atomic_init(&fs->next_id, COW_ROOT_ID + 1);
 	fs->next_pin = COW_PIN_IDS;

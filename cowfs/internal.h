@@ -275,6 +275,7 @@ struct Cowfs {
 	_Atomic bool had_file_watch;
 	CowSeal seal;
 	CowUnchanged unchanged;
+	int timeless; /* whether stores into a mapped body leave its times as they are; -1: not asked yet */
 	_Atomic unsigned lookers; /* who reads the database and its blobs beside us */
 	_Atomic bool unseen_opened; /* somebody got a descriptor of a blob that a lease does not see: O_PATH, or access mode 3 */
 };

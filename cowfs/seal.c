@@ -10,7 +10,9 @@
  * All of it under fs->lock held for writing, but for `active` and what says otherwise. */
 #include "unchanged.h"
 
+#include <linux/magic.h>
 #include <signal.h>
+#include <sys/statfs.h>
 
 #define SLICE 32 /* questions for each time that the lock is held: 0.1 ms */
 
@@ -55,10 +57,30 @@ static int note(CowSeal *s, CowNode *node)
 	return 0;
 }
 
+static bool is_timeless(Cowfs *fs, BlobId id)
+{
+	CLEAN_FD int fd = -1;
+	struct statfs st;
+
+	if (fs->timeless < 0 && blob_open(fs->blobs, id, O_RDONLY | O_NONBLOCK, &fd) == 0 && fstatfs(fd, &st) == 0)
+		fs->timeless = st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC;
+	return fs->timeless != 0;
+}
+
+/* In memory, a store into a mapping that was read before changes no time. Who remembers a body by its times (contents.h) is to see that it was opened for writing. */
+static void bump_ctime(Cowfs *fs, const CowNode *node)
+{
+	struct statx st;
+
+	if ((node->flags & N_STORED) && node->blob && is_timeless(fs, node->blob) && blob_statx(fs->blobs, node->blob, STATX_MODE, &st) == 0)
+		IGNORE_RESULT(blob_chmod(fs->blobs, node->blob, st.stx_mode & 07777));
+}
+
 void seal_note_writer(Cowfs *fs, CowNode *node)
 {
 	node->flags |= N_WRITER;
 	unchanged_note(fs);
+	bump_ctime(fs, node);
 	if (fs->seal.noting && note(&fs->seal, node) < 0)
 		fs->seal.error = -ENOMEM;
 }
