@@ -207,7 +207,7 @@ static int write_once(Cowfs *fs, bool durable, bool clean)
 	if (rc == 0)
 		rc = take_lists_locked(fs);
 	if (fs->batch->rows) {
-		unchanged_note(fs);
+		unchanged_note(fs, NULL);
 		fs->stats.commits++;
 	}
 	fs_unlock(fs);

@@ -209,8 +209,9 @@ typedef struct CowSeal {
 typedef struct CowUnchanged {
 	char *path; /* of the file that says so when nobody has the view open; NULL: it is none that has names */
 	bool closed; /* no descriptor is older than the view, so its states have names */
-	_Atomic bool changed; /* since it had this name */
-	char name[COW_STATE_NAME];
+	bool changed; /* since it had the name `now` has */
+	CowState now; /* touched: since `since`, which somebody may remember; "": by too many */
+	CowState frozen; /* as of the last freeze */
 } CowUnchanged;
 
 typedef struct CowList CowList; /* dents.c */

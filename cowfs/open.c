@@ -122,7 +122,7 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 			return rc == -ENOENT ? -EIO : rc;
 	}
 	if (node->blob) {
-		unchanged_note(fs);
+		unchanged_note(fs, node);
 		if (writes)
 			note_writing(fs, req, node, flags);
 		*fd = opened;

@@ -79,7 +79,7 @@ static void bump_ctime(Cowfs *fs, const CowNode *node)
 void seal_note_writer(Cowfs *fs, CowNode *node)
 {
 	node->flags |= N_WRITER;
-	unchanged_note(fs);
+	unchanged_note(fs, node);
 	bump_ctime(fs, node);
 	if (fs->seal.noting && note(&fs->seal, node) < 0)
 		fs->seal.error = -ENOMEM;
@@ -181,7 +181,7 @@ static unsigned how_to_keep(const Cowfs *fs)
 
 int seal_break(Cowfs *fs, const CowReq *req, const CowNode *node)
 {
-	unchanged_note(fs);
+	unchanged_note(fs, node);
 	while (atomic_load(&fs->seal.active) && node->blob && S_ISREG(node->mode) && seal_holds(fs, node->blob)) {
 		BlobId id = node->blob;
 		struct statx st;
@@ -263,7 +263,7 @@ int cowfs_freeze_prepare(Cowfs *fs, size_t *writers)
 }
 
 /* What a guest writes natively from now on is not of this moment. */
-static int keep_written(Cowfs *fs, bool *written)
+static int keep_written(Cowfs *fs)
 {
 	CowSeal *s = &fs->seal;
 	int rc = s->error;
@@ -272,7 +272,6 @@ static int keep_written(Cowfs *fs, bool *written)
 		CowNode *node = s->noted[i];
 		if (!still_written(fs, node))
 			continue;
-		*written = true;
 		rc = blob_keep(fs->blobs, node->blob, how_to_keep(fs));
 		if (rc == 0)
 			rc = set_free(s, node->blob);
@@ -284,14 +283,18 @@ int cowfs_freeze(Cowfs *fs)
 {
 	CowSeal *s = &fs->seal;
 	int rc = commit_rest(fs);
-	bool written = false;
 
 	fs_wrlock(fs);
 	if (rc == 0)
-		rc = keep_written(fs, &written);
+		rc = keep_written(fs);
+	if (rc == 0) {
+		unchanged_freeze(fs);
+		for (size_t i = 0; i < s->nnoted; i++)
+			if (s->noted[i]->flags & N_WRITER)
+				unchanged_note(fs, s->noted[i]);
+	}
 	drop_noted(s);
 	if (rc == 0) {
-		unchanged_freeze(fs, written);
 		s->below = atomic_load(&fs->next_id);
 		atomic_store(&s->active, true);
 	}

@@ -23,6 +23,28 @@ int moment_rows(const BvSandbox *sb, bool frozen, CowExport **out, BvError **err
 	return r < 0 ? lib_fail_text(err, r, why, db) : 0;
 }
 
+static void take_name(const cJSON *answer, const char *key, char out[COW_STATE_NAME])
+{
+	const cJSON *name = cJSON_GetObjectItemCaseSensitive(answer, key);
+
+	snprintf(out, COW_STATE_NAME, "%s", cJSON_IsString(name) && strlen(name->valuestring) < COW_STATE_NAME ? name->valuestring : "");
+}
+
+static void take_state(const cJSON *answer, CowState *out)
+{
+	const cJSON *inode;
+
+	take_name(answer, "state", out->name);
+	take_name(answer, "since", out->since);
+	cJSON_ArrayForEach(inode, cJSON_GetObjectItemCaseSensitive(answer, "touched")) {
+		if (!cJSON_IsNumber(inode) || out->n_touched == COW_STATE_TOUCHED) {
+			out->since[0] = 0; /* makes no sense */
+			return;
+		}
+		out->touched[out->n_touched++] = (uint64_t)inode->valuedouble;
+	}
+}
+
 static int begin_running(const BvSandbox *sb, Moment *m, BvError **err)
 {
 	cJSON *answer = NULL;
@@ -33,8 +55,7 @@ static int begin_running(const BvSandbox *sb, Moment *m, BvError **err)
 	const cJSON *pause = cJSON_GetObjectItemCaseSensitive(answer, "pause");
 	m->pause = cJSON_IsNumber(pause) ? pause->valuedouble : 0;
 	m->unsteady = cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(answer, "still"));
-	const cJSON *name = cJSON_GetObjectItemCaseSensitive(answer, "state");
-	snprintf(m->name, sizeof(m->name), "%s", cJSON_IsString(name) && strlen(name->valuestring) < sizeof(m->name) ? name->valuestring : "");
+	take_state(answer, &m->state);
 	cJSON_Delete(answer);
 	r = moment_rows(sb, true, &m->rows, err);
 	return r < 0 ? r : conn_call(m->conn, conn_request("frozen"), NULL, 0, NULL, err);
@@ -46,7 +67,7 @@ static int begin_stopped(const BvSandbox *sb, Moment *m, BvError **err)
 	int r = moment_rows(sb, false, &m->rows, err);
 
 	if (r == 0)
-		cow_export_state(m->rows, m->name, &m->written);
+		cow_export_state(m->rows, &m->state, &m->written);
 	return r;
 }
 

@@ -10,7 +10,7 @@ typedef struct Moment {
 	int lock;     /* of a stopped sandbox; -1 */
 	Conn *conn;   /* to the supervisor of one that runs, which thaws it when this closes; or NULL */
 	bool unsteady; /* guests could not be stopped while files that they write were kept */
-	char name[COW_STATE_NAME]; /* of its state (cowfs_state_name), or "" */
+	CowState state;
 	bool written; /* somebody else than guests has bodies open for writing */
 	double pause; /* how long they stood still, in seconds */
 } Moment;

@@ -191,7 +191,7 @@ static bool is_same(Take *t)
 {
 	const char *then = t->contents ? cow_contents_moment(t->contents) : "";
 
-	if (!*then || strcmp(then, t->moment.name) != 0 || snap_writer_same(t->writer) != 1)
+	if (!*then || strcmp(then, t->moment.state.name) != 0 || snap_writer_same(t->writer) != 1)
 		return false;
 	cow_contents_keep(t->contents);
 	return true;
@@ -204,10 +204,39 @@ static void distrust_memory(Take *t)
 		cow_contents_close(TAKE_PTR(t->contents));
 }
 
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static bool recall(void *ctx, CowRecord *inode)
+{
+	Take *t = ctx;
+	const CowState *s = &t->moment.state;
+
+	return !bsearch(&inode->id, s->touched, s->n_touched, sizeof s->touched[0], by_number) && cow_contents_recall(t->contents, inode);
+}
+
+/* Of what the memory knows, only bodies that may have changed since are looked at. */
+static void look_at_few(Take *t)
+{
+	CowState *s = &t->moment.state;
+
+	if (!t->contents || !*s->since || strcmp(s->since, cow_contents_moment(t->contents)) != 0)
+		return;
+	qsort(s->touched, s->n_touched, sizeof s->touched[0], by_number);
+	cow_export_recall(t->moment.rows, recall, t);
+}
+
 static int transfer(Take *t, const BvSandbox *sb, const BvSnapshotOptions *o)
 {
-	int r = is_same(t) ? 0 : cow_export_walk(t->moment.rows, add_record, t, t->why);
+	int r = 0;
 
+	look_at_few(t);
+	if (!is_same(t))
+		r = cow_export_walk(t->moment.rows, add_record, t, t->why);
 	if (r == 0)
 		r = write_waiting(t, 0);
 	if (r == 0 && (r = add_fields(sb, t->writer, o)) < 0)
@@ -265,7 +294,7 @@ static void remember(const Take *t, const SnapRef *made)
 
 	id_hex(&made->id, state);
 	if (t->contents) {
-		cow_contents_moment_is(t->contents, t->moment.name);
+		cow_contents_moment_is(t->contents, t->moment.state.name);
 		cow_contents_finish(t->contents, state);
 	}
 }

@@ -14,17 +14,26 @@ static bool same(const Name *a, const Name *b)
 	return *a->text && strcmp(a->text, b->text) == 0;
 }
 
+static CowState state; /* as was asked last */
+
+static Name name_of_state(void)
+{
+	Name name;
+
+	snprintf(name.text, sizeof name.text, "%s", state.name);
+	return name;
+}
+
 /* Of a view in use. */
 static Name now(void)
 {
 	size_t writers;
-	Name name;
 
 	assert_int_equal(cowfs_freeze_prepare(fs, &writers), 0);
 	assert_int_equal(cowfs_freeze(fs), 0);
-	cowfs_state_name(fs, name.text);
+	cowfs_state(fs, &state);
 	assert_int_equal(cowfs_thaw(fs), 0);
-	return name;
+	return name_of_state();
 }
 
 /* Of one that nobody has open. */
@@ -32,16 +41,15 @@ static Name stopped(bool *written)
 {
 	CowfsConfig config = {.db_path = at("meta.db"), .flags = COWFS_READONLY};
 	CowExport *e;
-	Name name;
 	char *err = NULL;
 	bool ignored;
 
 	assert_int_equal(blob_ops_find("dir")->open(at("blobs"), BLOB_OPEN_READONLY, &config.blobs, &err), 0);
 	assert_int_equal(cow_export_open(&config, false, &e, &err), 0);
-	bool has = cow_export_state(e, name.text, written ? written : &ignored);
-	assert_int_equal(has, *name.text != 0);
+	bool has = cow_export_state(e, &state, written ? written : &ignored);
+	assert_int_equal(has, *state.name != 0);
 	cow_export_close(e);
-	return name;
+	return name_of_state();
 }
 
 static void close_view(void)
@@ -65,12 +73,12 @@ static void assert_changed(Name *name)
 	*name = next;
 }
 
-static void what_is_done_by_name_is_a_change(void **state)
+static void what_is_done_by_name_is_a_change(void **unused)
 {
 	CowAttr mode = {.set = COW_SET_MODE, .mode = 0600}, times = {.set = COW_SET_MTIME, .mtime = {7, 8}};
 	Name name = now();
 
-	(void)state;
+	(void)unused;
 	assert_kept(&name);
 	put("h/x", "1");
 	assert_changed(&name);
@@ -97,9 +105,9 @@ static void what_is_done_by_name_is_a_change(void **state)
 	assert_kept(&name);
 }
 
-static void who_has_a_descriptor_may_have_written(void **state)
+static void who_has_a_descriptor_may_have_written(void **unused)
 {
-	(void)state;
+	(void)unused;
 	put("h/x", "before");
 	int fd = open_in("h/x", O_RDWR);
 	Name name = now();
@@ -119,9 +127,9 @@ static void who_has_a_descriptor_may_have_written(void **state)
 	assert_kept(&name);
 }
 
-static void a_name_outlives_who_had_the_view_open(void **state)
+static void a_name_outlives_who_had_the_view_open(void **unused)
 {
-	(void)state;
+	(void)unused;
 	put("h/x", "1");
 	Name name = now();
 	close_view();
@@ -145,11 +153,11 @@ static void a_name_outlives_who_had_the_view_open(void **state)
 }
 
 /* A process of the host that was given it. */
-static void a_descriptor_that_outlives_the_view_leaves_it_without_a_name(void **state)
+static void a_descriptor_that_outlives_the_view_leaves_it_without_a_name(void **unused)
 {
 	bool written;
 
-	(void)state;
+	(void)unused;
 	int fd = open_in("h/x", O_CREAT | O_RDWR);
 	assert_int_equal(bv_write_full(fd, "1", 1), 0);
 	close_view();
@@ -169,11 +177,80 @@ static void a_descriptor_that_outlives_the_view_leaves_it_without_a_name(void **
 	assert_kept(&name);
 }
 
-static void who_is_killed_leaves_no_name(void **state)
+static bool is_touched(const char *name)
+{
+	struct statx st;
+
+	assert_int_equal(stat_in(name, &st), 0);
+	for (size_t i = 0; i < state.n_touched; i++)
+		if (((UINT64_C(1) << 51) + state.touched[i]) == st.stx_ino)
+			return true;
+	return false;
+}
+
+static void what_differs_from_the_last_moment_is_told(void **unused)
+{
+	(void)unused;
+	for (const char *const *name = (const char *const[]){"h/quiet", "h/read", "h/written", "h/cut", "h/held", "h/renamed", NULL}; *name; name++)
+		put(*name, "before");
+	Name first = now();
+	int held = open_in("h/held", O_RDWR);
+	assert_text("h/read", "before");
+	put("h/written", "after");
+	assert_int_equal(cowfs_truncate(fs, &req, NULL, at("h/cut"), 1), 0);
+	assert_int_equal(cowfs_rename(fs, &req, NULL, at("h/renamed"), NULL, at("h/moved"), 0), 0);
+	Name second = now();
+	assert_string_equal(state.since, first.text);
+	assert_int_equal(state.n_touched, 4);
+	assert_true(is_touched("h/held") && is_touched("h/read") && is_touched("h/written") && is_touched("h/cut"));
+	assert_false(is_touched("h/quiet") || is_touched("h/moved"));
+	Name third = now();
+	assert_string_equal(state.since, second.text);
+	assert_int_equal(state.n_touched, 1);
+	assert_true(is_touched("h/held"));
+	close(held);
+	put("h/quiet", "after"); /* also across two ends, of which nobody was told */
+	close_view();
+	assert_int_equal(open_view(0), 0);
+	put("h/written", "again");
+	close_view();
+	Name last = stopped(NULL);
+	assert_string_equal(state.since, third.text);
+	assert_int_equal(state.n_touched, 3); /* the one that was held, too */
+	assert_int_equal(open_view(0), 0);
+	assert_true(is_touched("h/quiet") && is_touched("h/written") && is_touched("h/held"));
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, at("h/quiet"), 0), 0);
+	close_view();
+	stopped(NULL);
+	assert_string_equal(state.since, last.text);
+	assert_int_equal(state.n_touched, 0);
+	assert_int_equal(open_view(0), 0);
+}
+
+static void more_than_can_be_told_is_not_told(void **unused)
+{
+	char name[40];
+
+	(void)unused;
+	now();
+	for (int i = 0; i < 300; i++) {
+		snprintf(name, sizeof name, "h/f%d", i);
+		put(name, "1");
+	}
+	Name first = now();
+	assert_true(*first.text);
+	assert_string_equal(state.since, "");
+	put("h/f7", "2");
+	now();
+	assert_string_equal(state.since, first.text);
+	assert_int_equal(state.n_touched, 1);
+}
+
+static void who_is_killed_leaves_no_name(void **unused)
 {
 	int status;
 
-	(void)state;
+	(void)unused;
 	put("h/x", "1");
 	close_view();
 	Name name = stopped(NULL);
@@ -191,11 +268,11 @@ static void who_is_killed_leaves_no_name(void **state)
 	assert_kept(&later);
 }
 
-static void more_than_can_be_asked_at_the_end_is_asked_later(void **state)
+static void more_than_can_be_asked_at_the_end_is_asked_later(void **unused)
 {
 	char name[40];
 
-	(void)state;
+	(void)unused;
 	for (int i = 0; i < 300; i++) {
 		snprintf(name, sizeof name, "h/f%d", i);
 		put(name, "1");
@@ -221,14 +298,14 @@ static void assert_writers(size_t want)
 	assert_int_equal(writers, want);
 }
 
-static void a_file_that_gets_its_name_late_is_written_to(void **state)
+static void a_file_that_gets_its_name_late_is_written_to(void **unused)
 {
 	struct open_how how = {.flags = O_TMPFILE | O_RDWR, .mode = 0600};
 	CLEAN_LOC CowLoc loc = {0};
 	CowFile file = {.fd = -1};
 	struct stat st;
 
-	(void)state;
+	(void)unused;
 	assert_int_equal(cowfs_openat(fs, &req, NULL, at("h"), &how, &file), 0);
 	assert_int_equal(fstat(file.fd, &st), 0);
 	assert_int_equal(cowfs_by_identity(fs, st.st_dev, st.st_ino, &loc), 0);
@@ -240,9 +317,9 @@ static void a_file_that_gets_its_name_late_is_written_to(void **state)
 	close(file.fd);
 }
 
-static void a_freeze_that_fails_forgets_no_writer(void **state)
+static void a_freeze_that_fails_forgets_no_writer(void **unused)
 {
-	(void)state;
+	(void)unused;
 	int a = open_in("h/x", O_CREAT | O_RDWR), b = open_in("h/y", O_CREAT | O_RDWR);
 	put_host("blobs/kept", "in the way");
 	assert_writers(2);
@@ -261,6 +338,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(who_has_a_descriptor_may_have_written, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_name_outlives_who_had_the_view_open, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_descriptor_that_outlives_the_view_leaves_it_without_a_name, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_differs_from_the_last_moment_is_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(more_than_can_be_told_is_not_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_is_killed_leaves_no_name, setup, teardown),
 		cmocka_unit_test_setup_teardown(more_than_can_be_asked_at_the_end_is_asked_later, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_file_that_gets_its_name_late_is_written_to, setup, teardown),
