@@ -192,7 +192,7 @@ int filestore_open_here(FileStore *fs, BlobId id, int flags, int *fd)
 		return -EINVAL;
 	if (fs->readonly && !(flags & O_PATH) && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
 		return -EROFS;
-	if (id == 0)
+	if (id == 0 || here_is_suspect(fs, id))
 		return -ENOENT;
 	/* No retry on EINTR: only the open of a FIFO is interrupted, and then somebody wants it to end. */
 	do
@@ -213,6 +213,8 @@ int filestore_statx(BlobStore *store, BlobId id, unsigned mask, struct statx *ou
 
 	if (id == 0)
 		return -ENOENT;
+	if (here_is_suspect(filestore_of(store), id))
+		return remote_statx(filestore_of(store), id, out);
 	while (statx(filestore_of(store)->root, name.text, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, mask, &st) < 0)
 		if (errno != ENOENT)
 			return -errno;

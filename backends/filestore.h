@@ -111,6 +111,8 @@ int remote_open_aside(FileStore *fs, BlobId id, int flags, int *fd) MUST_CHECK;
 /* ---- filestore_here.c ---- */
 /* Somebody has opened it, or (writes) is about to change it or its metadata: before he gets a descriptor, after it is open. */
 void here_note_use(FileStore *fs, BlobId id, bool writes);
+/* Of a store that is only read: the file may have lost its bytes in a power cut, and is as good as not there. */
+bool here_is_suspect(FileStore *fs, BlobId id);
 
 /* Strict inverse of "%x": lower case, no leading zero, nothing behind. False for any other text. */
 bool filestore_parse_hex(const char *text, uint64_t *out);

@@ -16,10 +16,12 @@
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <time.h>
 
 #define HERE "remote.here"
 #define MAGIC "bvisor here 2\n"
 #define SYNC_NS 1000000000
+#define TICKS_NS 50000000 /* clocks of files go in steps of up to 10 ms */
 
 typedef struct HereHead {
 	char magic[16];
@@ -95,10 +97,11 @@ static void recover(FileStore *fs, RemoteList *list, size_t i, const struct stat
 	bool as_fetched = here->known ? here->fetched && here->ino == st->st_ino && here->ctime == nanoseconds(st->st_ctim.tv_sec, st->st_ctim.tv_nsec) :
 					e->mtime == st->st_mtim.tv_sec && e->mtime_ns == st->st_mtim.tv_nsec;
 
-	if (!as_fetched || unlinkat(fs->root, name, 0) < 0)
-		list->here[i] = (RemoteHere){.known = true};
-	else
-		list->here[i] = (RemoteHere){0};
+	if (fs->readonly) /* who writes removes it */
+		list->suspects |= as_fetched;
+	else if (as_fetched && unlinkat(fs->root, name, 0) < 0)
+		as_fetched = false;
+	list->here[i] = (RemoteHere){.known = !as_fetched, .suspect = as_fetched && fs->readonly};
 }
 
 /* A new file that knows of each file here only that it is. what: asked of each first, or NULL. */
@@ -117,8 +120,8 @@ static void begin_anew(FileStore *fs, RemoteList *list, void (*what)(FileStore *
 		if (!what || list->here[i].known)
 			here[n++] = (BlobRemote){.id = list->entries[i].id, .here_known = true};
 	}
-	if (here)
-		here_write(fs->root, list->hash, here, n);
+	if (here && !fs->readonly)
+		here_write(fs, list->hash, here, n, false);
 }
 
 int here_load(FileStore *fs, RemoteList *list)
@@ -131,31 +134,54 @@ int here_load(FileStore *fs, RemoteList *list)
 	if (!list->here || !list->used)
 		return -ENOMEM;
 	bool ours = fd >= 0 && read_file(fd, list, &now);
-	if (ours && !now && !fs->readonly)
+	if (ours && !now)
 		begin_anew(fs, list, recover);
-	if (!ours || !now)
+	if (!ours || (!now && !list->suspects))
 		memset(list->here, 0, list->n * sizeof *list->here);
 	return 0;
 }
 
-void here_write(int root, uint64_t hash, const BlobRemote *list, size_t n)
+/* Of the list before, unless it is so young that a change would leave no trace. */
+static bool was_fetched(FileStore *fs, BlobId id, HereRecord *out)
+{
+	Remote *r = fs->remote;
+	struct timespec now;
+	bool fetched = false;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	pthread_rwlock_rdlock(&r->list_lock);
+	pthread_mutex_lock(&r->lock);
+	const RemoteEntry *e = remote_find(&r->list, id);
+	const RemoteHere *here = e ? &r->list.here[e - r->list.entries] : NULL;
+	if (here && here->fetched && here->ino && here->ctime < nanoseconds(now.tv_sec, now.tv_nsec) - TICKS_NS) {
+		*out = (HereRecord){.id = id, .ino = here->ino, .ctime = here->ctime, .flags = FETCHED};
+		fetched = true;
+	}
+	pthread_mutex_unlock(&r->lock);
+	pthread_rwlock_unlock(&r->list_lock);
+	return fetched;
+}
+
+void here_write(FileStore *fs, uint64_t hash, const BlobRemote *list, size_t n, bool merge)
 {
 	HereRecord records[256];
 	HereHead head;
 	size_t count = 0;
-	CLEAN_FD int fd = make_head(hash, &head) ? openat(root, HERE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+	CLEAN_FD int fd = make_head(hash, &head) ? openat(fs->root, HERE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
 	int r = fd < 0 ? -EIO : bv_write_full(fd, &head, sizeof head);
 
 	for (size_t i = 0; i < n && r == 0; i++) {
-		if (list[i].here_known)
+		if (merge && was_fetched(fs, list[i].id, &records[count]))
+			count++;
+		else if (list[i].here_known)
 			records[count++] = (HereRecord){.id = list[i].id, .ino = list[i].here_ino, .ctime = nanoseconds(list[i].here_ctime.tv_sec, list[i].here_ctime.tv_nsec)};
 		if (count == ARRAY_LEN(records) || (count && i + 1 == n)) {
 			r = bv_write_full(fd, records, count * sizeof *records);
 			count = 0;
 		}
 	}
-	if (r < 0 || renameat(root, HERE ".new", root, HERE) < 0)
-		unlinkat(root, HERE ".new", 0);
+	if (r < 0 || renameat(fs->root, HERE ".new", fs->root, HERE) < 0)
+		unlinkat(fs->root, HERE ".new", 0);
 }
 
 /* For adding: the one of this list, or a new one. Whoever replaces the list replaces it, too, and what is added to the old one is lost. */
@@ -193,6 +219,19 @@ static void forget_locked(FileStore *fs, RemoteList *list, const RemoteEntry *e)
 }
 
 /* ---- files ---- */
+
+bool here_is_suspect(FileStore *fs, BlobId id)
+{
+	Remote *r = fs->remote;
+
+	if (!fs->readonly || !remote_any(fs))
+		return false;
+	pthread_rwlock_rdlock(&r->list_lock);
+	const RemoteEntry *e = r->list.suspects ? remote_find(&r->list, id) : NULL;
+	bool suspect = e && r->list.here[e - r->list.entries].suspect;
+	pthread_rwlock_unlock(&r->list_lock);
+	return suspect;
+}
 
 void here_note_use(FileStore *fs, BlobId id, bool writes)
 {

@@ -201,7 +201,7 @@ int filestore_put_remote(BlobStore *store, const char *source, const BlobRemote 
 		return -ENOMEM;
 	fill(rest, source, source_len, list, n);
 	h.hash = hash_stable(rest, len);
-	here_write(fs->root, h.hash, list, n);
+	here_write(fs, h.hash, list, n, true);
 	fd = openat(fs->root, REMOTE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int r = fd < 0 ? bv_neg_errno() : write_remote(fd, &h, rest, len);
 	if (r == 0 && store->ops->durable && fsync(fd) < 0)
@@ -267,11 +267,17 @@ void filestore_set_fetch(BlobStore *store, BlobFetch fetch, void *ctx, void (*re
 	r->release = release;
 }
 
-static bool has_file(FileStore *fs, BlobId id)
+static bool has_name(FileStore *fs, BlobId id)
 {
 	BlobPlace place;
 
 	return filestore_place(&fs->base, id, &place) == 0 && faccessat(fs->root, place.name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Under list_lock. */
+static bool has_file(FileStore *fs, const RemoteEntry *e)
+{
+	return !(fs->readonly && fs->remote->list.here[e - fs->remote->list.entries].suspect) && has_name(fs, e->id);
 }
 
 bool filestore_is_here(BlobStore *store, BlobId id)
@@ -281,9 +287,10 @@ bool filestore_is_here(BlobStore *store, BlobId id)
 	if (!remote_any(fs))
 		return true;
 	pthread_rwlock_rdlock(&fs->remote->list_lock);
-	bool known = remote_find(&fs->remote->list, id) != NULL;
+	const RemoteEntry *e = remote_find(&fs->remote->list, id);
+	bool here = !e || has_file(fs, e);
 	pthread_rwlock_unlock(&fs->remote->list_lock);
-	return !known || has_file(fs, id);
+	return here;
 }
 
 int filestore_remote_ref(BlobStore *store, BlobId id, const struct statx *body, const void **ref, size_t *len)
@@ -296,7 +303,7 @@ int filestore_remote_ref(BlobStore *store, BlobId id, const struct statx *body, 
 	pthread_rwlock_rdlock(&fs->remote->list_lock);
 	const RemoteList *list = &fs->remote->list;
 	const RemoteEntry *e = remote_find(list, id);
-	if (e && (body && (body->stx_mask & STATX_INO) ? here_matches(list, e, body) : !has_file(fs, id))) {
+	if (e && (body && (body->stx_mask & STATX_INO) ? here_matches(list, e, body) : !has_file(fs, e))) {
 		*ref = list->refs + e->ref_at;
 		*len = e->ref_len;
 		r = 0;
@@ -442,10 +449,10 @@ int filestore_fetch(BlobStore *store, BlobId id)
 		return -EROFS;
 	CLEAN_WANTED Wanted w;
 	int r = wanted_take(fs->remote, id, &w);
-	while (r == 0 && !has_file(fs, id)) {
+	while (r == 0 && !has_name(fs, id)) {
 		if (!begin(fs->remote, id))
 			continue; /* another one did: or failed, and then this one tries */
-		r = has_file(fs, id) ? 0 : fetch_named(fs, &w);
+		r = has_name(fs, id) ? 0 : fetch_named(fs, &w);
 		end(fs->remote, id);
 	}
 	return r;

@@ -18,6 +18,7 @@ typedef struct RemoteHere {
 	uint64_t ino;
 	int64_t ctime;
 	bool fetched, known; /* known: there is a record */
+	bool suspect;	     /* the file is there, but perhaps not its bytes: as if it were not */
 } RemoteHere;
 
 typedef struct RemoteList {
@@ -31,6 +32,7 @@ typedef struct RemoteList {
 	size_t refs_len;
 	RemoteHere *here; /* of each entry */
 	uint64_t *used;	  /* of each entry: when it was opened last, ns of the monotonic clock; 0: not since this one was loaded */
+	bool suspects;	  /* there are such */
 	int here_fd;	  /* ROOT/remote.here, for adding to it; -1: not opened yet */
 } RemoteList;
 
@@ -59,7 +61,7 @@ const RemoteEntry *remote_find(const RemoteList *list, BlobId id);
 int here_load(FileStore *fs, RemoteList *list) MUST_CHECK;
 void here_release(RemoteList *list);
 /* A new file for a list that is about to be put: best effort. */
-void here_write(int root, uint64_t hash, const BlobRemote *list, size_t n);
+void here_write(FileStore *fs, uint64_t hash, const BlobRemote *list, size_t n, bool merge); /* merge: what was fetched for the list before stays known as that */
 /* A fetched blob gets its name, and is known to be as its entry says. */
 int here_publish(FileStore *fs, const RemoteEntry *e, const char *temporary, const char *name) MUST_CHECK;
 bool here_matches(const RemoteList *list, const RemoteEntry *e, const struct statx *st);

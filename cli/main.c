@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
@@ -227,6 +228,8 @@ int main(int argc, char **argv)
 	cmd = find_command(argv[1]);
 	if (!cmd)
 		usage_error(NULL, "unknown %s '%s'", argv[1][0] == '-' ? "option" : "command", argv[1]);
+	/* Packs of snapshots go back to the kernel. Else the C library learns to keep blocks of that size, and each thread has some: 200 MiB instead of 125. */
+	mallopt(M_MMAP_THRESHOLD, 8 << 20);
 	embed_supervisor(argc, argv);
 	return finish(cmd->run(cmd, argc - 1, argv + 1));
 }

@@ -10,6 +10,7 @@
  * over others. New files that nobody synced may be empty after a power cut, as on other file systems. */
 #include "internal.h"
 #include "meta.h"
+#include "unchanged.h"
 
 #include <signal.h>
 #include <time.h>
@@ -205,8 +206,10 @@ static int write_once(Cowfs *fs, bool durable, bool clean)
 	int rc = collect_locked(fs, fs->batch);
 	if (rc == 0)
 		rc = take_lists_locked(fs);
-	if (fs->batch->rows)
+	if (fs->batch->rows) {
+		unchanged_note(fs, NULL);
 		fs->stats.commits++;
+	}
 	fs_unlock(fs);
 	/* A batch that could not be collected whole is no consistent prefix yet: it waits for its rest. */
 	if (rc == 0 && durable && fs->durable)

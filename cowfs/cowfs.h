@@ -128,6 +128,17 @@ void cowfs_freeze_release(Cowfs *fs);
 /* It was read. 0, or why it was not to be had in the end: a body could not be kept (-ENOSPC...), and what was read since may be of later. Not frozen: success. */
 int cowfs_thaw(Cowfs *fs) MUST_CHECK;
 
+enum { COW_STATE_NAME = 33, COW_STATE_TOUCHED = 256 };
+/* A state of the view. Another moment of that name, also one of another supervisor or of none (cow_export_state), has the same rows and bodies. */
+typedef struct CowState {
+	char name[COW_STATE_NAME];  /* "": it has none */
+	char since[COW_STATE_NAME]; /* "", or the name of an older one, from which it differs by rows and ... */
+	uint64_t touched[COW_STATE_TOUCHED]; /* ... at most by the bodies (and their times) of these inodes */
+	size_t n_touched;
+} CowState;
+/* Of what was frozen: to be asked between cowfs_freeze and cowfs_freeze_release. */
+void cowfs_state(Cowfs *fs, CowState *out);
+
 /* ---- pins: what the front end lays over the view; not stored, given anew at each open, before the first guest ---- */
 
 /* Below the host directory `path` changes go straight to it (--rw), or answer -EROFS (ro), wherever guests have moved it. -ENOENT (also: guests

@@ -1,6 +1,5 @@
 /* cowfs/fs.c - the life of a view, and the small things about objects as a whole. */
-#include "internal.h"
-#include "meta.h"
+#include "unchanged.h"
 
 int (*cowfs_fault_hook)(const char *step);
 
@@ -128,6 +127,7 @@ static void fs_free(Cowfs *fs)
 	if (fs->batch)
 		batch_reset(fs->batch);
 	free(fs->batch);
+	free(fs->unchanged.path);
 	blob_close(fs->blobs);
 	pthread_rwlock_destroy(&fs->lock);
 	pthread_mutex_destroy(&fs->list_lock);
@@ -158,6 +158,8 @@ static int open_parts(Cowfs *fs, const CowfsConfig *config, char **err)
 		rc = set_mark_dir(fs, config, err);
 	if (rc == 0)
 		rc = meta_open(config, &fs->meta, err);
+	if (rc == 0 && !(config->flags & COWFS_READONLY))
+		rc = unchanged_begin(fs, config->db_path);
 	if (rc == 0)
 		rc = meta_load(fs->meta, fs, err);
 	if (rc == 0 && (rc = make_root(fs)) < 0)
@@ -183,7 +185,7 @@ int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err)
 	fs->flags = config->flags;
 	fs->durable = config->durable;
 	fs->spool_bound = config->spool_bound;
-	fs->mark_fd = fs->watch_fd = -1;
+	fs->mark_fd = fs->watch_fd = fs->timeless = -1;
 	fs->broken_openat2 = (config->flags & COWFS_NO_OPENAT2) != 0;
 	atomic_init(&fs->next_id, COW_ROOT_ID + 1);
 	fs->next_pin = COW_PIN_IDS;
@@ -213,6 +215,8 @@ int cowfs_close(Cowfs *fs)
 		setid_settle_all(fs);
 		rc = commit_stop(fs);
 		spool_end(fs);
+		if (rc == 0)
+			unchanged_end(fs);
 	}
 	meta_close(TAKE_PTR(fs->meta));
 	fs_free(fs);

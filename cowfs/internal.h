@@ -219,6 +219,14 @@ typedef struct CowOpened {
 	size_t waiting_len;
 	_Atomic bool waits; /* waiting_len is not 0 */
 } CowOpened;
+/* See unchanged.c. */
+typedef struct CowUnchanged {
+	char *path; /* of the file that says so when nobody has the view open; NULL: it is none that has names */
+	bool closed; /* no descriptor is older than the view, so its states have names */
+	bool changed; /* since it had the name `now` has */
+	CowState now; /* touched: since `since`, which somebody may remember; "": by too many */
+	CowState frozen; /* as of the last freeze */
+} CowUnchanged;
 
 typedef struct CowList CowList; /* dents.c */
 #define COW_LISTS 8
@@ -282,6 +290,8 @@ struct Cowfs {
 	_Atomic bool had_file_watch;
 	CowSeal seal;
 	CowOpened opened;
+	CowUnchanged unchanged;
+	int timeless; /* whether stores into a mapped body leave its times as they are; -1: not asked yet */
 	_Atomic unsigned lookers; /* who reads the database and its blobs beside us */
 	uint64_t spool_bound; /* bytes of bodies that can be fetched again; 0: none */
 	_Atomic uint64_t spool_bytes, spool_next; /* about how many are here, and when to look */
@@ -516,6 +526,8 @@ bool seal_holds(const Cowfs *fs, BlobId id);
 /* Before a body changes. May release the lock and take it again. -EINPROGRESS. */
 int seal_break(Cowfs *fs, const CowReq *req, const CowNode *node) MUST_CHECK;
 void seal_note_writer(Cowfs *fs, CowNode *node); /* a guest gets a descriptor for writing */
+bool seal_is_written(Cowfs *fs, const CowNode *node); /* somebody has its body open for writing, or that cannot be known */
+bool seal_has_writer(BlobStore *blobs, BlobId id);    /* the same; no lock is needed */
 int seal_remove_blob(Cowfs *fs, BlobId id); /* blob_remove, for those that rows have named */
 
 /* ---- open.c ---- */

@@ -8,15 +8,17 @@
 #define STATE_MAX 128
 #define TICKS_NS 50000000 /* clocks of files go in steps of up to 10 ms */
 
+/* Each row is of the moment that `state` tells of: one that is not is removed. */
 static const char schema[] = "CREATE TABLE IF NOT EXISTS state(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
-			     "CREATE TABLE IF NOT EXISTS content(inode INTEGER PRIMARY KEY, blob INTEGER NOT NULL, dev INTEGER NOT NULL, ino INTEGER NOT NULL, size INTEGER NOT NULL, "
-			     "mtime INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, ref BLOB NOT NULL)";
+			     "CREATE TABLE IF NOT EXISTS body(inode INTEGER PRIMARY KEY, blob INTEGER NOT NULL, dev INTEGER NOT NULL, ino INTEGER NOT NULL, size INTEGER NOT NULL, "
+			     "mtime INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, ctime INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, ref BLOB NOT NULL, "
+			     "atime INTEGER NOT NULL, atime_ns INTEGER NOT NULL)";
 
 struct CowContents {
 	sqlite3 *in, *out; /* in: NULL when there is nothing to find */
 	sqlite3_stmt *next, *put, *gone;
 	bool at_row, failed;
-	char state[STATE_MAX];
+	char state[STATE_MAX], moment[STATE_MAX];
 	int64_t now_ns; /* when the walk began */
 	int64_t passed; /* the last inode that was found here */
 };
@@ -75,13 +77,14 @@ static bool begin(CowContents *c, const char *path, const char *boot)
 	char of[STATE_MAX];
 
 	if (!open_db(path, &c->out) || sqlite3_exec(c->out, schema, NULL, NULL, NULL) != SQLITE_OK || sqlite3_exec(c->out, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK ||
-	    sqlite3_prepare_v2(c->out, "REPLACE INTO content VALUES(?,?,?,?,?,?,?,?,?,?)", -1, &c->put, NULL) != SQLITE_OK ||
-	    sqlite3_prepare_v2(c->out, "DELETE FROM content WHERE inode=?", -1, &c->gone, NULL) != SQLITE_OK)
+	    sqlite3_prepare_v2(c->out, "REPLACE INTO body VALUES(?,?,?,?,?,?,?,?,?,?,?,?)", -1, &c->put, NULL) != SQLITE_OK ||
+	    sqlite3_prepare_v2(c->out, "DELETE FROM body WHERE inode=?", -1, &c->gone, NULL) != SQLITE_OK)
 		return false;
 	bool ours = get_state(c->out, "boot", of) && strcmp(of, boot) == 0;
 	if (!ours || !get_state(c->out, "state", c->state))
 		return cow_contents_forget(c) == 0 && set_state(c->out, "boot", boot);
-	if (!open_db(path, &c->in) || sqlite3_prepare_v2(c->in, "SELECT * FROM content ORDER BY inode", -1, &c->next, NULL) != SQLITE_OK)
+	get_state(c->out, "moment", c->moment);
+	if (!open_db(path, &c->in) || sqlite3_prepare_v2(c->in, "SELECT * FROM body ORDER BY inode", -1, &c->next, NULL) != SQLITE_OK)
 		return false;
 	c->at_row = sqlite3_step(c->next) == SQLITE_ROW;
 	return true;
@@ -107,12 +110,27 @@ const char *cow_contents_state(const CowContents *c)
 	return c->state;
 }
 
+const char *cow_contents_moment(const CowContents *c)
+{
+	return c->moment;
+}
+
+void cow_contents_moment_is(CowContents *c, const char *name)
+{
+	snprintf(c->moment, sizeof c->moment, "%s", name);
+}
+
+void cow_contents_keep(CowContents *c)
+{
+	c->at_row = false;
+}
+
 int cow_contents_forget(CowContents *c)
 {
 	sqlite3_finalize(TAKE_PTR(c->next));
 	c->at_row = false;
-	c->state[0] = 0;
-	return sqlite3_exec(c->out, "DELETE FROM content; DELETE FROM state WHERE key='state'", NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
+	c->state[0] = c->moment[0] = 0;
+	return sqlite3_exec(c->out, "DELETE FROM body; DELETE FROM state WHERE key IN ('state', 'moment')", NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
 }
 
 static void forget(CowContents *c, int64_t inode)
@@ -132,7 +150,7 @@ static bool same_body(sqlite3_stmt *row, const CowRecord *r)
 	return true;
 }
 
-bool cow_contents_find(CowContents *c, const CowRecord *r, const uint8_t **ref, size_t *len)
+static bool find_row(CowContents *c, const CowRecord *r)
 {
 	while (c->at_row && sqlite3_column_int64(c->next, 0) < (int64_t)r->id) {
 		sqlite3_int64 passed = sqlite3_column_int64(c->next, 0);
@@ -140,27 +158,54 @@ bool cow_contents_find(CowContents *c, const CowRecord *r, const uint8_t **ref, 
 			forget(c, passed);
 		c->at_row = sqlite3_step(c->next) == SQLITE_ROW;
 	}
-	if (!c->at_row || sqlite3_column_int64(c->next, 0) != (int64_t)r->id)
+	return c->at_row && sqlite3_column_int64(c->next, 0) == (int64_t)r->id;
+}
+
+bool cow_contents_recall(CowContents *c, CowRecord *r)
+{
+	if (!find_row(c, r) || sqlite3_column_int64(c->next, 1) != (int64_t)r->blob)
+		return false;
+	r->body.dev = (uint64_t)sqlite3_column_int64(c->next, 2);
+	r->body.ino = (uint64_t)sqlite3_column_int64(c->next, 3);
+	r->body.size = (uint64_t)sqlite3_column_int64(c->next, 4);
+	r->mtime = r->body.mtime = (struct timespec){sqlite3_column_int64(c->next, 5), sqlite3_column_int64(c->next, 6)};
+	r->body.ctime = (struct timespec){sqlite3_column_int64(c->next, 7), sqlite3_column_int64(c->next, 8)};
+	r->atime = (struct timespec){sqlite3_column_int64(c->next, 10), sqlite3_column_int64(c->next, 11)};
+	return true;
+}
+
+static void put(CowContents *c, const CowRecord *r, const uint8_t *ref, size_t len)
+{
+	const int64_t v[] = {(int64_t)r->id, (int64_t)r->blob, (int64_t)r->body.dev, (int64_t)r->body.ino, (int64_t)r->body.size, r->body.mtime.tv_sec, r->body.mtime.tv_nsec,
+			     r->body.ctime.tv_sec, r->body.ctime.tv_nsec};
+
+	for (int i = 0; i < (int)ARRAY_LEN(v); i++)
+		c->failed |= sqlite3_bind_int64(c->put, i + 1, v[i]) != SQLITE_OK;
+	c->failed |= sqlite3_bind_blob(c->put, 10, ref, (int)len, SQLITE_STATIC) != SQLITE_OK || sqlite3_bind_int64(c->put, 11, r->atime.tv_sec) != SQLITE_OK ||
+		     sqlite3_bind_int64(c->put, 12, r->atime.tv_nsec) != SQLITE_OK || sqlite3_step(c->put) != SQLITE_DONE;
+	sqlite3_reset(c->put);
+}
+
+bool cow_contents_find(CowContents *c, const CowRecord *r, const uint8_t **ref, size_t *len)
+{
+	if (!find_row(c, r))
 		return false;
 	c->passed = (int64_t)r->id;
-	if (!same_body(c->next, r) || r->body.kept)
+	if (!same_body(c->next, r) || r->body.kept) {
+		forget(c, c->passed); /* it is of an older moment */
 		return false;
+	}
 	*ref = sqlite3_column_blob(c->next, 9);
 	*len = (size_t)sqlite3_column_bytes(c->next, 9);
+	if (*len && (sqlite3_column_int64(c->next, 10) != r->atime.tv_sec || sqlite3_column_int64(c->next, 11) != r->atime.tv_nsec))
+		put(c, r, *ref, *len);
 	return *len > 0;
 }
 
 void cow_contents_put(CowContents *c, const CowRecord *r, const uint8_t *ref, size_t len)
 {
-	const int64_t v[] = {(int64_t)r->id, (int64_t)r->blob, (int64_t)r->body.dev, (int64_t)r->body.ino, (int64_t)r->body.size, r->body.mtime.tv_sec, r->body.mtime.tv_nsec,
-			     r->body.ctime.tv_sec, r->body.ctime.tv_nsec};
-
-	if (r->body.kept || (int64_t)r->body.ctime.tv_sec * 1000000000 + r->body.ctime.tv_nsec > c->now_ns - TICKS_NS)
-		return;
-	for (int i = 0; i < (int)ARRAY_LEN(v); i++)
-		c->failed |= sqlite3_bind_int64(c->put, i + 1, v[i]) != SQLITE_OK;
-	c->failed |= sqlite3_bind_blob(c->put, 10, ref, (int)len, SQLITE_STATIC) != SQLITE_OK || sqlite3_step(c->put) != SQLITE_DONE;
-	sqlite3_reset(c->put);
+	if (!r->body.kept && (int64_t)r->body.ctime.tv_sec * 1000000000 + r->body.ctime.tv_nsec <= c->now_ns - TICKS_NS)
+		put(c, r, ref, len);
 }
 
 void cow_contents_finish(CowContents *c, const char *state)
@@ -171,6 +216,6 @@ void cow_contents_finish(CowContents *c, const char *state)
 			forget(c, passed);
 		c->at_row = sqlite3_step(c->next) == SQLITE_ROW;
 	}
-	if (!c->failed && set_state(c->out, "state", state))
+	if (!c->failed && set_state(c->out, "state", state) && set_state(c->out, "moment", c->moment))
 		IGNORE_RESULT(sqlite3_exec(c->out, "COMMIT", NULL, NULL, NULL));
 }

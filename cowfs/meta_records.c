@@ -1,6 +1,7 @@
 /* cowfs/meta_records.c - the rows of the database as records and back; see records.h. */
 #include "meta_db.h"
 #include "records.h"
+#include "unchanged.h"
 
 #include "base/hmap.h"
 
@@ -12,6 +13,8 @@ struct CowExport {
 	CowMeta *meta;
 	BlobStore *blobs;
 	bool frozen, rows_only;
+	bool (*recall)(void *ctx, CowRecord *inode);
+	void *recall_ctx;
 };
 
 typedef struct ExportWalk {
@@ -77,6 +80,12 @@ int cow_export_blob(CowExport *e, BlobId blob, int *fd, bool *stays, char **err)
 void cow_export_rows_only(CowExport *e)
 {
 	e->rows_only = true;
+}
+
+void cow_export_recall(CowExport *e, bool (*recall)(void *ctx, CowRecord *inode), void *ctx)
+{
+	e->recall = recall;
+	e->recall_ctx = ctx;
 }
 
 bool cow_export_changed(CowExport *e, BlobId blob)
@@ -166,7 +175,7 @@ static int export_inode(ExportWalk *w, sqlite3_stmt *stmt)
 	r.ctime = (struct timespec){v[14], v[15]}, r.btime = (struct timespec){v[16], v[17]};
 	if (v[18])
 		r.base = base_at(stmt, 3 + 19);
-	if (r.blob && !w->e->rows_only)
+	if (r.blob && !w->e->rows_only && !(w->e->recall && w->e->recall(w->e->recall_ctx, &r)))
 		rc = take_body(w, &r);
 	return rc < 0 ? rc : w->visit(w->ctx, &r);
 }
@@ -209,6 +218,30 @@ int cow_export_walk(CowExport *e, int (*visit)(void *ctx, const CowRecord *recor
 	if (!rc)
 		rc = walk_rows(&w, "SELECT inode, name, value FROM xattr ORDER BY inode, name", export_xattr);
 	return rc;
+}
+
+/* All of them; one that is being fetched is nobody's yet. */
+static int has_writer(ExportWalk *w, sqlite3_stmt *stmt)
+{
+	return S_ISREG((mode_t)sqlite3_column_int64(stmt, 1)) && seal_has_writer(w->e->blobs, (BlobId)sqlite3_column_int64(stmt, 0));
+}
+
+bool cow_export_state(CowExport *e, CowState *out, bool *written)
+{
+	ExportWalk w = {.e = e};
+	char path[PATH_MAX];
+
+	*out = (CowState){0};
+	*written = false;
+	if (e->frozen || !e->meta->db || !unchanged_path(e->meta->path, path))
+		return false;
+	if (unchanged_read(path, out)) {
+		unchanged_told(path, out);
+		return true;
+	}
+	int rc = walk_rows(&w, "SELECT blob, mode FROM inode WHERE blob > 0", has_writer);
+	*written = rc == 1;
+	return rc == 0 && unchanged_make(path, out);
 }
 
 /* ---- import ---- */
@@ -427,6 +460,9 @@ int cow_import_record(CowImport *i, const CowRecord *r, int *fd, char **err)
 
 int cow_import_finish(CowImport *i, char **err)
 {
+	char closed[PATH_MAX];
+	CowState state;
+
 	for (size_t k = 0; k < i->n_times; k++) {
 		int rc = blob_utimens(i->blobs, i->times[k].id, i->times[k].times);
 		if (rc < 0)
@@ -437,5 +473,8 @@ int cow_import_finish(CowImport *i, char **err)
 		rc = blob_sync(i->blobs, 0);
 	if (rc < 0)
 		return bv_fail(err, rc, "cannot write the files of the sandbox to the disk: %s", strerror(-rc));
-	return write_batch(i, true, err);
+	rc = write_batch(i, true, err);
+	if (rc == 0 && unchanged_path(i->meta->path, closed))
+		unchanged_make(closed, &state); /* nobody has ever seen it */
+	return rc;
 }

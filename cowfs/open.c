@@ -3,7 +3,7 @@
  * An untouched host file opened for reading is the host's own file (one openat2 inside the walk). What is to be written gets a blob first
  * (copyup.c). Whatever may wait (the peer of a FIFO, a blob that has to be fetched) is opened without fs->lock. */
 #include "grant.h"
-#include "internal.h"
+#include "unchanged.h"
 
 static bool wants_write(int flags)
 {
@@ -126,6 +126,7 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 			return rc == -ENOENT ? -EIO : rc;
 	}
 	if (node->blob) {
+		unchanged_note(fs, node);
 		if (writes)
 			note_writing(fs, req, node, flags);
 		*fd = opened;
@@ -423,6 +424,7 @@ static int create_nameless(CowWalk *w, int flags, mode_t mode, int *fd)
 	node->flags |= flags & O_EXCL ? N_DEAD : N_TMPFILE; /* O_EXCL: it can never get a name */
 	node_insert(w->fs, node);
 	orphan_add(w->fs, node);
+	seal_note_writer(w->fs, node); /* it may get a name while it is written */
 	return 0;
 }
 

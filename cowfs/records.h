@@ -47,6 +47,11 @@ int cow_export_open(const CowfsConfig *config, bool frozen, CowExport **out, cha
 void cow_export_close(CowExport *e); /* NULL is allowed */
 /* From now on records are told as they are in the database: nobody looks at bodies, whose times, `body` and `remote` are not told. */
 void cow_export_rows_only(CowExport *e);
+/* The state of a view that nobody has open, and nobody opens meanwhile. To be asked before anything is read. False: it has no name;
+ * *written then says whether somebody, who is no guest, has a body open for writing: what is remembered of bodies (contents.h) is not to be trusted. */
+bool cow_export_state(CowExport *e, CowState *out, bool *written);
+/* Before a body is looked at `recall` is asked. True: it knows it without that, and has told its times and `body` in the record. */
+void cow_export_recall(CowExport *e, bool (*recall)(void *ctx, CowRecord *inode), void *ctx);
 /* Every record in order; it is valid during the call. A visitor's non-zero answer ends it and is returned. May be called again: the same records. */
 int cow_export_walk(CowExport *e, int (*visit)(void *ctx, const CowRecord *record), void *ctx, char **err) MUST_CHECK;
 /* The bytes of a blob, for reading. *stays: they do not change any more; else the view may be in use (cowfs_freeze), and if cow_export_changed says so after the last byte was

@@ -8,9 +8,11 @@
  * about those that were found in use and those that were opened meanwhile (`noted`). A read lease is what asks: it is refused while somebody can write.
  *
  * All of it under fs->lock held for writing, but for `active` and what says otherwise. */
-#include "internal.h"
+#include "unchanged.h"
 
+#include <linux/magic.h>
 #include <signal.h>
+#include <sys/statfs.h>
 
 #define SLICE 32 /* questions for each time that the lock is held: 0.1 ms */
 
@@ -55,9 +57,30 @@ static int note(CowSeal *s, CowNode *node)
 	return 0;
 }
 
+static bool is_timeless(Cowfs *fs, BlobId id)
+{
+	CLEAN_FD int fd = -1;
+	struct statfs st;
+
+	if (fs->timeless < 0 && blob_open(fs->blobs, id, O_RDONLY | O_NONBLOCK, &fd) == 0 && fstatfs(fd, &st) == 0)
+		fs->timeless = st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC;
+	return fs->timeless != 0;
+}
+
+/* In memory, a store into a mapping that was read before changes no time. Who remembers a body by its times (contents.h) is to see that it was opened for writing. */
+static void bump_ctime(Cowfs *fs, const CowNode *node)
+{
+	struct statx st;
+
+	if ((node->flags & N_STORED) && node->blob && is_timeless(fs, node->blob) && blob_statx(fs->blobs, node->blob, STATX_MODE, &st) == 0)
+		IGNORE_RESULT(blob_chmod(fs->blobs, node->blob, st.stx_mode & 07777));
+}
+
 void seal_note_writer(Cowfs *fs, CowNode *node)
 {
 	node->flags |= N_WRITER;
+	unchanged_note(fs, node);
+	bump_ctime(fs, node);
 	if (fs->seal.noting && note(&fs->seal, node) < 0)
 		fs->seal.error = -ENOMEM;
 }
@@ -73,36 +96,45 @@ static void drop_noted(CowSeal *s)
 }
 
 /* Where leases are not to be had, everybody may. SIGURG: whoever opens the blob meanwhile waits for us, and a lease that is broken is no reason to die. */
-static bool has_writer(Cowfs *fs, BlobId id)
+bool seal_has_writer(BlobStore *blobs, BlobId id)
 {
 	CLEAN_FD int fd = -1;
 
-	if (!blob_is_here(fs->blobs, id) || blob_open(fs->blobs, id, O_RDONLY | O_NONBLOCK, &fd) < 0)
-		return false; /* it is gone: nobody reads it, either */
+	if (!blob_is_here(blobs, id))
+		return false;
+	int rc = blob_open(blobs, id, O_RDONLY | O_NONBLOCK, &fd);
+	if (rc < 0)
+		return rc != -ENOENT; /* it is gone: nobody reads it, either */
 	IGNORE_RESULT(fcntl(fd, F_SETSIG, SIGURG));
 	return fcntl(fd, F_SETLEASE, F_RDLCK) < 0;
 }
 
-static bool is_written(Cowfs *fs, const CowNode *node)
+bool seal_is_written(Cowfs *fs, const CowNode *node)
 {
-	return node->blob && S_ISREG(node->mode) && has_writer(fs, node->blob);
+	return node->blob && S_ISREG(node->mode) && seal_has_writer(fs->blobs, node->blob);
 }
 
-/* Takes the marks off, and lists the records that had one. */
+/* The marks stay until it is known that they are wrong: a freeze that fails is not to lose one. */
 static int list_writers(Cowfs *fs)
 {
 	int rc = 0;
 
 	HMAP_FOREACH_SAFE (&fs->nodes, h, tmp) {
 		CowNode *node = CONTAINER_OF(h, CowNode, by_id);
-		if (!(node->flags & N_WRITER))
-			continue;
-		rc = note(&fs->seal, node);
+		rc = node->flags & N_WRITER ? note(&fs->seal, node) : 0;
 		if (rc < 0)
 			return rc;
-		node->flags &= ~(unsigned)N_WRITER;
 	}
 	return 0;
+}
+
+static bool still_written(Cowfs *fs, CowNode *node)
+{
+	bool written = seal_is_written(fs, node);
+
+	if (!written)
+		node->flags &= ~(unsigned)N_WRITER;
+	return written;
 }
 
 /* Only those that are in use stay, and those that others have noted meanwhile: the lock is released now and then. */
@@ -115,7 +147,7 @@ static int sift(Cowfs *fs)
 
 	s->nnoted = s->noted_room = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (rc == 0 && is_written(fs, list[i]))
+		if (rc == 0 && still_written(fs, list[i]))
 			rc = note(s, list[i]);
 		node_put(list[i]);
 		if (i % SLICE == SLICE - 1) {
@@ -149,6 +181,7 @@ static unsigned how_to_keep(const Cowfs *fs)
 
 int seal_break(Cowfs *fs, const CowReq *req, const CowNode *node)
 {
+	unchanged_note(fs, node);
 	while (atomic_load(&fs->seal.active) && node->blob && S_ISREG(node->mode) && seal_holds(fs, node->blob)) {
 		BlobId id = node->blob;
 		struct statx st;
@@ -237,9 +270,8 @@ static int keep_written(Cowfs *fs)
 
 	for (size_t i = 0; i < s->nnoted && rc == 0; i++) {
 		CowNode *node = s->noted[i];
-		if (!is_written(fs, node))
+		if (!still_written(fs, node))
 			continue;
-		node->flags |= N_WRITER; /* the next snapshot asks again */
 		rc = blob_keep(fs->blobs, node->blob, how_to_keep(fs));
 		if (rc == 0)
 			rc = set_free(s, node->blob);
@@ -255,6 +287,12 @@ int cowfs_freeze(Cowfs *fs)
 	fs_wrlock(fs);
 	if (rc == 0)
 		rc = keep_written(fs);
+	if (rc == 0) {
+		unchanged_freeze(fs);
+		for (size_t i = 0; i < s->nnoted; i++)
+			if (s->noted[i]->flags & N_WRITER)
+				unchanged_note(fs, s->noted[i]);
+	}
 	drop_noted(s);
 	if (rc == 0) {
 		s->below = atomic_load(&fs->next_id);

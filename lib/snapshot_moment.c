@@ -23,6 +23,28 @@ int moment_rows(const BvSandbox *sb, bool frozen, CowExport **out, BvError **err
 	return r < 0 ? lib_fail_text(err, r, why, db) : 0;
 }
 
+static void take_name(const cJSON *answer, const char *key, char out[COW_STATE_NAME])
+{
+	const cJSON *name = cJSON_GetObjectItemCaseSensitive(answer, key);
+
+	snprintf(out, COW_STATE_NAME, "%s", cJSON_IsString(name) && strlen(name->valuestring) < COW_STATE_NAME ? name->valuestring : "");
+}
+
+static void take_state(const cJSON *answer, CowState *out)
+{
+	const cJSON *inode;
+
+	take_name(answer, "state", out->name);
+	take_name(answer, "since", out->since);
+	cJSON_ArrayForEach(inode, cJSON_GetObjectItemCaseSensitive(answer, "touched")) {
+		if (!cJSON_IsNumber(inode) || out->n_touched == COW_STATE_TOUCHED) {
+			out->since[0] = 0; /* makes no sense */
+			return;
+		}
+		out->touched[out->n_touched++] = (uint64_t)inode->valuedouble;
+	}
+}
+
 static int begin_running(const BvSandbox *sb, Moment *m, BvError **err)
 {
 	cJSON *answer = NULL;
@@ -33,9 +55,20 @@ static int begin_running(const BvSandbox *sb, Moment *m, BvError **err)
 	const cJSON *pause = cJSON_GetObjectItemCaseSensitive(answer, "pause");
 	m->pause = cJSON_IsNumber(pause) ? pause->valuedouble : 0;
 	m->unsteady = cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(answer, "still"));
+	take_state(answer, &m->state);
 	cJSON_Delete(answer);
 	r = moment_rows(sb, true, &m->rows, err);
 	return r < 0 ? r : conn_call(m->conn, conn_request("frozen"), NULL, 0, NULL, err);
+}
+
+/* Nobody but us can open it. */
+static int begin_stopped(const BvSandbox *sb, Moment *m, BvError **err)
+{
+	int r = moment_rows(sb, false, &m->rows, err);
+
+	if (r == 0)
+		cow_export_state(m->rows, &m->state, &m->written);
+	return r;
 }
 
 /* -EAGAIN: it has just started or ended. */
@@ -56,7 +89,7 @@ static int begin_once(BvSandbox *sb, Moment *m, BvError **err)
 		return -EAGAIN;
 	if (r == 0)
 		r = apply_check_none(sb, false, err);
-	return r < 0 ? r : moment_rows(sb, false, &m->rows, err);
+	return r < 0 ? r : begin_stopped(sb, m, err);
 }
 
 int moment_begin(BvSandbox *sb, bool held, Moment *out, BvError **err)
@@ -65,7 +98,7 @@ int moment_begin(BvSandbox *sb, bool held, Moment *out, BvError **err)
 
 	if (held) {
 		*out = (Moment){.lock = -1};
-		return moment_rows(sb, false, &out->rows, err);
+		return begin_stopped(sb, out, err);
 	}
 
 	for (unsigned tries = 0; tries < TRIES && r == -EAGAIN; tries++) {

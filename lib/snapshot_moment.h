@@ -10,6 +10,8 @@ typedef struct Moment {
 	int lock;     /* of a stopped sandbox; -1 */
 	Conn *conn;   /* to the supervisor of one that runs, which thaws it when this closes; or NULL */
 	bool unsteady; /* guests could not be stopped while files that they write were kept */
+	CowState state;
+	bool written; /* somebody else than guests has bodies open for writing */
 	double pause; /* how long they stood still, in seconds */
 } Moment;
 

@@ -34,6 +34,7 @@ typedef struct Take {
 	Spool *spool;	       /* or NULL */
 	BaseTake *base;	       /* or NULL */
 	BaseCount carried;
+	bool same; /* as the parent: no record was looked at */
 	Waiting *waiting;      /* a ring */
 	size_t first, count;
 	char **why;
@@ -203,6 +204,50 @@ static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOption
 	return rc;
 }
 
+/* Nothing has changed since the snapshot that the memory is of. */
+static bool is_same(Take *t)
+{
+	const char *then = t->contents ? cow_contents_moment(t->contents) : "";
+
+	if (!*then || strcmp(then, t->moment.state.name) != 0 || snap_writer_same(t->writer) != 1)
+		return false;
+	cow_contents_keep(t->contents);
+	return true;
+}
+
+/* What is remembered counts as long as nobody writes who does not ask: a store into a mapping need not change a time. */
+static void distrust_memory(Take *t)
+{
+	if (t->contents && t->moment.written)
+		cow_contents_close(TAKE_PTR(t->contents));
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static bool recall(void *ctx, CowRecord *inode)
+{
+	Take *t = ctx;
+	const CowState *s = &t->moment.state;
+
+	return !bsearch(&inode->id, s->touched, s->n_touched, sizeof s->touched[0], by_number) && cow_contents_recall(t->contents, inode);
+}
+
+/* Of what the memory knows, only bodies that may have changed since are looked at. */
+static void look_at_few(Take *t)
+{
+	CowState *s = &t->moment.state;
+
+	if (!t->contents || !*s->since || strcmp(s->since, cow_contents_moment(t->contents)) != 0)
+		return;
+	qsort(s->touched, s->n_touched, sizeof s->touched[0], by_number);
+	cow_export_recall(t->moment.rows, recall, t);
+}
+
 static int transfer(Take *t, const BvSandbox *sb, const BvSnapshotOptions *o)
 {
 	bool carries = (o->flags & BV_SNAPSHOT_WITH_BASE) || sb->config.carries;
@@ -210,7 +255,10 @@ static int transfer(Take *t, const BvSandbox *sb, const BvSnapshotOptions *o)
 
 	if (r == 0 && carries)
 		r = base_take_write(t->base, t->writer, t->contents, &t->carried, t->why);
-	if (r == 0)
+	if (r == 0 && !carries)
+		look_at_few(t);
+	t->same = r == 0 && !carries && is_same(t);
+	if (r == 0 && !t->same)
 		r = cow_export_walk(t->moment.rows, add_record, t, t->why);
 	if (r == 0)
 		r = write_waiting(t, 0);
@@ -264,13 +312,15 @@ static int begin_writer(Take *t, const Snapshots *s, const SnapRef *last)
 	return snap_writer_begin(s->store, &config, &t->writer, t->why);
 }
 
-static void remember(Take *t, const SnapRef *made)
+static void remember(const Take *t, const SnapRef *made)
 {
 	char state[65];
 
 	id_hex(&made->id, state);
-	if (t->contents)
+	if (t->contents) {
+		cow_contents_moment_is(t->contents, t->base ? "" : t->moment.state.name); /* what is carried changes without the sandbox */
 		cow_contents_finish(t->contents, state);
+	}
 }
 
 /* One after another: the second one finds what the first one has sent. */
@@ -305,17 +355,19 @@ int snapshot_take(BvSandbox *sb, unsigned flags, const Snapshots *s, const BvSna
 		r = spool_begin(sb, s, &t.spool);
 	if (r == 0)
 		r = moment_begin(sb, flags & TAKE_HELD, &t.moment, err);
-	if (r == 0)
+	if (r == 0) {
+		distrust_memory(&t);
 		r = transfer(&t, sb, o);
+	}
 	if (r == 0)
 		r = moment_end(&t.moment, sb, err);
 	if (r == 0 && (flags & TAKE_IF_CHANGED) && last.number && memcmp(&last.id, &t.parent, sizeof(last.id)) == 0)
-		r = snap_writer_same(t.writer, &why);
+		r = snap_writer_unchanged(t.writer, &why);
 	if (r == 0)
 		r = snap_writer_finish(t.writer, name, last.number, &id, &made, &why);
 	if (r == 0) {
 		remember(&t, &made);
-		if (t.spool)
+		if (t.spool && !t.same) /* else the list that is there names all that it would */
 			spool_publish(t.spool, sb, s, &made.id, &t.moment);
 		fill_receipt(s, &made, &t, out);
 	} else if (r < 0 && (!err || !*err)) {

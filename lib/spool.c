@@ -113,6 +113,8 @@ void spool_publish(Spool *spool, const BvSandbox *sb, const Snapshots *s, const 
 	if (r == 0)
 		r = ops->open(path, 0, &blobs, NULL);
 	if (r == 0)
+		r = blob_reload_remote(blobs, NULL); /* what was fetched meanwhile */
+	if (r == 0)
 		r = blob_put_remote(blobs, source, spool->list, spool->n);
 	if (r == 0 && !moment->conn && blob_reload_remote(blobs, NULL) == 0)
 		trim_stopped(blobs, sb->config.spool);

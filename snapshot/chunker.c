@@ -1,8 +1,8 @@
 #include "snapshot/chunker.h"
 
 /* Ones at the top: these bits of the hash depend on the most bytes. */
-#define MASK_HARD 0xfffffc0000000000ULL /* 22 bits */
-#define MASK_EASY 0xffffc00000000000ULL /* 18 bits */
+#define MASK_HARD 0xfffff00000000000ULL /* 20 bits */
+#define MASK_EASY 0xffffe00000000000ULL /* 19 bits */
 #define WINDOW 64
 
 static uint64_t splitmix(uint64_t *state)
@@ -52,7 +52,7 @@ size_t chunker_cut(Chunker *c, const uint8_t *data, size_t len)
 	const struct {
 		size_t end;
 		uint64_t mask;
-	} parts[] = {{CHUNK_MIN, UINT64_MAX}, {CHUNK_AVERAGE, MASK_HARD}, {CHUNK_MAX, MASK_EASY}};
+	} parts[] = {{CHUNK_MIN, UINT64_MAX}, {CHUNK_LONG, MASK_HARD}, {CHUNK_MAX, MASK_EASY}};
 	for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
 		size_t end = parts[i].end > start ? MIN(len, parts[i].end - start) : 0;
 		size_t found = at < end ? scan(c, data, at, end, parts[i].mask) : 0;

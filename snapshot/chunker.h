@@ -1,7 +1,8 @@
 /* snapshot/chunker.h - where a stream of bytes is cut, decided by the bytes themselves: after an insertion the cuts are soon the same again.
  *
- * FastCDC: a gear hash over the last 64 bytes, a harder condition below the average size and an easier one above it. 256 KiB to 4 MiB, about 1 MiB on average:
- * as many cuts as restic makes, so that as few bytes are stored again when a part of a file changes. Where a file is cut is no part of the format, but writers that
+ * FastCDC: a gear hash over the last 64 bytes, a harder condition for short chunks and an easier one for long ones. 256 KiB to 4 MiB, about 1 MiB on average:
+ * as many cuts as restic makes, so that as few bytes are stored again when a part of a file changes. The two conditions differ little: the more they do, the more a cut depends on
+ * where the chunk began, and the later two streams that become the same are cut the same. Where a file is cut is no part of the format, but writers that
  * cut differently share nothing. With a key the table depends on it, so that lengths of chunks do not tell known files. No locking: one per stream. */
 #ifndef SNAPSHOT_CHUNKER_H
 #define SNAPSHOT_CHUNKER_H
@@ -9,7 +10,8 @@
 #include "base/util.h"
 
 #define CHUNK_MIN ((size_t)256 << 10)
-#define CHUNK_AVERAGE ((size_t)1 << 20)
+#define CHUNK_LONG ((size_t)640 << 10) /* from here on the easier condition */
+#define CHUNK_AVERAGE ((size_t)1 << 20) /* what that comes to */
 #define CHUNK_MAX ((size_t)4 << 20)
 #define CHUNK_WHOLE ((size_t)512 << 10) /* up to this a file is one chunk */
 

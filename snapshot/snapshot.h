@@ -146,6 +146,8 @@ int snap_writer_add(SnapWriter *w, const SnapSource *source, uint64_t key, uint6
 int snap_writer_add_bytes(SnapWriter *w, const void *data, size_t len, uint64_t *number) MUST_CHECK;
 /* A reference from the parent that is used again. 1: fine; 0: the store may lose its chunks, add the content anew. */
 int snap_writer_keep(SnapWriter *w, const void *ref, size_t len) MUST_CHECK;
+/* Records and contents are all those of the parent: none is to be added. 1: fine; 0: there is no parent, or the store may lose some of it: add them. */
+int snap_writer_same(SnapWriter *w) MUST_CHECK;
 /* The reference of a content, when it is known (waits). It belongs to the writer. */
 int snap_writer_content(SnapWriter *w, uint64_t number, const uint8_t **ref, size_t *len) MUST_CHECK;
 /* In rising order of keys: -EINVAL. */
@@ -153,7 +155,7 @@ int snap_writer_record(SnapWriter *w, const Record *record) MUST_CHECK;
 /* Something that the snapshot says of itself ("message", "command", "tag/NAME", ...), in any order; the last one of a name counts. */
 int snap_writer_field(SnapWriter *w, const char *name, const void *value, size_t len) MUST_CHECK;
 /* 1: all records are those of the parent: there is nothing to finish, free the writer. 0: there is; then only snap_writer_finish may follow. */
-int snap_writer_same(SnapWriter *w, char **err) MUST_CHECK;
+int snap_writer_unchanged(SnapWriter *w, char **err) MUST_CHECK;
 /* Sends the rest and publishes the snapshot; then, if ref is not NULL, as its next generation (expected: as in snap_ref_append). *id may be known although the ref failed:
  * `*id` is set once the snapshot is in the store. out may be NULL. */
 int snap_writer_finish(SnapWriter *w, const char *ref, uint64_t expected, SnapId *id, SnapRef *out, char **err) MUST_CHECK;

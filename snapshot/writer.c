@@ -187,6 +187,23 @@ int snap_writer_keep(SnapWriter *w, const void *ref, size_t len)
 	return r;
 }
 
+int snap_writer_same(SnapWriter *w)
+{
+	if (!w->config.parent || w->condemned.n || w->records || w->n_contents)
+		return 0;
+	w->same = true;
+	pthread_mutex_lock(&w->ids_lock);
+	for (size_t i = 0; i < w->known.n_packs; i++)
+		w->shared[i] = true;
+	pthread_mutex_unlock(&w->ids_lock);
+	pthread_mutex_lock(&w->lock);
+	w->records = w->parent.totals.records;
+	w->totals.contents = w->parent.totals.contents;
+	w->totals.content_bytes = w->parent.totals.content_bytes;
+	pthread_mutex_unlock(&w->lock);
+	return 1;
+}
+
 int snap_writer_content(SnapWriter *w, uint64_t number, const uint8_t **ref, size_t *len)
 {
 	int r = 0;
@@ -239,7 +256,10 @@ int snap_writer_field(SnapWriter *w, const char *name, const void *value, size_t
 /* The root of the manifest, which nothing is added to any more. */
 static int end_tree(SnapWriter *w)
 {
-	int r = w->failed ? w->error : w->tree_ended ? 0 : tree_finish(&w->tree, &w->root);
+	int r = w->failed ? w->error : w->tree_ended || w->same ? 0 : tree_finish(&w->tree, &w->root);
+
+	if (w->same)
+		w->root = w->parent.root;
 
 	w->tree_ended = r == 0;
 	if (r < 0)
@@ -247,7 +267,7 @@ static int end_tree(SnapWriter *w)
 	return r;
 }
 
-int snap_writer_same(SnapWriter *w, char **err)
+int snap_writer_unchanged(SnapWriter *w, char **err)
 {
 	int r = end_tree(w);
 

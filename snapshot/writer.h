@@ -6,9 +6,9 @@
  *  W1 an id is claimed once, so each new chunk is in one pack;
  *  W2 `packs` names packs that have arrived; the index is made from it, when nothing is under way any more;
  *  W3 the first error stays; after it jobs are thrown away, uploads under way are waited for, and nothing is published.
- * Memory is bounded: FILES_MAX descriptors, one buffer a thread and CHUNKS_QUEUED more, UPLOADS_MAX packs and the open one, each below 21 MiB.
+ * Memory is bounded: FILES_MAX descriptors, one buffer a thread and CHUNKS_QUEUED more, UPLOADS_MAX packs and the open one, each below 21 MiB. A chunk that waits has a buffer of its length.
  *
- * Lock order: none is taken while another is held.
+ * Lock order: none is taken while another is held, but `lock` in `pack_lock` (the open pack waits for the place of an upload).
  *   lock       queues, contents, uploads, error, packs, counters
  *   ids_lock   known, mine
  *   pack_lock  the open pack */
@@ -84,7 +84,7 @@ struct SnapWriter {
 	bool tree_ended;
 	HeaderFields fields;
 	uint64_t records;
-	bool finished;
+	bool finished, same; /* same: the records are the parent's */
 
 	pthread_mutex_t lock;
 	pthread_cond_t work, room, done;

@@ -13,6 +13,27 @@ static void upload_free(Upload *u)
 	free(u);
 }
 
+/* The place of an upload. Waited for before the pack is detached, so that not every worker has a full one in hand when the store is slow. */
+static int slot_take(SnapWriter *w)
+{
+	pthread_mutex_lock(&w->lock);
+	while (w->uploads >= UPLOADS_MAX && !w->failed)
+		pthread_cond_wait(&w->done, &w->lock);
+	int r = w->error;
+	if (r == 0)
+		w->uploads++;
+	pthread_mutex_unlock(&w->lock);
+	return r;
+}
+
+static void slot_give(SnapWriter *w)
+{
+	pthread_mutex_lock(&w->lock);
+	w->uploads--;
+	pthread_cond_broadcast(&w->done);
+	pthread_mutex_unlock(&w->lock);
+}
+
 static void arrived(ObjectRequest *request)
 {
 	Upload *u = request->user;
@@ -34,10 +55,7 @@ static void arrived(ObjectRequest *request)
 	upload_free(u);
 	if (r == 0 && w->config.progress)
 		w->config.progress(w->config.ctx, &progress);
-	pthread_mutex_lock(&w->lock); /* the last thing done with w */
-	w->uploads--;
-	pthread_cond_broadcast(&w->done);
-	pthread_mutex_unlock(&w->lock);
+	slot_give(w); /* the last thing done with w */
 }
 
 /* Says which packs are ours although nothing leads to them yet; see docs/SNAPSHOT_FORMAT.md. */
@@ -75,20 +93,10 @@ static int upload_begin(SnapWriter *w, Coder *coder, Upload *u)
 
 	if (r < 0) {
 		upload_free(u);
+		slot_give(w);
 		return r;
 	}
 	session_put(w);
-	pthread_mutex_lock(&w->lock);
-	while (w->uploads >= UPLOADS_MAX && !w->failed)
-		pthread_cond_wait(&w->done, &w->lock);
-	r = w->error;
-	if (r == 0)
-		w->uploads++;
-	pthread_mutex_unlock(&w->lock);
-	if (r < 0) {
-		upload_free(u);
-		return r;
-	}
 	pack_name(&u->id, u->name);
 	u->w = w;
 	u->iov = (struct iovec){u->pack.data, u->pack.len};
@@ -97,18 +105,22 @@ static int upload_begin(SnapWriter *w, Coder *coder, Upload *u)
 	return 0;
 }
 
-/* pack_lock held. */
-static Upload *detach_locked(SnapWriter *w)
+/* pack_lock held. The upload has its place. */
+static int detach_locked(SnapWriter *w, Upload **out)
 {
 	Upload *u = calloc(1, sizeof *u);
+	int r = u ? slot_take(w) : -ENOMEM;
 
-	if (u) {
-		u->pack = w->pack;
-		u->table = w->table;
-		w->pack = (Bytes){0};
-		w->table = (ChunkTable){0};
+	if (r < 0) {
+		free(u);
+		return r;
 	}
-	return u;
+	u->pack = w->pack;
+	u->table = w->table;
+	w->pack = (Bytes){0};
+	w->table = (ChunkTable){0};
+	*out = u;
+	return 0;
 }
 
 int pack_append(SnapWriter *w, Coder *coder, ChunkRow *row, const Bytes *stored)
@@ -126,10 +138,8 @@ int pack_append(SnapWriter *w, Coder *coder, ChunkRow *row, const Bytes *stored)
 	bytes_put(&w->pack, stored->data, stored->len);
 	if (r == 0)
 		r = w->pack.failed ? -ENOMEM : table_add(&w->table, row);
-	if (r == 0 && w->pack.len >= PACK_TARGET) {
-		full = detach_locked(w);
-		r = full ? 0 : -ENOMEM;
-	}
+	if (r == 0 && w->pack.len >= PACK_TARGET)
+		r = detach_locked(w, &full);
 	pthread_mutex_unlock(&w->pack_lock);
 	return full ? upload_begin(w, coder, full) : r;
 }
@@ -148,10 +158,8 @@ int packs_flush(SnapWriter *w)
 	int r = 0;
 
 	pthread_mutex_lock(&w->pack_lock);
-	if (w->table.n) {
-		last = detach_locked(w);
-		r = last ? 0 : -ENOMEM;
-	}
+	if (w->table.n)
+		r = detach_locked(w, &last);
 	pthread_mutex_unlock(&w->pack_lock);
 	if (last)
 		r = upload_begin(w, w->coder, last);

@@ -51,7 +51,7 @@ static int chunk_done(Stream *s, size_t len, size_t carry)
 			return -ENOMEM;
 		if (carry)
 			memcpy(fresh, s->buf + len, carry);
-		uint8_t *data = s->buf;
+		uint8_t *shrunk = realloc(s->buf, len), *data = shrunk ? shrunk : s->buf;
 		s->buf = fresh;
 		r = chunk_store(w, s->worker->coder, &s->worker->out, &id, CHUNK_DATA, data, len);
 	}

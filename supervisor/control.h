@@ -26,7 +26,7 @@
  *  ps      -> {"processes": [{"pid","ppid","id","state","comm","args","start"}]}
  *  commit  {"durable": bool, "look": bool} -> {} : cowfs_commit, so that a reader of the database sees everything so far. look: no blob that it names goes until
  *  looked  -> {}, as often as that was said, or the end of the connection
- *  freeze  -> {"writers": N, "still": bool, "pause": SECONDS}: cowfs_freeze. writers: how many bodies guests had open for writing; then they were made to stand still
+ *  freeze  -> {"writers": N, "still": bool, "pause": SECONDS, "state": NAME or ""[, "since": NAME, "touched": [INODE...]]}: cowfs_freeze, and CowState. writers: how many bodies guests had open for writing; then they were made to stand still
  *           (still: all of them) for so long. Nothing else is answered, and no commit made, until the client has begun to read the database and says
  *  frozen  -> {}, within 2 s; else it is as if it had never been. Bodies stay as they were until
  *  thaw    -> {}, or errno: what was read since the freeze is not all of that moment. Also when the connection closes.

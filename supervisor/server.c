@@ -329,6 +329,17 @@ static bool wait_for_reader(int client)
 	return began;
 }
 
+static void add_state(Server *s, cJSON *o)
+{
+	CowState state;
+
+	cowfs_state(s->sup->fs, &state);
+	cJSON_AddStringToObject(o, "state", state.name);
+	cJSON *touched = *state.since && cJSON_AddStringToObject(o, "since", state.since) ? cJSON_AddArrayToObject(o, "touched") : NULL;
+	for (size_t i = 0; touched && i < state.n_touched; i++)
+		cJSON_AddItemToArray(touched, cJSON_CreateNumber((double)state.touched[i]));
+}
+
 static void request_freeze(Server *s, int client, double seq)
 {
 	size_t writers = 0;
@@ -344,6 +355,7 @@ static void request_freeze(Server *s, int client, double seq)
 	cJSON_AddNumberToObject(o, "writers", (double)writers);
 	cJSON_AddBoolToObject(o, "still", still);
 	cJSON_AddNumberToObject(o, "pause", (double)pause / 1e9);
+	add_state(s, o);
 	if (answer(client, seq, o) == 0 && wait_for_reader(client)) {
 		cowfs_freeze_release(s->sup->fs);
 		s->freezer = client;

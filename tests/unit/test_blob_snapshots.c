@@ -321,6 +321,14 @@ static void what_was_fetched_before_a_power_cut_is_fetched_again(void **state)
 			assert_int_equal(ftruncate(fd, size - 3 * 32), 0);
 		}
 		close(fd);
+		/* Who only looks, before anybody has started a command. */
+		assert_int_equal(p->ops->open(p->path, BLOB_OPEN_READONLY, &p->store, NULL), 0);
+		assert_true(blob_is_here(p->store, 3) && blob_is_here(p->store, 11) && !blob_is_here(p->store, 7));
+		assert_int_equal(blob_statx(p->store, 7, STATX_INO, &st), 0);
+		assert_false(st.stx_mask & STATX_INO);
+		assert_int_equal(blob_open(p->store, 7, O_RDONLY, &fd), -EIO); /* nobody fetches here */
+		free(blob_fetch_error(p->store));
+		blob_close(p->store);
 		assert_int_equal(p->ops->open(p->path, 0, &p->store, NULL), 0);
 		assert_true(blob_is_here(p->store, 3) && blob_is_here(p->store, 11));
 		assert_false(blob_is_here(p->store, 7));

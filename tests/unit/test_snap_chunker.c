@@ -118,10 +118,32 @@ static void another_seed_cuts_elsewhere(void **state)
 	assert_true(same <= 2);
 }
 
+/* Each piece of 4 MiB stands there twice: much of the second one is cut as the first was. */
+static void what_is_repeated_is_soon_cut_the_same(void **state)
+{
+	enum { PIECE = 4 << 20, PIECES = 12 };
+	uint8_t *twice = malloc(2 * PIECE);
+	size_t again = 0;
+
+	(void)state;
+	for (size_t p = 0; p < PIECES; p++) {
+		size_t cuts[CUTS];
+		memcpy(twice, data + p * PIECE, PIECE);
+		memcpy(twice + PIECE, data + p * PIECE, PIECE);
+		size_t n = cuts_of(twice, 2 * PIECE, PIECE, cuts);
+		for (size_t i = 1; i < n; i++)
+			for (size_t k = 1; k < i; k++) /* a chunk is known if both its ends were ends one piece earlier */
+				again += cuts[i] == cuts[k] + PIECE && cuts[i - 1] == cuts[k - 1] + PIECE ? cuts[i] - cuts[i - 1] : 0;
+	}
+	free(twice);
+	assert_in_range(again, (size_t)PIECES * PIECE * 45 / 100, (size_t)PIECES * PIECE);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes_are_within_the_limits_and_near_the_average),
+		cmocka_unit_test(what_is_repeated_is_soon_cut_the_same),
 		cmocka_unit_test(cuts_do_not_depend_on_the_reads),
 		cmocka_unit_test(an_insertion_changes_few_chunks),
 		cmocka_unit_test(equal_bytes_are_cut_at_the_maximum),
