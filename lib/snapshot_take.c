@@ -274,7 +274,7 @@ int snapshot_take(BvSandbox *sb, bool held, const Snapshots *s, const BvSnapshot
 	if (r == 0)
 		r = moment_end(&t.moment, sb, err);
 	if (r == 0)
-		r = snap_writer_finish(t.writer, name, last.number, &id, &made, &why);
+		r = snap_writer_finish(t.writer, name, UINT64_MAX, &id, &made, &why); /* the number after what others have made meanwhile */
 	if (r == 0) {
 		remember(&t, &made);
 		fill_receipt(s, &made, &t, out);
