@@ -309,7 +309,7 @@ enum {
 
 /* Takes a snapshot of a sandbox, running or not, as it is at one moment: a new state of the name, which is there as a whole or not at all. What the state before has is not
  * stored again. Processes stand still for milliseconds, and only if some of them has files open for writing; what they change while the snapshot is read and sent
- * costs them a copy of the file at the first change. The receipt may be NULL. -EBUSY (another snapshot of it is being taken; an apply was interrupted), -EEXIST (somebody else has made a state of this name meanwhile), -EINVAL, -ENOMEM. */
+ * costs them a copy of the file at the first change. The receipt may be NULL. -EBUSY (another snapshot of it is being taken; an apply was interrupted), -EINVAL, -ENOMEM. */
 int bv_sandbox_snapshot(BvSandbox *sandbox, const BvSnapshotOptions *options, BvSnapshotReceipt *receipt, BvError **err);
 
 typedef struct BvRestoreOptions {
@@ -353,7 +353,8 @@ typedef struct BvForkOptions {
 #define BV_FORK_OPTIONS_INIT {sizeof(BvForkOptions), NULL, NULL}
 
 /* A new name, with one state, for what a snapshot ("NAME" or "NAME@NUMBER") is: nothing is copied, however large it is, and from now on each goes its own way. The receipt (may be
- * NULL) has the new name. -ENOENT, -EEXIST (the name has states already), -EINVAL, -ENOMEM, and those of the place. */
+ * NULL) has the new name. A name that means just this state and no other, as after a fork that was interrupted, is taken as it is. -ENOENT, -EEXIST (the name has other states
+ * already), -EINVAL, -ENOMEM, and those of the place. */
 int bv_snapshot_fork(const char *snapshot, const char *name, const BvForkOptions *options, BvSnapshotReceipt *receipt, BvError **err);
 
 typedef struct BvSnapshotInfo {
