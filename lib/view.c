@@ -415,7 +415,10 @@ int bv_sandbox_open_file(BvSandbox *sb, const char *path, int *fd, BvError **err
 	if (r < 0)
 		return r;
 	r = cowfs_open_virtual(fs, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, fd);
+	CLEAN_FREE char *why = r < 0 ? cowfs_fetch_error(fs) : NULL;
 	view_put(sb);
+	if (why)
+		return lib_fail(err, r, "%s: %s", path, why);
 	if (r == -EIO)
 		return lib_fail(err, r, "%s: its content is missing from the store of sandbox '%s', or cannot be read (%s)", path, sb->config.name, strerror(-r));
 	return r < 0 ? lib_fail(err, r, "%s: %s", path, strerror(-r)) : 0;
