@@ -22,6 +22,7 @@ typedef struct Restore {
 	size_t count;
 	bool prefetch;
 	SnapId id;
+	const SnapRef *ref;
 	Strv hidden; /* host paths that guests do not see */
 	char *why;
 } Restore;
@@ -152,7 +153,10 @@ static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 		remember_parent(sb, t);
 	if (r == 0)
 		r = view_check(sb, err);
-	return r < 0 && (!err || !*err) ? lib_fail(err, r, "cannot restore it: %s", t->why ? t->why : strerror(-r)) : r;
+	if (r < 0 && (!err || !*err))
+		(void)lib_fail(err, r, "cannot restore %s@%llu from %s: %s%s%s", t->ref->name, (unsigned long long)t->ref->number, t->s->location, t->why ? t->why : strerror(-r),
+			       r == -ENOSPC || r == -EDQUOT ? "; make room in " : "", r == -ENOSPC || r == -EDQUOT ? sandbox_data_dir(sb) : "");
+	return r;
 }
 
 /* Elsewhere the host's times say nothing. */
@@ -204,6 +208,7 @@ static int begin_restore(Restore *t, const Snapshots *s, const SnapRef *ref, con
 {
 	t->s = s;
 	t->id = ref->id;
+	t->ref = ref;
 	t->prefetch = o->flags & BV_RESTORE_PREFETCH;
 	int r = snap_reader_open(s->store, &ref->id, &t->reader, &t->why);
 	return r < 0 ? lib_fail(err, r, "cannot read the snapshot '%s' in %s: %s", ref->name, s->location, t->why ? t->why : strerror(-r)) : 0;
