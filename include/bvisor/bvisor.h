@@ -132,7 +132,7 @@ typedef struct BvSpawnOptions {
 	size_t size;
 	unsigned flags;		 /* BV_SPAWN_* */
 	const char *const *argv; /* NULL-terminated, at least one; without a slash it is searched in the PATH of env inside the sandbox */
-	const char *const *env;	 /* "NAME=value", NULL-terminated; NULL: the caller's environment */
+	const char *const *env;	 /* "NAME=value", NULL-terminated; NULL: the caller's environment, without what is withheld (bv_process_withholds) */
 	const char *cwd;	 /* directory of the view; NULL: the caller's current directory, also a deleted one */
 	int fds[3];		 /* stdin, stdout, stderr: a descriptor, which stays the caller's, or BV_FD_* */
 	int trace_fd;		 /* descriptor for a trace of system calls, or -1 */
@@ -150,6 +150,9 @@ typedef struct BvStatus {
  * -EINVAL (options), -E2BIG, -ENOENT/-EACCES/-ENOEXEC/-ENOTDIR/-ELOOP of the command ("stage" exec) or its directory (stage "cwd"),
  * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
 int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProcess **out, BvError **err);
+/* Whether a variable ("NAME" or "NAME=value") of the caller's environment is withheld from commands unless it is given by `env`: keys and tokens of S3, and where those and the keys of
+ * snapshots are. With them a guest could reach the places that its own snapshots are in. */
+int bv_process_withholds(const char *variable);
 /* Waits for the end of the command, at most timeout_ms milliseconds (-1: for ever). May be asked again and by several threads at once: the
  * answer stays. -ETIMEDOUT, -ECONNRESET (the supervisor died, and with it the command). */
 int bv_process_wait(BvProcess *process, int timeout_ms, BvStatus *status, BvError **err);
