@@ -153,9 +153,10 @@ static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 		remember_parent(sb, t);
 	if (r == 0)
 		r = view_check(sb, err);
+	bool full = r == -ENOSPC || r == -EDQUOT;
 	if (r < 0 && (!err || !*err))
 		(void)lib_fail(err, r, "cannot restore %s@%llu from %s: %s%s%s", t->ref->name, (unsigned long long)t->ref->number, t->s->location, t->why ? t->why : strerror(-r),
-			       r == -ENOSPC || r == -EDQUOT ? "; make room in " : "", r == -ENOSPC || r == -EDQUOT ? sandbox_data_dir(sb) : "");
+			       full ? "; make room in " : lib_way_out(r), !full ? "" : sb->config.data_dir ? sb->config.data_dir : sb->store);
 	return r;
 }
 
@@ -211,7 +212,7 @@ static int begin_restore(Restore *t, const Snapshots *s, const SnapRef *ref, con
 	t->ref = ref;
 	t->prefetch = o->flags & BV_RESTORE_PREFETCH;
 	int r = snap_reader_open(s->store, &ref->id, &t->reader, &t->why);
-	return r < 0 ? lib_fail(err, r, "cannot read the snapshot '%s' in %s: %s", ref->name, s->location, t->why ? t->why : strerror(-r)) : 0;
+	return r < 0 ? lib_fail(err, r, "cannot read the snapshot '%s' in %s: %s%s", ref->name, s->location, t->why ? t->why : strerror(-r), lib_way_out(r)) : 0;
 }
 
 static void end_restore(Restore *t)
