@@ -6,6 +6,8 @@
 #include "backends/backends.h"
 #include "backends/object_plugin.h"
 
+#include "base/secret.h"
+
 #include <dlfcn.h>
 #include <limits.h>
 #include <pthread.h>
@@ -97,7 +99,10 @@ static int load_and_open(Loaded *loaded, const char *location, bool create, Obje
 	r = loaded->ops ? 0 : load_locked(loaded, err);
 	ops = loaded->ops;
 	pthread_mutex_unlock(&lock);
-	return r < 0 ? r : ops->open(location, create, out, err);
+	if (r < 0)
+		return r;
+	secret_exposed(); /* libcurl has a copy of what it sends */
+	return ops->open(location, create, out, err);
 }
 
 static int open_s3(const char *location, bool create, ObjectStore **out, char **err)

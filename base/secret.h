@@ -9,4 +9,12 @@
 void *secret_new(size_t size);
 void secret_free(void *secret, size_t size); /* NULL is allowed */
 
+/* Whether a variable of the environment ("NAME" or "NAME=value") opens places of snapshots: keys, tokens, and where such are. */
+bool secret_is_variable(const char *entry);
+
+/* Said once by a program that is bvisor's own: it makes no core file while such a variable is in its environment, nor once it is exposed. */
+void secret_own_process(void);
+/* From now on secrets pass through memory of libraries, which a dump has. Nothing happens in a program that has not said that it is bvisor's own: its limits are its own matter. */
+void secret_exposed(void);
+
 #endif

@@ -11,7 +11,7 @@ enum { OPT_FROM = OPT_FIRST, OPT_REFS_ONLY };
 
 typedef struct Fork {
 	const char *from;
-	bool refs_only, json;
+	bool refs_only, json, resumed; /* resumed: the last of several is not there, so those that are were made before this was interrupted */
 	BvKeyOptions key;
 	unsigned count; /* 0: one, under the name as it is given */
 	Json j;
@@ -58,6 +58,18 @@ static char *find_source(const Fork *f, const char *source)
 	return xasprintf("%s@%llu", receipt.name, (unsigned long long)receipt.number);
 }
 
+static bool sandbox_exists(const char *name)
+{
+	BvSandbox *sb = NULL;
+	BvError *err = NULL;
+	int r = bv_sandbox_open(NULL, name, &sb, &err);
+
+	bv_error_free(err);
+	if (sb)
+		bv_sandbox_close(sb);
+	return r != -ENOENT;
+}
+
 static int fork_one(Fork *f, const char *source, const char *name)
 {
 	BvForkOptions options = BV_FORK_OPTIONS_INIT;
@@ -71,8 +83,10 @@ static int fork_one(Fork *f, const char *source, const char *name)
 	restore.name = name;
 	if (bv_snapshot_fork(source, name, &options, &receipt, &err) < 0)
 		return cli_fail_error(err);
-	if (!f->refs_only && bv_snapshot_restore(name, &restore, &sb, NULL, &err) < 0)
+	int r = f->refs_only ? 0 : bv_snapshot_restore(name, &restore, &sb, NULL, &err);
+	if (r < 0 && !(r == -EEXIST && f->resumed))
 		return cli_fail_error(err);
+	bv_error_free(err);
 	if (sb)
 		bv_sandbox_close(sb);
 	if (f->json) {
@@ -111,6 +125,11 @@ int cmd_fork(const Command *cmd, int argc, char **argv)
 		return EXIT_BVISOR;
 	if (f.json)
 		json_open(&f.j, NULL, '[');
+	if (f.count > 1) {
+		char *last = xasprintf("%s-%u", argv[optind + 1], f.count);
+		f.resumed = !sandbox_exists(last);
+		free(last);
+	}
 	for (unsigned i = 1; code == 0 && i <= (f.count ? f.count : 1); i++) {
 		char *name = f.count ? xasprintf("%s-%u", argv[optind + 1], i) : xasprintf("%s", argv[optind + 1]);
 		code = fork_one(&f, source, name);

@@ -87,13 +87,14 @@ static void put_variable(List *env, const char *entry, size_t name_len)
 	list_add(env, entry);
 }
 
-/* NAME=value sets; NAME alone takes the caller's value, which matters after --clear-env. */
+/* NAME=value sets; NAME alone takes the caller's value, which matters after --clear-env, and for what is withheld without it. */
 static List make_environment(const Parsed *p)
 {
 	List env = {0};
 
 	for (char **e = environ; !p->clear_env && *e; e++)
-		list_add(&env, *e);
+		if (!bv_process_withholds(*e))
+			list_add(&env, *e);
 	for (size_t i = 0; i < p->env_changes.count; i++) {
 		const char *change = p->env_changes.items[i];
 		size_t len = strcspn(change, "=");

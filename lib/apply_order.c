@@ -48,8 +48,11 @@ static void prepare_one(Apply *apply, Step *s)
 		r = host_sync_add(&apply->sync, dirfd);
 	if (r == 0)
 		r = write_aside(apply, s, dirfd);
+	CLEAN_FREE char *unread = r < 0 ? cowfs_fetch_error(apply->fs) : NULL; /* its content is still in a place of snapshots */
 	if (r < 0)
 		step_failed(s, r, "write it");
+	if (unread)
+		step_remark(s, "%s", unread);
 }
 
 static void publish_one(Apply *apply, Step *s)

@@ -70,15 +70,29 @@ int lib_fail(BvError **err, int code, const char *fmt, ...)
 	return put_error(err, code, text);
 }
 
+/* Without the options that a location may end with. */
+static bool names(const char *text, const char *location)
+{
+	return memmem(text, strlen(text), location, strcspn(location, "?"));
+}
+
 int lib_fail_text(BvError **err, int code, char *text, const char *what)
 {
-	if (!text)
-		return lib_fail(err, code, "%s: %s", what, strerror(-code));
+	if (!text || !names(text, what)) {
+		(void)lib_fail(err, code, "%s: %s", what, text ? text : strerror(-code));
+		free(text);
+		return code;
+	}
 	if (!err) {
 		free(text);
 		return code;
 	}
 	return put_error(err, code, text);
+}
+
+const char *lib_way_out(int code)
+{
+	return code == -EBADMSG || code == -ENOENT ? "; `bvisor fsck` tells what else that hurts" : "";
 }
 
 void lib_error_clear(BvError **err)

@@ -160,8 +160,9 @@ static int open_bytes(Export *x, const char *path, int *fd)
 	}
 	if (r == 0)
 		r = cowfs_open_virtual(x->fs, path, O_RDONLY | O_NOFOLLOW | O_NOCTTY, fd);
-	if (r == -EIO && blob)
-		return fail_path(x, r, path, "its content is missing from the store, or cannot be read");
+	CLEAN_FREE char *why = r < 0 && blob ? cowfs_fetch_error(x->fs) : NULL;
+	if (why || (r == -EIO && blob))
+		return fail_path(x, r, path, why ? why : "its content is missing from the store, or cannot be read");
 	if (r < 0 && !blob && host[0])
 		return lib_fail(x->err, r, "%s: its bytes are those of the host's %s: %s", path, host, strerror(-r));
 	return r < 0 ? fail_path(x, r, path, NULL) : 0;

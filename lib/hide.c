@@ -1,13 +1,20 @@
 /* lib/hide.c - what guests do not see unless the user grants it: secrets of the home directory, bvisor's own files, homes of others. */
+#include "lib/internal.h"
 #include "lib/store.h"
+
+#include "base/secret.h"
 
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <pwd.h>
+#include <sys/stat.h>
 
 #define PASSWD_LINE 16384
 
+/* Variables that name files with keys, tokens and passphrases. */
+static const char *const secret_files[] = {"BVISOR_KEY_FILE", "BVISOR_PASSPHRASE_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
+					   "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"};
 static const char *const secrets[] = {".ssh", ".aws", ".gnupg", ".config/gcloud", ".docker/config.json", ".kube", ".netrc"};
 
 /* `show` of a path or anything above it uncovers it; `rw` only of the path itself: granting a home is not granting its keys. */
@@ -46,6 +53,22 @@ static int add_secrets(Strv *out, const char *home, const SandboxConfig *config)
 		if (!path)
 			return -ENOMEM;
 		if (!is_uncovered(path, config))
+			r = add_path(out, path);
+	}
+	return r;
+}
+
+/* What is not there has nothing to hide. */
+static int add_secret_files(Strv *out, const SandboxConfig *config)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(secret_files) && r == 0; i++) {
+		const char *given = getenv(secret_files[i]);
+		struct stat st;
+		bool there = given && *given && stat(given, &st) == 0 && !S_ISDIR(st.st_mode);
+		CLEAN_FREE char *path = there ? path_absolute(given) : NULL;
+		if (path && !is_uncovered(path, config))
 			r = add_path(out, path);
 	}
 	return r;
@@ -108,6 +131,8 @@ int hide_list(const char *store, const SandboxConfig *config, Strv *out)
 		r = add_secrets(&list, home, config);
 	if (r == 0 && recorded && (!home || strcmp(home, recorded) != 0))
 		r = add_secrets(&list, recorded, config);
+	if (r == 0)
+		r = add_secret_files(&list, config);
 	if (r == 0 && home && home[0] == '/')
 		r = add_default_store(&list, home, config);
 	if (r == 0 && recorded)
@@ -126,4 +151,9 @@ int hide_list(const char *store, const SandboxConfig *config, Strv *out)
 		return r;
 	*out = TAKE_PTR(list);
 	return 0;
+}
+
+int bv_process_withholds(const char *variable)
+{
+	return secret_is_variable(variable);
 }

@@ -24,8 +24,10 @@ struct BvError {
 
 /* Replaces *err by a message object; err may be NULL. Returns code. */
 int lib_fail(BvError **err, int code, const char *fmt, ...) PRINTF_LIKE(3, 4);
-/* The same with a malloc'ed text of a lower layer, which is taken over; NULL falls back to `what`: strerror. */
+/* The same with a malloc'ed text of a lower layer, which is taken over; NULL falls back to strerror. `what` is put before it unless it is in it. */
 int lib_fail_text(BvError **err, int code, char *text, const char *what);
+/* What a message about a snapshot that is damaged, or not all there, is to end with; or "". */
+const char *lib_way_out(int code);
 /* Before an attempt is repeated: one that then succeeds leaves no error. */
 void lib_error_clear(BvError **err);
 void lib_error_stage(BvError **err, const char *stage);

@@ -9,6 +9,8 @@
 #include "lib/unlock.h"
 #include "supervisor/control.h"
 
+#include "base/secret.h"
+
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -203,6 +205,7 @@ static void (*embedded)(void);
 void launch_embed(void (*run)(void))
 {
 	embedded = run;
+	secret_own_process();
 }
 
 /* Descriptors as those of the program; those in the way are moved out of it first. */

@@ -5,6 +5,8 @@
 #include "lib/conn.h"
 #include "lib/sync.h"
 
+#include "base/secret.h"
+
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -80,6 +82,18 @@ static bool add_strings(cJSON *req, const char *key, const char *const *list)
 	return true;
 }
 
+/* The caller's own, without what opens his places of snapshots. */
+static bool add_environment(cJSON *req)
+{
+	cJSON *array = cJSON_AddArrayToObject(req, "env");
+	bool added = array;
+
+	for (char **e = environ; added && *e; e++)
+		if (!secret_is_variable(*e))
+			added = cJSON_AddItemToArray(array, cJSON_CreateString(*e));
+	return added;
+}
+
 /* A set as the list of its members; bit 0 stands for `first`. */
 static bool add_set(cJSON *req, const char *key, uint64_t bits, int first)
 {
@@ -148,10 +162,9 @@ static int choose_cwd(Streams *s, const char *given, BvError **err)
 
 static cJSON *spawn_request(const BvSpawnOptions *o, const Streams *s)
 {
-	const char *const *env = o->env ? o->env : (const char *const *)environ;
 	cJSON *req = conn_request("spawn");
 
-	if (req && add_strings(req, "argv", o->argv) && add_strings(req, "env", env) &&
+	if (req && add_strings(req, "argv", o->argv) && (o->env ? add_strings(req, "env", o->env) : add_environment(req)) &&
 	    (s->cwd ? cJSON_AddStringToObject(req, "cwd", s->cwd) : cJSON_AddTrueToObject(req, "deleted")) &&
 	    cJSON_AddBoolToObject(req, "tty", o->flags & BV_SPAWN_TTY) && cJSON_AddBoolToObject(req, "tied", !(o->flags & BV_SPAWN_DETACH)) &&
 	    cJSON_AddNumberToObject(req, "umask", own_umask()) && add_set(req, "ignored", ignored_signals(), 1) && add_set(req, "closed", s->closed, 0))

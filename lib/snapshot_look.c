@@ -11,7 +11,7 @@
 
 int look_failed(const BvSnapshot *s, int code, char *why, BvError **err)
 {
-	(void)lib_fail(err, code, "snapshot %s in %s: %s", s->title, s->place.location, why ? why : strerror(-code));
+	(void)lib_fail(err, code, "snapshot %s in %s: %s%s", s->title, s->place.location, why ? why : strerror(-code), lib_way_out(code));
 	free(why);
 	return code;
 }

@@ -25,6 +25,7 @@ typedef struct Restore {
 	bool prefetch, held;
 	uint64_t missing; /* contents that cannot be had */
 	SnapId id;
+	const SnapRef *ref;
 	Strv hidden; /* host paths that guests do not see */
 	BasePlan *base;
 	char *why;
@@ -236,7 +237,11 @@ static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
 		remember_parent(sb, t);
 	if (r == 0)
 		r = view_check(sb, err);
-	return r < 0 && (!err || !*err) ? lib_fail(err, r, "cannot restore it: %s", t->why ? t->why : strerror(-r)) : r;
+	bool full = r == -ENOSPC || r == -EDQUOT;
+	if (r < 0 && (!err || !*err))
+		(void)lib_fail(err, r, "cannot restore %s@%llu from %s: %s%s%s", t->ref->name, (unsigned long long)t->ref->number, t->s->location, t->why ? t->why : strerror(-r),
+			       full ? "; make room in " : lib_way_out(r), !full ? "" : sb->config.data_dir ? sb->config.data_dir : sb->store);
+	return r;
 }
 
 /* Elsewhere the host's times say nothing. */
@@ -293,9 +298,10 @@ static int begin_restore(Restore *t, const Snapshots *s, const SnapRef *ref, con
 {
 	t->s = s;
 	t->id = ref->id;
+	t->ref = ref;
 	t->prefetch = o->flags & BV_RESTORE_PREFETCH;
 	int r = snap_reader_open(s->store, &ref->id, &t->reader, &t->why);
-	return r < 0 ? lib_fail(err, r, "cannot read the snapshot '%s' in %s: %s", ref->name, s->location, t->why ? t->why : strerror(-r)) : 0;
+	return r < 0 ? lib_fail(err, r, "cannot read the snapshot '%s' in %s: %s%s", ref->name, s->location, t->why ? t->why : strerror(-r), lib_way_out(r)) : 0;
 }
 
 static void end_restore(Restore *t)

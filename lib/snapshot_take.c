@@ -364,7 +364,7 @@ int snapshot_take(BvSandbox *sb, unsigned flags, const Snapshots *s, const BvSna
 	if (r == 0 && (flags & TAKE_IF_CHANGED) && last.number && memcmp(&last.id, &t.parent, sizeof(last.id)) == 0)
 		r = snap_writer_unchanged(t.writer, &why);
 	if (r == 0)
-		r = snap_writer_finish(t.writer, name, last.number, &id, &made, &why);
+		r = snap_writer_finish(t.writer, name, UINT64_MAX, &id, &made, &why); /* the number after what others have made meanwhile */
 	if (r == 0) {
 		remember(&t, &made);
 		if (t.spool && !t.same) /* else the list that is there names all that it would */

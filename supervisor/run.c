@@ -19,6 +19,8 @@
 #include "supervisor/vcred.h"
 #include "snapshot/fetcher.h"
 
+#include "base/secret.h"
+
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -54,6 +56,7 @@ static void prepare_process(struct rlimit *guest_nofile)
 	struct sigaction kick = {.sa_handler = on_kick};
 	struct rlimit lim;
 
+	secret_own_process();
 	sigaction(SIGUSR1, &kick, NULL); /* no SA_RESTART: it must interrupt */
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN);

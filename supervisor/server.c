@@ -78,6 +78,7 @@ static void free_command(Supervisor *sup, Command *c)
 	listener_stop(c->listener);
 	if (c->trace)
 		fclose(c->trace);
+	free(c->remark);
 	free(c);
 }
 
@@ -96,13 +97,23 @@ static int refuse_unwritten(Supervisor *sup, int client, double seq, int rc)
 	return refuse(client, seq, rc, NULL, text);
 }
 
-static int tell_status(const Supervisor *sup, Command *c)
+/* A file could not be fetched: each command that was there then is told so with its end. */
+static void share_fetch_error(Supervisor *sup)
 {
-	CLEAN_FREE char *remark = cowfs_fetch_error(sup->fs);
+	CLEAN_FREE char *error = cowfs_fetch_error(sup->fs);
+
+	for (Command *c = sup->commands; error && c; c = c->next)
+		if (!c->remark)
+			c->remark = strdup(error);
+}
+
+static int tell_status(Supervisor *sup, Command *c)
+{
 	cJSON *o = cJSON_CreateObject();
 
-	if (remark)
-		cJSON_AddStringToObject(o, "remark", remark);
+	share_fetch_error(sup);
+	if (c->remark)
+		cJSON_AddStringToObject(o, "remark", c->remark);
 	if (WIFEXITED(c->status)) {
 		cJSON_AddNumberToObject(o, "exit", WEXITSTATUS(c->status));
 	} else {
@@ -198,6 +209,7 @@ static void request_spawn(Server *s, int client, double seq, Packet *p)
 		free(c);
 		return;
 	}
+	share_fetch_error(sup);
 	c->next = sup->commands;
 	sup->commands = c;
 }

@@ -84,6 +84,7 @@ typedef struct Command {
 	bool waiting;
 	Listener *listener;
 	FILE *trace;
+	char *remark; /* what its client is told with its end; or NULL */
 } Command;
 
 #endif

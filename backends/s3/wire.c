@@ -254,9 +254,11 @@ static void cancel_all(S3Wire *wire)
 	}
 }
 
-static void collect_answers(S3Wire *wire)
+/* True if there was one: it may have freed a slot, or put its call back for another attempt. */
+static bool collect_answers(S3Wire *wire)
 {
 	CURLMsg *message;
+	bool any = false;
 	int left;
 
 	while ((message = curl_multi_info_read(wire->multi, &left))) {
@@ -265,7 +267,9 @@ static void collect_answers(S3Wire *wire)
 			continue;
 		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
 		answered(wire, call, message->data.result);
+		any = true;
 	}
+	return any;
 }
 
 static bool closing(S3Wire *wire)
@@ -290,14 +294,13 @@ static void *talk(void *arg)
 			cancel_all(wire);
 		timeout = launch_ready(wire);
 		curl_multi_perform(wire->multi, &running);
-		collect_answers(wire);
+		bool changed = collect_answers(wire);
 		pthread_mutex_lock(&wire->lock);
 		bool more = wire->first;
 		pthread_mutex_unlock(&wire->lock);
 		if (wire->ending && !more && !wire->active && !wire->ready && !wire->later)
 			return NULL;
-		/* An answer may have freed a slot for one that waits. */
-		if (!more && !(wire->ready && wire->active < wire->config.transfers))
+		if (!more && !changed)
 			curl_multi_poll(wire->multi, NULL, 0, timeout, NULL);
 	}
 }

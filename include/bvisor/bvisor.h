@@ -135,7 +135,7 @@ typedef struct BvSpawnOptions {
 	size_t size;
 	unsigned flags;		 /* BV_SPAWN_* */
 	const char *const *argv; /* NULL-terminated, at least one; without a slash it is searched in the PATH of env inside the sandbox */
-	const char *const *env;	 /* "NAME=value", NULL-terminated; NULL: the caller's environment */
+	const char *const *env;	 /* "NAME=value", NULL-terminated; NULL: the caller's environment, without what is withheld (bv_process_withholds) */
 	const char *cwd;	 /* directory of the view; NULL: the caller's current directory, also a deleted one */
 	int fds[3];		 /* stdin, stdout, stderr: a descriptor, which stays the caller's, or BV_FD_* */
 	int trace_fd;		 /* descriptor for a trace of system calls, or -1 */
@@ -153,6 +153,9 @@ typedef struct BvStatus {
  * -EINVAL (options), -E2BIG, -ENOENT/-EACCES/-ENOEXEC/-ENOTDIR/-ELOOP of the command ("stage" exec) or its directory (stage "cwd"),
  * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
 int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProcess **out, BvError **err);
+/* Whether a variable ("NAME" or "NAME=value") of the caller's environment is withheld from commands unless it is given by `env`: keys and tokens of S3, and where those and the keys of
+ * snapshots are. With them a guest could reach the places that its own snapshots are in. */
+int bv_process_withholds(const char *variable);
 /* Waits for the end of the command, at most timeout_ms milliseconds (-1: for ever). May be asked again and by several threads at once: the
  * answer stays. -ETIMEDOUT, -ECONNRESET (the supervisor died, and with it the command). */
 int bv_process_wait(BvProcess *process, int timeout_ms, BvStatus *status, BvError **err);
@@ -324,7 +327,7 @@ enum {
 
 /* Takes a snapshot of a sandbox, running or not, as it is at one moment: a new state of the name, which is there as a whole or not at all. What the state before has is not
  * stored again. Processes stand still for milliseconds, and only if some of them has files open for writing; what they change while the snapshot is read and sent
- * costs them a copy of the file at the first change. The receipt may be NULL. -EBUSY (another snapshot of it is being taken; an apply was interrupted), -EEXIST (somebody else has made a state of this name meanwhile), -EINVAL, -ENOMEM. */
+ * costs them a copy of the file at the first change. The receipt may be NULL. -EBUSY (another snapshot of it is being taken; an apply was interrupted), -EINVAL, -ENOMEM. */
 int bv_sandbox_snapshot(BvSandbox *sandbox, const BvSnapshotOptions *options, BvSnapshotReceipt *receipt, BvError **err);
 
 /* Brings what a sandbox is now to its backend, a place, as the newest state of SANDBOX.sync, of which only the last two are kept. 1: it is there now; 0: nothing had changed. key may be NULL (then that of
@@ -387,7 +390,8 @@ typedef struct BvForkOptions {
 #define BV_FORK_OPTIONS_INIT {sizeof(BvForkOptions), NULL, NULL}
 
 /* A new name, with one state, for what a snapshot ("NAME" or "NAME@NUMBER") is: nothing is copied, however large it is, and from now on each goes its own way. The receipt (may be
- * NULL) has the new name. -ENOENT, -EEXIST (the name has states already), -EINVAL, -ENOMEM, and those of the place. */
+ * NULL) has the new name. A name that means just this state and no other, as after a fork that was interrupted, is taken as it is. -ENOENT, -EEXIST (the name has other states
+ * already), -EINVAL, -ENOMEM, and those of the place. */
 int bv_snapshot_fork(const char *snapshot, const char *name, const BvForkOptions *options, BvSnapshotReceipt *receipt, BvError **err);
 
 typedef struct BvSnapshotInfo {

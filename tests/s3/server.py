@@ -115,6 +115,18 @@ def signed(method, url, body, keys, region):
         return error.code, error.read()
 
 
+@contextlib.contextmanager
+def fault_proxy(s3, seed, faults):
+    """The endpoint of a proxy in front of the server that does what `faults`, options of tests/s3/faultproxy, say."""
+    program = pathlib.Path(__file__).resolve().with_name("faultproxy")
+    process = subprocess.Popen([program, "--to", s3.endpoint.split("//")[1], "--seed", str(seed), *faults], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
+    finally:
+        _, counts = process.communicate("")
+        print(counts.strip()[-400:], flush=True)
+
+
 # ---- versitygw ----
 
 def versitygw_binary():
