@@ -12,7 +12,7 @@
 struct CowExport {
 	CowMeta *meta;
 	BlobStore *blobs;
-	bool frozen, rows_only;
+	bool frozen, based_only;
 	bool (*recall)(void *ctx, CowRecord *inode);
 	void *recall_ctx;
 };
@@ -77,9 +77,9 @@ int cow_export_blob(CowExport *e, BlobId blob, int *fd, bool *stays, char **err)
 	return rc < 0 ? bv_fail(err, rc, "cannot read blob %llu: %s", (unsigned long long)blob, strerror(-rc)) : 0;
 }
 
-void cow_export_rows_only(CowExport *e)
+void cow_export_based_only(CowExport *e)
 {
-	e->rows_only = true;
+	e->based_only = true;
 }
 
 void cow_export_recall(CowExport *e, bool (*recall)(void *ctx, CowRecord *inode), void *ctx)
@@ -175,7 +175,7 @@ static int export_inode(ExportWalk *w, sqlite3_stmt *stmt)
 	r.ctime = (struct timespec){v[14], v[15]}, r.btime = (struct timespec){v[16], v[17]};
 	if (v[18])
 		r.base = base_at(stmt, 3 + 19);
-	if (r.blob && !w->e->rows_only && !(w->e->recall && w->e->recall(w->e->recall_ctx, &r)))
+	if (r.blob && !w->e->based_only && !(w->e->recall && w->e->recall(w->e->recall_ctx, &r)))
 		rc = take_body(w, &r);
 	return rc < 0 ? rc : w->visit(w->ctx, &r);
 }
@@ -212,6 +212,10 @@ int cow_export_walk(CowExport *e, int (*visit)(void *ctx, const CowRecord *recor
 
 	if (!e->meta->db)
 		return 0; /* nothing was ever changed */
+	if (e->based_only) {
+		rc = walk_rows(&w, "SELECT * FROM dentry WHERE base_dev IS NOT NULL OR inode IN (SELECT id FROM inode WHERE base_known AND origin IS NULL) ORDER BY dir, name", export_dentry);
+		return rc ? rc : walk_rows(&w, "SELECT * FROM inode WHERE base_known OR origin IS NOT NULL ORDER BY id", export_inode);
+	}
 	rc = walk_rows(&w, "SELECT * FROM dentry ORDER BY dir, name", export_dentry);
 	if (!rc)
 		rc = walk_rows(&w, "SELECT * FROM inode ORDER BY id", export_inode);

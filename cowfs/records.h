@@ -45,8 +45,9 @@ typedef struct CowExport CowExport;
  * blobs are taken over. `frozen`: a supervisor is at work, and has frozen it. Errors as cowfs_open. */
 int cow_export_open(const CowfsConfig *config, bool frozen, CowExport **out, char **err) MUST_CHECK;
 void cow_export_close(CowExport *e); /* NULL is allowed */
-/* From now on records are told as they are in the database: nobody looks at bodies, whose times, `body` and `remote` are not told. */
-void cow_export_rows_only(CowExport *e);
+/* From now on only rows that rest on something of the host are told, inodes and names, as they are in the database: nobody looks at bodies, whose times, `body` and `remote` are
+ * not told. */
+void cow_export_based_only(CowExport *e);
 /* The state of a view that nobody has open, and nobody opens meanwhile. To be asked before anything is read. False: it has no name;
  * *written then says whether somebody, who is no guest, has a body open for writing: what is remembered of bodies (contents.h) is not to be trusted. */
 bool cow_export_state(CowExport *e, CowState *out, bool *written);

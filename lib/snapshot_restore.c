@@ -155,29 +155,85 @@ typedef struct Counting {
 	uint64_t missing;
 } Counting;
 
-static int count_content(void *ctx, const void *ref, size_t len)
+static int count_content(void *ctx, const Record *record)
 {
 	Counting *c = ctx;
 
-	c->missing += !snap_presence_has(c->presence, ref, len);
+	c->missing += record->content_len && !snap_presence_has(c->presence, record->content, record->content_len);
 	return 0;
 }
 
-/* What is fetched later is there now, as far as that can be told. */
-static int count_missing(Restore *t)
-{
-	Counting c = {0};
-	int r = snap_presence_begin(t->reader, &c.presence);
+/* ---- what asks the place while the rows are written ---- */
 
-	if (r < 0)
+typedef struct Aside {
+	int (*run)(struct Aside *a);
+	Restore *t;
+	const BvSandbox *sb;
+	SnapPresence *presence;
+	pthread_t thread;
+	bool started, done;
+	int result;
+	BvError *error;
+	char *why;
+} Aside;
+
+static void *run_aside(void *ctx)
+{
+	Aside *a = ctx;
+
+	a->result = a->run(a);
+	return NULL;
+}
+
+static void aside_start(Aside *a)
+{
+	a->started = true;
+	a->done = pthread_create(&a->thread, NULL, run_aside, a) != 0;
+	if (a->done)
+		a->result = a->run(a);
+}
+
+/* `r` counts before what it says. */
+static int aside_join(Aside *a, int r, BvError **err)
+{
+	if (!a->started)
 		return r;
-	IGNORE_RESULT(cow_import_each_remote(t->rows, note_content, c.presence));
-	r = snap_presence_check(c.presence, &t->why);
-	if (r == 1)
-		IGNORE_RESULT(cow_import_each_remote(t->rows, count_content, &c));
-	t->missing = c.missing;
-	snap_presence_end(c.presence);
+	if (!a->done)
+		pthread_join(a->thread, NULL);
+	if (r == 0 && a->result < 0) {
+		r = a->result;
+		a->t->why = a->t->why ? a->t->why : TAKE_PTR(a->why);
+		if (a->error && err && !*err)
+			*err = TAKE_PTR(a->error);
+	}
+	bv_error_free(a->error);
+	free(a->why);
+	a->started = false;
+	return r;
+}
+
+static int run_hold(Aside *a)
+{
+	return hold_take(a->t->s, &a->sb->config, &a->t->id, &a->t->held, &a->error);
+}
+
+/* Are the packs there of what is fetched later, as far as that can be told? */
+static int run_presence(Aside *a)
+{
+	Counting c = {.presence = a->presence};
+	int r = snap_presence_check(a->presence, &a->why);
+
+	if (r == 1) /* not often: so nobody has kept what each record needs */
+		r = snap_reader_walk(a->t->reader, "", 0, count_content, &c, &a->why);
+	a->t->missing = c.missing;
 	return MIN(r, 0);
+}
+
+static int presence_begin(Restore *t, SnapPresence **out)
+{
+	int r = snap_presence_begin(t->reader, out);
+
+	return r < 0 ? r : cow_import_each_remote(t->rows, note_content, *out);
 }
 
 static int leave_contents(Restore *t)
@@ -200,43 +256,62 @@ static void remember_parent(const BvSandbox *sb, const Restore *t)
 	cow_contents_close(contents);
 }
 
-/* Called when the new sandbox's directory is there and not yet to be seen. */
-static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
+static int import_rows(Restore *t)
 {
-	Restore *t = ctx;
-	int r = hide_list(sb->store, &sb->config, &t->hidden), left;
+	int r = snap_reader_walk(t->reader, "", 0, on_record, t, &t->why), left;
 
-	if (r == 0)
-		r = base_plan_new(t->hidden, &t->base);
-	if (r == 0)
-		r = begin_rows(sb, &t->rows, &t->why);
-	if (r == 0)
-		r = leave_contents(t);
-	if (r == 0 && !t->prefetch)
-		r = hold_take(t->s, &sb->config, &t->id, &t->held, err);
-	if (r == 0)
-		r = snap_reader_walk(t->reader, "", 0, on_record, t, &t->why);
 	if (r == 0)
 		r = base_plan_finish(t->base, add_row, t, &t->why);
 	left = r < 0 ? 0 : fill_files(t);
-	if (r == 0)
-		r = left;
-	if (r == 0 && !t->prefetch)
-		r = count_missing(t);
-	if (r == 0)
-		r = cow_import_finish(t->rows, &t->why);
-	cow_import_free(TAKE_PTR(t->rows));
+	return r == 0 ? left : r;
+}
+
+static void drop_waiting(Restore *t)
+{
 	for (size_t i = 0; i < t->count; i++) {
 		close(t->items[i].fd);
 		free((void *)(uintptr_t)t->items[i].ref);
 	}
 	t->count = 0;
+}
+
+static int fill_rows(Restore *t, BvSandbox *sb, Aside *presence, BvError **err)
+{
+	int r = base_plan_new(t->hidden, &t->base);
+
+	if (r == 0)
+		r = begin_rows(sb, &t->rows, &t->why);
+	if (r == 0)
+		r = leave_contents(t);
+	if (r == 0)
+		r = import_rows(t);
+	if (r == 0 && !t->prefetch && (r = presence_begin(t, &presence->presence)) == 0)
+		aside_start(presence);
+	if (r == 0)
+		r = cow_import_finish(t->rows, &t->why);
+	cow_import_free(TAKE_PTR(t->rows));
+	drop_waiting(t);
 	if (r == 0)
 		r = base_plan_list(t->base, sb, &t->why);
 	if (r == 0)
 		remember_parent(sb, t);
+	return r == 0 ? view_check(sb, err) : r;
+}
+
+/* Called when the new sandbox's directory is there and not yet to be seen. */
+static int fill_sandbox(BvSandbox *sb, void *ctx, BvError **err)
+{
+	Restore *t = ctx;
+	Aside hold = {.run = run_hold, .t = t, .sb = sb}, presence = {.run = run_presence, .t = t, .sb = sb};
+	int r = hide_list(sb->store, &sb->config, &t->hidden);
+
+	if (r == 0 && !t->prefetch)
+		aside_start(&hold);
 	if (r == 0)
-		r = view_check(sb, err);
+		r = fill_rows(t, sb, &presence, err);
+	r = aside_join(&hold, r, err);
+	r = aside_join(&presence, r, err);
+	snap_presence_end(presence.presence);
 	bool full = r == -ENOSPC || r == -EDQUOT;
 	if (r < 0 && (!err || !*err))
 		(void)lib_fail(err, r, "cannot restore %s@%llu from %s: %s%s%s", t->ref->name, (unsigned long long)t->ref->number, t->s->location, t->why ? t->why : strerror(-r),

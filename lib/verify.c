@@ -155,7 +155,7 @@ int bv_sandbox_verify(BvSandbox *sb, int (*visit)(void *ctx, const BvDrift *drif
 		release(&v);
 		return err && *err ? r : lib_fail(err, r, "out of memory");
 	}
-	cow_export_rows_only(rows);
+	cow_export_based_only(rows);
 	r = cow_export_walk(rows, note_record, &v, &why);
 	if (r == 0)
 		r = cow_export_walk(rows, check_record, &v, &why);
