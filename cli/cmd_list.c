@@ -51,6 +51,10 @@ static int ls_json(void *ctx, const BvSandboxInfo *info)
 		for (size_t i = 0; info->command && info->command[i]; i++)
 			json_put_string(j, NULL, info->command[i]);
 		json_close(j, ']');
+		json_open(j, "env", '[');
+		for (size_t i = 0; info->env && info->env[i]; i++)
+			json_put_string(j, NULL, info->env[i]);
+		json_close(j, ']');
 	}
 	json_close(j, '}');
 	return 0;

@@ -88,13 +88,15 @@ static void put_variable(List *env, const char *entry, size_t name_len)
 }
 
 /* NAME=value sets; NAME alone takes the caller's value, which matters after --clear-env, and for what is withheld without it. */
-static List make_environment(const Parsed *p)
+static List make_environment(const Parsed *p, const char *const *own)
 {
 	List env = {0};
 
 	for (char **e = environ; !p->clear_env && *e; e++)
 		if (!bv_process_withholds(*e))
 			list_add(&env, *e);
+	for (size_t i = 0; !p->clear_env && own && own[i]; i++)
+		put_variable(&env, own[i], strcspn(own[i], "="));
 	for (size_t i = 0; i < p->env_changes.count; i++) {
 		const char *change = p->env_changes.items[i];
 		size_t len = strcspn(change, "=");
@@ -115,12 +117,28 @@ static int prepare(Parsed *p, char **command)
 {
 	p->session.argv = (const char *const *)command;
 	p->session.tty = !p->session.detach && session_wants_tty(p->interactive, p->tty);
-	if (p->clear_env || p->env_changes.count > 0)
-		p->session.env = make_environment(p).items;
 	if (!p->trace)
 		return 0;
 	p->session.trace_fd = open(p->trace, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	return p->session.trace_fd < 0 ? cli_fail("cannot write the trace %s: %s", p->trace, strerror(errno)) : 0;
+}
+
+/* `own`: what the sandbox has. Without options the library does the same. */
+static void set_environment(Parsed *p, const char *const *own)
+{
+	if (p->clear_env || p->env_changes.count > 0)
+		p->session.env = make_environment(p, own).items;
+}
+
+/* What is said of the sandbox, and goes with it: not what has its value from here, which may be a secret. */
+static List sandbox_environment(const Parsed *p)
+{
+	List env = {0};
+
+	for (size_t i = 0; i < p->env_changes.count; i++)
+		if (strchr(p->env_changes.items[i], '=') && !bv_process_withholds(p->env_changes.items[i]))
+			put_variable(&env, p->env_changes.items[i], strcspn(p->env_changes.items[i], "="));
+	return env;
 }
 
 /* ---- run ---- */
@@ -221,6 +239,8 @@ int cmd_run(const Command *cmd, int argc, char **argv)
 	p.create.hide = p.hide.items;
 	p.create.show = p.show.items;
 	p.create.command = p.session.argv;
+	p.create.env = sandbox_environment(&p).items;
+	set_environment(&p, NULL);
 	p.create.cwd = p.session.cwd ? p.session.cwd : cwd;
 	p.session.owns_sandbox = true;
 	p.create.flags |= p.rm ? BV_CREATE_EPHEMERAL : 0;
@@ -272,6 +292,7 @@ int cmd_exec(const Command *cmd, int argc, char **argv)
 		return code;
 	if (open_sandbox(name, &sb, &err) < 0)
 		return cli_fail_error(err);
+	set_environment(&p, bv_sandbox_environment(sb));
 	code = session_run(sb, &p.session, &started);
 	if (p.generations && started)
 		code = keep_generation(sb, &p, code);

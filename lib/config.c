@@ -19,6 +19,7 @@ void config_release(SandboxConfig *config)
 	strv_free(config->rw);
 	strv_free(config->hide);
 	strv_free(config->show);
+	strv_free(config->env);
 	memset(config, 0, sizeof(*config));
 }
 
@@ -44,7 +45,7 @@ static bool fill_json(cJSON *json, const SandboxConfig *c)
 	       (!c->data_dir || cJSON_AddStringToObject(json, "data", c->data_dir)) && (!c->cwd || cJSON_AddStringToObject(json, "cwd", c->cwd)) &&
 	       add_list(json, "command", c->command) && add_list(json, "rw", c->rw) && add_list(json, "hide", c->hide) &&
 	       add_list(json, "show", c->show) && cJSON_AddBoolToObject(json, "ro", c->ro) && cJSON_AddBoolToObject(json, "unnamed", c->unnamed) &&
-	       (!c->ephemeral || cJSON_AddTrueToObject(json, "ephemeral")) && (!c->spool || cJSON_AddNumberToObject(json, "spool", (double)c->spool)) &&
+	       (!c->env || add_list(json, "env", c->env)) && (!c->ephemeral || cJSON_AddTrueToObject(json, "ephemeral")) && (!c->spool || cJSON_AddNumberToObject(json, "spool", (double)c->spool)) &&
 	       (!c->continuous || cJSON_AddTrueToObject(json, "continuous")) && (!c->carries || cJSON_AddTrueToObject(json, "carries"));
 }
 
@@ -121,6 +122,8 @@ static int parse_config(const cJSON *json, SandboxConfig *c)
 		return -EUCLEAN;
 	if ((r = get_list(json, "command", &c->command)) < 0 || (r = get_list(json, "rw", &c->rw)) < 0 ||
 	    (r = get_list(json, "hide", &c->hide)) < 0 || (r = get_list(json, "show", &c->show)) < 0)
+		return r;
+	if (cJSON_HasObjectItem(json, "env") && (r = get_list(json, "env", &c->env)) < 0)
 		return r;
 	return 0;
 }

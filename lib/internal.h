@@ -64,6 +64,8 @@ bool path_is_selected(const char *path, const char *const *selection);
 /* Absolute, without "//", "/./" and trailing slashes; ".." is resolved as text. A relative path starts at the current directory. NULL: -ENOMEM or no cwd. */
 char *path_absolute(const char *path);
 
+bool environment_is_entry(const char *text); /* "NAME=..." */
+
 /* ---- sandbox.json (config.c) ---- */
 
 #define SANDBOX_FORMAT 1
@@ -74,6 +76,7 @@ typedef struct SandboxConfig {
 	char *data_dir; /* where meta.db and blobs are; NULL: the sandbox's own directory */
 	char *cwd;	/* may be NULL */
 	Strv command, rw, hide, show;
+	Strv env; /* "NAME=value": of each command of the sandbox, beside the caller's */
 	bool ro, unnamed, ephemeral;
 	uint64_t spool;	 /* bytes of files that can be fetched again which may be here; 0: as many as there is room for */
 	bool continuous; /* what changes goes to the backend, a place, all the time (sync.h) */

@@ -82,14 +82,34 @@ static bool add_strings(cJSON *req, const char *key, const char *const *list)
 	return true;
 }
 
-/* The caller's own, without what opens his places of snapshots. */
-static bool add_environment(cJSON *req)
+bool environment_is_entry(const char *text)
+{
+	const char *equals = strchr(text, '=');
+
+	return equals && equals != text;
+}
+
+static bool overrides(const char *const *list, const char *variable)
+{
+	size_t n = strcspn(variable, "=") + 1;
+
+	for (size_t i = 0; list && list[i]; i++)
+		if (strncmp(list[i], variable, n) == 0)
+			return true;
+	return false;
+}
+
+/* The caller's own, without what opens his places of snapshots, and the sandbox's. */
+static bool add_environment(cJSON *req, const char *const *own)
 {
 	cJSON *array = cJSON_AddArrayToObject(req, "env");
 	bool added = array;
 
+	for (size_t i = 0; added && own && own[i]; i++)
+		added = cJSON_AddItemToArray(array, cJSON_CreateString(own[i]));
+
 	for (char **e = environ; added && *e; e++)
-		if (!secret_is_variable(*e))
+		if (!secret_is_variable(*e) && !overrides(own, *e))
 			added = cJSON_AddItemToArray(array, cJSON_CreateString(*e));
 	return added;
 }
@@ -160,11 +180,11 @@ static int choose_cwd(Streams *s, const char *given, BvError **err)
 	return r;
 }
 
-static cJSON *spawn_request(const BvSpawnOptions *o, const Streams *s)
+static cJSON *spawn_request(const BvSandbox *sb, const BvSpawnOptions *o, const Streams *s)
 {
 	cJSON *req = conn_request("spawn");
 
-	if (req && add_strings(req, "argv", o->argv) && (o->env ? add_strings(req, "env", o->env) : add_environment(req)) &&
+	if (req && add_strings(req, "argv", o->argv) && (o->env ? add_strings(req, "env", o->env) : add_environment(req, (const char *const *)sb->config.env)) &&
 	    (s->cwd ? cJSON_AddStringToObject(req, "cwd", s->cwd) : cJSON_AddTrueToObject(req, "deleted")) &&
 	    cJSON_AddBoolToObject(req, "tty", o->flags & BV_SPAWN_TTY) && cJSON_AddBoolToObject(req, "tied", !(o->flags & BV_SPAWN_DETACH)) &&
 	    cJSON_AddNumberToObject(req, "umask", own_umask()) && add_set(req, "ignored", ignored_signals(), 1) && add_set(req, "closed", s->closed, 0))
@@ -191,7 +211,7 @@ static int try_spawn(BvSandbox *sb, const BvSpawnOptions *o, const Streams *s, B
 
 	if (r < 0)
 		return r;
-	req = spawn_request(o, s);
+	req = spawn_request(sb, o, s);
 	r = req ? conn_call(p->conn, req, s->fds, s->count, &answer, err) : lib_fail(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = read_spawned(answer, p, err);

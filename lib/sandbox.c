@@ -59,6 +59,11 @@ const char *bv_sandbox_name(const BvSandbox *sb)
 	return sb->config.name;
 }
 
+const char *const *bv_sandbox_environment(const BvSandbox *sb)
+{
+	return (const char *const *)sb->config.env;
+}
+
 int bv_sandbox_continuous(const BvSandbox *sb)
 {
 	return sb->config.continuous;
@@ -113,11 +118,14 @@ static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvErr
 	c->ephemeral = o->flags & BV_CREATE_EPHEMERAL;
 	c->continuous = o->flags & BV_CREATE_CONTINUOUS;
 	c->spool = o->spool;
+	for (size_t i = 0; o->env && o->env[i]; i++)
+		if (!environment_is_entry(o->env[i]))
+			return lib_fail(err, -EINVAL, "'%s' is no variable: NAME=value", o->env[i]);
 	c->backend = strdup(o->backend ? o->backend : "dir");
 	if (c->continuous && (c->ephemeral || !o->backend || !backend_is_place(o->backend)))
 		return lib_fail(err, -EINVAL, c->ephemeral ? "what is deleted when it ends cannot be kept in its backend all the time" : "only a sandbox with a bucket as its backend (s3://BUCKET/PREFIX) can be kept there all the time");
 	c->cwd = o->cwd ? strdup(o->cwd) : NULL;
-	if (!c->backend || (o->cwd && !c->cwd) || strv_copy(&c->command, o->command) < 0)
+	if (!c->backend || (o->cwd && !c->cwd) || strv_copy(&c->command, o->command) < 0 || strv_copy(&c->env, o->env) < 0)
 		return lib_fail(err, -ENOMEM, "out of memory");
 	if ((r = add_paths(&c->rw, o->rw, "rw", true, err)) < 0 || (r = add_paths(&c->hide, o->hide, "hide", false, err)) < 0 ||
 	    (r = add_paths(&c->show, o->show, "show", false, err)) < 0)
@@ -347,13 +355,13 @@ static int copy_config(const SandboxConfig *from, SandboxConfig *to)
 {
 	*to = *from;
 	to->data_dir = NULL;
-	to->command = to->rw = to->hide = to->show = NULL;
+	to->command = to->rw = to->hide = to->show = to->env = NULL;
 	to->name = strdup(from->name);
 	to->backend = strdup(from->backend);
 	to->cwd = from->cwd ? strdup(from->cwd) : NULL;
 	if (!to->name || !to->backend || (from->cwd && !to->cwd) || strv_copy(&to->command, (const char *const *)from->command) < 0 ||
 	    strv_copy(&to->rw, (const char *const *)from->rw) < 0 || strv_copy(&to->hide, (const char *const *)from->hide) < 0 ||
-	    strv_copy(&to->show, (const char *const *)from->show) < 0)
+	    strv_copy(&to->show, (const char *const *)from->show) < 0 || strv_copy(&to->env, (const char *const *)from->env) < 0)
 		return -ENOMEM;
 	return 0;
 }

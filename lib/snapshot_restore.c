@@ -333,6 +333,21 @@ static void take_since(const SnapInfo *info, SandboxConfig *c)
 	}
 }
 
+/* Fields NAME/000000, NAME/000001, ...; what `good` (may be NULL) does not like is left out: a snapshot may come from anybody. */
+static int take_list(const SnapInfo *info, const char *name, bool (*good)(const char *text), Strv *out)
+{
+	for (size_t i = 0;; i++) {
+		char field[32];
+		snprintf(field, sizeof(field), "%s/%06zu", name, i);
+		CLEAN_FREE char *word = snapshots_field(info, field);
+		if (!word)
+			return 0;
+		int r = !good || good(word) ? strv_add(out, word) : 0;
+		if (r < 0)
+			return r;
+	}
+}
+
 static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const BvRestoreOptions *o, SandboxConfig *c, BvError **err)
 {
 	CLEAN_FREE char *ro = snapshots_field(info, "ro");
@@ -352,14 +367,10 @@ static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const 
 	c->unnamed = !o->name;
 	c->spool = o->spool;
 	c->continuous = o->flags & BV_RESTORE_CONTINUOUS;
-	for (size_t i = 0; r == 0; i++) {
-		char name[32];
-		snprintf(name, sizeof(name), "command/%06zu", i);
-		CLEAN_FREE char *word = snapshots_field(info, name);
-		if (!word)
-			break;
-		r = strv_add(&c->command, word);
-	}
+	if (r == 0)
+		r = take_list(info, "command", NULL, &c->command);
+	if (r == 0)
+		r = take_list(info, "env", environment_is_entry, &c->env);
 	if (r < 0 || !c->backend)
 		return lib_fail(err, -ENOMEM, "out of memory");
 	for (size_t i = 0; r == 0 && o->show && o->show[i]; i++) {

@@ -201,6 +201,11 @@ static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOption
 		snprintf(name, sizeof(name), "command/%06zu", i);
 		rc = add_field(w, name, c->command[i]);
 	}
+	for (size_t i = 0; rc == 0 && c->env && c->env[i]; i++) {
+		char name[32];
+		snprintf(name, sizeof(name), "env/%06zu", i);
+		rc = add_field(w, name, c->env[i]);
+	}
 	return rc;
 }
 

@@ -248,6 +248,7 @@ static int visit_entry(const char *store, int sandboxes, const char *name, int (
 		info.backend = config.backend;
 		info.cwd = config.cwd;
 		info.command = (const char *const *)config.command;
+		info.env = (const char *const *)config.env;
 		info.created_sec = config.created_sec;
 		info.created_nsec = config.created_nsec;
 		info.running = store_is_running(fd);

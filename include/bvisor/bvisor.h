@@ -72,9 +72,10 @@ typedef struct BvCreateOptions {
 	const char *const *show;    /* host paths to take off the default hidden list */
 	const char *const *command; /* for listings only: what the sandbox was made for */
 	const char *cwd;	    /* for listings only */
+	const char *const *env;	    /* "NAME=value": what each command of it gets beside the caller's environment (BvSpawnOptions.env NULL). Part of its snapshots: no place for secrets; NULL: none */
 	uint64_t spool;		    /* bytes: files that a snapshot in the backend, a place, has are removed here beyond that, the least recently used first, and fetched again when they are opened; 0: no bound */
 } BvCreateOptions;
-#define BV_CREATE_OPTIONS_INIT {sizeof(BvCreateOptions), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0}
+#define BV_CREATE_OPTIONS_INIT {sizeof(BvCreateOptions), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0}
 
 /* Makes a new sandbox in the store. *out is the caller's to close; the sandbox itself stays until bv_sandbox_remove (or see EPHEMERAL).
  * -EINVAL (name, backend, path or size of the options), -EEXIST (name), -EACCES, -EROFS, -ENOSPC (store or backend), -ENOMEM. */
@@ -90,6 +91,7 @@ void bv_sandbox_close(BvSandbox *sandbox);
 const char *bv_sandbox_name(const BvSandbox *sandbox); /* valid until close */
 /* Where its snapshots go and it was perhaps restored from, if its backend is such a place; else NULL. Valid until it is closed. */
 const char *bv_sandbox_place(const BvSandbox *sandbox);
+const char *const *bv_sandbox_environment(const BvSandbox *sandbox); /* BvCreateOptions.env, or that of the snapshot; NULL: none. Valid until close */
 int bv_sandbox_continuous(const BvSandbox *sandbox); /* whether it was made with BV_CREATE_CONTINUOUS */
 const char *bv_sandbox_dir(const BvSandbox *sandbox);  /* its directory in the store; valid until close */
 
@@ -113,6 +115,7 @@ typedef struct BvSandboxInfo {
 	int running; /* 1: a supervisor serves it now */
 	int unnamed; /* 1: the name was made up; only the newest ten of these are kept */
 	const char *damage; /* NULL, or why it cannot be opened (then only name and dir are set) */
+	const char *const *env; /* BvCreateOptions.env; may be NULL */
 } BvSandboxInfo;
 
 /* Calls `visit` for every sandbox of the store, newest first; the info is valid during the call. Non-zero from visit stops and is
@@ -135,7 +138,7 @@ typedef struct BvSpawnOptions {
 	size_t size;
 	unsigned flags;		 /* BV_SPAWN_* */
 	const char *const *argv; /* NULL-terminated, at least one; without a slash it is searched in the PATH of env inside the sandbox */
-	const char *const *env;	 /* "NAME=value", NULL-terminated; NULL: the caller's environment, without what is withheld (bv_process_withholds) */
+	const char *const *env;	 /* "NAME=value", NULL-terminated; NULL: the caller's environment, without what is withheld (bv_process_withholds), and the sandbox's (BvCreateOptions.env) */
 	const char *cwd;	 /* directory of the view; NULL: the caller's current directory, also a deleted one */
 	int fds[3];		 /* stdin, stdout, stderr: a descriptor, which stays the caller's, or BV_FD_* */
 	int trace_fd;		 /* descriptor for a trace of system calls, or -1 */
