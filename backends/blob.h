@@ -50,6 +50,8 @@ typedef struct BlobRemote {
 } BlobRemote;
 /* Writes the bytes that ref stands for into an empty file. Called from any thread, several at a time. 0 or a negative errno with a message. */
 typedef int (*BlobFetch)(void *ctx, const char *source, const void *ref, size_t len, int fd, char **err);
+/* Is the source still there, and will stay? 0, or a negative errno. May take long. */
+typedef int (*BlobCheck)(void *ctx, const char *source);
 
 /* A blob that is here and could be fetched again as it is. */
 typedef struct BlobClean {
@@ -117,13 +119,14 @@ typedef struct BlobOps {
 	int (*put_remote)(BlobStore *store, const char *source, const BlobRemote *list, size_t n);
 	int (*reload_remote)(BlobStore *store, char **err);
 	const char *(*source)(BlobStore *store); /* NULL: nothing is remote. Valid until the next reload */
-	/* Who fetches, until the store is closed, which calls release(ctx). Without one remote blobs are -EIO. Before anybody uses the store, once. */
-	void (*set_fetch)(BlobStore *store, BlobFetch fetch, void *ctx, void (*release)(void *ctx));
+	/* Who fetches, until the store is closed, which calls release(ctx). Without one remote blobs are -EIO. Before anybody uses the store, once. check (NULL: it is there): asked before
+	 * anything is called clean. */
+	void (*set_fetch)(BlobStore *store, BlobFetch fetch, BlobCheck check, void *ctx, void (*release)(void *ctx));
 	bool (*is_here)(BlobStore *store, BlobId id);
 	/* What stands for the bytes of a blob: of one that is not here (body NULL, or from statx without STATX_INO), or of one whose file (of which `body` tells STATX_INO,
 	 * STATX_CTIME, STATX_MTIME, STATX_SIZE) was not changed since it was fetched or stored. It belongs to the store until the next reload. -ENOENT: nothing does. */
 	int (*remote_ref)(BlobStore *store, BlobId id, const struct statx *body, const void **ref, size_t *len);
-	/* What could be fetched again, in no order (the caller's to free), and the bytes of all files here. Looks at every file. */
+	/* What could be fetched again, in no order (the caller's to free), and the bytes of all files here; nothing, if the source cannot be asked. Looks at every file. */
 	int (*list_clean)(BlobStore *store, uint64_t *total, BlobClean **list, size_t *n);
 	/* Its file goes, if it could be fetched again and nobody has it open: -EBUSY; -ENOENT: it is not clean. The caller sees to it that nobody holds it in a way that no lease
 	 * sees (O_PATH). */
@@ -223,9 +226,9 @@ static inline const char *blob_source(BlobStore *s)
 {
 	return s->ops->source ? s->ops->source(s) : NULL;
 }
-static inline void blob_set_fetch(BlobStore *s, BlobFetch fetch, void *ctx, void (*release)(void *ctx))
+static inline void blob_set_fetch(BlobStore *s, BlobFetch fetch, BlobCheck check, void *ctx, void (*release)(void *ctx))
 {
-	s->ops->set_fetch(s, fetch, ctx, release);
+	s->ops->set_fetch(s, fetch, check, ctx, release);
 }
 static inline int blob_reload_remote(BlobStore *s, char **err)
 {

@@ -28,7 +28,7 @@ int filestore_open_kept(BlobStore *store, BlobId id, int *fd);
 int filestore_drop_kept(BlobStore *store);
 int filestore_put_remote(BlobStore *store, const char *source, const BlobRemote *list, size_t n);
 const char *filestore_source(BlobStore *store);
-void filestore_set_fetch(BlobStore *store, BlobFetch fetch, void *ctx, void (*release)(void *ctx));
+void filestore_set_fetch(BlobStore *store, BlobFetch fetch, BlobCheck check, void *ctx, void (*release)(void *ctx));
 bool filestore_is_here(BlobStore *store, BlobId id);
 int filestore_remote_ref(BlobStore *store, BlobId id, const struct statx *body, const void **ref, size_t *len);
 int filestore_reload_remote(BlobStore *store, char **err);
@@ -113,6 +113,7 @@ int remote_open_aside(FileStore *fs, BlobId id, int flags, int *fd) MUST_CHECK;
 void here_note_use(FileStore *fs, BlobId id, bool writes);
 /* Of a store that is only read: the file may have lost its bytes in a power cut, and is as good as not there. */
 bool here_is_suspect(FileStore *fs, BlobId id);
+void here_end(FileStore *fs); /* before the store is closed */
 
 /* Strict inverse of "%x": lower case, no leading zero, nothing behind. False for any other text. */
 bool filestore_parse_hex(const char *text, uint64_t *out);

@@ -5,9 +5,9 @@
  * truth where stores into mapped memory leave no trace (tmpfs). A lost record, or file, costs a second reading. Size and mtime are compared, too: a guest may set them through a
  * descriptor for reading.
  *
- * Power cuts: nobody waits for the disk when a blob is fetched, so after one its file may have a name and not its bytes. When the machine was started anew, what was fetched and still has the inode
- * and ctime of its record is removed, to be fetched again; and what has no record and the time of its entry, as records reach the disk within a second or so. A file that a guest has changed, or that
- * was here before the list (inode 0 from the beginning), stays.
+ * Power cuts: nobody waits for the disk when a blob is fetched, so after one its file may have a name and not its bytes. A thread makes durable what was fetched, a second later, and then
+ * writes a mark. When the machine was started anew, what was fetched after the last mark, and still has the inode and ctime of its record, is removed, to be fetched again; and what has no record,
+ * the time of its entry, and less than its size. Everything else stays: what a guest has changed, what was here before the list, and what had reached the disk.
  *
  * A file goes only while nobody has it open: the kernel grants the write lease of filestore_drop only then. */
 #include "backends/filestore_remote.h"
@@ -20,7 +20,7 @@
 
 #define HERE "remote.here"
 #define MAGIC "bvisor here 2\n"
-#define SYNC_NS 1000000000
+#define MANY 64 /* files that are rather made durable all at once */
 #define TICKS_NS 50000000 /* clocks of files go in steps of up to 10 ms */
 
 typedef struct HereHead {
@@ -29,7 +29,10 @@ typedef struct HereHead {
 	char boot[40];
 } HereHead;
 
-enum { FETCHED = 1 };
+enum {
+	FETCHED = 1,
+	MARK = 2, /* of no blob: what was fetched by the first `ino` records is on the disk */
+};
 
 typedef struct HereRecord {
 	uint64_t id, ino;
@@ -67,10 +70,19 @@ void here_release(RemoteList *list)
 
 static void take_record(RemoteList *list, const HereRecord *record)
 {
-	const RemoteEntry *e = remote_find(list, record->id);
+	const RemoteEntry *e = record->flags & MARK ? NULL : remote_find(list, record->id);
 
+	if (record->flags & MARK)
+		list->marked = record->ino;
 	if (e)
-		list->here[e - list->entries] = (RemoteHere){.ino = record->ino, .ctime = record->ctime, .fetched = record->flags & FETCHED, .known = true};
+		list->here[e - list->entries] =
+			(RemoteHere){.ino = record->ino, .ctime = record->ctime, .number = list->records, .fetched = record->flags & FETCHED, .known = true};
+	list->records++;
+}
+
+static bool is_durable(const RemoteList *list, const RemoteHere *here)
+{
+	return here->fetched && here->number < list->marked;
 }
 
 /* False: it says nothing of this list. *now: it is of this start of the machine. */
@@ -89,39 +101,83 @@ static bool read_file(int fd, RemoteList *list, bool *now)
 	return n == 0;
 }
 
-/* Of a file that is there. */
-static void recover(FileStore *fs, RemoteList *list, size_t i, const struct stat *st, const char *name)
+/* A new file: durable records first, then their mark. Best effort. */
+static void write_file(int root, uint64_t hash, const HereRecord *durable, size_t n, const HereRecord *others, size_t n_others)
+{
+	const HereRecord mark = {.ino = n, .flags = MARK};
+	HereHead head;
+	CLEAN_FD int fd = make_head(hash, &head) ? openat(root, HERE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+	int r = fd < 0 ? -EIO : bv_write_full(fd, &head, sizeof head);
+
+	if (r == 0 && n)
+		r = bv_write_full(fd, durable, n * sizeof *durable);
+	if (r == 0)
+		r = bv_write_full(fd, &mark, sizeof mark);
+	if (r == 0 && n_others)
+		r = bv_write_full(fd, others, n_others * sizeof *others);
+	if (r < 0 || renameat(root, HERE ".new", root, HERE) < 0)
+		unlinkat(root, HERE ".new", 0);
+}
+
+/* Of a file that is there, and was before the machine was started anew: may it lack bytes? */
+static bool is_doubtful(const RemoteList *list, size_t i, const struct stat *st)
 {
 	const RemoteHere *here = &list->here[i];
 	const RemoteEntry *e = &list->entries[i];
-	bool as_fetched = here->known ? here->fetched && here->ino == st->st_ino && here->ctime == nanoseconds(st->st_ctim.tv_sec, st->st_ctim.tv_nsec) :
-					e->mtime == st->st_mtim.tv_sec && e->mtime_ns == st->st_mtim.tv_nsec;
 
-	if (fs->readonly) /* who writes removes it */
-		list->suspects |= as_fetched;
-	else if (as_fetched && unlinkat(fs->root, name, 0) < 0)
-		as_fetched = false;
-	list->here[i] = (RemoteHere){.known = !as_fetched, .suspect = as_fetched && fs->readonly};
+	if (!here->known)
+		return e->mtime == st->st_mtim.tv_sec && e->mtime_ns == st->st_mtim.tv_nsec && (uint64_t)st->st_size < e->size;
+	return here->fetched && !is_durable(list, here) && here->ino == st->st_ino && here->ctime == nanoseconds(st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
 }
 
-/* A new file that knows of each file here only that it is. what: asked of each first, or NULL. */
-static void begin_anew(FileStore *fs, RemoteList *list, void (*what)(FileStore *fs, RemoteList *list, size_t i, const struct stat *st, const char *name))
+static void recover(FileStore *fs, RemoteList *list, size_t i, const struct stat *st, const char *name)
 {
-	CLEAN_FREE BlobRemote *here = calloc(list->n + 1, sizeof *here);
+	RemoteHere *here = &list->here[i];
+	bool doubtful = is_doubtful(list, i, st);
+
+	if (doubtful && fs->readonly) { /* who writes removes it */
+		list->suspects = true;
+		*here = (RemoteHere){.suspect = true};
+	} else if (doubtful && unlinkat(fs->root, name, 0) == 0) {
+		*here = (RemoteHere){0};
+	} else if (!is_durable(list, here)) {
+		*here = (RemoteHere){.known = true};
+	}
+}
+
+/* A new file of what is known of each file here. started: the machine was, since the old one was written. */
+static void begin_anew(FileStore *fs, RemoteList *list, bool started)
+{
+	CLEAN_FREE HereRecord *durable = calloc(list->n + 1, sizeof *durable);
+	CLEAN_FREE HereRecord *others = calloc(list->n + 1, sizeof *others);
 	BlobPlace place;
 	struct stat st;
-	size_t n = 0;
+	size_t n = 0, n_others = 0;
 
-	for (size_t i = 0; here && i < list->n; i++) {
-		if (filestore_place(&fs->base, list->entries[i].id, &place) < 0 || fstatat(fs->root, place.name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	for (size_t i = 0; durable && others && i < list->n; i++) {
+		RemoteHere *here = &list->here[i];
+		const RemoteEntry *e = &list->entries[i];
+		if (filestore_place(&fs->base, e->id, &place) < 0 || fstatat(fs->root, place.name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+			*here = (RemoteHere){0};
 			continue;
-		if (what)
-			what(fs, list, i, &st, place.name);
-		if (!what || list->here[i].known)
-			here[n++] = (BlobRemote){.id = list->entries[i].id, .here_known = true};
+		}
+		if (started)
+			recover(fs, list, i, &st, place.name);
+		const HereRecord record = {e->id, here->ino, here->ctime, here->fetched ? FETCHED : 0};
+		if (is_durable(list, here))
+			durable[n++] = record;
+		else if (here->known || !started)
+			others[n_others++] = record;
 	}
-	if (here && !fs->readonly)
-		here_write(fs, list->hash, here, n, false);
+	if (!durable || !others || fs->readonly)
+		return;
+	write_file(fs->root, list->hash, durable, n, others, n_others);
+	list->records = list->marked = 0; /* read again, so that the numbers are those of the file */
+	memset(list->here, 0, list->n * sizeof *list->here);
+	CLEAN_FD int fd = openat(fs->root, HERE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool now;
+	if (fd >= 0 && !read_file(fd, list, &now))
+		memset(list->here, 0, list->n * sizeof *list->here);
 }
 
 int here_load(FileStore *fs, RemoteList *list)
@@ -135,14 +191,14 @@ int here_load(FileStore *fs, RemoteList *list)
 		return -ENOMEM;
 	bool ours = fd >= 0 && read_file(fd, list, &now);
 	if (ours && !now)
-		begin_anew(fs, list, recover);
-	if (!ours || (!now && !list->suspects))
+		begin_anew(fs, list, true);
+	if (!ours)
 		memset(list->here, 0, list->n * sizeof *list->here);
 	return 0;
 }
 
 /* Of the list before, unless it is so young that a change would leave no trace. */
-static bool was_fetched(FileStore *fs, BlobId id, HereRecord *out)
+static bool was_fetched(FileStore *fs, BlobId id, HereRecord *out, bool *durable)
 {
 	Remote *r = fs->remote;
 	struct timespec now;
@@ -155,6 +211,7 @@ static bool was_fetched(FileStore *fs, BlobId id, HereRecord *out)
 	const RemoteHere *here = e ? &r->list.here[e - r->list.entries] : NULL;
 	if (here && here->fetched && here->ino && here->ctime < nanoseconds(now.tv_sec, now.tv_nsec) - TICKS_NS) {
 		*out = (HereRecord){.id = id, .ino = here->ino, .ctime = here->ctime, .flags = FETCHED};
+		*durable = is_durable(&r->list, here);
 		fetched = true;
 	}
 	pthread_mutex_unlock(&r->lock);
@@ -162,26 +219,22 @@ static bool was_fetched(FileStore *fs, BlobId id, HereRecord *out)
 	return fetched;
 }
 
-void here_write(FileStore *fs, uint64_t hash, const BlobRemote *list, size_t n, bool merge)
+void here_write(FileStore *fs, uint64_t hash, const BlobRemote *list, size_t n)
 {
-	HereRecord records[256];
-	HereHead head;
-	size_t count = 0;
-	CLEAN_FD int fd = make_head(hash, &head) ? openat(fs->root, HERE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
-	int r = fd < 0 ? -EIO : bv_write_full(fd, &head, sizeof head);
+	CLEAN_FREE HereRecord *durable = calloc(n + 1, sizeof *durable);
+	CLEAN_FREE HereRecord *others = calloc(n + 1, sizeof *others);
+	size_t n_durable = 0, n_others = 0;
 
-	for (size_t i = 0; i < n && r == 0; i++) {
-		if (merge && was_fetched(fs, list[i].id, &records[count]))
-			count++;
-		else if (list[i].here_known)
-			records[count++] = (HereRecord){.id = list[i].id, .ino = list[i].here_ino, .ctime = nanoseconds(list[i].here_ctime.tv_sec, list[i].here_ctime.tv_nsec)};
-		if (count == ARRAY_LEN(records) || (count && i + 1 == n)) {
-			r = bv_write_full(fd, records, count * sizeof *records);
-			count = 0;
-		}
+	for (size_t i = 0; durable && others && i < n; i++) {
+		HereRecord record = {.id = list[i].id, .ino = list[i].here_ino, .ctime = nanoseconds(list[i].here_ctime.tv_sec, list[i].here_ctime.tv_nsec)};
+		bool is_on_disk = false, fetched = was_fetched(fs, list[i].id, &record, &is_on_disk);
+		if (is_on_disk)
+			durable[n_durable++] = record;
+		else if (fetched || list[i].here_known)
+			others[n_others++] = record;
 	}
-	if (r < 0 || renameat(fs->root, HERE ".new", fs->root, HERE) < 0)
-		unlinkat(fs->root, HERE ".new", 0);
+	if (durable && others)
+		write_file(fs->root, hash, durable, n_durable, others, n_others);
 }
 
 /* For adding: the one of this list, or a new one. Whoever replaces the list replaces it, too, and what is added to the old one is lost. */
@@ -197,7 +250,7 @@ static int open_for_adding(FileStore *fs, RemoteList *list)
 	if (fd >= 0 && bv_read_full(fd, &theirs, sizeof theirs) == sizeof theirs && memcmp(&ours, &theirs, sizeof ours) == 0 && fstat(fd, &st) == 0 &&
 	    ((size_t)st.st_size - sizeof theirs) % sizeof(HereRecord) == 0)
 		return TAKE_FD(fd);
-	begin_anew(fs, list, NULL);
+	begin_anew(fs, list, false);
 	return openat(fs->root, HERE, O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
 }
 
@@ -206,13 +259,15 @@ static bool add_record(FileStore *fs, RemoteList *list, const HereRecord *record
 {
 	if (list->here_fd < 0)
 		list->here_fd = open_for_adding(fs, list);
-	return list->here_fd >= 0 && write(list->here_fd, record, sizeof *record) == sizeof *record;
+	bool added = list->here_fd >= 0 && write(list->here_fd, record, sizeof *record) == sizeof *record;
+	list->records += added;
+	return added;
 }
 
 /* What is not written down must not be believed by the next one who reads: then there is no file at all, and what is added goes nowhere. */
 static void forget_locked(FileStore *fs, RemoteList *list, const RemoteEntry *e)
 {
-	list->here[e - list->entries] = (RemoteHere){0};
+	list->here[e - list->entries] = (RemoteHere){.known = true};
 	if (!add_record(fs, list, &(HereRecord){.id = e->id})) {
 		unlinkat(fs->root, HERE, 0);
 	}
@@ -244,11 +299,118 @@ void here_note_use(FileStore *fs, BlobId id, bool writes)
 	if (e) {
 		pthread_mutex_lock(&r->lock);
 		r->list.used[e - r->list.entries] = bv_now_coarse_ns();
-		if (writes && r->list.here[e - r->list.entries].ino)
+		const RemoteHere *here = &r->list.here[e - r->list.entries];
+		if (writes && (here->ino || !here->known)) /* also of one of which nothing is known: it is not to be taken for what was fetched */
 			forget_locked(fs, &r->list, e);
 		pthread_mutex_unlock(&r->lock);
 	}
 	pthread_rwlock_unlock(&r->list_lock);
+}
+
+/* ---- to the disk ---- */
+
+static void sync_files(FileStore *fs, const BlobId *ids, size_t n)
+{
+	if (n > MANY) {
+		IGNORE_RESULT(syncfs(fs->root));
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		BlobPlace place;
+		CLEAN_FD int fd = filestore_place(&fs->base, ids[i], &place) == 0 ? bv_openat_plain(fs->root, place.name, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+		if (fd >= 0)
+			IGNORE_RESULT(fdatasync(fd));
+	}
+}
+
+/* What was fetched before `records` is on the disk, if the list is still the one. */
+static void write_mark(FileStore *fs, uint64_t hash, uint64_t records)
+{
+	Remote *r = fs->remote;
+	int fd = -1;
+
+	pthread_rwlock_rdlock(&r->list_lock);
+	pthread_mutex_lock(&r->lock);
+	if (r->list.hash == hash && add_record(fs, &r->list, &(HereRecord){.ino = records, .flags = MARK})) {
+		r->list.marked = records;
+		fd = r->list.here_fd;
+	}
+	pthread_mutex_unlock(&r->lock);
+	if (fd >= 0)
+		IGNORE_RESULT(fdatasync(fd)); /* it is closed only under list_lock for writing */
+	pthread_rwlock_unlock(&r->list_lock);
+}
+
+static void sync_pending(FileStore *fs)
+{
+	Remote *r = fs->remote;
+
+	pthread_rwlock_rdlock(&r->list_lock);
+	pthread_mutex_lock(&r->lock);
+	CLEAN_FREE BlobId *ids = TAKE_PTR(r->pending);
+	size_t n = r->n_pending;
+	uint64_t hash = r->list.hash, records = r->list.records;
+	r->n_pending = r->pending_room = 0;
+	pthread_mutex_unlock(&r->lock);
+	pthread_rwlock_unlock(&r->list_lock);
+	sync_files(fs, ids, n);
+	write_mark(fs, hash, records);
+}
+
+static void *sync_loop(void *ctx)
+{
+	FileStore *fs = ctx;
+	Remote *r = fs->remote;
+
+	pthread_mutex_lock(&r->lock);
+	while (!r->ending || r->n_pending) {
+		struct timespec until;
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_sec++;
+		if (!r->n_pending)
+			pthread_cond_wait(&r->wake, &r->lock);
+		else if (!r->ending) /* more come, and are made durable together */
+			pthread_cond_timedwait(&r->wake, &r->lock, &until);
+		if (!r->n_pending)
+			continue;
+		pthread_mutex_unlock(&r->lock);
+		sync_pending(fs);
+		pthread_mutex_lock(&r->lock);
+	}
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+/* Under Remote.lock. Without memory, or a thread, it is fetched again after the next start of the machine. */
+static void note_pending(FileStore *fs, BlobId id)
+{
+	Remote *r = fs->remote;
+
+	if (r->n_pending == r->pending_room) {
+		size_t room = MAX((size_t)64, r->pending_room * 2);
+		BlobId *more = realloc(r->pending, room * sizeof *more);
+		if (!more)
+			return;
+		r->pending = more;
+		r->pending_room = room;
+	}
+	r->pending[r->n_pending++] = id;
+	if (!r->syncs)
+		r->syncs = pthread_create(&r->syncer, NULL, sync_loop, fs) == 0;
+	pthread_cond_signal(&r->wake);
+}
+
+void here_end(FileStore *fs)
+{
+	Remote *r = fs->remote;
+
+	pthread_mutex_lock(&r->lock);
+	r->ending = true;
+	pthread_cond_signal(&r->wake);
+	pthread_mutex_unlock(&r->lock);
+	if (r->syncs)
+		pthread_join(r->syncer, NULL);
+	r->syncs = false;
 }
 
 /* Whoever finds the name and opens it for writing notes that after this. */
@@ -267,19 +429,19 @@ int here_publish(FileStore *fs, const RemoteEntry *fetched, const char *temporar
 		/* The name that it was written under goes first: that sets its ctime once more. */
 		unlinkat(fs->root, temporary, 0);
 		if (e && fstatat(fs->root, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-			const RemoteHere here = {.ino = st.st_ino, .ctime = nanoseconds(st.st_ctim.tv_sec, st.st_ctim.tv_nsec), .fetched = true, .known = true};
-			r->list.here[e - r->list.entries] = here;
+			RemoteHere *here = &r->list.here[e - r->list.entries];
+			*here = (RemoteHere){.ino = st.st_ino, .ctime = nanoseconds(st.st_ctim.tv_sec, st.st_ctim.tv_nsec), .fetched = true, .known = true};
 			r->list.used[e - r->list.entries] = bv_now_coarse_ns();
-			if (!add_record(fs, &r->list, &(HereRecord){e->id, here.ino, here.ctime, FETCHED}))
-				r->list.here[e - r->list.entries] = (RemoteHere){0};
+			uint64_t before = r->list.records;
+			if (add_record(fs, &r->list, &(HereRecord){e->id, here->ino, here->ctime, FETCHED}))
+				here->number = r->list.records - 1;
+			else
+				*here = (RemoteHere){0};
+			if (r->list.records > before && fs->base.ops->durable)
+				note_pending(fs, e->id);
 		}
 	}
-	int sync = rc == 0 && fs->base.ops->durable && bv_now_coarse_ns() - r->synced > SYNC_NS ? r->list.here_fd : -1;
-	if (sync >= 0)
-		r->synced = bv_now_coarse_ns();
 	pthread_mutex_unlock(&r->lock);
-	if (sync >= 0)
-		IGNORE_RESULT(fdatasync(sync)); /* it is closed only under the other lock */
 	pthread_rwlock_unlock(&r->list_lock);
 	return rc;
 }
@@ -331,11 +493,24 @@ static int note_clean(void *ctx, BlobId id)
 	return 0;
 }
 
+/* What is only here must not go. */
+static bool source_is_there(FileStore *fs)
+{
+	Remote *r = fs->remote;
+
+	pthread_rwlock_rdlock(&r->list_lock);
+	CLEAN_FREE char *source = r->list.source ? strdup(r->list.source) : NULL;
+	pthread_rwlock_unlock(&r->list_lock);
+	return source && (!r->check || r->check(r->ctx, source) == 0);
+}
+
 int filestore_list_clean(BlobStore *store, uint64_t *total, BlobClean **list, size_t *n)
 {
 	CleanList l = {.fs = filestore_of(store)};
 	int r = filestore_iterate(store, note_clean, &l);
 
+	if (r == 0 && l.n && !source_is_there(l.fs))
+		l.n = 0;
 	if (r < 0) {
 		free(l.items);
 		return r;

@@ -246,6 +246,7 @@ void filestore_close(BlobStore *store)
 	if (!store)
 		return;
 	fs = filestore_of(store);
+	here_end(fs);
 	HMAP_FOREACH_SAFE (&fs->shards, n, tmp)
 		free(CONTAINER_OF(n, Shard, link));
 	hmap_release(&fs->shards);

@@ -59,6 +59,7 @@ Remote *remote_new(void)
 	pthread_rwlock_init(&r->list_lock, NULL);
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_cond_init(&r->done, NULL);
+	pthread_cond_init(&r->wake, NULL);
 	r->list.here_fd = -1;
 	return r;
 }
@@ -73,6 +74,8 @@ void remote_free(Remote *r)
 	pthread_rwlock_destroy(&r->list_lock);
 	pthread_mutex_destroy(&r->lock);
 	pthread_cond_destroy(&r->done);
+	pthread_cond_destroy(&r->wake);
+	free(r->pending);
 	free(r->busy);
 	free(r->error);
 	free(r);
@@ -201,7 +204,7 @@ int filestore_put_remote(BlobStore *store, const char *source, const BlobRemote 
 		return -ENOMEM;
 	fill(rest, source, source_len, list, n);
 	h.hash = hash_stable(rest, len);
-	here_write(fs, h.hash, list, n, true);
+	here_write(fs, h.hash, list, n);
 	fd = openat(fs->root, REMOTE ".new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int r = fd < 0 ? bv_neg_errno() : write_remote(fd, &h, rest, len);
 	if (r == 0 && store->ops->durable && fsync(fd) < 0)
@@ -258,11 +261,12 @@ const char *filestore_source(BlobStore *store)
 	return remote_any(fs) ? fs->remote->list.source : NULL;
 }
 
-void filestore_set_fetch(BlobStore *store, BlobFetch fetch, void *ctx, void (*release)(void *ctx))
+void filestore_set_fetch(BlobStore *store, BlobFetch fetch, BlobCheck check, void *ctx, void (*release)(void *ctx))
 {
 	Remote *r = filestore_of(store)->remote;
 
 	r->fetch = fetch;
+	r->check = check;
 	r->ctx = ctx;
 	r->release = release;
 }
@@ -431,6 +435,7 @@ static int fetch_named(FileStore *fs, const Wanted *w)
 	r = fetch_into(fs->remote, w, fd);
 	if (r == 0 && fchmod(fd, (w->e.mode & 0777) | S_IRUSR | S_IWUSR) < 0)
 		r = bv_neg_errno();
+	bv_close_fd(&fd); /* or who executes it at once finds a text file busy */
 	if (r == 0)
 		r = here_publish(fs, &w->e, temporary, place.name);
 	unlinkat(fs->root, temporary, 0);

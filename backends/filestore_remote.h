@@ -17,6 +17,7 @@ typedef struct RemoteEntry {
 typedef struct RemoteHere {
 	uint64_t ino;
 	int64_t ctime;
+	uint64_t number;     /* of its record in the file */
 	bool fetched, known; /* known: there is a record */
 	bool suspect;	     /* the file is there, but perhaps not its bytes: as if it were not */
 } RemoteHere;
@@ -33,6 +34,8 @@ typedef struct RemoteList {
 	RemoteHere *here; /* of each entry */
 	uint64_t *used;	  /* of each entry: when it was opened last, ns of the monotonic clock; 0: not since this one was loaded */
 	bool suspects;	  /* there are such */
+	uint64_t records; /* in the file */
+	uint64_t marked;  /* what the first so many say was fetched is on the disk */
 	int here_fd;	  /* ROOT/remote.here, for adding to it; -1: not opened yet */
 } RemoteList;
 
@@ -41,6 +44,7 @@ struct Remote {
 	pthread_rwlock_t list_lock;
 	RemoteList list;
 	BlobFetch fetch;
+	BlobCheck check; /* or NULL */
 	void *ctx;
 	void (*release)(void *ctx);
 
@@ -50,7 +54,11 @@ struct Remote {
 	BlobId *busy; /* being fetched */
 	size_t nbusy, busy_room;
 	unsigned number; /* of names of unfinished files */
-	uint64_t synced; /* when records were last made durable */
+	BlobId *pending; /* fetched, and not on the disk for sure */
+	size_t n_pending, pending_room;
+	pthread_t syncer;
+	pthread_cond_t wake;
+	bool syncs, ending;
 };
 
 /* NULL: the list has none. Under list_lock. */
@@ -61,7 +69,7 @@ const RemoteEntry *remote_find(const RemoteList *list, BlobId id);
 int here_load(FileStore *fs, RemoteList *list) MUST_CHECK;
 void here_release(RemoteList *list);
 /* A new file for a list that is about to be put: best effort. */
-void here_write(FileStore *fs, uint64_t hash, const BlobRemote *list, size_t n, bool merge); /* merge: what was fetched for the list before stays known as that */
+void here_write(FileStore *fs, uint64_t hash, const BlobRemote *list, size_t n); /* what was fetched for the list before stays known as that */
 /* A fetched blob gets its name, and is known to be as its entry says. */
 int here_publish(FileStore *fs, const RemoteEntry *e, const char *temporary, const char *name) MUST_CHECK;
 bool here_matches(const RemoteList *list, const RemoteEntry *e, const struct statx *st);

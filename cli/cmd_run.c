@@ -182,7 +182,6 @@ static int keep_generation(BvSandbox *sb, const Parsed *p, int code)
 	if (strlen(words) > MESSAGE_MAX)
 		memcpy(words + MESSAGE_MAX - 3, "...", 4);
 	options.message = words;
-	options.key = key_of_command();
 	int r = bv_sandbox_snapshot(sb, &options, NULL, &err);
 	free(words);
 	return r < 0 ? cli_fail_error(err) : code;

@@ -113,6 +113,7 @@ struct BvSandbox {
 	bool is_new; /* protected by mu: nobody can have started a supervisor yet */
 	bool prunes; /* protected by mu: older sandboxes are to be looked for, see sandbox_prune_once */
 	bool joined; /* protected by mu: conn leads to a supervisor that somebody else started, and nothing was spawned on it yet */
+	int key_fd; /* of a key that came from a pipe, or -1 */
 	BvKeyOptions key; /* of bv_sandbox_set_key, with paths of our own; size 0: nothing was said (unlock.h) */
 	pthread_mutex_t view_mu;
 	struct View view; /* protected by view_mu: opened by the first of view_users, closed by the last */

@@ -333,7 +333,9 @@ int launch_supervisor(BvSandbox *sb, Conn **out, BvError **err)
 	return 0;
 }
 
-int launch_program(const char *name, const char *const *argv, const char *variable, const char *log, BvError **err)
+_Static_assert(LAUNCH_FD == CONTROL_FD, "one descriptor is handed on");
+
+int launch_program(const char *name, const char *const *argv, const char *variable, const char *log, int fd, BvError **err)
 {
 	CLEAN_FREE char *found = find_program(name);
 	CLEAN_FREE char *program = found ? NULL : bv_asprintf("/usr/bin/%s", name);
@@ -348,7 +350,7 @@ int launch_program(const char *name, const char *const *argv, const char *variab
 	for (size_t i = 0, at = 1; i < n; i++)
 		if (strncmp(environ[i], variable, length) != 0)
 			env[at++] = environ[i];
-	Spawn spawn = {.program = found ? found : program, .log = log, .argv = (char *const *)(uintptr_t)argv, .env = (char *const *)(uintptr_t)env, .sock = -1};
+	Spawn spawn = {.program = found ? found : program, .log = log, .argv = (char *const *)(uintptr_t)argv, .env = (char *const *)(uintptr_t)env, .sock = fd};
 	int r = spawn.program ? spawn_orphan(&spawn) : -ENOMEM;
 	return r < 0 ? lib_fail(err, r, "cannot start the program %s: %s", spawn.program ? spawn.program : name, strerror(-r)) : 0;
 }

@@ -9,7 +9,8 @@ int launch_connect(int dirfd, Conn **out) MUST_CHECK;
 /* Starts a supervisor for the sandbox and sends `start`. -EAGAIN: another one has it already (connect instead); -ENOENT: the program is
  * not found; else what the supervisor said. */
 int launch_supervisor(BvSandbox *sb, Conn **out, BvError **err) MUST_CHECK;
-/* Starts a program of bvisor's in the background, no child of ours, with one more variable of the environment and its output in `log`. -ENOENT: it is not found. */
-int launch_program(const char *name, const char *const *argv, const char *variable, const char *log, BvError **err) MUST_CHECK;
+/* Starts a program of bvisor's in the background, no child of ours, with one more variable of the environment, its output in `log`, and `fd` (-1: none) as LAUNCH_FD. -ENOENT: it is not found. */
+#define LAUNCH_FD 3
+int launch_program(const char *name, const char *const *argv, const char *variable, const char *log, int fd, BvError **err) MUST_CHECK;
 
 #endif

@@ -43,7 +43,7 @@ static BvSandbox *handle_new(const char *store, BvError **err)
 		(void)lib_fail(err, -ENOMEM, "out of memory");
 		return NULL;
 	}
-	sb->dirfd = -1;
+	sb->dirfd = sb->key_fd = -1;
 	pthread_mutex_init(&sb->mu, NULL);
 	pthread_mutex_init(&sb->view_mu, NULL);
 	sb->store = store_path(store, err);

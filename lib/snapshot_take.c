@@ -4,6 +4,7 @@
  * threads, and the records wait in order until it is known what those became. When the last record is written all was read, and the moment may pass; only if it lasted till
  * then the snapshot is published. */
 #include "lib/base.h"
+#include "lib/hold.h"
 #include "lib/snapshot_moment.h"
 #include "lib/snapshots.h"
 #include "lib/spool.h"
@@ -187,6 +188,9 @@ static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOption
 	}
 	char since[64], machine[32];
 
+	CLEAN_FREE char *instance = hold_name(c);
+	if (rc == 0)
+		rc = instance ? add_field(w, "instance", instance) : -ENOMEM;
 	snprintf(since, sizeof(since), "%lld.%09ld", (long long)c->since_sec, c->since_nsec);
 	if (rc == 0)
 		rc = add_field(w, "since", since);
@@ -402,6 +406,8 @@ int bv_sandbox_snapshot(BvSandbox *sb, const BvSnapshotOptions *options, BvSnaps
 	for (size_t i = 0; o.tags && o.tags[i]; i++)
 		if (snap_ref_valid(o.tags[i]) < 0)
 			return lib_fail(err, -EINVAL, "'%s' is no tag: use letters, digits, '.', '_' and '-'", o.tags[i]);
+	if (!o.key && sb->key.size)
+		o.key = &sb->key;
 	r = snapshots_open(o.to || !backend_is_place(sb->config.backend) ? o.to : sb->config.backend, sb->store, o.key, true, &s, err);
 	return r < 0 ? r : snapshot_take(sb, 0, &s, &o, receipt, err);
 }

@@ -32,15 +32,21 @@ bool sync_is_name(const char *name)
 typedef struct Older {
 	const Snapshots *s;
 	uint64_t newest;
+	const char *instance; /* what made them */
 } Older;
 
-/* What is not removed now is so by the next one. */
+/* Another machine may have a sandbox of that name. What is not removed now is so by the next one. */
 static int drop_older(void *ctx, const SnapRef *ref)
 {
 	const Older *older = ctx;
+	SnapInfo info = {0};
 
-	if (ref->number + KEEP <= older->newest)
+	if (ref->number + KEEP > older->newest || snap_info_load(older->s->store, &ref->id, &info, NULL) < 0)
+		return 0;
+	CLEAN_FREE char *made_by = snapshots_field(&info, "instance");
+	if (made_by && strcmp(made_by, older->instance) == 0)
 		IGNORE_RESULT(snap_ref_delete(older->s->store, ref->name, ref->number, NULL));
+	snap_info_release(&info);
 	return 0;
 }
 
@@ -51,7 +57,8 @@ int bv_sandbox_sync(BvSandbox *sb, const BvKeyOptions *key, BvSnapshotReceipt *r
 	BvSnapshotReceipt made = {.size = sizeof(made)};
 	CLEAN_FREE char *name = bv_asprintf("%s" SYNC_SUFFIX, sb->config.name);
 
-	if (!name)
+	CLEAN_FREE char *instance = hold_name(&sb->config);
+	if (!name || !instance)
 		return lib_fail(err, -ENOMEM, "out of memory");
 	if (!backend_is_place(sb->config.backend))
 		return lib_fail(err, -EINVAL, "sandbox '%s' has no bucket as its backend: `bvisor snapshot %s --to PLACE` keeps it somewhere", sb->config.name, sb->config.name);
@@ -61,7 +68,7 @@ int bv_sandbox_sync(BvSandbox *sb, const BvKeyOptions *key, BvSnapshotReceipt *r
 	if (r == 0)
 		r = snapshot_take(sb, TAKE_IF_CHANGED, &s, &o, &made, err);
 	if (r == 0 && made.number > KEEP)
-		IGNORE_RESULT(snap_ref_list(s.store, name, drop_older, &(Older){&s, made.number}, NULL));
+		IGNORE_RESULT(snap_ref_list(s.store, name, drop_older, &(Older){&s, made.number, instance}, NULL));
 	if (r == 0 && receipt)
 		*receipt = made;
 	return r < 0 ? r : r == 0;
@@ -100,18 +107,19 @@ int sync_launch(const BvSandbox *sb, BvError **err)
 		return 0;
 	const char *argv[10] = {"bvisor", "sync", "--follow"};
 	size_t n = 3;
+	CLEAN_FREE char *handed_on = sb->key_fd >= 0 ? bv_asprintf("/proc/self/fd/%d", LAUNCH_FD) : NULL;
 	if (sb->key.size && sb->key.key_file) {
 		argv[n++] = "--key-file";
-		argv[n++] = sb->key.key_file;
+		argv[n++] = handed_on ? handed_on : sb->key.key_file;
 	}
 	if (sb->key.size && sb->key.passphrase_file) {
 		argv[n++] = "--passphrase-file";
-		argv[n++] = sb->key.passphrase_file;
+		argv[n++] = handed_on ? handed_on : sb->key.passphrase_file;
 	}
 	argv[n++] = sb->config.name;
 	CLEAN_FREE char *home = bv_asprintf("BVISOR_HOME=%s", sb->store);
 	CLEAN_FREE char *log = bv_asprintf("%s/sync.log", sb->store);
-	return home && log ? launch_program("bvisor", argv, home, log, err) : lib_fail(err, -ENOMEM, "out of memory");
+	return home && log ? launch_program("bvisor", argv, home, log, sb->key_fd, err) : lib_fail(err, -ENOMEM, "out of memory");
 }
 
 typedef struct Follow {

@@ -2,7 +2,13 @@
 #include "lib/unlock.h"
 #include "lib/view.h"
 
+#include "base/secret.h"
+
 #include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#define KEY_FILE_MAX 8192
 
 typedef struct Keyring {
 	const BvSandbox *sb;
@@ -101,9 +107,35 @@ int unlock_for_start(const BvSandbox *sb, int *fd, BvError **err)
 
 void unlock_release(BvSandbox *sb)
 {
+	bv_close_fd(&sb->key_fd);
 	free((void *)(uintptr_t)sb->key.key_file);
 	free((void *)(uintptr_t)sb->key.passphrase_file);
 	sb->key = (BvKeyOptions){0};
+}
+
+/* A pipe can be read once, and a key is asked for several times: its bytes are kept in a file without a name, which is found by its descriptor. */
+static int keep_pipe(char **path, int *kept, BvError **err)
+{
+	struct stat st;
+
+	if (!*path || stat(*path, &st) < 0 || S_ISREG(st.st_mode))
+		return 0;
+	CLEAN_FD int from = open(*path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	CLEAN_FD int to = memfd_create("bvisor-key", MFD_CLOEXEC);
+	char *secret = secret_new(KEY_FILE_MAX);
+	ssize_t n = !secret ? -ENOMEM : from < 0 || to < 0 ? bv_neg_errno() : bv_read_full(from, secret, KEY_FILE_MAX);
+	if (n >= 0)
+		n = bv_write_full(to, secret, (size_t)n);
+	secret_free(secret, KEY_FILE_MAX);
+	if (n < 0)
+		return lib_fail(err, (int)n, "cannot read %s: %s", *path, strerror((int)-n));
+	char *again = bv_asprintf("/proc/self/fd/%d", to);
+	if (!again)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	free(*path);
+	*path = again;
+	*kept = TAKE_FD(to);
+	return 0;
 }
 
 int bv_sandbox_set_key(BvSandbox *sb, const BvKeyOptions *options, BvError **err)
@@ -116,7 +148,14 @@ int bv_sandbox_set_key(BvSandbox *sb, const BvKeyOptions *options, BvError **err
 	CLEAN_FREE char *passphrase_file = o.passphrase_file ? path_absolute(o.passphrase_file) : NULL;
 	if ((o.key_file && !key_file) || (o.passphrase_file && !passphrase_file))
 		return lib_fail(err, -ENOMEM, "out of memory");
+	CLEAN_FD int kept = -1;
+	int r = keep_pipe(&key_file, &kept, err);
+	if (r == 0)
+		r = keep_pipe(&passphrase_file, &kept, err);
+	if (r < 0)
+		return r;
 	unlock_release(sb);
+	sb->key_fd = TAKE_FD(kept);
 	sb->key = o;
 	sb->key.key_file = TAKE_PTR(key_file);
 	sb->key.passphrase_file = TAKE_PTR(passphrase_file);

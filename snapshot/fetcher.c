@@ -8,6 +8,8 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#define CHECK_NS 600000000000 /* how long it is believed that a snapshot is held */
+
 typedef struct Session {
 	char *source;
 	unsigned users; /* Fetcher.lock; the fetcher itself is one */
@@ -16,6 +18,7 @@ typedef struct Session {
 	SnapStore *store;
 	SnapReader *reader; /* is opened once, and then used without the lock */
 	bool renewed;
+	uint64_t checked; /* when it was last known to be held (bv_now_coarse_ns); 0: never */
 } Session;
 
 typedef struct Fetcher {
@@ -130,7 +133,8 @@ static int open_locked(const Fetcher *f, Session *s, const SnapId *id, const cha
 	if (r == 0 && !s->reader)
 		r = snap_reader_open(s->store, id, &s->reader, err);
 	if (r == 0 && f->hold && !s->renewed) {
-		snap_hold_renew(s->store, f->hold, id);
+		if (snap_hold_renew(s->store, f->hold, id) == 0)
+			s->checked = bv_now_coarse_ns();
 		s->renewed = true;
 	}
 	return r;
@@ -169,6 +173,44 @@ static int fetch(void *ctx, const char *source, const void *ref, size_t len, int
 	return r == 0 || r == -ENOSPC || r == -EDQUOT || r == -ENOMEM ? r : -EIO;
 }
 
+/* Where nothing can be written it is enough that the snapshot is there now. */
+static int check_locked(const Fetcher *f, Session *s, const SnapId *id)
+{
+	SnapInfo info = {0};
+
+	if (s->checked && bv_now_coarse_ns() - s->checked < CHECK_NS)
+		return 0;
+	int r = f->hold ? snap_hold_renew(s->store, f->hold, id) : -EACCES;
+	if (r < 0 && (r = snap_info_load(s->store, id, &info, NULL)) == 0)
+		snap_info_release(&info);
+	if (r == 0)
+		s->checked = bv_now_coarse_ns();
+	return r;
+}
+
+static int check(void *ctx, const char *source)
+{
+	Fetcher *f = ctx;
+	Session *s = session_of(f, source);
+	char key[2 * KEY_ID_SIZE + 1];
+	const char *place;
+	SnapId id;
+
+	if (!s)
+		return -ENOMEM;
+	int r = snap_fetcher_parse(source, &id, key, &place);
+	pthread_mutex_lock(&s->lock);
+	if (r == 0)
+		r = open_locked(f, s, &id, key, place, NULL);
+	if (r == 0)
+		r = check_locked(f, s, &id);
+	pthread_mutex_unlock(&s->lock);
+	if (r < 0)
+		session_give_up(f, s);
+	session_put(f, s);
+	return r;
+}
+
 static void release(void *ctx)
 {
 	Fetcher *f = ctx;
@@ -194,6 +236,6 @@ int snap_fetcher_attach(BlobStore *blobs, SnapKeyring keys, const char *hold, ch
 	}
 	f->keys = keys;
 	pthread_mutex_init(&f->lock, NULL);
-	blob_set_fetch(blobs, fetch, f, release);
+	blob_set_fetch(blobs, fetch, check, f, release);
 	return 0;
 }

@@ -18,8 +18,8 @@ static inline bool snap_hold_is(const char *name)
 
 /* From now on `name` holds this snapshot, and no other one. Errors of snap_ref_append; where nothing may be written -EACCES or -EROFS. */
 int snap_hold_take(SnapStore *s, const char *name, const SnapId *id, char **err) MUST_CHECK;
-/* By who uses it: best effort. Asks the store, and writes about once a day. */
-void snap_hold_renew(SnapStore *s, const char *name, const SnapId *id);
+/* By who uses it. Asks the store, and writes about once a day. 0: the snapshot is held. */
+int snap_hold_renew(SnapStore *s, const char *name, const SnapId *id);
 /* Success if there is none. */
 int snap_hold_release(SnapStore *s, const char *name, char **err) MUST_CHECK;
 /* Releases those that nobody has renewed for so many seconds, by the store's clock. */
