@@ -413,6 +413,20 @@ void here_end(FileStore *fs)
 	r->syncs = false;
 }
 
+/* Never two names at a time: who is killed in between leaves none that another fetch would write to. */
+static int move_to(int root, const char *temporary, const char *name)
+{
+	if (renameat2(root, temporary, root, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS) /* a file system that does not know the flag */
+		return -1;
+	int made = linkat(root, temporary, root, name, 0), why = errno;
+	if (made == 0)
+		unlinkat(root, temporary, 0); /* that sets its ctime once more */
+	errno = why;
+	return made;
+}
+
 /* Whoever finds the name and opens it for writing notes that after this. */
 int here_publish(FileStore *fs, const RemoteEntry *fetched, const char *temporary, const char *name)
 {
@@ -422,12 +436,10 @@ int here_publish(FileStore *fs, const RemoteEntry *fetched, const char *temporar
 
 	pthread_rwlock_rdlock(&r->list_lock);
 	pthread_mutex_lock(&r->lock);
-	if (linkat(fs->root, temporary, fs->root, name, 0) < 0) {
+	if (move_to(fs->root, temporary, name) < 0) {
 		rc = errno == EEXIST ? 0 : bv_neg_errno();
 	} else {
 		const RemoteEntry *e = remote_find(&r->list, fetched->id);
-		/* The name that it was written under goes first: that sets its ctime once more. */
-		unlinkat(fs->root, temporary, 0);
 		if (e && fstatat(fs->root, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 			RemoteHere *here = &r->list.here[e - r->list.entries];
 			*here = (RemoteHere){.ino = st.st_ino, .ctime = nanoseconds(st.st_ctim.tv_sec, st.st_ctim.tv_nsec), .fetched = true, .known = true};

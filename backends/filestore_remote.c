@@ -427,9 +427,10 @@ static int fetch_named(FileStore *fs, const Wanted *w)
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&fs->remote->lock);
-	snprintf(temporary, sizeof temporary, ".fetch-%u", fs->remote->number++);
+	snprintf(temporary, sizeof temporary, ".fetch-%d-%u", (int)getpid(), fs->remote->number++);
 	pthread_mutex_unlock(&fs->remote->lock);
-	fd = openat(fs->root, temporary, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	unlinkat(fs->root, temporary, 0); /* of one who was killed; a name of its own, never bytes that somebody else has */
+	fd = openat(fs->root, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return bv_neg_errno();
 	r = fetch_into(fs->remote, w, fd);

@@ -221,6 +221,7 @@ typedef struct CowOpened {
 } CowOpened;
 /* See unchanged.c. */
 typedef struct CowUnchanged {
+	pthread_mutex_t lock; /* of what is noted, beside fs->lock */
 	char *path; /* of the file that says so when nobody has the view open; NULL: it is none that has names */
 	bool closed; /* no descriptor is older than the view, so its states have names */
 	bool changed; /* since it had the name `now` has */

@@ -148,13 +148,15 @@ void unchanged_note(Cowfs *fs, const CowNode *node)
 {
 	CowState *s = &fs->unchanged.now;
 
+	pthread_mutex_lock(&fs->unchanged.lock); /* fs->lock may be held for reading only */
 	fs->unchanged.changed = true;
-	if (!node || !*s->since || is_touched(s, node->id))
-		return;
-	if (s->n_touched < COW_STATE_TOUCHED)
-		s->touched[s->n_touched++] = node->id;
-	else
-		*s->since = 0;
+	if (node && *s->since && !is_touched(s, node->id)) {
+		if (s->n_touched < COW_STATE_TOUCHED)
+			s->touched[s->n_touched++] = node->id;
+		else
+			*s->since = 0;
+	}
+	pthread_mutex_unlock(&fs->unchanged.lock);
 }
 
 static void settle_name(CowUnchanged *u)

@@ -125,9 +125,10 @@ static bool is_of_machine(const char *path)
 {
 	static const char *const all[] = {"/run", "/var/run", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname", "/etc/machine-id", "/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow",
 					  "/etc/subuid", "/etc/subgid"};
+	size_t len = strlen(path);
 
-	for (size_t i = 0; i < ARRAY_LEN(all); i++)
-		if (path_is_below(path, all[i]))
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) /* and what tools leave of them: "/etc/shadow-" */
+		if (path_is_below(path, all[i]) || (len == strlen(all[i]) + 1 && path[len - 1] == '-' && strncmp(path, all[i], len - 1) == 0))
 			return true;
 	return false;
 }

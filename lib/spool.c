@@ -1,9 +1,10 @@
-/* lib/spool.c - see spool.h. A failure costs disk space: the list before stays, which names less. */
+/* lib/spool.c - see spool.h. A failure costs disk space: the list before stays, which names less. What is beyond the bound goes when a supervisor runs (cowfs/spool.c), who knows who reads. */
 #include "lib/hold.h"
 #include "lib/spool.h"
 #include "lib/store.h"
 #include "lib/view.h"
 #include "snapshot/fetcher.h"
+#include "snapshot/hold.h"
 
 #include <time.h>
 
@@ -77,28 +78,6 @@ static int by_id(const void *a, const void *b)
 	return (x->id > y->id) - (x->id < y->id);
 }
 
-static int by_use(const void *a, const void *b)
-{
-	const BlobClean *x = a, *y = b;
-
-	return (x->here_since > y->here_since) - (x->here_since < y->here_since);
-}
-
-/* Of a sandbox that is stopped, and held so. A running one's supervisor does it (cowfs/spool.c). */
-static void trim_stopped(BlobStore *blobs, uint64_t bound)
-{
-	CLEAN_FREE BlobClean *list = NULL;
-	uint64_t total;
-	size_t n;
-
-	if (blob_list_clean(blobs, &total, &list, &n) < 0 || total <= bound || !n)
-		return;
-	qsort(list, n, sizeof(*list), by_use);
-	for (size_t i = 0; i < n && total > bound; i++)
-		if (blob_drop(blobs, list[i].id) == 0)
-			total -= list[i].bytes;
-}
-
 void spool_publish(Spool *spool, const BvSandbox *sb, const Snapshots *s, const SnapId *id, const Moment *moment)
 {
 	CLEAN_FREE char *path = bv_asprintf("%s/blobs", sandbox_data_dir(sb));
@@ -108,17 +87,18 @@ void spool_publish(Spool *spool, const BvSandbox *sb, const Snapshots *s, const 
 
 	if (spool->n)
 		qsort(spool->list, spool->n, sizeof(*spool->list), by_id);
-	bool held;
-	int r = path && source && ops ? hold_take(s, &sb->config, id, &held, NULL) : -ENOMEM;
+	CLEAN_FREE char *hold = hold_name(&sb->config);
+	uint64_t number = 0;
+	int r = path && source && ops && hold ? snap_hold_add(s->store, hold, id, &number, NULL) : -ENOMEM;
 	if (r == 0)
 		r = ops->open(path, 0, &blobs, NULL);
 	if (r == 0)
 		r = blob_reload_remote(blobs, NULL); /* what was fetched meanwhile */
 	if (r == 0)
 		r = blob_put_remote(blobs, source, spool->list, spool->n);
-	if (r == 0 && !moment->conn && blob_reload_remote(blobs, NULL) == 0)
-		trim_stopped(blobs, sb->config.spool);
 	blob_close(blobs);
+	if (r == 0) /* the list names this one: the one before is needed no more */
+		snap_hold_only(s->store, hold, number);
 	if (r == 0 && moment->conn)
 		IGNORE_RESULT(conn_call(moment->conn, conn_request("spool"), NULL, 0, NULL, NULL));
 }

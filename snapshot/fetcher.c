@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdio.h>
 
+#define RENEW_NS UINT64_C(43200000000000) /* half a day: how often the hold is looked at while files are fetched */
 #define CHECK_NS 600000000000 /* how long it is believed that a snapshot is held */
 
 typedef struct Session {
@@ -17,7 +18,7 @@ typedef struct Session {
 	ObjectStore *objects;
 	SnapStore *store;
 	SnapReader *reader; /* is opened once, and then used without the lock */
-	bool renewed;
+	uint64_t renewed; /* when that was last tried; 0: never */
 	uint64_t checked; /* when it was last known to be held (bv_now_coarse_ns); 0: never */
 } Session;
 
@@ -132,10 +133,10 @@ static int open_locked(const Fetcher *f, Session *s, const SnapId *id, const cha
 		r = snap_store_open(s->objects, key, &s->store, err);
 	if (r == 0 && !s->reader)
 		r = snap_reader_open(s->store, id, &s->reader, err);
-	if (r == 0 && f->hold && !s->renewed) {
+	if (r == 0 && f->hold && (!s->renewed || bv_now_coarse_ns() - s->renewed > RENEW_NS)) {
 		if (snap_hold_renew(s->store, f->hold, id) == 0)
 			s->checked = bv_now_coarse_ns();
-		s->renewed = true;
+		s->renewed = bv_now_coarse_ns() | 1;
 	}
 	return r;
 }

@@ -21,13 +21,28 @@ static int drop_older(void *ctx, const SnapRef *ref)
 	return 0;
 }
 
-int snap_hold_take(SnapStore *s, const char *name, const SnapId *id, char **err)
+int snap_hold_add(SnapStore *s, const char *name, const SnapId *id, uint64_t *number, char **err)
 {
-	SnapRef made;
+	SnapRef made = {0};
 	int r = snap_ref_append(s, name, UINT64_MAX, id, &made, err);
 
-	if (r == 0 && made.number > 1)
-		IGNORE_RESULT(snap_ref_list(s, name, drop_older, &(Older){s, made.number}, NULL));
+	*number = made.number;
+	return r;
+}
+
+void snap_hold_only(SnapStore *s, const char *name, uint64_t number)
+{
+	if (number > 1)
+		IGNORE_RESULT(snap_ref_list(s, name, drop_older, &(Older){s, number}, NULL));
+}
+
+int snap_hold_take(SnapStore *s, const char *name, const SnapId *id, char **err)
+{
+	uint64_t number;
+	int r = snap_hold_add(s, name, id, &number, err);
+
+	if (r == 0)
+		snap_hold_only(s, name, number);
 	return r;
 }
 

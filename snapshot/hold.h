@@ -18,6 +18,9 @@ static inline bool snap_hold_is(const char *name)
 
 /* From now on `name` holds this snapshot, and no other one. Errors of snap_ref_append; where nothing may be written -EACCES or -EROFS. */
 int snap_hold_take(SnapStore *s, const char *name, const SnapId *id, char **err) MUST_CHECK;
+/* The same in two steps: first this one, too; then, when nobody needs what was held before, no other. */
+int snap_hold_add(SnapStore *s, const char *name, const SnapId *id, uint64_t *number, char **err) MUST_CHECK;
+void snap_hold_only(SnapStore *s, const char *name, uint64_t number); /* best effort */
 /* By who uses it. Asks the store, and writes about once a day. 0: the snapshot is held. */
 int snap_hold_renew(SnapStore *s, const char *name, const SnapId *id);
 /* Success if there is none. */
