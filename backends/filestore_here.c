@@ -259,9 +259,11 @@ static bool add_record(FileStore *fs, RemoteList *list, const HereRecord *record
 {
 	if (list->here_fd < 0)
 		list->here_fd = open_for_adding(fs, list);
-	bool added = list->here_fd >= 0 && write(list->here_fd, record, sizeof *record) == sizeof *record;
-	list->records += added;
-	return added;
+	ssize_t n = list->here_fd >= 0 ? write(list->here_fd, record, sizeof *record) : -1;
+	if (n > 0 && n < (ssize_t)sizeof *record) /* a full disk: what follows would be shifted */
+		IGNORE_RESULT(ftruncate(list->here_fd, lseek(list->here_fd, 0, SEEK_END) - n));
+	list->records += n == (ssize_t)sizeof *record;
+	return n == (ssize_t)sizeof *record;
 }
 
 /* What is not written down must not be believed by the next one who reads: then there is no file at all, and what is added goes nowhere. */

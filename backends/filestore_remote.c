@@ -378,15 +378,16 @@ static bool is_busy(const Remote *r, BlobId id)
 	return false;
 }
 
-/* True: it is this thread's to fetch, which end() ends. */
-static bool begin(Remote *r, BlobId id)
+/* 1: it is this thread's to fetch, which end() ends. 0: another one has. A negative errno: another one has tried just now. */
+static int begin(Remote *r, BlobId id)
 {
-	bool ours = false;
+	int ours = 0;
 
 	pthread_mutex_lock(&r->lock);
 	if (is_busy(r, id)) {
 		while (is_busy(r, id))
 			pthread_cond_wait(&r->done, &r->lock);
+		ours = r->failed == id ? r->failure : 0;
 	} else {
 		if (r->nbusy == r->busy_room) {
 			BlobId *more = realloc(r->busy, (r->busy_room + 16) * sizeof *more);
@@ -397,13 +398,13 @@ static bool begin(Remote *r, BlobId id)
 		}
 		if (r->nbusy < r->busy_room)
 			r->busy[r->nbusy++] = id;
-		ours = true; /* without memory: two may fetch the same, and one is thrown away */
+		ours = 1; /* without memory: two may fetch the same, and one is thrown away */
 	}
 	pthread_mutex_unlock(&r->lock);
 	return ours;
 }
 
-static void end(Remote *r, BlobId id)
+static void end(Remote *r, BlobId id, int result)
 {
 	pthread_mutex_lock(&r->lock);
 	for (size_t i = 0; i < r->nbusy; i++)
@@ -411,6 +412,10 @@ static void end(Remote *r, BlobId id)
 			r->busy[i] = r->busy[--r->nbusy];
 			break;
 		}
+	if (result < 0 || r->failed == id) {
+		r->failed = result < 0 ? id : 0;
+		r->failure = result;
+	}
 	pthread_cond_broadcast(&r->done);
 	pthread_mutex_unlock(&r->lock);
 }
@@ -456,10 +461,13 @@ int filestore_fetch(BlobStore *store, BlobId id)
 	CLEAN_WANTED Wanted w;
 	int r = wanted_take(fs->remote, id, &w);
 	while (r == 0 && !has_name(fs, id)) {
-		if (!begin(fs->remote, id))
-			continue; /* another one did: or failed, and then this one tries */
+		int ours = begin(fs->remote, id);
+		if (ours <= 0) {
+			r = ours; /* many that wait for a place that is away fail together, not one after another */
+			continue;
+		}
 		r = has_name(fs, id) ? 0 : fetch_named(fs, &w);
-		end(fs->remote, id);
+		end(fs->remote, id, r);
 	}
 	return r;
 }

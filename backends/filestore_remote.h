@@ -53,6 +53,8 @@ struct Remote {
 	char *error;  /* of the first fetch that failed since somebody asked */
 	BlobId *busy; /* being fetched */
 	size_t nbusy, busy_room;
+	BlobId failed; /* whose fetch has failed last, for those who waited for it, and why */
+	int failure;
 	unsigned number; /* of names of unfinished files */
 	BlobId *pending; /* fetched, and not on the disk for sure */
 	size_t n_pending, pending_room;

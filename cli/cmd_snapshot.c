@@ -214,8 +214,8 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 		fprintf(stderr, "bvisor: %zu file%s of this host that it rests on %s not what %s when it was used: bvisor verify %s\n", drift, drift == 1 ? "" : "s",
 			drift == 1 ? "is" : "are", drift == 1 ? "it was" : "they were", bv_sandbox_name(sb));
 	if (receipt.missing)
-		cli_fail("%llu of %llu files are lost in the place where the snapshot is (`bvisor fsck` says what, and which snapshots that hurts): opening one gives an input/output error; all else was restored",
-			 (unsigned long long)receipt.missing, (unsigned long long)receipt.files);
+		cli_fail("%llu of %llu files are lost%s%s%s: opening one gives an input/output error, all else was restored; `bvisor fsck` says what is damaged, and which snapshots that hurts",
+			 (unsigned long long)receipt.missing, (unsigned long long)receipt.files, receipt.lost[0] ? " (" : "", receipt.lost, receipt.lost[0] ? ")" : "");
 	bv_sandbox_close(sb);
 	return receipt.missing ? EXIT_BVISOR : 0;
 }

@@ -7,6 +7,8 @@
 
 #define SLICE 32   /* bodies for each time that the lock is held */
 #define RECENT_NS 250000000 /* so that what was just fetched is opened first */
+#define NEEDED_NS 20000000  /* the same on a full disk */
+#define STEP_LEAST ((uint64_t)16 << 20) /* so much more comes before all files are looked at again */
 
 typedef struct Owner {
 	BlobId blob;
@@ -98,7 +100,7 @@ static uint64_t trim(Cowfs *fs, uint64_t bound, uint64_t recent)
 	total -= MIN(freed, total);
 	atomic_store(&fs->spool_bytes, total);
 	/* What cannot be freed is not looked at again for each body that comes. */
-	atomic_store(&fs->spool_next, MAX(fs->spool_bound, total) + fs->spool_bound / 16);
+	atomic_store(&fs->spool_next, total < fs->spool_bound ? fs->spool_bound : total + MIN(MAX(fs->spool_bound / 16, STEP_LEAST), fs->spool_bound + STEP_LEAST / 16));
 	return freed;
 }
 
@@ -132,7 +134,7 @@ int cowfs_spool_changed(Cowfs *fs, char **err)
 bool spool_make_room(Cowfs *fs)
 {
 	pthread_mutex_lock(&fs->spool_lock);
-	bool freed = trim(fs, 0, bv_now_coarse_ns() - RECENT_NS) > 0;
+	bool freed = trim(fs, 0, bv_now_coarse_ns() - NEEDED_NS) > 0;
 	pthread_mutex_unlock(&fs->spool_lock);
 	return freed;
 }

@@ -17,18 +17,27 @@ char *hold_name(const SandboxConfig *c)
 	return text ? bv_asprintf(SNAP_HOLD_PREFIX "%016llx", (unsigned long long)hash_stable(text, strlen(text))) : NULL;
 }
 
-int hold_take(const Snapshots *s, const SandboxConfig *config, const SnapId *id, bool *held, BvError **err)
+int hold_add(const Snapshots *s, const SandboxConfig *config, const SnapId *id, uint64_t *number, BvError **err)
 {
 	CLEAN_FREE char *name = hold_name(config);
 	char *why = NULL;
-	int r = name ? snap_hold_take(s->store, name, id, &why) : -ENOMEM;
+	int r = name ? snap_hold_add(s->store, name, id, number, &why) : -ENOMEM;
 
-	*held = r == 0;
+	if (r < 0)
+		*number = 0;
 	if (r == -EACCES || r == -EROFS || r == -EPERM) {
 		free(why);
 		return 0;
 	}
 	return r < 0 ? lib_fail_text(err, r, why, s->location) : 0;
+}
+
+void hold_only(const Snapshots *s, const SandboxConfig *config, uint64_t number)
+{
+	CLEAN_FREE char *name = hold_name(config);
+
+	if (name)
+		snap_hold_only(s->store, name, number);
 }
 
 void hold_release(const Snapshots *s, const SandboxConfig *config)

@@ -22,8 +22,10 @@ typedef struct Restore {
 	SnapFetch items[FETCH_AT_ONCE];
 	CowRecord rows_of[FETCH_AT_ONCE]; /* of each item, for one that cannot be had; `remote` is the item's ref, what else it points to is gone */
 	size_t count;
-	bool prefetch, held;
+	bool prefetch;
+	uint64_t held; /* generation of the hold; 0: none was put */
 	uint64_t missing; /* contents that cannot be had */
+	char lost[256];	  /* why the first of them cannot */
 	SnapId id;
 	const SnapRef *ref;
 	Strv hidden; /* host paths that guests do not see */
@@ -50,6 +52,8 @@ static int fill_files(Restore *t)
 		if (close(t->items[i].fd) < 0 && r == 0) /* a full disk may be told only here */
 			r = bv_fail(&t->why, bv_neg_errno(), "cannot write a file of the sandbox: %s", strerror(errno));
 		if (r == 0 && t->items[i].result < 0) {
+			if (!t->lost[0] && why)
+				snprintf(t->lost, sizeof(t->lost), "%s", why);
 			r = is_lost(t->items[i].result) ? cow_import_lost(t->rows, &t->rows_of[i]) : t->items[i].result;
 			t->missing++;
 		}
@@ -214,7 +218,7 @@ static int aside_join(Aside *a, int r, BvError **err)
 
 static int run_hold(Aside *a)
 {
-	return hold_take(a->t->s, &a->sb->config, &a->t->id, &a->t->held, &a->error);
+	return hold_add(a->t->s, &a->sb->config, &a->t->id, &a->t->held, &a->error);
 }
 
 /* Are the packs there of what is fetched later, as far as that can be told? */
@@ -223,6 +227,11 @@ static int run_presence(Aside *a)
 	Counting c = {.presence = a->presence};
 	int r = snap_presence_check(a->presence, &a->why);
 
+	ObjectName pack = "";
+	if (r == 1)
+		snap_presence_lost(a->presence, pack);
+	if (pack[0])
+		snprintf(a->t->lost, sizeof(a->t->lost), "%s is gone", pack);
 	if (r == 1) /* not often: so nobody has kept what each record needs */
 		r = snap_reader_walk(a->t->reader, "", 0, count_content, &c, &a->why);
 	a->t->missing = c.missing;
@@ -402,6 +411,7 @@ static void note_outcome(const Restore *t, BvSnapshotReceipt *receipt)
 {
 	receipt->flags = t->held || t->prefetch ? 0 : BV_RESTORE_UNHELD;
 	receipt->missing = t->missing;
+	snprintf(receipt->lost, sizeof(receipt->lost), "%s", t->lost);
 	receipt->base_used = t->base ? base_plan_used(t->base) : 0;
 }
 
@@ -466,6 +476,8 @@ static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRest
 		note_outcome(t, receipt);
 	if (r == 0 && t->prefetch)
 		hold_release(s, &old->config);
+	else if (r == 0) /* else what the sandbox was goes on to be held, too */
+		hold_only(s, &old->config, t->held);
 	if (old)
 		bv_sandbox_close(old);
 	if (t)
@@ -495,6 +507,7 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 		*receipt = (BvSnapshotReceipt){.size = sizeof(*receipt), .number = ref.number, .files = info.totals.contents, .bytes = info.totals.content_bytes,
 					       .flags = outcome.flags, .missing = outcome.missing, .moved = t.received, .requests = t.gets + t.puts + t.others, .base_files = base.files,
 					       .base_bytes = base.bytes, .base_used = outcome.base_used};
+		snprintf(receipt->lost, sizeof(receipt->lost), "%s", outcome.lost);
 		snprintf(receipt->name, sizeof(receipt->name), "%s", ref.name);
 		id_hex(&ref.id, receipt->id);
 		snap_info_release(&info);

@@ -134,6 +134,10 @@ typedef struct Follow {
 static void ask_idle(Follow *f)
 {
 	f->asked = f->conn && conn_begin(f->conn, &f->idle, conn_request("idle"), NULL, 0) == 0;
+	if (!f->asked) { /* it has ended */
+		conn_put(TAKE_PTR(f->conn));
+		f->ended = true;
+	}
 }
 
 static void disconnect(Follow *f)
@@ -202,7 +206,6 @@ static int follow(Follow *f)
 
 	if (launch_connect(f->sb->dirfd, &f->conn) < 0)
 		f->conn = NULL;
-	f->ended = !f->conn;
 	ask_idle(f);
 	f->wait = f->o->seconds;
 	for (;;) {
@@ -216,7 +219,7 @@ static int follow(Follow *f)
 			if (f->ended && !goes_on(f))
 				break;
 			f->ended = false;
-			if (f->conn && !f->asked)
+			if (!f->asked)
 				ask_idle(f);
 			continue;
 		}

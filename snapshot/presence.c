@@ -184,6 +184,18 @@ int snap_presence_check(SnapPresence *p, char **err)
 	return r;
 }
 
+void snap_presence_lost(const SnapPresence *p, ObjectName out)
+{
+	size_t i = 0;
+
+	while (i < p->r->index.n_packs && p->packs[i] != USED)
+		i++;
+	if (i < p->r->index.n_packs)
+		pack_name(&p->r->index.packs[i], out);
+	else
+		out[0] = '\0';
+}
+
 /* -ENOENT: it is lost. What the collector has moved is elsewhere. */
 static int look(SnapPresence *p, const SnapId *id)
 {

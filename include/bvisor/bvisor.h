@@ -320,6 +320,7 @@ typedef struct BvSnapshotReceipt {
 	uint64_t base_files, base_bytes; /* regular files of the host that the snapshot carries */
 	uint64_t base_left; /* taking: files that were to be carried, but are gone or cannot be read */
 	uint64_t base_used; /* restoring: carried files and symlinks that this host has not, or otherwise, so that the sandbox has those of the snapshot */
+	char lost[256]; /* restore: why the first of those that are missing is; may be cut */
 } BvSnapshotReceipt;
 enum {
 	BV_SNAPSHOT_WITH_BASE = 2, /* option: carry the files of the host that commands in the sandbox have opened or executed, so that it can be restored where they are missing.
