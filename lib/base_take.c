@@ -20,7 +20,8 @@ typedef enum State { UNSEEN, HERE, LEFT } State;
 
 typedef struct Entry {
 	char *path;
-	bool asked; /* recorded; else it only leads to such */
+	bool asked; /* the host's is wanted, whatever it is; else only a directory, which leads to such */
+	bool dir; /* a record rests on it as a directory */
 	bool dropped; /* the sandbox has something else there */
 	const CowRecord *row; /* of a marked row: the copy is told, not the host's */
 	_Atomic State state;
@@ -47,6 +48,8 @@ typedef struct RowXattr { /* of a marked row */
 
 struct BaseTake {
 	CowExport *rows;
+	bool host;     /* files of this host, too */
+	uint64_t came; /* rows up to this number are not the sandbox's own: they ask for nothing */
 	Entry *all; /* by path, once sorted */
 	size_t n, room;
 	Hmap known;
@@ -209,9 +212,10 @@ static int note_inode(void *ctx, const CowRecord *r)
 	if (!k)
 		return -ENOMEM;
 	int rc = copy_known(k, r);
+	bool asked = !dir && b->host && r->id > b->came;
 	hmap_insert(&b->known, &k->node, hash_u64(r->id, 0));
-	if (rc == 0 && k->origin)
-		rc = add_entry(b, k->origin, &(Entry){.asked = !dir, .row = dir && is_marked(r) ? &k->row : NULL});
+	if (rc == 0 && k->origin && (dir || asked))
+		rc = add_entry(b, k->origin, &(Entry){.asked = asked, .dir = dir, .row = dir && is_marked(r) ? &k->row : NULL});
 	return rc;
 }
 
@@ -268,6 +272,7 @@ static void sort(BaseTake *b)
 			continue;
 		}
 		last->asked |= e->asked;
+		last->dir |= e->dir;
 		last->dropped |= e->dropped;
 		last->row = last->row ? last->row : e->row;
 		free(e->path);
@@ -319,7 +324,7 @@ static int find_all(BaseTake *b, const BvSandbox *sb, char **why)
 		r = cow_export_walk(b->rows, note_inode, b, why);
 	if (r == 0)
 		r = cow_export_walk(b->rows, note_name, b, why);
-	if (r == 0)
+	if (r == 0 && b->host)
 		r = read_list(b, sb, why);
 	if (r == 0 && sb->config.cwd) /* where commands are started */
 		r = add_entry(b, sb->config.cwd, &(Entry){0});
@@ -329,13 +334,16 @@ static int find_all(BaseTake *b, const BvSandbox *sb, char **why)
 	return r < 0 ? r : add_parents(b);
 }
 
-int base_take_begin(const BvSandbox *sb, CowExport *rows, BaseTake **out, char **why)
+int base_take_begin(const BvSandbox *sb, CowExport *rows, bool host, BaseTake **out, char **why)
 {
 	BaseTake *b = calloc(1, sizeof(*b));
 	int r = b ? hmap_init(&b->known) : -ENOMEM;
 
-	if (b)
+	if (b) {
 		b->rows = rows;
+		b->came = cow_export_came(rows);
+		b->host = host && (b->came || !sb->config.carries); /* before `came` was kept, the list had what a snapshot named */
+	}
 	if (r == 0)
 		r = find_all(b, sb, why);
 	if (r < 0)
@@ -370,6 +378,11 @@ static bool is_readable(const Entry *e)
 	return !S_ISREG(e->st.st_mode) || faccessat(AT_FDCWD, e->path, R_OK, AT_EACCESS) == 0;
 }
 
+static bool is_wanted(const Entry *e)
+{
+	return S_ISDIR(e->st.st_mode) || (e->asked && !e->dir);
+}
+
 /* Parents come before what is in them: no path here leads through a symlink. */
 static void look(const BaseTake *b, Entry *e)
 {
@@ -378,7 +391,7 @@ static void look(const BaseTake *b, Entry *e)
 
 	if (e->row)
 		e->state = has_up ? HERE : LEFT;
-	else if (e->dropped || !has_up || lstat(e->path, &e->st) < 0 || !is_readable(e))
+	else if (e->dropped || !has_up || lstat(e->path, &e->st) < 0 || !is_wanted(e) || !is_readable(e))
 		e->state = LEFT;
 	else
 		e->state = S_ISREG(e->st.st_mode) || S_ISDIR(e->st.st_mode) || S_ISLNK(e->st.st_mode) ? HERE : LEFT;
