@@ -21,7 +21,6 @@ typedef enum State { UNSEEN, HERE, LEFT } State;
 typedef struct Entry {
 	char *path;
 	bool asked; /* the host's is wanted, whatever it is; else only a directory, which leads to such */
-	bool dir; /* a record rests on it as a directory */
 	bool dropped; /* the sandbox has something else there */
 	const CowRecord *row; /* of a marked row: the copy is told, not the host's */
 	_Atomic State state;
@@ -215,7 +214,7 @@ static int note_inode(void *ctx, const CowRecord *r)
 	bool asked = !dir && b->host && r->id > b->came;
 	hmap_insert(&b->known, &k->node, hash_u64(r->id, 0));
 	if (rc == 0 && k->origin && (dir || asked))
-		rc = add_entry(b, k->origin, &(Entry){.asked = asked, .dir = dir, .row = dir && is_marked(r) ? &k->row : NULL});
+		rc = add_entry(b, k->origin, &(Entry){.asked = asked, .row = dir && is_marked(r) ? &k->row : NULL});
 	return rc;
 }
 
@@ -272,7 +271,6 @@ static void sort(BaseTake *b)
 			continue;
 		}
 		last->asked |= e->asked;
-		last->dir |= e->dir;
 		last->dropped |= e->dropped;
 		last->row = last->row ? last->row : e->row;
 		free(e->path);
@@ -378,11 +376,6 @@ static bool is_readable(const Entry *e)
 	return !S_ISREG(e->st.st_mode) || faccessat(AT_FDCWD, e->path, R_OK, AT_EACCESS) == 0;
 }
 
-static bool is_wanted(const Entry *e)
-{
-	return S_ISDIR(e->st.st_mode) || (e->asked && !e->dir);
-}
-
 /* Parents come before what is in them: no path here leads through a symlink. */
 static void look(const BaseTake *b, Entry *e)
 {
@@ -391,7 +384,7 @@ static void look(const BaseTake *b, Entry *e)
 
 	if (e->row)
 		e->state = has_up ? HERE : LEFT;
-	else if (e->dropped || !has_up || lstat(e->path, &e->st) < 0 || !is_wanted(e) || !is_readable(e))
+	else if (e->dropped || !has_up || lstat(e->path, &e->st) < 0 || (!e->asked && !S_ISDIR(e->st.st_mode)) || !is_readable(e))
 		e->state = LEFT;
 	else
 		e->state = S_ISREG(e->st.st_mode) || S_ISDIR(e->st.st_mode) || S_ISLNK(e->st.st_mode) ? HERE : LEFT;
