@@ -26,6 +26,7 @@ typedef struct CowBatch {
 	size_t len, room;
 	size_t rows;
 	uint64_t next_id;
+	uint64_t came; /* the last one of an import: records up to this number came with it; else 0 */
 } CowBatch;
 
 /* Adds a row; name and target may be NULL. -ENOMEM. */

@@ -13,6 +13,7 @@ struct CowExport {
 	CowMeta *meta;
 	BlobStore *blobs;
 	bool frozen, based_only;
+	uint64_t came;
 	bool (*recall)(void *ctx, CowRecord *inode);
 	void *recall_ctx;
 };
@@ -36,7 +37,7 @@ void cow_export_close(CowExport *e)
 int cow_export_open(const CowfsConfig *config, bool frozen, CowExport **out, char **err)
 {
 	CowExport *e = calloc(1, sizeof *e);
-	int64_t next;
+	int64_t came = 0;
 
 	if (!e) {
 		blob_close(config->blobs);
@@ -48,7 +49,8 @@ int cow_export_open(const CowfsConfig *config, bool frozen, CowExport **out, cha
 	if (rc == 0 && e->meta->db) {
 		rc = meta_exec(e->meta, "BEGIN");
 		if (rc == 0) /* the transaction begins with what is read first */
-			rc = meta_number(e->meta, "SELECT value FROM state WHERE key='next_id'", &next);
+			rc = meta_number(e->meta, "SELECT (SELECT value FROM state WHERE key='came') FROM state WHERE key='next_id'", &came);
+		e->came = (uint64_t)came;
 		if (rc < 0)
 			bv_fail(err, rc, "cannot read the database %s: %s", e->meta->path, sqlite3_errmsg(e->meta->db));
 	}
@@ -75,6 +77,11 @@ int cow_export_blob(CowExport *e, BlobId blob, int *fd, bool *stays, char **err)
 	if (rc == -ENOENT)
 		return bv_fail(err, -EUCLEAN, "blob %llu, which %s names, is missing", (unsigned long long)blob, e->meta->path);
 	return rc < 0 ? bv_fail(err, rc, "cannot read blob %llu: %s", (unsigned long long)blob, strerror(-rc)) : 0;
+}
+
+uint64_t cow_export_came(const CowExport *e)
+{
+	return e->came;
 }
 
 void cow_export_based_only(CowExport *e)
@@ -425,6 +432,7 @@ int cow_import_each_remote(const CowImport *i, int (*visit)(void *ctx, const voi
 static int write_batch(CowImport *i, bool last, char **err)
 {
 	i->batch.next_id = i->max_id + 1;
+	i->batch.came = last ? MAX((uint64_t)COW_ROOT_ID, i->max_id) : 0;
 	int rc = meta_write(i->meta, &i->batch, last, last, false);
 
 	batch_reset(&i->batch);

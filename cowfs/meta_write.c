@@ -154,9 +154,14 @@ static int write_rows(CowMeta *meta, const CowBatch *batch, bool clean)
 		at += row->total;
 	}
 	/* always one change, so that a durable commit has something to make durable */
-	snprintf(state, sizeof state, "UPDATE state SET value = CASE key WHEN 'clean' THEN %d ELSE MAX(value, %llu) END", clean,
+	snprintf(state, sizeof state, "UPDATE state SET value = CASE key WHEN 'clean' THEN %d ELSE MAX(value, %llu) END WHERE key IN ('clean', 'next_id')", clean,
 		 (unsigned long long)batch->next_id);
-	return rc < 0 ? rc : meta_exec(meta, state);
+	if (rc == 0)
+		rc = meta_exec(meta, state);
+	if (rc < 0 || !batch->came)
+		return rc;
+	snprintf(state, sizeof state, "INSERT INTO state VALUES('came', %llu)", (unsigned long long)batch->came);
+	return meta_exec(meta, state);
 }
 
 /* FULL waits for every commit. NORMAL waits when the WAL is moved into the database and when it is begun anew: without that, a power cut could
@@ -253,7 +258,7 @@ static int write_batch(CowMeta *meta, const CowBatch *batch, bool durable, bool 
 	clean = clean || (meta->clean && !batch->rows);
 	int rc = 0;
 
-	if (batch->rows || clean != meta->clean || (durable && meta->unsynced)) {
+	if (batch->rows || batch->came || clean != meta->clean || (durable && meta->unsynced)) {
 		rc = meta->db ? 0 : meta_create(meta);
 		if (rc == 0)
 			rc = set_synchronous(meta, durable ? SYNC_FULL : meta->wal_reused ? SYNC_NORMAL : SYNC_OFF);

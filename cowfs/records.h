@@ -45,6 +45,8 @@ typedef struct CowExport CowExport;
  * blobs are taken over. `frozen`: a supervisor is at work, and has frozen it. Errors as cowfs_open. */
 int cow_export_open(const CowfsConfig *config, bool frozen, CowExport **out, char **err) MUST_CHECK;
 void cow_export_close(CowExport *e); /* NULL is allowed */
+/* Inodes with numbers up to this one were imported; 0: none. */
+uint64_t cow_export_came(const CowExport *e);
 /* From now on only rows that rest on something of the host are told, inodes and names, as they are in the database: nobody looks at bodies, whose times, `body` and `remote` are
  * not told. */
 void cow_export_based_only(CowExport *e);

@@ -491,25 +491,3 @@ int base_plan_finish(BasePlan *p, BaseAdd add, void *ctx, char **why)
 	}
 	return r < 0 && why && !*why ? bv_fail(why, r, "cannot take over what it carries: %s", strerror(-r)) : r;
 }
-
-int base_plan_list(const BasePlan *p, const BvSandbox *sb, char **why)
-{
-	CLEAN_FREE char *path = base_list_path(sb);
-	CLEAN_FD int fd = -1;
-	FILE *file;
-	bool failed = false;
-
-	if (!p->n)
-		return 0;
-	if (!path)
-		return -ENOMEM;
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	file = fd >= 0 ? fdopen(fd, "w") : NULL;
-	if (!file)
-		return bv_fail(why, bv_neg_errno(), "cannot write %s: %s", path, strerror(errno));
-	(void)TAKE_FD(fd);
-	for (size_t i = 0; i < p->n; i++)
-		failed |= fwrite(p->all[i]->path, strlen(p->all[i]->path) + 1, 1, file) != 1;
-	failed |= fclose(file) != 0;
-	return failed ? bv_fail(why, -EIO, "cannot write %s: %s", path, strerror(errno)) : 0;
-}

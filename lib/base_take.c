@@ -20,7 +20,7 @@ typedef enum State { UNSEEN, HERE, LEFT } State;
 
 typedef struct Entry {
 	char *path;
-	bool asked; /* recorded; else it only leads to such */
+	bool asked; /* the host's is wanted, whatever it is; else only a directory, which leads to such */
 	bool dropped; /* the sandbox has something else there */
 	const CowRecord *row; /* of a marked row: the copy is told, not the host's */
 	_Atomic State state;
@@ -47,6 +47,8 @@ typedef struct RowXattr { /* of a marked row */
 
 struct BaseTake {
 	CowExport *rows;
+	bool host;     /* files of this host, too */
+	uint64_t came; /* rows up to this number are not the sandbox's own: they ask for nothing */
 	Entry *all; /* by path, once sorted */
 	size_t n, room;
 	Hmap known;
@@ -210,9 +212,10 @@ static int note_inode(void *ctx, const CowRecord *r)
 	if (!k)
 		return -ENOMEM;
 	int rc = copy_known(k, r);
+	bool asked = !dir && b->host && r->id > b->came;
 	hmap_insert(&b->known, &k->node, hash_u64(r->id, 0));
-	if (rc == 0 && k->origin)
-		rc = add_entry(b, k->origin, &(Entry){.asked = !dir, .row = dir && is_marked(r) ? &k->row : NULL});
+	if (rc == 0 && k->origin && (dir || asked))
+		rc = add_entry(b, k->origin, &(Entry){.asked = asked, .row = dir && is_marked(r) ? &k->row : NULL});
 	return rc;
 }
 
@@ -320,7 +323,7 @@ static int find_all(BaseTake *b, const BvSandbox *sb, char **why)
 		r = cow_export_walk(b->rows, note_inode, b, why);
 	if (r == 0)
 		r = cow_export_walk(b->rows, note_name, b, why);
-	if (r == 0)
+	if (r == 0 && b->host)
 		r = read_list(b, sb, why);
 	if (r == 0 && sb->config.cwd) /* where commands are started */
 		r = add_entry(b, sb->config.cwd, &(Entry){0});
@@ -330,13 +333,16 @@ static int find_all(BaseTake *b, const BvSandbox *sb, char **why)
 	return r < 0 ? r : add_parents(b);
 }
 
-int base_take_begin(const BvSandbox *sb, CowExport *rows, BaseTake **out, char **why)
+int base_take_begin(const BvSandbox *sb, CowExport *rows, bool host, BaseTake **out, char **why)
 {
 	BaseTake *b = calloc(1, sizeof(*b));
 	int r = b ? hmap_init(&b->known) : -ENOMEM;
 
-	if (b)
+	if (b) {
 		b->rows = rows;
+		b->came = cow_export_came(rows);
+		b->host = host && (b->came || !sb->config.carries); /* before `came` was kept, the list had what a snapshot named */
+	}
 	if (r == 0)
 		r = find_all(b, sb, why);
 	if (r < 0)
@@ -379,7 +385,7 @@ static void look(const BaseTake *b, Entry *e)
 
 	if (e->row)
 		e->state = has_up ? HERE : LEFT;
-	else if (e->dropped || !has_up || lstat(e->path, &e->st) < 0 || !is_readable(e))
+	else if (e->dropped || !has_up || lstat(e->path, &e->st) < 0 || (!e->asked && !S_ISDIR(e->st.st_mode)) || !is_readable(e))
 		e->state = LEFT;
 	else
 		e->state = S_ISREG(e->st.st_mode) || S_ISDIR(e->st.st_mode) || S_ISLNK(e->st.st_mode) ? HERE : LEFT;

@@ -80,7 +80,7 @@ typedef struct SandboxConfig {
 	bool ro, unnamed, ephemeral;
 	uint64_t spool;	 /* bytes of files that can be fetched again which may be here; 0: as many as there is room for */
 	bool continuous; /* what changes goes to the backend, a place, all the time (sync.h) */
-	bool carries; /* restored from a snapshot that carries files of a host: its own do so, too (base.h) */
+	bool carries; /* restored from a snapshot that carries files of a host: its own go on to do so (base.h) */
 	int64_t created_sec;
 	long created_nsec;
 	/* What changed on the host later than this may have been changed without the sandbox's knowledge: when it was made, of a restored one when the

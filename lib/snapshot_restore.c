@@ -301,8 +301,6 @@ static int fill_rows(Restore *t, BvSandbox *sb, Aside *presence, BvError **err)
 	cow_import_free(TAKE_PTR(t->rows));
 	drop_waiting(t);
 	if (r == 0)
-		r = base_plan_list(t->base, sb, &t->why);
-	if (r == 0)
 		remember_parent(sb, t);
 	return r == 0 ? view_check(sb, err) : r;
 }

@@ -259,8 +259,8 @@ static void look_at_few(Take *t)
 
 static int transfer(Take *t, const BvSandbox *sb, const BvSnapshotOptions *o)
 {
-	bool carries = (o->flags & BV_SNAPSHOT_WITH_BASE) || sb->config.carries;
-	int r = carries ? base_take_begin(sb, t->moment.rows, &t->base, t->why) : 0;
+	bool host = o->flags & BV_SNAPSHOT_WITH_BASE, carries = host || sb->config.carries;
+	int r = carries ? base_take_begin(sb, t->moment.rows, host, &t->base, t->why) : 0;
 
 	if (r == 0 && carries)
 		r = base_take_write(t->base, t->writer, t->contents, &t->carried, t->why);

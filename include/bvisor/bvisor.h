@@ -324,7 +324,7 @@ typedef struct BvSnapshotReceipt {
 } BvSnapshotReceipt;
 enum {
 	BV_SNAPSHOT_WITH_BASE = 2, /* option: carry the files of the host that commands in the sandbox have opened or executed, so that it can be restored where they are missing.
-				    * Always on for a sandbox that was itself restored from such a snapshot */
+				    * Without it a sandbox that was itself restored from such a snapshot carries what came with that, and no file of this host */
 	BV_RESTORE_UNHELD = 4,	   /* nothing can be written there: if the snapshot is removed, what was not fetched by then is lost */
 	BV_SNAPSHOT_UNSTEADY = 1, /* its processes could not be stopped for that moment: files that they were writing may be of slightly different moments */
 };
