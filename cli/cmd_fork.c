@@ -28,7 +28,7 @@ static unsigned parse_count(const Command *cmd, const char *text)
 }
 
 /* What is forked: a snapshot; or, if the name is that of a sandbox, what that sandbox is now. malloc'ed, or NULL after a message. */
-static char *find_source(const Fork *f, const char *source)
+static char *find_source(Fork *f, const char *source)
 {
 	BvSnapshotOptions options = BV_SNAPSHOT_OPTIONS_INIT;
 	BvSnapshotReceipt receipt;
@@ -46,6 +46,8 @@ static char *find_source(const Fork *f, const char *source)
 		bv_error_free(err);
 		return xasprintf("%s", source);
 	}
+	if (!f->from && bv_sandbox_place(sb))
+		f->from = xasprintf("%s", bv_sandbox_place(sb)); /* lives until exit */
 	options.to = f->from;
 	options.message = "forked";
 	options.key = &f->key;

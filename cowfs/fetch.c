@@ -26,8 +26,10 @@ int body_fetch(Cowfs *fs, const CowReq *req, CowNode *node)
 		}
 		fs_unlock(fs);
 		rc = blob_fetch(fs->blobs, id);
-		if ((rc == -ENOSPC || rc == -EDQUOT) && spool_make_room(fs))
+		if ((rc == -ENOSPC || rc == -EDQUOT) && spool_make_room(fs)) {
+			free(blob_fetch_error(fs->blobs)); /* nobody is to be told of what went well in the end */
 			rc = blob_fetch(fs->blobs, id);
+		}
 		if (rc == 0)
 			spool_grown(fs, id);
 		fs_wrlock(fs);

@@ -76,6 +76,9 @@ int cow_export_blob(CowExport *e, BlobId blob, int *fd, bool *stays, char **err)
 		*stays = true;
 	if (rc == -ENOENT)
 		return bv_fail(err, -EUCLEAN, "blob %llu, which %s names, is missing", (unsigned long long)blob, e->meta->path);
+	CLEAN_FREE char *why = rc < 0 ? blob_fetch_error(e->blobs) : NULL;
+	if (why)
+		return bv_fail(err, rc, "%s", why);
 	return rc < 0 ? bv_fail(err, rc, "cannot read blob %llu: %s", (unsigned long long)blob, strerror(-rc)) : 0;
 }
 

@@ -483,6 +483,20 @@ static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRest
 	return r;
 }
 
+/* Where the sandbox's own snapshots are; NULL: the default place. */
+static char *place_of(const char *snapshot, const BvRestoreOptions *o)
+{
+	CLEAN_FREE char *name = o->name ? strdup(o->name) : strndup(snapshot, strcspn(snapshot, "@"));
+	BvSandbox *sb = NULL;
+	char *place = NULL;
+
+	if (name && bv_sandbox_open(o->store, name, &sb, NULL) == 0) {
+		place = bv_sandbox_place(sb) ? strdup(bv_sandbox_place(sb)) : NULL;
+		bv_sandbox_close(sb);
+	}
+	return place;
+}
+
 int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSandbox **out, BvSnapshotReceipt *receipt, BvError **err)
 {
 	BvRestoreOptions o = BV_RESTORE_OPTIONS_INIT;
@@ -494,7 +508,8 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
-	r = snapshots_open(o.from, o.store, o.key, o.flags & BV_RESTORE_IN_PLACE, &s, err);
+	CLEAN_FREE char *own = (o.flags & BV_RESTORE_IN_PLACE) && !o.from ? place_of(name, &o) : NULL;
+	r = snapshots_open(own ? own : o.from, o.store, o.key, o.flags & BV_RESTORE_IN_PLACE, &s, err);
 	if (r == 0)
 		r = snapshots_find(&s, name, &ref, err);
 	if (r == 0)

@@ -47,6 +47,9 @@ int snapshots_open(const char *location, const char *home, const BvKeyOptions *k
 
 	if (!s.location)
 		return err && *err ? bv_error_code(*err) : lib_fail(err, -ENOMEM, "out of memory");
+	const char *options = strchr(s.location, '?');
+	if (options && strchr(options, '@')) /* it may be a password, which no message repeats */
+		return lib_fail(err, -EINVAL, "the location %.*s?... names a user in its endpoint: keys belong into the environment or ~/.aws/credentials", (int)(options - s.location), s.location);
 	r = object_open(s.location, write, &s.objects, &why);
 	if (r < 0)
 		return lib_fail_text(err, r, why, s.location);
