@@ -35,6 +35,7 @@ static int init_locks(Cowfs *fs)
 	pthread_rwlockattr_destroy(&attr);
 	pthread_mutex_init(&fs->list_lock, NULL);
 	pthread_mutex_init(&fs->spool_lock, NULL);
+	pthread_mutex_init(&fs->arrive_lock, NULL);
 	pthread_mutex_init(&fs->commit_lock, NULL);
 	pthread_mutex_init(&fs->opened.lock, NULL);
 	pthread_cond_init(&fs->commit_done, NULL);
