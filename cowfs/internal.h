@@ -565,9 +565,9 @@ void watch_blob_removed(Cowfs *fs, BlobId id);
 /* Is there a link of the node's blob in a watched directory by which the walk found it? Then what is done on the body is done there, by
  * path below watch_fd, so that the directory's watch sees it. Lock held for reading or writing; so for opening. */
 bool watch_entry_of(const CowWalk *w, const CowNode *node, char at[WATCH_PATH]);
-int watch_utimens(Cowfs *fs, const char *at, const struct timespec times[2]);
-int watch_chmod(Cowfs *fs, const char *at, mode_t mode);
-int watch_truncate(Cowfs *fs, const char *at, uint64_t size) MUST_CHECK;
+int watch_utimens(Cowfs *fs, BlobId id, const char *at, const struct timespec times[2]);
+int watch_chmod(Cowfs *fs, BlobId id, const char *at, mode_t mode);
+int watch_truncate(Cowfs *fs, BlobId id, const char *at, uint64_t size) MUST_CHECK;
 /* Opens the body through that link in place of *fd (which may be -1). -ENOENT: there is none. */
 int watch_reopen(const CowWalk *w, const CowNode *node, int flags, int *fd) MUST_CHECK;
 /* It was opened elsewhere (an untouched host file: node NULL), with open(2) flags. */

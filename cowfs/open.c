@@ -251,6 +251,10 @@ static int open_named(CowWalk *w, CowNode *node, int flags, int *fd)
 		rc = prepare_body(fs, w->req, node, flags);
 		if (rc == 0)
 			rc = watch_reopen(w, node, host_flags(flags) & ~(O_NOFOLLOW | O_DIRECTORY), fd);
+		if (rc == 0) {
+			note_unseen(fs, node, flags);
+			unchanged_note(fs, node);
+		}
 		if (rc != -ENOENT)
 			return rc;
 	}

@@ -445,6 +445,14 @@ void watch_opened(const CowWalk *w, const CowNode *node, int flags)
 	}
 }
 
+/* The store does not open it itself, and has to know that it may be changed from now on. */
+static void tell_store(Cowfs *fs, BlobId id)
+{
+	const struct timespec as_they_are[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}};
+
+	IGNORE_RESULT(blob_utimens(fs->blobs, id, as_they_are)); /* nothing is done that could fail */
+}
+
 int watch_reopen(const CowWalk *w, const CowNode *node, int flags, int *fd)
 {
 	char at[WATCH_PATH];
@@ -454,6 +462,8 @@ int watch_reopen(const CowWalk *w, const CowNode *node, int flags, int *fd)
 	int opened = openat(w->fs->watch_fd, at, flags | O_NOFOLLOW | O_CLOEXEC);
 	if (opened < 0)
 		return bv_neg_errno();
+	if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC))
+		tell_store(w->fs, node->blob);
 	bv_close_fd(fd);
 	*fd = opened;
 	return 0;
@@ -477,20 +487,23 @@ void watch_attrib(const CowWalk *w, const CowNode *node, bool blob_told)
 	}
 }
 
-int watch_utimens(Cowfs *fs, const char *at, const struct timespec times[2])
+int watch_utimens(Cowfs *fs, BlobId id, const char *at, const struct timespec times[2])
 {
+	tell_store(fs, id);
 	return utimensat(fs->watch_fd, at, times, AT_SYMLINK_NOFOLLOW) < 0 ? bv_neg_errno() : 0;
 }
 
-int watch_chmod(Cowfs *fs, const char *at, mode_t mode)
+int watch_chmod(Cowfs *fs, BlobId id, const char *at, mode_t mode)
 {
+	tell_store(fs, id);
 	return fchmodat(fs->watch_fd, at, mode, 0) < 0 ? bv_neg_errno() : 0;
 }
 
-int watch_truncate(Cowfs *fs, const char *at, uint64_t size)
+int watch_truncate(Cowfs *fs, BlobId id, const char *at, uint64_t size)
 {
 	char path[WATCH_PATH + 40];
 
+	tell_store(fs, id);
 	snprintf(path, sizeof path, "/proc/self/fd/%d/%s", fs->watch_fd, at);
 	return truncate(path, (off_t)size) < 0 ? bv_neg_errno() : 0;
 }
