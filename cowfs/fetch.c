@@ -1,5 +1,14 @@
-/* cowfs/fetch.c - bodies that are not here yet (a sandbox restored from a snapshot): brought here before anybody gets a descriptor, without fs->lock, on a worker. */
+/* cowfs/fetch.c - bodies that are not here yet (a sandbox restored from a snapshot): brought here before anybody gets a descriptor, without fs->lock, on a worker.
+ *
+ * A body has arrived when its node knows its inode (own_id): nobody opens it before, so what opens it is known by its descriptor, and until then its file may be replaced by that
+ * which the watches of its directories rest on (watch.c). */
 #include "internal.h"
+
+/* A record that is out of the index is known by nothing. */
+static bool has_arrived(const Cowfs *fs, const CowNode *node)
+{
+	return (node->own_id.listed || (node->flags & N_GONE)) && blob_is_here(fs->blobs, node->blob);
+}
 
 static int note_identity(Cowfs *fs, CowNode *node)
 {
@@ -11,6 +20,41 @@ static int note_identity(Cowfs *fs, CowNode *node)
 	return rc;
 }
 
+static bool is_awaited(const CowNode *node, BlobId id)
+{
+	return node->blob == id && !node->own_id.listed && !(node->flags & N_GONE);
+}
+
+/* Without fs->lock; it is held for writing on return. */
+static int arrive(Cowfs *fs, CowNode *node, BlobId id)
+{
+	pthread_mutex_lock(&fs->arrive_lock);
+	fs_wrlock(fs);
+	if (is_awaited(node, id) && watch_take_stand_in(fs, node)) {
+		fs_unlock(fs);
+		bool filled = watch_fill(fs, id) == 0;
+		fs_wrlock(fs);
+		watch_end_fill(fs, id, filled && is_awaited(node, id));
+	}
+	int rc = is_awaited(node, id) ? note_identity(fs, node) : 0;
+	pthread_mutex_unlock(&fs->arrive_lock);
+	return rc;
+}
+
+static int fetch(Cowfs *fs, BlobId id)
+{
+	if (blob_is_here(fs->blobs, id))
+		return 0; /* another one fetched it just now */
+	int rc = blob_fetch(fs->blobs, id);
+	if ((rc == -ENOSPC || rc == -EDQUOT) && spool_make_room(fs)) {
+		free(blob_fetch_error(fs->blobs)); /* nobody is to be told of what went well in the end */
+		rc = blob_fetch(fs->blobs, id);
+	}
+	if (rc == 0)
+		spool_grown(fs, id);
+	return rc;
+}
+
 int body_fetch(Cowfs *fs, const CowReq *req, CowNode *node)
 {
 	int rc = 0;
@@ -18,23 +62,18 @@ int body_fetch(Cowfs *fs, const CowReq *req, CowNode *node)
 	if (fs->flags & COWFS_READONLY)
 		return 0; /* who opens it gets a copy */
 	node_get(node);
-	while (rc == 0 && node->blob && S_ISREG(node->mode) && !blob_is_here(fs->blobs, node->blob)) {
+	while (rc == 0 && node->blob && S_ISREG(node->mode) && !has_arrived(fs, node)) {
 		BlobId id = node->blob;
 		if (!req->may_block) {
 			rc = -EINPROGRESS;
 			break;
 		}
 		fs_unlock(fs);
-		rc = blob_fetch(fs->blobs, id);
-		if ((rc == -ENOSPC || rc == -EDQUOT) && spool_make_room(fs)) {
-			free(blob_fetch_error(fs->blobs)); /* nobody is to be told of what went well in the end */
-			rc = blob_fetch(fs->blobs, id);
-		}
+		rc = fetch(fs, id);
 		if (rc == 0)
-			spool_grown(fs, id);
-		fs_wrlock(fs);
-		if (rc == 0 && node->blob == id && !(node->flags & N_GONE))
-			rc = note_identity(fs, node);
+			rc = arrive(fs, node, id);
+		else
+			fs_wrlock(fs);
 	}
 	node_put(node);
 	return rc == -ENOENT ? -EIO : rc;

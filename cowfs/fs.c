@@ -36,6 +36,7 @@ static int init_locks(Cowfs *fs)
 	pthread_mutex_init(&fs->list_lock, NULL);
 	pthread_mutex_init(&fs->spool_lock, NULL);
 	pthread_mutex_init(&fs->unchanged.lock, NULL);
+	pthread_mutex_init(&fs->arrive_lock, NULL);
 	pthread_mutex_init(&fs->commit_lock, NULL);
 	pthread_mutex_init(&fs->opened.lock, NULL);
 	pthread_cond_init(&fs->commit_done, NULL);

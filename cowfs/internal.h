@@ -297,6 +297,7 @@ struct Cowfs {
 	uint64_t spool_bound; /* bytes of bodies that can be fetched again; 0: none */
 	_Atomic uint64_t spool_bytes, spool_next; /* about how many are here, and when to look */
 	pthread_mutex_t spool_lock; /* before all others: who makes room */
+	pthread_mutex_t arrive_lock; /* before fs->lock: whose body has been fetched and is not known yet */
 	_Atomic bool unseen_opened; /* somebody got a descriptor of a blob that a lease does not see: O_PATH, or access mode 3 */
 };
 
@@ -565,15 +566,21 @@ void watch_blob_removed(Cowfs *fs, BlobId id);
 /* Is there a link of the node's blob in a watched directory by which the walk found it? Then what is done on the body is done there, by
  * path below watch_fd, so that the directory's watch sees it. Lock held for reading or writing; so for opening. */
 bool watch_entry_of(const CowWalk *w, const CowNode *node, char at[WATCH_PATH]);
-int watch_utimens(Cowfs *fs, const char *at, const struct timespec times[2]);
-int watch_chmod(Cowfs *fs, const char *at, mode_t mode);
-int watch_truncate(Cowfs *fs, const char *at, uint64_t size) MUST_CHECK;
+int watch_utimens(Cowfs *fs, BlobId id, const char *at, const struct timespec times[2]);
+int watch_chmod(Cowfs *fs, BlobId id, const char *at, mode_t mode);
+int watch_truncate(Cowfs *fs, BlobId id, const char *at, uint64_t size) MUST_CHECK;
 /* Opens the body through that link in place of *fd (which may be -1). -ENOENT: there is none. */
 int watch_reopen(const CowWalk *w, const CowNode *node, int flags, int *fd) MUST_CHECK;
 /* It was opened elsewhere (an untouched host file: node NULL), with open(2) flags. */
 void watch_opened(const CowWalk *w, const CowNode *node, int flags);
 /* Its metadata changed. blob_told: on the blob too, through watch_entry_of where there is one. */
 void watch_attrib(const CowWalk *w, const CowNode *node, bool blob_told);
+/* A body that was fetched and has not arrived (fetch.c): does a stand-in wait for it? Then it is filled aside, without fs->lock, and takes the body's place, or does not. */
+bool watch_take_stand_in(Cowfs *fs, const CowNode *node);
+int watch_fill(Cowfs *fs, BlobId id) MUST_CHECK;
+void watch_end_fill(Cowfs *fs, BlobId id, bool takes_place);
+/* Does a watched directory have a link of its body, as far as its names say? Lock held for reading or writing. */
+bool watch_rests_on(const Cowfs *fs, const CowNode *node);
 /* Before a copy-up: does a stand-in wait for the body? It is this copy's alone then. Adopting makes its inode the (new, empty) blob. */
 bool watch_stand_in(Cowfs *fs, CowNode *node, char at[WATCH_PATH]);
 int watch_adopt(Cowfs *fs, const char *at, BlobId id, mode_t mode, int *fd);

@@ -85,11 +85,11 @@ static void note_writing(Cowfs *fs, const CowReq *req, CowNode *node, int flags)
 		node_dirty(fs, node);
 }
 
-/* What is to be written has a body of its own then. */
+/* What is to be written has a body of its own then, and one that is elsewhere is here. */
 static int prepare_body(Cowfs *fs, const CowReq *req, CowNode *node, int flags)
 {
-	if (!wants_write(flags) || (flags & O_PATH))
-		return 0;
+	if (!wants_write(flags))
+		return body_fetch(fs, req, node);
 	int rc = copyup_node(fs, req, node, flags & O_TRUNC);
 	if (rc < 0)
 		return rc;
@@ -251,6 +251,10 @@ static int open_named(CowWalk *w, CowNode *node, int flags, int *fd)
 		rc = prepare_body(fs, w->req, node, flags);
 		if (rc == 0)
 			rc = watch_reopen(w, node, host_flags(flags) & ~(O_NOFOLLOW | O_DIRECTORY), fd);
+		if (rc == 0) {
+			note_unseen(fs, node, flags);
+			unchanged_note(fs, node);
+		}
 		if (rc != -ENOENT)
 			return rc;
 	}

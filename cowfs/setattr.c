@@ -28,7 +28,7 @@ static void set_mode(Cowfs *fs, CowNode *node, const char *via, mode_t mode)
 	node->have |= OV_MODE;
 	node->flags &= ~(unsigned)N_SETID;
 	if (node->blob)
-		(void)(via ? watch_chmod(fs, via, (mode & 0777) | 0600) : blob_chmod(fs->blobs, node->blob, (mode & 0777) | 0600)); /* best effort, as the contract of blobs says */
+		(void)(via ? watch_chmod(fs, node->blob, via, (mode & 0777) | 0600) : blob_chmod(fs->blobs, node->blob, (mode & 0777) | 0600)); /* best effort, as the contract of blobs says */
 }
 
 static void set_owner(Cowfs *fs, CowNode *node, const char *via, const struct statx *st, const CowAttr *attr)
@@ -60,7 +60,7 @@ static void set_times(Cowfs *fs, CowNode *node, const char *via, const CowAttr *
 	if (attr->set & COW_SET_MTIME)
 		times[1] = resolved(attr->mtime);
 	setid_settle(fs, node);
-	if (node->blob && (via ? watch_utimens(fs, via, times) : blob_utimens(fs->blobs, node->blob, times)) == 0)
+	if (node->blob && (via ? watch_utimens(fs, node->blob, via, times) : blob_utimens(fs->blobs, node->blob, times)) == 0)
 		return;
 	if (attr->set & COW_SET_ATIME) {
 		node->atime = times[0];
@@ -178,7 +178,7 @@ static int truncate_locked(CowWalk *w, uint64_t size)
 	node_get(node);
 	rc = copyup_node(w->fs, w->req, node, size == 0);
 	if (rc == 0)
-		rc = watch_entry_of(w, node, entry) ? watch_truncate(w->fs, entry, size) : blob_truncate(w->fs->blobs, node->blob, size);
+		rc = watch_entry_of(w, node, entry) ? watch_truncate(w->fs, node->blob, entry, size) : blob_truncate(w->fs->blobs, node->blob, size);
 	if (rc == 0) {
 		setid_written(w->fs, w->req, node);
 		node_changed(w->fs, node);

@@ -1,7 +1,7 @@
 /* cowfs/spool.c - room for bodies that can be fetched again (backends/blob.h): those that were used least recently go when there is more than was allowed, or no room on the disk.
  *
  * A body goes under fs->lock, so nobody is about to open it, and only if no descriptor of it is open (the write lease of blob_drop) or may be without that a lease sees it
- * (N_UNSEEN), and no watch rests on it. Its node forgets the inode, whose number the file system gives to another file. Not while somebody reads the database and bodies beside us: he may not
+ * (N_UNSEEN), and no watch rests on it, of its own or of a directory. Its node forgets the inode, whose number the file system gives to another file. Not while somebody reads the database and bodies beside us: he may not
  * know yet that it can be fetched. The bound is that of a cache: what was changed, is in use or was used a moment ago stays, however much that is. */
 #include "internal.h"
 
@@ -29,9 +29,9 @@ static int by_blob(const void *a, const void *b)
 	return (x->blob > y->blob) - (x->blob < y->blob);
 }
 
-static bool may_go(const CowNode *node)
+static bool may_go(const Cowfs *fs, const CowNode *node)
 {
-	return node->blob && S_ISREG(node->mode) && !(node->flags & (N_UNSEEN | N_WATCHED | N_GONE));
+	return node->blob && S_ISREG(node->mode) && !(node->flags & (N_UNSEEN | N_WATCHED | N_GONE)) && !watch_rests_on(fs, node);
 }
 
 /* Who has which body, sorted. NULL: no memory. */
@@ -43,7 +43,7 @@ static Owner *list_owners(Cowfs *fs, size_t *n)
 	Owner *list = calloc(fs->nodes.count + 1, sizeof *list);
 	HMAP_FOREACH_SAFE (&fs->nodes, h, next) {
 		const CowNode *node = CONTAINER_OF(h, CowNode, by_id);
-		if (list && may_go(node))
+		if (list && may_go(fs, node))
 			list[count++] = (Owner){node->blob, node->id};
 	}
 	fs_unlock(fs);
@@ -59,7 +59,7 @@ static bool drop_one(Cowfs *fs, BlobId id, const Owner *owners, size_t n)
 	const Owner *owner = n ? bsearch(&(Owner){.blob = id}, owners, n, sizeof *owners, by_blob) : NULL;
 	CowNode *node = owner ? node_find(fs, owner->node) : NULL;
 
-	if (!node || node->blob != id || !may_go(node) || blob_drop(fs->blobs, id) < 0)
+	if (!node || node->blob != id || !may_go(fs, node) || blob_drop(fs->blobs, id) < 0)
 		return false;
 	ident_clear(fs, &node->own_id);
 	return true;

@@ -5,7 +5,7 @@
  * shadow, too, and the kernel makes the events, with names, cookies and the guest's mask. The entry of a regular file with a blob is
  * a hard link to that blob, and who opens the file by that name gets it through that link: so native reads and writes raise the
  * directory's events. The entry of an untouched host file is an empty stand-in, whose inode becomes the blob when the file is copied
- * up (an entry cannot be replaced without an event).
+ * up (an entry cannot be replaced without an event); so is that of a body which is elsewhere, until it is fetched.
  * The watch on a file is on its blob. A second link of that blob in watch_dir (the alias) is what "it was renamed" is done with.
  *
  * Guests hold descriptors of markers and blobs, never of a shadow. Shadows are made and changed under fs->lock held for writing; a step on
@@ -54,11 +54,24 @@ static int link_blob(Cowfs *fs, const CowNode *node, const char *at)
 	return linkat(place.dirfd, place.name, fs->watch_fd, at, 0) < 0 ? bv_neg_errno() : 0;
 }
 
+/* The stand-in of another name of the same file: the body will have both. */
+static bool link_stand_in(Cowfs *fs, const CowNode *node, const char *at)
+{
+	char other[WATCH_PATH];
+
+	for (const CowDentry *d = node->nlink > 1 ? node->names : NULL; d; d = d->alias) {
+		entry_path(d->dir, d->name, d->len, other); /* of a directory without a shadow there is none */
+		if (linkat(fs->watch_fd, other, fs->watch_fd, at, 0) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int make_entry(Cowfs *fs, const CowNode *node, mode_t type, const char *at)
 {
 	int rc;
 
-	if (node && node->blob && S_ISREG(type) && link_blob(fs, node, at) == 0)
+	if (node && S_ISREG(type) && ((node->blob && link_blob(fs, node, at) == 0) || link_stand_in(fs, node, at)))
 		return 0;
 	if (S_ISDIR(type))
 		rc = mkdirat(fs->watch_fd, at, 0700);
@@ -381,14 +394,14 @@ void watch_blob_removed(Cowfs *fs, BlobId id)
 
 /* ---- opening, attributes ---- */
 
-/* The watched directory (if any) and name by which the walk came to cur; of what was named by a descriptor, one of its names. */
+/* The watched directory (if any) and name by which the walk came to cur; of what was named by a descriptor, also one of procfs, one of its names. */
 static bool watched_entry(const CowWalk *w, const CowNode *node, unsigned flag, char at[WATCH_PATH])
 {
 	Cowfs *fs = w->fs;
 
 	if (!fs->watches)
 		return false;
-	if (w->last_type == LAST_NORM) {
+	if (w->last_type == LAST_NORM && w->dir.kind != COW_FOREIGN) {
 		const CowNode *dir = w->dir.kind == COW_NODE ? w->dir.node : w->dir.kind == COW_LOWER ? node_by_origin(fs, w->path, w->dir.len) : NULL;
 		if (!is_watched(fs, dir) || !(dir->flags & flag))
 			return false;
@@ -403,12 +416,18 @@ static bool watched_entry(const CowWalk *w, const CowNode *node, unsigned flag, 
 	return false;
 }
 
+/* Who was here and is not has no inode: his number may be another's now. */
+static bool is_body(const CowNode *node, const struct stat *st)
+{
+	return node->own_id.listed && st->st_ino == node->own_id.ino && (uint32_t)st->st_dev == node->own_id.dev;
+}
+
 bool watch_entry_of(const CowWalk *w, const CowNode *node, char at[WATCH_PATH])
 {
 	struct stat st;
 
 	return watched_entry(w, node, N_WATCHED, at) && node->blob && S_ISREG(node->mode) && fstatat(w->fs->watch_fd, at, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       st.st_ino == node->own_id.ino && st.st_dev == node->own_id.dev;
+	       is_body(node, &st);
 }
 
 void watch_opened(const CowWalk *w, const CowNode *node, int flags)
@@ -426,6 +445,14 @@ void watch_opened(const CowWalk *w, const CowNode *node, int flags)
 	}
 }
 
+/* The store does not open it itself, and has to know that it may be changed from now on. */
+static void tell_store(Cowfs *fs, BlobId id)
+{
+	const struct timespec as_they_are[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_nsec = UTIME_OMIT}};
+
+	IGNORE_RESULT(blob_utimens(fs->blobs, id, as_they_are)); /* nothing is done that could fail */
+}
+
 int watch_reopen(const CowWalk *w, const CowNode *node, int flags, int *fd)
 {
 	char at[WATCH_PATH];
@@ -435,6 +462,8 @@ int watch_reopen(const CowWalk *w, const CowNode *node, int flags, int *fd)
 	int opened = openat(w->fs->watch_fd, at, flags | O_NOFOLLOW | O_CLOEXEC);
 	if (opened < 0)
 		return bv_neg_errno();
+	if ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC))
+		tell_store(w->fs, node->blob);
 	bv_close_fd(fd);
 	*fd = opened;
 	return 0;
@@ -449,7 +478,7 @@ void watch_attrib(const CowWalk *w, const CowNode *node, bool blob_told)
 	if (!fs->watches)
 		return;
 	bool named = watched_entry(w, node, N_WATCHED, at);
-	bool is_blob = named && !S_ISDIR(node->mode) && fstatat(fs->watch_fd, at, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_ino == node->own_id.ino;
+	bool is_blob = named && !S_ISDIR(node->mode) && fstatat(fs->watch_fd, at, &st, AT_SYMLINK_NOFOLLOW) == 0 && is_body(node, &st);
 	if (named && !(is_blob && blob_told))
 		raise_attrib(fs, at);
 	if (is_watched(fs, node) && !is_blob && !blob_told) {
@@ -458,42 +487,70 @@ void watch_attrib(const CowWalk *w, const CowNode *node, bool blob_told)
 	}
 }
 
-int watch_utimens(Cowfs *fs, const char *at, const struct timespec times[2])
+int watch_utimens(Cowfs *fs, BlobId id, const char *at, const struct timespec times[2])
 {
+	tell_store(fs, id);
 	return utimensat(fs->watch_fd, at, times, AT_SYMLINK_NOFOLLOW) < 0 ? bv_neg_errno() : 0;
 }
 
-int watch_chmod(Cowfs *fs, const char *at, mode_t mode)
+int watch_chmod(Cowfs *fs, BlobId id, const char *at, mode_t mode)
 {
+	tell_store(fs, id);
 	return fchmodat(fs->watch_fd, at, mode, 0) < 0 ? bv_neg_errno() : 0;
 }
 
-int watch_truncate(Cowfs *fs, const char *at, uint64_t size)
+int watch_truncate(Cowfs *fs, BlobId id, const char *at, uint64_t size)
 {
 	char path[WATCH_PATH + 40];
 
+	tell_store(fs, id);
 	snprintf(path, sizeof path, "/proc/self/fd/%d/%s", fs->watch_fd, at);
 	return truncate(path, (off_t)size) < 0 ? bv_neg_errno() : 0;
 }
 
-/* ---- copy-up ---- */
+/* ---- bodies that come: by copy-up ---- */
 
-bool watch_stand_in(Cowfs *fs, CowNode *node, char at[WATCH_PATH])
+static bool stat_entry(Cowfs *fs, const CowDentry *d, char at[WATCH_PATH], struct stat *st)
+{
+	if (!is_watched(fs, d->dir))
+		return false;
+	entry_path(d->dir, d->name, d->len, at);
+	return fstatat(fs->watch_fd, at, st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st->st_mode);
+}
+
+static nlink_t count_entries(Cowfs *fs, const CowNode *node, ino_t ino)
+{
+	char at[WATCH_PATH];
+	struct stat st;
+	nlink_t n = 0;
+
+	for (const CowDentry *d = node->names; d; d = d->alias)
+		n += stat_entry(fs, d, at, &st) && st.st_ino == ino;
+	return n;
+}
+
+/* One that nothing but names of this file has: no body. */
+static bool find_stand_in(Cowfs *fs, const CowNode *node, char at[WATCH_PATH])
 {
 	struct stat st;
 
-	if (!fs->watches || (node->flags & N_WATCH_TAKEN))
-		return false;
-	for (const CowDentry *d = node->names; d; d = d->alias) {
-		if (!is_watched(fs, d->dir))
-			continue;
-		entry_path(d->dir, d->name, d->len, at);
-		if (fstatat(fs->watch_fd, at, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(st.st_mode) || st.st_nlink != 1)
-			continue;
-		node->flags |= N_WATCH_TAKEN;
-		return true;
-	}
+	for (const CowDentry *d = fs->watches ? node->names : NULL; d; d = d->alias)
+		if (stat_entry(fs, d, at, &st) && st.st_nlink == count_entries(fs, node, st.st_ino))
+			return true;
 	return false;
+}
+
+bool watch_stand_in(Cowfs *fs, CowNode *node, char at[WATCH_PATH])
+{
+	if ((node->flags & N_WATCH_TAKEN) || !find_stand_in(fs, node, at))
+		return false;
+	node->flags |= N_WATCH_TAKEN;
+	return true;
+}
+
+static void aside_name(BlobId id, char out[WATCH_PATH])
+{
+	snprintf(out, WATCH_PATH, "t%llx", (unsigned long long)id);
 }
 
 int watch_adopt(Cowfs *fs, const char *at, BlobId id, mode_t mode, int *fd)
@@ -505,7 +562,7 @@ int watch_adopt(Cowfs *fs, const char *at, BlobId id, mode_t mode, int *fd)
 	int rc = blob_place(fs->blobs, id, &place);
 	if (rc < 0)
 		return rc;
-	snprintf(second, sizeof second, "t%llx", (unsigned long long)id);
+	aside_name(id, second);
 	if (linkat(fs->watch_fd, at, fs->watch_fd, second, 0) < 0)
 		return bv_neg_errno();
 	if (renameat(fs->watch_fd, second, place.dirfd, place.name) < 0) {
@@ -521,4 +578,67 @@ int watch_adopt(Cowfs *fs, const char *at, BlobId id, mode_t mode, int *fd)
 	bv_close_fd(fd);
 	*fd = adopted;
 	return 0;
+}
+
+/* ---- and by fetching ---- */
+
+bool watch_rests_on(const Cowfs *fs, const CowNode *node)
+{
+	for (const CowDentry *d = fs->watches ? node->names : NULL; d; d = d->alias)
+		if (is_watched(fs, d->dir))
+			return true;
+	return false;
+}
+
+bool watch_take_stand_in(Cowfs *fs, const CowNode *node)
+{
+	char at[WATCH_PATH], aside[WATCH_PATH];
+
+	if (!find_stand_in(fs, node, at))
+		return false;
+	aside_name(node->blob, aside);
+	return linkat(fs->watch_fd, at, fs->watch_fd, aside, 0) == 0;
+}
+
+static int fill(Cowfs *fs, int from, int to)
+{
+	struct stat st;
+
+	if (fstat(from, &st) < 0)
+		return bv_neg_errno();
+	const struct timespec times[2] = {st.st_atim, st.st_mtim};
+	int rc = copy_bytes(fs, from, to, (uint64_t)st.st_size);
+	if (rc == 0 && (fchmod(to, st.st_mode & 07777) < 0 || futimens(to, times) < 0))
+		rc = bv_neg_errno();
+	if (rc == 0 && fs->durable && fsync(to) < 0) /* after a power cut nobody would know that it was only fetched */
+		rc = bv_neg_errno();
+	return rc;
+}
+
+int watch_fill(Cowfs *fs, BlobId id)
+{
+	CLEAN_FD int from = -1;
+	char aside[WATCH_PATH];
+	int rc = blob_open(fs->blobs, id, O_RDONLY, &from);
+
+	if (rc < 0)
+		return rc;
+	aside_name(id, aside);
+	CLEAN_FD int to = openat(fs->watch_fd, aside, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (to < 0)
+		return bv_neg_errno();
+	rc = fill(fs, from, to);
+	if (rc < 0)
+		IGNORE_RESULT(ftruncate(to, 0)); /* a stand-in as before */
+	return rc;
+}
+
+void watch_end_fill(Cowfs *fs, BlobId id, bool takes_place)
+{
+	char aside[WATCH_PATH];
+	BlobPlace place;
+
+	aside_name(id, aside);
+	if (!takes_place || blob_place(fs->blobs, id, &place) < 0 || renameat(fs->watch_fd, aside, place.dirfd, place.name) < 0)
+		IGNORE_RESULT(unlinkat(fs->watch_fd, aside, 0)); /* what stays ends with the run */
 }

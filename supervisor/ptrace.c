@@ -156,19 +156,46 @@ static int rewrite_stopped(Call *call, const Rewrite *rw, int *pending_sig)
 	return regs_put(call->tid, &regs) < 0 ? bv_neg_errno() : 0;
 }
 
-/* Seizes the thread while it waits for our answer, answers with `value`, and has it stopped before it returns to user space. 0, CALL_REPLIED when it died
- * meanwhile, or a negative errno to answer with. */
-static int stop_thread(Call *call, int value)
+/* Is it one of those that a freeze (freeze.h) has seized and not let go yet, as it waits for our answer? */
+static bool is_frozen(const Call *call)
+{
+	static const char key[] = "\nTracerPid:";
+	CLEAN_FREE char *text = NULL;
+	char path[40];
+
+	snprintf(path, sizeof path, "%d/status", (int)call->tid);
+	if (bv_read_file_at(call->sup->proc_fd, path, 65536, &text) < 0)
+		return false;
+	const char *at = strstr(text, key);
+	long tracer = at ? strtol(at + strlen(key), NULL, 10) : 0;
+	snprintf(path, sizeof path, "self/task/%ld", tracer);
+	return tracer > 0 && faccessat(call->sup->proc_fd, path, F_OK, 0) == 0;
+}
+
+/* Seizes the thread while it waits for our answer; then stop_seized follows. 0, CALL_REPLIED, or a negative errno to answer with. One that is still frozen makes the call
+ * again: it was interrupted, so that it stops with our answer, and the kernel looks at that one before it goes on. */
+static int seize_thread(Call *call)
+{
+	int r = 0;
+
+	gate_enter(call->sup);
+	if (ptrace(PTRACE_SEIZE, call->tid, 0, PTRACE_O_TRACESYSGOOD) < 0)
+		r = errno == ESRCH ? -ESRCH : -EACCES;
+	if (r == -EACCES && is_frozen(call)) {
+		call_answer(call, -ERESTARTSYS);
+		r = CALL_REPLIED;
+	}
+	if (r != 0)
+		gate_leave(call->sup);
+	return r;
+}
+
+/* Answers with `value`, and has the thread stopped before it returns to user space. 0, CALL_REPLIED when it died meanwhile, or a negative errno to answer with. */
+static int stop_seized(Call *call, int value)
 {
 	Regs regs;
 	int status;
 
-	gate_enter(call->sup);
-	if (ptrace(PTRACE_SEIZE, call->tid, 0, PTRACE_O_TRACESYSGOOD) < 0) {
-		int r = errno == ESRCH ? -ESRCH : -EACCES;
-		gate_leave(call->sup);
-		return r;
-	}
 	if (ptrace(PTRACE_INTERRUPT, call->tid, 0, 0) < 0) { /* it is dying */
 		detach(call, 0);
 		return -EACCES;
@@ -184,6 +211,13 @@ static int stop_thread(Call *call, int value)
 		return 0;
 	detach(call, (status >> 16) == 0 ? WSTOPSIG(status) : 0);
 	return CALL_REPLIED; /* it makes it again after the handler */
+}
+
+static int stop_thread(Call *call, int value)
+{
+	int r = seize_thread(call);
+
+	return r == 0 ? stop_seized(call, value) : r;
 }
 
 int call_rewrite(Call *call, const Rewrite *rw)
@@ -282,11 +316,12 @@ static int hold(Call *call)
 		return bv_neg_errno();
 	ours = sv[0];
 	theirs = sv[1];
+	int r = seize_thread(call);
+	if (r < 0)
+		return r;
 	held->channel = call_give_fd(call, theirs, true);
-	if (held->channel < 0)
-		return held->channel;
-	int r = stop_thread(call, -ENOSYS); /* answers the notification, so only now may call->held be set */
-	if (r == 0 && regs_get(call->tid, &held->regs) < 0) {
+	r = stop_seized(call, held->channel < 0 ? held->channel : -ENOSYS); /* answers the notification, so only now may call->held be set */
+	if (r == 0 && (held->channel < 0 || regs_get(call->tid, &held->regs) < 0)) {
 		detach(call, 0);
 		r = CALL_REPLIED;
 	}
@@ -432,13 +467,14 @@ int call_reply_path_fd(Call *call, int fd, bool cloexec)
 
 	if (mail < 0)
 		return mail;
+	int r = seize_thread(call); /* first, as what it was given would stay if it made the call again */
+	if (r < 0)
+		return r;
 	int sock = call_give_fd(call, mail, true);
-	if (sock < 0)
-		return sock == -ENOENT ? CALL_REPLIED : sock;
-	int r = stop_thread(call, -ENOSYS);
+	r = stop_seized(call, sock < 0 ? sock : -ENOSYS);
 	if (r != 0)
 		return r;
-	if (regs_get(call->tid, &at_stop) == 0) {
+	if (sock >= 0 && regs_get(call->tid, &at_stop) == 0) {
 		int64_t value = deliver_stopped(call, &at_stop, sock, cloexec, &pending_sig);
 		regs_set_result(&at_stop, value);
 		regs_put(call->tid, &at_stop);
