@@ -92,9 +92,9 @@ typedef struct CowfsConfig {
 	const char *opened_path; /* a file that is to list which objects of the host guests open (opened.c); NULL: none. Not with READONLY */
 	unsigned flags;
 	bool durable; /* false (tmpfs): no fsync of the database */
-	/* Calls `visit` for each mapping of a file that a process has, in one pass over all processes; asked only where leases say nothing of mappings (mapped.c), perhaps
-	 * under cowfs' lock. Non-zero: not all can be known. NULL: nothing is. */
-	int (*mapped)(void *ctx, CowMappedVisit visit, void *visit_ctx);
+	/* Calls `visit` for each mapping of a file that a process has, in one pass over all processes, or over the guests alone, which is sooner done; asked only where leases say nothing of
+	 * mappings (mapped.c), perhaps under cowfs' lock. Non-zero: not all can be known. NULL: nothing is. */
+	int (*mapped)(void *ctx, bool guests, CowMappedVisit visit, void *visit_ctx);
 	void *mapped_ctx;
 	uint64_t spool_bound; /* how many bytes bodies may take here as far as they can be fetched again (spool.c); 0: as many as there is room for */
 	/* NULL, or NULL-terminated: files and directories without which the database could not be found after a power cut. The first durable

@@ -118,6 +118,7 @@ enum { /* CowNode.flags */
 	N_WATCH_TAKEN = 1 << 19, /* a copy-up has taken its stand-in */
 	N_UNSEEN = 1 << 21,	 /* a descriptor of its body may be open that no lease sees */
 	N_UNOPENED = 1 << 22,	 /* nobody had its body open when that was asked last, nor opened it for writing since; see seal.c */
+	N_MAPPED = 1 << 23,	 /* somebody had its body mapped when cowfs_freeze_prepare asked last */
 	N_CARRIED = 1 << 20, /* a copy of a host object that came with a snapshot: no change of the sandbox. Ends with the first change of a file or link; of a directory it
 			      * stays, and says that the host need not have it */
 };

@@ -91,7 +91,7 @@ static void find_root(BlobStore *blobs, char out[PATH_MAX])
 	out[MAX(n, 0)] = '\0';
 }
 
-void mapped_take(const CowMappers *m, CowMapped *out)
+void mapped_take(const CowMappers *m, bool guests, CowMapped *out)
 {
 	*out = (CowMapped){0};
 	if (!mappers_needed(m))
@@ -101,7 +101,7 @@ void mapped_take(const CowMappers *m, CowMapped *out)
 	find_root(m->blobs, out->root);
 	for (int i = 0; i < ROUNDS && (i < 2 || out->news) && !out->unknown; i++) {
 		out->news = false;
-		if (m->ask(m->ctx, note_file, out) != 0)
+		if (m->ask(m->ctx, guests, note_file, out) != 0)
 			out->unknown = true;
 	}
 	out->unknown |= out->news;

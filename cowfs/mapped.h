@@ -7,7 +7,7 @@
 
 /* Whom to ask; of a view or an export. */
 typedef struct CowMappers {
-	int (*ask)(void *ctx, CowMappedVisit visit, void *visit_ctx);
+	int (*ask)(void *ctx, bool guests, CowMappedVisit visit, void *visit_ctx);
 	void *ctx;
 	BlobStore *blobs;
 	bool always; /* act as if leases did not tell */
@@ -24,8 +24,8 @@ typedef struct CowMapped {
 
 /* Does a lease that is granted say nothing of who has mapped the body? */
 bool mappers_needed(const CowMappers *m);
-/* All that is mapped now and was before, wherever mappers_needed; nothing elsewhere. May take milliseconds. It has to be asked after the lease: see mapped.c. */
-void mapped_take(const CowMappers *m, CowMapped *out);
+/* All that is mapped now and was before, wherever mappers_needed; nothing elsewhere. Takes milliseconds, and more for those who are no guests. It has to be asked after the lease: see mapped.c. */
+void mapped_take(const CowMappers *m, bool guests, CowMapped *out);
 void mapped_release(CowMapped *mapped);
 /* Has somebody the body mapped, `shared`: in a way in which he may change it? */
 bool mapped_has(const CowMapped *mapped, BlobStore *blobs, BlobId id, bool shared);

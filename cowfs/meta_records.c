@@ -247,7 +247,7 @@ static int find_writer(ExportWalk *w)
 	int rc = walk_rows(w, BODIES, has_writer);
 
 	if (rc == 0 && mappers_needed(&w->e->mappers)) {
-		mapped_take(&w->e->mappers, &w->mapped);
+		mapped_take(&w->e->mappers, false, &w->mapped);
 		rc = walk_rows(w, BODIES, is_mapped);
 		mapped_release(&w->mapped);
 	}

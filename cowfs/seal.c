@@ -137,14 +137,15 @@ static void ask_lease(Cowfs *fs, CowNode *node)
 		node->flags |= N_UNOPENED;
 }
 
-/* After ask_lease, and after what is mapped was taken. */
+/* After ask_lease, and after what is mapped was taken: of all processes. */
 static bool still_written(Cowfs *fs, const CowMapped *mapped, CowNode *node)
 {
-	bool written = !(node->flags & N_UNOPENED) || (node->blob && mapped_has(mapped, fs->blobs, node->blob, true));
+	bool unopened = node->flags & N_UNOPENED, is_mapped = unopened && node->blob && mapped_has(mapped, fs->blobs, node->blob, true);
 
-	if (!written)
-		node->flags &= ~(unsigned)N_WRITER;
-	return written;
+	node->flags &= ~(unsigned)(unopened && !is_mapped ? N_MAPPED | N_WRITER : N_MAPPED);
+	if (is_mapped)
+		node->flags |= N_MAPPED;
+	return !unopened || is_mapped;
 }
 
 static void let_others_in(Cowfs *fs, size_t i)
@@ -171,7 +172,7 @@ static int sift(Cowfs *fs)
 	}
 	if (n) {
 		fs_unlock(fs);
-		mapped_take(&fs->mappers, &mapped);
+		mapped_take(&fs->mappers, false, &mapped);
 		fs_wrlock(fs);
 	}
 	for (size_t i = 0; i < n; i++) {
@@ -288,24 +289,39 @@ int cowfs_freeze_prepare(Cowfs *fs, size_t *writers)
 	return rc;
 }
 
-/* What a guest writes natively from now on is not of this moment. */
+/* Of the noted. True: of one it depends on what is mapped whether it is written. */
+static bool ask_leases(Cowfs *fs)
+{
+	bool depends = false;
+
+	for (size_t i = 0; i < fs->seal.nnoted; i++) {
+		ask_lease(fs, fs->seal.noted[i]);
+		depends |= (fs->seal.noted[i]->flags & (N_UNOPENED | N_MAPPED)) == N_UNOPENED;
+	}
+	return depends;
+}
+
+/* What a guest writes natively from now on is not of this moment. As guests stand still, only they are asked for what they have mapped: what was mapped just before counts as it was. So a mark
+ * that is wrong now stays until all are asked again. */
 static int keep_written(Cowfs *fs)
 {
 	CowSeal *s = &fs->seal;
 	CowMapped mapped = {0};
 	int rc = s->error;
 
-	for (size_t i = 0; i < s->nnoted; i++)
-		ask_lease(fs, s->noted[i]);
-	if (s->nnoted)
-		mapped_take(&fs->mappers, &mapped);
+	if (ask_leases(fs))
+		mapped_take(&fs->mappers, true, &mapped);
 	for (size_t i = 0; i < s->nnoted && rc == 0; i++) {
 		CowNode *node = s->noted[i];
-		if (!still_written(fs, &mapped, node))
+		if ((node->flags & N_UNOPENED) && !(node->flags & N_MAPPED) && !(node->blob && mapped_has(&mapped, fs->blobs, node->blob, true))) {
+			node->flags &= ~(unsigned)(mapped.taken ? 0 : N_WRITER);
 			continue;
-		rc = blob_keep(fs->blobs, node->blob, how_to_keep(fs));
+		}
+		rc = node->blob ? blob_keep(fs->blobs, node->blob, how_to_keep(fs)) : -ENOENT;
 		if (rc == 0)
 			rc = set_free(s, node->blob);
+		else if (rc == -ENOENT && (node->flags & N_UNOPENED))
+			rc = 0; /* it went since it was found mapped */
 	}
 	mapped_release(&mapped);
 	return rc;

@@ -75,7 +75,7 @@ static uint64_t drop_slice(Cowfs *fs, const BlobClean *list, size_t n, const Own
 	if (mappers_needed(&fs->mappers)) {
 		for (size_t i = 0; i < n; i++)
 			used[i] = !blob_is_unused(fs, list[i].id);
-		mapped_take(&fs->mappers, &mapped);
+		mapped_take(&fs->mappers, false, &mapped);
 	}
 	for (size_t i = 0; i < n && freed < excess; i++)
 		if (!used[i] && !mapped_has(&mapped, fs->blobs, list[i].id, false) && drop_one(fs, list[i].id, owners, n_owners))

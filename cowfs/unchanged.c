@@ -214,7 +214,7 @@ static bool is_closed(Cowfs *fs)
 		return false;
 	if (!asked)
 		return true;
-	mapped_take(&fs->mappers, &mapped);
+	mapped_take(&fs->mappers, false, &mapped);
 	bool closed = !is_any(fs, is_mapped, &mapped);
 	mapped_release(&mapped);
 	return closed;

@@ -10,9 +10,10 @@
 #define TRIES 20 /* the sandbox may start or end while we look */
 
 /* Of a stopped sandbox there are no guests: who has its files is another process of this user's. */
-static int list_mapped(void *ctx, CowMappedVisit visit, void *visit_ctx)
+static int list_mapped(void *ctx, bool guests, CowMappedVisit visit, void *visit_ctx)
 {
 	(void)ctx;
+	(void)guests;
 	return maps_of_all(NULL, NULL, visit, visit_ctx);
 }
 

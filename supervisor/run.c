@@ -212,9 +212,24 @@ static bool is_guest(void *ctx, pid_t pid)
 	return sup->tree && proctree_is_guest(sup->tree, pid);
 }
 
-static int list_mapped(void *ctx, CowMappedVisit visit, void *visit_ctx)
+typedef struct Mapped {
+	CowMappedVisit visit;
+	void *ctx;
+} Mapped;
+
+static int list_mapped_of(void *ctx, pid_t pid)
 {
-	return maps_of_all(is_guest, ctx, visit, visit_ctx);
+	const Mapped *m = ctx;
+
+	return maps_of_process(pid, m->visit, m->ctx);
+}
+
+static int list_mapped(void *ctx, bool guests, CowMappedVisit visit, void *visit_ctx)
+{
+	Supervisor *sup = ctx;
+	Mapped m = {visit, visit_ctx};
+
+	return guests && sup->tree ? proctree_list(sup->tree, list_mapped_of, &m) : maps_of_all(is_guest, sup, visit, visit_ctx);
 }
 
 static int open_view(Supervisor *sup, Start *st)

@@ -39,13 +39,14 @@ static inline void put_host(const char *name, const char *text)
 }
 
 /* What this process has mapped: the tests hold on overlayfs, too. */
-static inline int list_own_maps(void *ctx, CowMappedVisit visit, void *visit_ctx)
+static inline int list_own_maps(void *ctx, bool guests, CowMappedVisit visit, void *visit_ctx)
 {
 	(void)ctx;
+	(void)guests;
 	return maps_of_process(getpid(), visit, visit_ctx);
 }
 
-static int (*list_maps)(void *ctx, CowMappedVisit visit, void *visit_ctx) = list_own_maps;
+static int (*list_maps)(void *ctx, bool guests, CowMappedVisit visit, void *visit_ctx) = list_own_maps;
 static uint64_t spool_bound;
 
 static inline int open_view(unsigned flags)

@@ -6,11 +6,12 @@
 static char seen_path[PATH_MAX];
 static uint64_t seen_ino;
 static bool seen_shared;
-static int seen_from, passes, seen_error;
+static int seen_from, passes, all_passes, seen_error;
 
-static int tell_maps(void *ctx, CowMappedVisit visit, void *visit_ctx)
+static int tell_maps(void *ctx, bool guests, CowMappedVisit visit, void *visit_ctx)
 {
 	(void)ctx;
+	all_passes += !guests;
 	visit(visit_ctx, "/usr/lib/libc.so.6", 1, false);
 	if (++passes >= seen_from && *seen_path)
 		visit(visit_ctx, seen_path, seen_ino, seen_shared);
@@ -22,7 +23,7 @@ static int setup_blind(void **state)
 	*seen_path = '\0';
 	seen_ino = 2;
 	seen_shared = true;
-	seen_from = passes = seen_error = 0;
+	seen_from = passes = all_passes = seen_error = 0;
 	list_maps = tell_maps;
 	int rc = setup(state);
 	assert_int_equal(cowfs_close(TAKE_PTR(fs)), 0);
@@ -160,6 +161,45 @@ static void what_cannot_be_known_may_be_mapped(void **unused)
 	assert_true(name_stays(0));
 }
 
+static void while_guests_stand_still_only_they_are_asked_about_what_is_new(void **unused)
+{
+	size_t writers;
+
+	(void)unused;
+	put("h/x", "1");
+	see(file_of("h/x"), true);
+	assert_int_equal(cowfs_freeze_prepare(fs, &writers), 0);
+	int before = passes;
+	assert_int_equal(cowfs_freeze(fs), 0);
+	assert_int_equal(passes, before); /* that it is mapped is known */
+	assert_int_equal(cowfs_thaw(fs), 0);
+	assert_int_equal(cowfs_freeze_prepare(fs, &writers), 0);
+	before = all_passes;
+	put("h/y", "1");
+	see(file_of("h/y"), true);
+	assert_int_equal(cowfs_freeze(fs), 0);
+	assert_int_equal(all_passes, before);
+	assert_true(passes > before);
+	assert_int_equal(cowfs_thaw(fs), 0);
+	assert_writers(1); /* nobody has x mapped any more */
+}
+
+static void what_went_since_it_was_found_mapped_is_not_missed(void **unused)
+{
+	char file[PATH_MAX];
+	size_t writers;
+
+	(void)unused;
+	put("h/x", "1");
+	snprintf(file, sizeof file, "%s", file_of("h/x"));
+	see(file, true);
+	assert_int_equal(cowfs_freeze_prepare(fs, &writers), 0);
+	assert_int_equal(rename(file, at("away")), 0); /* as if it had been removed with a batch */
+	assert_int_equal(cowfs_freeze(fs), 0);
+	assert_int_equal(rename(at("away"), file), 0);
+	assert_int_equal(cowfs_thaw(fs), 0);
+}
+
 static void nobody_is_asked_about_nothing(void **unused)
 {
 	(void)unused;
@@ -241,6 +281,8 @@ int main(void)
 		BLIND(a_body_is_known_by_its_inode_too),
 		BLIND(a_mapping_that_one_pass_misses_is_found),
 		BLIND(what_cannot_be_known_may_be_mapped),
+		BLIND(while_guests_stand_still_only_they_are_asked_about_what_is_new),
+		BLIND(what_went_since_it_was_found_mapped_is_not_missed),
 		BLIND(nobody_is_asked_about_nothing),
 		BLIND(a_mapping_that_outlives_the_view_leaves_it_without_a_name),
 		BLIND(a_body_that_is_mapped_stays_here),
