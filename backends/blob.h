@@ -129,13 +129,15 @@ typedef struct BlobOps {
 	/* What could be fetched again, in no order (the caller's to free), and the bytes of all files here; nothing, if the source cannot be asked. Looks at every file. */
 	int (*list_clean)(BlobStore *store, uint64_t *total, BlobClean **list, size_t *n);
 	/* Its file goes, if it could be fetched again and nobody has it open: -EBUSY; -ENOENT: it is not clean. The caller sees to it that nobody holds it in a way that no lease
-	 * sees (O_PATH). */
+	 * sees (O_PATH; a mapping, if hides_maps says so). */
 	int (*drop)(BlobStore *store, BlobId id);
 	/* Brings it here; success if it is. May take long. -ENOENT: no such blob. Opening one fetches it, too, but cowfs does not open under its lock what is not here; where
 	 * the store is only read, what is opened is a copy. */
 	int (*fetch)(BlobStore *store, BlobId id);
 	/* Why a fetch failed since the last time that this was asked: the first reason, the caller's to free; NULL: none did. */
 	char *(*fetch_error)(BlobStore *store);
+	/* Is a lease (F_SETLEASE) granted on a blob that somebody has mapped, whose descriptors are all closed? Found out once; "yes" where it cannot be. NULL: yes. */
+	bool (*hides_maps)(BlobStore *store);
 } BlobOps;
 
 struct BlobStore {
@@ -257,6 +259,10 @@ static inline int blob_fetch(BlobStore *s, BlobId id)
 static inline char *blob_fetch_error(BlobStore *s)
 {
 	return s->ops->fetch_error ? s->ops->fetch_error(s) : NULL;
+}
+static inline bool blob_hides_maps(BlobStore *s)
+{
+	return !s->ops->hides_maps || s->ops->hides_maps(s);
 }
 
 #endif

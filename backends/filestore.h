@@ -36,6 +36,7 @@ int filestore_list_clean(BlobStore *store, uint64_t *total, BlobClean **list, si
 int filestore_drop(BlobStore *store, BlobId id);
 int filestore_fetch(BlobStore *store, BlobId id);
 char *filestore_fetch_error(BlobStore *store);
+bool filestore_hides_maps(BlobStore *store);
 int filestore_iterate(BlobStore *store, int (*visit)(void *ctx, BlobId id), void *ctx);
 
 /* The members that every row built on this core shares. */
@@ -45,7 +46,8 @@ int filestore_iterate(BlobStore *store, int (*visit)(void *ctx, BlobId id), void
 	.place = filestore_place, .remove = filestore_remove, .sync = filestore_sync, .sync_names = filestore_sync_names, \
 	.iterate = filestore_iterate, .keep = filestore_keep, .open_kept = filestore_open_kept, .drop_kept = filestore_drop_kept, \
 	.put_remote = filestore_put_remote, .source = filestore_source, .set_fetch = filestore_set_fetch, .is_here = filestore_is_here, \
-	.remote_ref = filestore_remote_ref, .reload_remote = filestore_reload_remote, .list_clean = filestore_list_clean, .drop = filestore_drop, .fetch = filestore_fetch, .fetch_error = filestore_fetch_error
+	.remote_ref = filestore_remote_ref, .reload_remote = filestore_reload_remote, .list_clean = filestore_list_clean, .drop = filestore_drop, .fetch = filestore_fetch, .fetch_error = filestore_fetch_error, \
+	.hides_maps = filestore_hides_maps
 
 /* ---- between filestore.c and filestore_life.c ---- */
 
@@ -77,6 +79,7 @@ typedef struct FileStore {
 	_Atomic mode_t masked; /* mode bits that the kernel would take from a new file (umask, default ACL) */
 	atomic_bool late;      /* the store is not there yet, and root is the directory that it will be in (see filestore_appear) */
 	char *late_name;       /* its name there, or NULL */
+	atomic_int maps_hidden; /* filestore_lease.c */
 
 	pthread_mutex_t lock; /* protects the rest; never held over fsync */
 	Hmap shards;	      /* those that were ever synced by this opening */

@@ -77,7 +77,11 @@ enum {
 	COWFS_RO_VIEW = 4,  /* --ro: every change of a guest is -EROFS */
 	COWFS_NO_OPENAT2 = 8,   /* act as if the kernel had no openat2 / FICLONE (tests) */
 	COWFS_NO_FICLONE = 16,
+	COWFS_BLIND_LEASES = 32, /* act as if leases said nothing of mappings (tests) */
 };
+
+/* A file that somebody has mapped: maps_of_all (base/maps.h) calls it. */
+typedef void (*CowMappedVisit)(void *ctx, const char *path, uint64_t ino, bool shared);
 
 typedef struct CowfsConfig {
 	const char *db_path;  /* the SQLite file */
@@ -88,6 +92,10 @@ typedef struct CowfsConfig {
 	const char *opened_path; /* a file that is to list which objects of the host guests open (opened.c); NULL: none. Not with READONLY */
 	unsigned flags;
 	bool durable; /* false (tmpfs): no fsync of the database */
+	/* Calls `visit` for each mapping of a file that a process has, in one pass over all processes, or over the guests alone, which is sooner done; asked only where leases say nothing of
+	 * mappings (mapped.c), perhaps under cowfs' lock. Non-zero: not all can be known. NULL: nothing is. */
+	int (*mapped)(void *ctx, bool guests, CowMappedVisit visit, void *visit_ctx);
+	void *mapped_ctx;
 	uint64_t spool_bound; /* how many bytes bodies may take here as far as they can be fetched again (spool.c); 0: as many as there is room for */
 	/* NULL, or NULL-terminated: files and directories without which the database could not be found after a power cut. The first durable
 	 * commit syncs them, beside the database, its directory and the blobs' names. Copied. */

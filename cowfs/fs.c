@@ -184,6 +184,7 @@ int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err)
 		return -ENOMEM;
 	}
 	fs->blobs = config->blobs;
+	fs->mappers = mappers_of(config);
 	fs->flags = config->flags;
 	fs->durable = config->durable;
 	fs->spool_bound = config->spool_bound;

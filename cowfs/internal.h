@@ -26,6 +26,7 @@
 
 #include "base/hmap.h"
 #include "cowfs/cowfs.h"
+#include "cowfs/mapped.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -116,6 +117,8 @@ enum { /* CowNode.flags */
 	N_WATCH_ALT = 1 << 18,	 /* the shadow has its second name */
 	N_WATCH_TAKEN = 1 << 19, /* a copy-up has taken its stand-in */
 	N_UNSEEN = 1 << 21,	 /* a descriptor of its body may be open that no lease sees */
+	N_UNOPENED = 1 << 22,	 /* nobody had its body open when that was asked last, nor opened it for writing since; see seal.c */
+	N_MAPPED = 1 << 23,	 /* somebody had its body mapped when cowfs_freeze_prepare asked last */
 	N_CARRIED = 1 << 20, /* a copy of a host object that came with a snapshot: no change of the sandbox. Ends with the first change of a file or link; of a directory it
 			      * stays, and says that the host need not have it */
 };
@@ -292,6 +295,7 @@ struct Cowfs {
 	CowSeal seal;
 	CowOpened opened;
 	CowUnchanged unchanged;
+	CowMappers mappers;
 	int timeless; /* whether stores into a mapped body leave its times as they are; -1: not asked yet */
 	_Atomic unsigned lookers; /* who reads the database and its blobs beside us */
 	uint64_t spool_bound; /* bytes of bodies that can be fetched again; 0: none */
@@ -528,8 +532,8 @@ bool seal_holds(const Cowfs *fs, BlobId id);
 /* Before a body changes. May release the lock and take it again. -EINPROGRESS. */
 int seal_break(Cowfs *fs, const CowReq *req, const CowNode *node) MUST_CHECK;
 void seal_note_writer(Cowfs *fs, CowNode *node); /* a guest gets a descriptor for writing */
-bool seal_is_written(Cowfs *fs, const CowNode *node); /* somebody has its body open for writing, or that cannot be known */
-bool seal_has_writer(BlobStore *blobs, BlobId id);    /* the same; no lock is needed */
+bool seal_is_opened(Cowfs *fs, const CowNode *node); /* somebody has its body open for writing, or that cannot be known: what a lease says (mapped.c) */
+bool seal_has_writer(BlobStore *blobs, BlobId id);   /* the same; no lock is needed */
 int seal_remove_blob(Cowfs *fs, BlobId id); /* blob_remove, for those that rows have named */
 
 /* ---- open.c ---- */

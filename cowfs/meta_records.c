@@ -12,6 +12,7 @@
 struct CowExport {
 	CowMeta *meta;
 	BlobStore *blobs;
+	CowMappers mappers;
 	bool frozen, based_only;
 	uint64_t came;
 	bool (*recall)(void *ctx, CowRecord *inode);
@@ -23,6 +24,7 @@ typedef struct ExportWalk {
 	int (*visit)(void *ctx, const CowRecord *record);
 	void *ctx;
 	char **err;
+	CowMapped mapped;
 } ExportWalk;
 
 void cow_export_close(CowExport *e)
@@ -44,6 +46,7 @@ int cow_export_open(const CowfsConfig *config, bool frozen, CowExport **out, cha
 		return -ENOMEM;
 	}
 	e->blobs = config->blobs;
+	e->mappers = mappers_of(config);
 	e->frozen = frozen;
 	int rc = meta_open(config, &e->meta, err);
 	if (rc == 0 && e->meta->db) {
@@ -240,6 +243,27 @@ static int has_writer(ExportWalk *w, sqlite3_stmt *stmt)
 	return S_ISREG((mode_t)sqlite3_column_int64(stmt, 1)) && seal_has_writer(w->e->blobs, (BlobId)sqlite3_column_int64(stmt, 0));
 }
 
+/* What is not here is in nobody's memory. */
+static int is_mapped(ExportWalk *w, sqlite3_stmt *stmt)
+{
+	return S_ISREG((mode_t)sqlite3_column_int64(stmt, 1)) && mapped_has(&w->mapped, w->e->blobs, (BlobId)sqlite3_column_int64(stmt, 0), true);
+}
+
+#define BODIES "SELECT blob, mode FROM inode WHERE blob > 0"
+
+/* First who has one open, then who has one mapped: see mapped.c. A row's answer, or a negative errno. */
+static int find_writer(ExportWalk *w)
+{
+	int rc = walk_rows(w, BODIES, has_writer);
+
+	if (rc == 0 && mappers_needed(&w->e->mappers)) {
+		mapped_take(&w->e->mappers, false, &w->mapped);
+		rc = walk_rows(w, BODIES, is_mapped);
+		mapped_release(&w->mapped);
+	}
+	return rc;
+}
+
 bool cow_export_state(CowExport *e, CowState *out, bool *written)
 {
 	ExportWalk w = {.e = e};
@@ -253,7 +277,7 @@ bool cow_export_state(CowExport *e, CowState *out, bool *written)
 		unchanged_told(path, out);
 		return true;
 	}
-	int rc = walk_rows(&w, "SELECT blob, mode FROM inode WHERE blob > 0", has_writer);
+	int rc = find_writer(&w);
 	*written = rc == 1;
 	return rc == 0 && unchanged_make(path, out);
 }

@@ -1,6 +1,7 @@
 /* cowfs/orphans.c - objects without a name that guests may still have open, and blobs that have to go or to be synced with the next batch.
  *
- * The writer thread drops orphans: a write lease on the blob is granted only if nobody has it open. */
+ * The writer thread drops orphans: a write lease on the blob is granted only if nobody has it open. That somebody may have it mapped without that the lease tells (mapped.c) does not matter: the mapping
+ * keeps the file, which has no name that could lead to it again. */
 #include "internal.h"
 
 #define DROP_BLOCKS_MAX 2048 /* 1 MiB: the lock is held while it goes */

@@ -5,7 +5,8 @@
  * open for writing at that moment was kept then, as its writes come without us: it is free.
  *
  * Who writes: each open for writing marks its record (N_WRITER). cowfs_freeze_prepare asks the kernel about all of those, while guests run; cowfs_freeze only
- * about those that were found in use and those that were opened meanwhile (`noted`). A read lease is what asks: it is refused while somebody can write.
+ * about those that were found in use and those that were opened meanwhile (`noted`). A read lease is what asks: it is refused while somebody can write. Where it does not
+ * tell who has the body mapped, that is looked at afterwards (mapped.c): for those that nobody had open (N_UNOPENED) and nobody has opened meanwhile.
  *
  * All of it under fs->lock held for writing, but for `active` and what says otherwise. */
 #include "unchanged.h"
@@ -63,7 +64,7 @@ static bool is_timeless(Cowfs *fs, BlobId id)
 	struct statfs st;
 
 	if (fs->timeless < 0 && blob_open(fs->blobs, id, O_RDONLY | O_NONBLOCK, &fd) == 0 && fstatfs(fd, &st) == 0)
-		fs->timeless = st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC;
+		fs->timeless = st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC || blob_hides_maps(fs->blobs); /* an overlay may be on such a one */
 	return fs->timeless != 0;
 }
 
@@ -78,7 +79,7 @@ static void bump_ctime(Cowfs *fs, const CowNode *node)
 
 void seal_note_writer(Cowfs *fs, CowNode *node)
 {
-	node->flags |= N_WRITER;
+	node->flags = (node->flags | N_WRITER) & ~(unsigned)N_UNOPENED;
 	unchanged_note(fs, node);
 	bump_ctime(fs, node);
 	if (fs->seal.noting && note(&fs->seal, node) < 0)
@@ -109,7 +110,7 @@ bool seal_has_writer(BlobStore *blobs, BlobId id)
 	return fcntl(fd, F_SETLEASE, F_RDLCK) < 0;
 }
 
-bool seal_is_written(Cowfs *fs, const CowNode *node)
+bool seal_is_opened(Cowfs *fs, const CowNode *node)
 {
 	return node->blob && S_ISREG(node->mode) && seal_has_writer(fs->blobs, node->blob);
 }
@@ -128,13 +129,31 @@ static int list_writers(Cowfs *fs)
 	return 0;
 }
 
-static bool still_written(Cowfs *fs, CowNode *node)
+static void ask_lease(Cowfs *fs, CowNode *node)
 {
-	bool written = seal_is_written(fs, node);
+	if (seal_is_opened(fs, node))
+		node->flags &= ~(unsigned)N_UNOPENED;
+	else
+		node->flags |= N_UNOPENED;
+}
 
-	if (!written)
-		node->flags &= ~(unsigned)N_WRITER;
-	return written;
+/* After ask_lease, and after what is mapped was taken: of all processes. */
+static bool still_written(Cowfs *fs, const CowMapped *mapped, CowNode *node)
+{
+	bool unopened = node->flags & N_UNOPENED, is_mapped = unopened && node->blob && mapped_has(mapped, fs->blobs, node->blob, true);
+
+	node->flags &= ~(unsigned)(unopened && !is_mapped ? N_MAPPED | N_WRITER : N_MAPPED);
+	if (is_mapped)
+		node->flags |= N_MAPPED;
+	return !unopened || is_mapped;
+}
+
+static void let_others_in(Cowfs *fs, size_t i)
+{
+	if (i % SLICE == SLICE - 1) {
+		fs_unlock(fs);
+		fs_wrlock(fs);
+	}
 }
 
 /* Only those that are in use stay, and those that others have noted meanwhile: the lock is released now and then. */
@@ -142,19 +161,27 @@ static int sift(Cowfs *fs)
 {
 	CowSeal *s = &fs->seal;
 	CowNode **list = TAKE_PTR(s->noted);
+	CowMapped mapped = {0};
 	size_t n = s->nnoted;
 	int rc = 0;
 
 	s->nnoted = s->noted_room = 0;
 	for (size_t i = 0; i < n; i++) {
-		if (rc == 0 && still_written(fs, list[i]))
+		ask_lease(fs, list[i]);
+		let_others_in(fs, i);
+	}
+	if (n) {
+		fs_unlock(fs);
+		mapped_take(&fs->mappers, false, &mapped);
+		fs_wrlock(fs);
+	}
+	for (size_t i = 0; i < n; i++) {
+		if (rc == 0 && still_written(fs, &mapped, list[i]))
 			rc = note(s, list[i]);
 		node_put(list[i]);
-		if (i % SLICE == SLICE - 1) {
-			fs_unlock(fs);
-			fs_wrlock(fs);
-		}
+		let_others_in(fs, i);
 	}
+	mapped_release(&mapped);
 	free(list);
 	return rc;
 }
@@ -262,20 +289,41 @@ int cowfs_freeze_prepare(Cowfs *fs, size_t *writers)
 	return rc;
 }
 
-/* What a guest writes natively from now on is not of this moment. */
+/* Of the noted. True: of one it depends on what is mapped whether it is written. */
+static bool ask_leases(Cowfs *fs)
+{
+	bool depends = false;
+
+	for (size_t i = 0; i < fs->seal.nnoted; i++) {
+		ask_lease(fs, fs->seal.noted[i]);
+		depends |= (fs->seal.noted[i]->flags & (N_UNOPENED | N_MAPPED)) == N_UNOPENED;
+	}
+	return depends;
+}
+
+/* What a guest writes natively from now on is not of this moment. As guests stand still, only they are asked for what they have mapped: what was mapped just before counts as it was. So a mark
+ * that is wrong now stays until all are asked again. */
 static int keep_written(Cowfs *fs)
 {
 	CowSeal *s = &fs->seal;
+	CowMapped mapped = {0};
 	int rc = s->error;
 
+	if (ask_leases(fs))
+		mapped_take(&fs->mappers, true, &mapped);
 	for (size_t i = 0; i < s->nnoted && rc == 0; i++) {
 		CowNode *node = s->noted[i];
-		if (!still_written(fs, node))
+		if ((node->flags & N_UNOPENED) && !(node->flags & N_MAPPED) && !(node->blob && mapped_has(&mapped, fs->blobs, node->blob, true))) {
+			node->flags &= ~(unsigned)(mapped.taken ? 0 : N_WRITER);
 			continue;
-		rc = blob_keep(fs->blobs, node->blob, how_to_keep(fs));
+		}
+		rc = node->blob ? blob_keep(fs->blobs, node->blob, how_to_keep(fs)) : -ENOENT;
 		if (rc == 0)
 			rc = set_free(s, node->blob);
+		else if (rc == -ENOENT && (node->flags & N_UNOPENED))
+			rc = 0; /* it went since it was found mapped */
 	}
+	mapped_release(&mapped);
 	return rc;
 }
 

@@ -1,11 +1,12 @@
 /* cowfs/spool.c - room for bodies that can be fetched again (backends/blob.h): those that were used least recently go when there is more than was allowed, or no room on the disk.
  *
  * A body goes under fs->lock, so nobody is about to open it, and only if no descriptor of it is open (the write lease of blob_drop) or may be without that a lease sees it
- * (N_UNSEEN), and no watch rests on it, of its own or of a directory. Its node forgets the inode, whose number the file system gives to another file. Not while somebody reads the database and bodies beside us: he may not
- * know yet that it can be fetched. The bound is that of a cache: what was changed, is in use or was used a moment ago stays, however much that is. */
+ * (N_UNSEEN), nobody has it mapped (where a lease does not tell: drop_slice), and no watch rests on it, of its own or of a directory. Its node forgets the inode, whose number the file system gives
+ * to another file. Not while somebody reads the database and bodies beside us: he may not know yet that it can be fetched. The bound is that of a cache: what was changed, is in use or was used a moment ago stays, however much that is. */
 #include "internal.h"
 
 #define SLICE 32   /* bodies for each time that the lock is held */
+#define SLICE_MAPPED 512 /* ... where it is looked at for each time what all processes have mapped */
 #define RECENT_NS 250000000 /* so that what was just fetched is opened first */
 #define NEEDED_NS 20000000  /* the same on a full disk */
 #define STEP_LEAST ((uint64_t)16 << 20) /* so much more comes before all files are looked at again */
@@ -65,23 +66,45 @@ static bool drop_one(Cowfs *fs, BlobId id, const Owner *owners, size_t n)
 	return true;
 }
 
+/* Under the lock, which is not released before the last of them has gone. Where leases say nothing of mappings, what is mapped is taken after they were granted for all: who has one of them mapped when
+ * it goes had it then, as there was no descriptor any more, and for another one he has to come by the lock. What was freed. */
+static uint64_t drop_slice(Cowfs *fs, const BlobClean *list, size_t n, const Owner *owners, size_t n_owners, uint64_t excess)
+{
+	bool used[SLICE_MAPPED] = {false};
+	CowMapped mapped = {0};
+	uint64_t freed = 0;
+
+	if (mappers_needed(&fs->mappers)) {
+		for (size_t i = 0; i < n; i++)
+			used[i] = !blob_is_unused(fs, list[i].id);
+		mapped_take(&fs->mappers, false, &mapped);
+	}
+	for (size_t i = 0; i < n && freed < excess; i++)
+		if (!used[i] && !mapped_has(&mapped, fs->blobs, list[i].id, false) && drop_one(fs, list[i].id, owners, n_owners))
+			freed += list[i].bytes;
+	mapped_release(&mapped);
+	return freed;
+}
+
 static uint64_t drop_oldest(Cowfs *fs, BlobClean *list, size_t n, uint64_t excess, uint64_t recent)
 {
-	size_t n_owners;
+	size_t n_owners, slice = mappers_needed(&fs->mappers) ? SLICE_MAPPED : SLICE;
 	CLEAN_FREE Owner *owners = list_owners(fs, &n_owners);
 	uint64_t freed = 0;
-	bool goes = owners != NULL;
 
+	if (!owners)
+		return 0;
 	qsort(list, n, sizeof *list, by_use);
-	for (size_t i = 0; i < n && goes && freed < excess;) {
+	while (n && list[n - 1].used >= recent)
+		n--;
+	for (size_t i = 0; i < n && freed < excess; i += slice) {
 		fs_wrlock(fs);
-		goes = !atomic_load(&fs->lookers) && !atomic_load(&fs->seal.active) && !fs->seal.held;
-		for (size_t end = MIN(n, i + SLICE); i < end && goes && freed < excess; i++) {
-			goes = list[i].used < recent;
-			if (goes && drop_one(fs, list[i].id, owners, n_owners))
-				freed += list[i].bytes;
-		}
+		bool goes = !atomic_load(&fs->lookers) && !atomic_load(&fs->seal.active) && !fs->seal.held;
+		if (goes)
+			freed += drop_slice(fs, list + i, MIN(slice, n - i), owners, n_owners, excess - freed);
 		fs_unlock(fs);
+		if (!goes)
+			break;
 	}
 	return freed;
 }

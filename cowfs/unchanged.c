@@ -5,12 +5,13 @@
  *  U1 Rows change in batches; each that is not empty is noted (commit.c). What is dirty and not yet in the database of a frozen moment goes with a batch after it.
  *  U2 Who changes a body by name comes by seal_break, before he does; that is noted. So is each open, also for reading (times of access are told, too).
  *  U3 Who changes a body by a descriptor or a mapping has the file open for writing: he was noted when he opened it, and if he still has it at a freeze, the lease
- *     that seal.c asks for is refused, and the state counts as changed from its first instant on. A mapping holds its file open.
- *  U4 Descriptors may outlive guests and supervisor, in a process of the host that was given one. So what has a name is also *closed*: nobody has a body open for writing. The
- *     supervisor's view has names only if it was closed when it was opened: as the file CLOSED says, or because it was new.
+ *     that seal.c asks for is refused, and the state counts as changed from its first instant on. A mapping holds its file open; where it does
+ *     not (overlayfs), what is mapped is looked at once the lease was granted (mapped.c has the argument why nobody gets in between).
+ *  U4 Descriptors may outlive guests and supervisor, in a process of the host that was given one (which is looked at for mappings, too, if it is the same user's). So what has a
+ *     name is also *closed*: nobody has a body open for writing. The supervisor's view has names only if it was closed when it was opened: as the file CLOSED says, or because it was new.
  *  U5 CLOSED, beside the database, holds the name of a state that nobody has open. It goes before anything can change, when the view is opened for changing. It comes back at a clean
  *     end, if nobody has a body open by then (few can: else that is left to who wants to know), or by who looks at a stopped view, before he reads it, after he has asked
- *     for a lease of each body. So after a kill there is none.
+ *     for a lease of each body, and then for who has one mapped. So after a kill there is none.
  *  U6 What differs from an older state is told as the inodes whose bodies were noted since that had been told; if they are too many, nothing is. Rows are not told: they are read.
  *  U7 A power cut may bring the file back, and lose rows and bytes that it stood for. Who remembers names forgets them with the boot (contents.h).
  * Not seen is who writes into the sandbox's store by its own path, which nothing but bvisor is to do. */
@@ -184,16 +185,41 @@ void cowfs_state(Cowfs *fs, CowState *out)
 }
 
 /* The marks of seal.c are on all that was opened for writing and not yet found closed. */
+static bool is_any(Cowfs *fs, bool (*what)(Cowfs *fs, const CowNode *node, void *ctx), void *ctx)
+{
+	HMAP_FOREACH_SAFE (&fs->nodes, h, tmp) {
+		const CowNode *node = CONTAINER_OF(h, CowNode, by_id);
+		if ((node->flags & N_WRITER) && what(fs, node, ctx))
+			return true;
+	}
+	return false;
+}
+
+static bool is_open(Cowfs *fs, const CowNode *node, void *ctx)
+{
+	size_t *asked = ctx;
+
+	return ++*asked > FEW || seal_is_opened(fs, node);
+}
+
+static bool is_mapped(Cowfs *fs, const CowNode *node, void *ctx)
+{
+	return node->blob && mapped_has(ctx, fs->blobs, node->blob, true);
+}
+
 static bool is_closed(Cowfs *fs)
 {
+	CowMapped mapped;
 	size_t asked = 0;
 
-	HMAP_FOREACH_SAFE (&fs->nodes, h, tmp) {
-		CowNode *node = CONTAINER_OF(h, CowNode, by_id);
-		if ((node->flags & N_WRITER) && (++asked > FEW || seal_is_written(fs, node)))
-			return false;
-	}
-	return true;
+	if (is_any(fs, is_open, &asked))
+		return false;
+	if (!asked)
+		return true;
+	mapped_take(&fs->mappers, false, &mapped);
+	bool closed = !is_any(fs, is_mapped, &mapped);
+	mapped_release(&mapped);
+	return closed;
 }
 
 void unchanged_end(Cowfs *fs)

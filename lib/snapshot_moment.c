@@ -3,14 +3,24 @@
 #include "lib/launch.h"
 #include "lib/view.h"
 
+#include "base/maps.h"
+
 #include <time.h>
 
 #define TRIES 20 /* the sandbox may start or end while we look */
 
+/* Of a stopped sandbox there are no guests: who has its files is another process of this user's. */
+static int list_mapped(void *ctx, bool guests, CowMappedVisit visit, void *visit_ctx)
+{
+	(void)ctx;
+	(void)guests;
+	return maps_of_all(NULL, NULL, visit, visit_ctx);
+}
+
 int moment_rows(const BvSandbox *sb, bool frozen, CowExport **out, BvError **err)
 {
 	CLEAN_FREE char *db = bv_asprintf("%s/meta.db", sandbox_data_dir(sb));
-	CowfsConfig config = {.db_path = db, .flags = COWFS_READONLY, .durable = false};
+	CowfsConfig config = {.db_path = db, .flags = COWFS_READONLY, .durable = false, .mapped = list_mapped};
 	char *why = NULL;
 	int r;
 

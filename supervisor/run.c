@@ -14,11 +14,13 @@
 #include "supervisor/init.h"
 #include "supervisor/notify.h"
 #include "supervisor/packet.h"
+#include "supervisor/proctree.h"
 #include "supervisor/run.h"
 #include "supervisor/server.h"
 #include "supervisor/vcred.h"
 #include "snapshot/fetcher.h"
 
+#include "base/maps.h"
 #include "base/secret.h"
 
 #include <fcntl.h>
@@ -203,6 +205,33 @@ static int open_blobs(Start *st, BlobStore **out)
 	return r;
 }
 
+static bool is_guest(void *ctx, pid_t pid)
+{
+	const Supervisor *sup = ctx;
+
+	return sup->tree && proctree_is_guest(sup->tree, pid);
+}
+
+typedef struct Mapped {
+	CowMappedVisit visit;
+	void *ctx;
+} Mapped;
+
+static int list_mapped_of(void *ctx, pid_t pid)
+{
+	const Mapped *m = ctx;
+
+	return maps_of_process(pid, m->visit, m->ctx);
+}
+
+static int list_mapped(void *ctx, bool guests, CowMappedVisit visit, void *visit_ctx)
+{
+	Supervisor *sup = ctx;
+	Mapped m = {visit, visit_ctx};
+
+	return guests && sup->tree ? proctree_list(sup->tree, list_mapped_of, &m) : maps_of_all(is_guest, sup, visit, visit_ctx);
+}
+
 static int open_view(Supervisor *sup, Start *st)
 {
 	CLEAN_FREE char *json = bv_asprintf("%s/sandbox.json", st->dir), *above = bv_asprintf("%s/..", st->dir);
@@ -217,6 +246,8 @@ static int open_view(Supervisor *sup, Start *st)
 			      .watch_dir = sup->watch_dir,
 			      .flags = COWFS_CREATE | (json_bool(st->packet.json, "ro", false) ? COWFS_RO_VIEW : 0),
 			      .durable = json_bool(st->packet.json, "durable", true),
+			      .mapped = list_mapped,
+			      .mapped_ctx = sup,
 			      .spool_bound = (uint64_t)json_number(st->packet.json, "spool", 0)};
 
 	if (!sup->features.openat2)

@@ -292,6 +292,10 @@ static void request_looked(Server *s, int client, double seq)
 
 static void request_commit(Server *s, int client, double seq, Packet *p)
 {
+	if (s->stopping) { /* who has just come finds a stopped sandbox in a moment */
+		IGNORE_RESULT(refuse(client, seq, ESHUTDOWN, NULL, NULL));
+		return;
+	}
 	unsigned *looks = json_bool(p->json, "look", false) ? looks_of(s, client) : NULL;
 	if (looks) {
 		++*looks;
@@ -357,7 +361,7 @@ static void request_freeze(Server *s, int client, double seq)
 	size_t writers = 0;
 	bool still = false;
 	uint64_t pause = 0;
-	int r = s->freezer >= 0 ? -EBUSY : freeze_now(s, &writers, &still, &pause);
+	int r = s->stopping ? -ESHUTDOWN : s->freezer >= 0 ? -EBUSY : freeze_now(s, &writers, &still, &pause);
 
 	if (r < 0) {
 		IGNORE_RESULT(refuse(client, seq, r, NULL, r == -EBUSY ? "another snapshot of it is being taken" : NULL));

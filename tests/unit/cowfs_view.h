@@ -3,6 +3,7 @@
 #ifndef TESTS_UNIT_COWFS_VIEW_H
 #define TESTS_UNIT_COWFS_VIEW_H
 
+#include "base/maps.h"
 #include "cowfs/cowfs.h"
 
 #include <fcntl.h>
@@ -37,10 +38,21 @@ static inline void put_host(const char *name, const char *text)
 	close(fd);
 }
 
+/* What this process has mapped: the tests hold on overlayfs, too. */
+static inline int list_own_maps(void *ctx, bool guests, CowMappedVisit visit, void *visit_ctx)
+{
+	(void)ctx;
+	(void)guests;
+	return maps_of_process(getpid(), visit, visit_ctx);
+}
+
+static int (*list_maps)(void *ctx, bool guests, CowMappedVisit visit, void *visit_ctx) = list_own_maps;
+static uint64_t spool_bound;
+
 static inline int open_view(unsigned flags)
 {
 	char *err = NULL;
-	CowfsConfig config = {.db_path = at("meta.db"), .mark_dir = at("mark"), .flags = flags};
+	CowfsConfig config = {.db_path = at("meta.db"), .mark_dir = at("mark"), .flags = flags, .mapped = list_maps, .spool_bound = spool_bound};
 
 	assert_int_equal(blob_ops_find("dir")->open(at("blobs"), BLOB_OPEN_CREATE, &config.blobs, &err), 0);
 	int rc = cowfs_open(&config, &fs, &err);

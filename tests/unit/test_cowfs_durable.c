@@ -73,6 +73,12 @@ static int noting_drop_kept(BlobStore *store)
 	return blob_drop_kept(real_of(store));
 }
 
+static bool noting_hides_maps(BlobStore *store)
+{
+	(void)store;
+	return false; /* nobody maps anything here */
+}
+
 static int open_noting(const char *const *settle)
 {
 	CowfsConfig config = {.db_path = at("meta.db"), .mark_dir = at("mark"), .flags = COWFS_CREATE, .durable = true, .settle = settle};
@@ -80,7 +86,7 @@ static int open_noting(const char *const *settle)
 
 	noting_ops = (BlobOps){.scheme = "noting", .durable = true, .close = noting_close, .create = noting_create, .open_blob = noting_open,
 			       .statx = noting_statx, .utimens = noting_utimens, .remove = noting_remove, .sync = noting_sync,
-			       .sync_names = noting_sync_names, .iterate = noting_iterate, .drop_kept = noting_drop_kept};
+			       .sync_names = noting_sync_names, .iterate = noting_iterate, .drop_kept = noting_drop_kept, .hides_maps = noting_hides_maps};
 	store->base_store.ops = &noting_ops;
 	assert_int_equal(blob_ops_find("dir")->open(at("blobs"), BLOB_OPEN_CREATE, &store->real, NULL), 0);
 	config.blobs = &store->base_store;

@@ -39,7 +39,7 @@ static Name now(void)
 /* Of one that nobody has open. */
 static Name stopped(bool *written)
 {
-	CowfsConfig config = {.db_path = at("meta.db"), .flags = COWFS_READONLY};
+	CowfsConfig config = {.db_path = at("meta.db"), .flags = COWFS_READONLY, .mapped = list_own_maps};
 	CowExport *e;
 	char *err = NULL;
 	bool ignored;
