@@ -244,8 +244,11 @@ int cmd_run(const Command *cmd, int argc, char **argv)
 	p.session.owns_sandbox = true;
 	p.create.flags |= p.rm ? BV_CREATE_EPHEMERAL : 0;
 	code = bv_sandbox_create(&p.create, &sb, &err);
-	if (code == 0)
-		code = bv_sandbox_set_key(sb, key_of_command(), &err);
+	if (code == 0 && (code = bv_sandbox_set_key(sb, key_of_command(), &err)) < 0) {
+		(void)bv_sandbox_remove(sb, 1, NULL);
+		bv_sandbox_close(sb);
+		return cli_fail_error(err);
+	}
 	if (code == -EINVAL)
 		usage_error(cmd, "%s", bv_error_message(err));
 	code = code < 0 ? cli_fail_error(err) : 0;

@@ -1,5 +1,6 @@
 /* lib/unlock.c - see unlock.h. A key is only ever in secret memory and in the pipe to the supervisor, which nobody else has. */
 #include "lib/unlock.h"
+#include "lib/store.h"
 #include "lib/view.h"
 
 #include "base/secret.h"
@@ -138,6 +139,16 @@ static int keep_pipe(char **path, int *kept, BvError **err)
 	return 0;
 }
 
+/* Of a new sandbox: a place with nothing in it is encrypted with this key from now on, and a wrong one is told before anybody has worked. */
+static int settle_place(const BvSandbox *sb, BvError **err)
+{
+	CLEAN_SNAPSHOTS Snapshots s = {0};
+
+	if (!backend_is_place(sb->config.backend) || !snapshots_key_given(told(sb)))
+		return 0;
+	return snapshots_open(sb->config.backend, sb->store, told(sb), true, &s, err);
+}
+
 int bv_sandbox_set_key(BvSandbox *sb, const BvKeyOptions *options, BvError **err)
 {
 	BvKeyOptions o = BV_KEY_OPTIONS_INIT;
@@ -159,5 +170,5 @@ int bv_sandbox_set_key(BvSandbox *sb, const BvKeyOptions *options, BvError **err
 	sb->key = o;
 	sb->key.key_file = TAKE_PTR(key_file);
 	sb->key.passphrase_file = TAKE_PTR(passphrase_file);
-	return 0;
+	return sb->is_new ? settle_place(sb, err) : 0;
 }

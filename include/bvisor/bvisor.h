@@ -292,7 +292,8 @@ typedef struct BvKeyOptions {
 #define BV_KEY_OPTIONS_INIT {sizeof(BvKeyOptions), NULL, NULL, NULL, NULL}
 
 /* The key of the place that this sandbox's files come from (bv_snapshot_restore), if it is encrypted: for starting commands, looking at files and taking snapshots with this handle, which ask for it when they need it. A key
- * from a pipe is read now, and kept in a file without a name until the handle is closed. Without this the environment says. `options` is copied. -EINVAL, -ENOMEM, and those of reading the pipe. */
+ * from a pipe is read now, and kept in a file without a name until the handle is closed. A new sandbox (bv_sandbox_create) whose backend is a place: that is opened
+ * with the key, and encrypted from now on if nothing is in it. Without this the environment says. `options` is copied. -EINVAL, -ENOMEM, and those of reading the pipe. */
 int bv_sandbox_set_key(BvSandbox *sandbox, const BvKeyOptions *options, BvError **err);
 
 typedef struct BvSnapshotOptions {
