@@ -50,6 +50,7 @@ static char *find_source(Fork *f, const char *source)
 		f->from = xasprintf("%s", bv_sandbox_place(sb)); /* lives until exit */
 	options.to = f->from;
 	options.message = "forked";
+	options.flags = BV_SNAPSHOT_IF_CHANGED; /* the same state again: so an interrupted fork is completed by the same command */
 	options.key = &f->key;
 	int r = bv_sandbox_snapshot(sb, &options, &receipt, &err);
 	bv_sandbox_close(sb);

@@ -379,7 +379,9 @@ int snapshot_take(BvSandbox *sb, unsigned flags, const Snapshots *s, const BvSna
 		if (t.spool && !t.same) /* else the list that is there names all that it would */
 			spool_publish(t.spool, sb, s, &made.id, &t.moment);
 		fill_receipt(s, &made, &t, out);
-	} else if (r < 0 && (!err || !*err)) {
+	} else if (r == 1) {
+		fill_receipt(s, &last, &t, out);
+	} else if (!err || !*err) {
 		(void)lib_fail(err, r, "snapshot of '%s' to %s: %s", sb->config.name, s->location, why ? why : strerror(-r));
 	}
 	snap_writer_free(t.writer); /* its threads read through the moment */
@@ -409,5 +411,7 @@ int bv_sandbox_snapshot(BvSandbox *sb, const BvSnapshotOptions *options, BvSnaps
 	if (!o.key && sb->key.size)
 		o.key = &sb->key;
 	r = snapshots_open(o.to || !backend_is_place(sb->config.backend) ? o.to : sb->config.backend, sb->store, o.key, true, &s, err);
-	return r < 0 ? r : snapshot_take(sb, 0, &s, &o, receipt, err);
+	if (r == 0)
+		r = snapshot_take(sb, o.flags & BV_SNAPSHOT_IF_CHANGED ? TAKE_IF_CHANGED : 0, &s, &o, receipt, err);
+	return MIN(r, 0);
 }

@@ -41,7 +41,7 @@ enum {
 	TAKE_HELD = 1,	     /* the caller keeps the sandbox stopped */
 	TAKE_IF_CHANGED = 2, /* only if it is not what the newest state of the name is */
 };
-/* bv_sandbox_snapshot into an open place. 1: TAKE_IF_CHANGED, and nothing has changed. */
+/* bv_sandbox_snapshot into an open place. 1: TAKE_IF_CHANGED, and nothing has changed; the receipt is of the newest state then. */
 int snapshot_take(BvSandbox *sb, unsigned flags, const Snapshots *s, const BvSnapshotOptions *o, BvSnapshotReceipt *out, BvError **err) MUST_CHECK;
 
 /* "NAME@NUMBER", or "NAME" for all states (number 0), without asking the store. *name is the caller's. -EINVAL. */

@@ -69,7 +69,7 @@ int bv_sandbox_sync(BvSandbox *sb, const BvKeyOptions *key, BvSnapshotReceipt *r
 		r = snapshot_take(sb, TAKE_IF_CHANGED, &s, &o, &made, err);
 	if (r == 0 && made.number > KEEP)
 		IGNORE_RESULT(snap_ref_list(s.store, name, drop_older, &(Older){&s, made.number, instance}, NULL));
-	if (r == 0 && receipt)
+	if (r >= 0 && receipt)
 		*receipt = made;
 	return r < 0 ? r : r == 0;
 }

@@ -303,7 +303,7 @@ typedef struct BvSnapshotOptions {
 	const char *message; /* for listings; may be NULL */
 	const char *const *tags; /* words as a name has them; NULL-terminated; NULL: none */
 	const BvKeyOptions *key;
-	unsigned flags; /* BV_SNAPSHOT_WITH_BASE */
+	unsigned flags; /* BV_SNAPSHOT_WITH_BASE, BV_SNAPSHOT_IF_CHANGED */
 } BvSnapshotOptions;
 #define BV_SNAPSHOT_OPTIONS_INIT {sizeof(BvSnapshotOptions), NULL, NULL, NULL, NULL, NULL, 0}
 
@@ -324,6 +324,7 @@ typedef struct BvSnapshotReceipt {
 	char lost[256]; /* restore: why the first of those that are missing is; may be cut */
 } BvSnapshotReceipt;
 enum {
+	BV_SNAPSHOT_IF_CHANGED = 8, /* option: if the newest state of the name is what the sandbox is, the receipt tells that one, and no new one is made */
 	BV_SNAPSHOT_WITH_BASE = 2, /* option: carry the files of the host that commands in the sandbox have opened or executed, so that it can be restored where they are missing.
 				    * Without it a sandbox that was itself restored from such a snapshot carries what came with that, and no file of this host */
 	BV_RESTORE_UNHELD = 4,	   /* nothing can be written there: if the snapshot is removed, what was not fetched by then is lost */
