@@ -254,6 +254,24 @@ static int open_decided(Snapshots *s, const SnapSealing *sealing, bool write, co
 	return 0; /* nothing is there to be read */
 }
 
+int snapshots_key_from_file(const BvKeyOptions *options, const char *id, SnapKey **out)
+{
+	BvKeyOptions o = BV_KEY_OPTIONS_INIT;
+	char have[2 * KEY_ID_SIZE + 1];
+	SnapKey *key = NULL;
+	Given given;
+
+	if (lib_take_options(&o, sizeof(o), options) < 0 || take_given(&o, &given, NULL) < 0 || !given.key_file || load_key_file(given.key_file, &key, NULL) < 0)
+		return -ENOKEY;
+	snap_key_name(snap_key_id(key), have);
+	if (strcmp(have, id) != 0) {
+		snap_key_free(key);
+		return -ENOKEY;
+	}
+	*out = key;
+	return 0;
+}
+
 int snapshots_unlock(Snapshots *s, const BvKeyOptions *options, bool write, BvError **err)
 {
 	BvKeyOptions o = BV_KEY_OPTIONS_INIT;

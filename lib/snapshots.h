@@ -20,6 +20,8 @@ typedef struct Snapshots {
 int snapshots_open(const char *location, const char *home, const BvKeyOptions *key, bool write, Snapshots *out, BvError **err) MUST_CHECK;
 /* snapshot_key.c, for snapshots_open: finds the key of a place whose store was opened without one. */
 int snapshots_unlock(Snapshots *s, const BvKeyOptions *key, bool write, BvError **err) MUST_CHECK;
+/* The key with this id (16 hex digits), if it is in a file that is given: without asking the place. -ENOKEY. */
+int snapshots_key_from_file(const BvKeyOptions *key, const char *id, SnapKey **out) MUST_CHECK;
 void snapshots_close(Snapshots *s); /* zeroes are fine */
 /* Whether a key is given, by the options (may be NULL) or by the environment. */
 bool snapshots_key_given(const BvKeyOptions *key);

@@ -98,7 +98,17 @@ int unlock_for_start(const BvSandbox *sb, int *fd, BvError **err)
 	blob_close(blobs);
 	if (!source || snap_fetcher_parse(source, &id, name, &place) < 0 || !*name)
 		return 0;
+	SnapKey *key = NULL;
+	if (snapshots_key_from_file(told(sb), name, &key) == 0) {
+		r = send_key(key, fd, err);
+		snap_key_free(key);
+		return r;
+	}
 	r = snapshots_open(place, sb->store, told(sb), false, &s, &why);
+	if (r < 0 && r != -ENOKEY && r != -EINVAL) { /* it cannot be reached: the sandbox goes on with what is here */
+		bv_error_free(why);
+		return 0;
+	}
 	if (r < 0)
 		(void)lib_fail(err, r, "sandbox '%s' fetches its files from an encrypted place, and needs the key: %s (`bvisor restore --prefetch` makes one that needs none)", sb->config.name,
 			       bv_error_message(why));

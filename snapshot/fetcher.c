@@ -119,7 +119,7 @@ static void session_give_up(Fetcher *f, Session *s)
 
 static int get_key(const Fetcher *f, const char *place, const SnapKey **out, char **err)
 {
-	return f->keys.get ? f->keys.get(f->keys.ctx, place, out, err) : bv_fail(err, -ENOKEY, "it is encrypted, and there is no key");
+	return f->keys.get ? f->keys.get(f->keys.ctx, place, out, err) : bv_fail(err, -ENOKEY, "it is encrypted, and could not be asked for its key when this run of the sandbox began");
 }
 
 static int open_locked(const Fetcher *f, Session *s, const SnapId *id, const char *key_name, const char *place, char **err)
