@@ -182,6 +182,7 @@ static void child_main(const InitConfig *config, const Spawn *s, int landlock, i
 
 	setsid();
 	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* who was given a key cannot be looked into, and a supervisor that is not root has to stop this thread for its first exec */
 	sigemptyset(&none);
 	for (int sig = 1; sig < NSIG; sig++) /* those of who asked for the command; ours are the supervisor's */
 		signal(sig, s->msg.ignored >> (sig - 1) & 1 ? SIG_IGN : SIG_DFL);
