@@ -17,7 +17,6 @@ enum {
 	KEEP = 2,	   /* states */
 	SLOWEST = 60,	   /* seconds between tries while nothing works */
 	GIVE_UP = 600,	   /* ... and for how long, when the sandbox has stopped */
-	BUSY_TRIES = 3000, /* of 10 ms: somebody else takes a snapshot */
 };
 
 bool sync_is_name(const char *name)
