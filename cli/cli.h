@@ -55,9 +55,9 @@ int cmd_restore(const Command *cmd, int argc, char **argv);
 int cmd_snapshots(const Command *cmd, int argc, char **argv);
 int cmd_export(const Command *cmd, int argc, char **argv);
 int cmd_import(const Command *cmd, int argc, char **argv);
+int cmd_sync(const Command *cmd, int argc, char **argv);
 /* `snapshots rm` and `snapshots prune`: argv[0] is that word. */
 int cmd_snapshots_rm(int argc, char **argv);
-int cmd_sync(const Command *cmd, int argc, char **argv);
 int cmd_snapshots_prune(int argc, char **argv);
 int cmd_push(const Command *cmd, int argc, char **argv);
 int cmd_pull(const Command *cmd, int argc, char **argv);
@@ -88,11 +88,11 @@ int opts_next(const Command *cmd, int argc, char **argv, const char *shorts, con
 _Noreturn void usage_error(const Command *cmd, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void print_help(const Command *cmd);
 /* A number from 1 on; a usage error otherwise. */
+unsigned parse_positive(const Command *cmd, const char *option, const char *text);
 /* Of --sync: whether it is "continuous". */
 bool parse_sync(const Command *cmd, const char *text);
 /* Bytes: "500M", "20G", "1GiB". */
 uint64_t parse_size(const Command *cmd, const char *option, const char *text);
-unsigned parse_positive(const Command *cmd, const char *option, const char *text);
 /* "90", "1.5s", "500ms", "2m", "1h": milliseconds; a usage error otherwise. */
 int parse_duration(const Command *cmd, const char *option, const char *text);
 /* "TERM", "SIGTERM", "15"; a usage error otherwise. */
