@@ -4,7 +4,6 @@
 #include "lib/store.h"
 #include "lib/view.h"
 #include "snapshot/fetcher.h"
-#include "snapshot/hold.h"
 
 #include <time.h>
 
@@ -87,9 +86,10 @@ void spool_publish(Spool *spool, const BvSandbox *sb, const Snapshots *s, const 
 
 	if (spool->n)
 		qsort(spool->list, spool->n, sizeof(*spool->list), by_id);
-	CLEAN_FREE char *hold = hold_name(&sb->config);
 	uint64_t number = 0;
-	int r = path && source && ops && hold ? snap_hold_add(s->store, hold, id, &number, NULL) : -ENOMEM;
+	int r = path && source && ops ? hold_add(s, &sb->config, id, &number, NULL) : -ENOMEM;
+	if (r == 0 && number == 0) /* the place is not ours to write to: nothing there would keep the objects */
+		r = -EROFS;
 	if (r == 0)
 		r = ops->open(path, 0, &blobs, NULL);
 	if (r == 0)
@@ -98,7 +98,7 @@ void spool_publish(Spool *spool, const BvSandbox *sb, const Snapshots *s, const 
 		r = blob_put_remote(blobs, source, spool->list, spool->n);
 	blob_close(blobs);
 	if (r == 0) /* the list names this one: the one before is needed no more */
-		snap_hold_only(s->store, hold, number);
+		hold_only(s, &sb->config, number);
 	if (r == 0 && moment->conn)
 		IGNORE_RESULT(conn_call(moment->conn, conn_request("spool"), NULL, 0, NULL, NULL));
 }
