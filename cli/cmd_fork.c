@@ -31,7 +31,7 @@ static unsigned parse_count(const Command *cmd, const char *text)
 static char *find_source(Fork *f, const char *source)
 {
 	BvSnapshotOptions options = BV_SNAPSHOT_OPTIONS_INIT;
-	BvSnapshotReceipt receipt;
+	BvSnapshotReceipt receipt = BV_SNAPSHOT_RECEIPT_INIT;
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;
 
@@ -77,7 +77,7 @@ static int fork_one(Fork *f, const char *source, const char *name)
 {
 	BvForkOptions options = BV_FORK_OPTIONS_INIT;
 	BvRestoreOptions restore = BV_RESTORE_OPTIONS_INIT;
-	BvSnapshotReceipt receipt;
+	BvSnapshotReceipt receipt = BV_SNAPSHOT_RECEIPT_INIT;
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;
 

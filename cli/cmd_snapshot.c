@@ -50,7 +50,7 @@ int cmd_snapshot(const Command *cmd, int argc, char **argv)
 					      {"message", required_argument, NULL, 'm'}, {"tag", required_argument, NULL, OPT_TAG}, {"with-base", no_argument, NULL, OPT_WITH_BASE}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	static List tags; /* lives until exit */
 	BvSnapshotOptions options = BV_SNAPSHOT_OPTIONS_INIT;
-	BvSnapshotReceipt receipt;
+	BvSnapshotReceipt receipt = BV_SNAPSHOT_RECEIPT_INIT;
 	BvKeyOptions key;
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;
@@ -150,7 +150,7 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 					      {"prefetch", no_argument, NULL, OPT_PREFETCH}, {"in-place", no_argument, NULL, OPT_IN_PLACE}, {"strict", no_argument, NULL, OPT_STRICT}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	static List show; /* lives until exit */
 	BvRestoreOptions options = BV_RESTORE_OPTIONS_INIT;
-	BvSnapshotReceipt receipt = {0};
+	BvSnapshotReceipt receipt = BV_SNAPSHOT_RECEIPT_INIT;
 	BvKeyOptions key;
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;

@@ -54,7 +54,7 @@ int cmd_gc(const Command *cmd, int argc, char **argv)
 	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"grace", required_argument, NULL, OPT_GRACE}, {"alone", no_argument, NULL, OPT_ALONE},
 					      {"dry-run", no_argument, NULL, OPT_DRY_RUN}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	BvGcOptions options = BV_GC_OPTIONS_INIT;
-	BvGcResult result;
+	BvGcResult result = BV_GC_RESULT_INIT;
 	BvKeyOptions key;
 	BvError *err = NULL;
 	bool json = false;
@@ -183,7 +183,7 @@ int cmd_fsck(const Command *cmd, int argc, char **argv)
 					      {"repair-index", no_argument, NULL, OPT_REPAIR_INDEX}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	BvCheckOptions options = BV_CHECK_OPTIONS_INIT;
 	Found found = {.j = {.out = stdout}};
-	BvCheckResult result;
+	BvCheckResult result = BV_CHECK_RESULT_INIT;
 	BvKeyOptions key;
 	BvError *err = NULL;
 	int c;

@@ -65,7 +65,7 @@ static int follow(BvSandbox *sb, double seconds)
 
 static int once(BvSandbox *sb, bool json)
 {
-	BvSnapshotReceipt receipt = {.size = sizeof(receipt)};
+	BvSnapshotReceipt receipt = BV_SNAPSHOT_RECEIPT_INIT;
 	BvError *err = NULL;
 	int r = bv_sandbox_sync(sb, NULL, &receipt, &err);
 

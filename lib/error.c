@@ -123,6 +123,20 @@ int lib_take_options(void *dst, size_t own, const void *src)
 	return 0;
 }
 
+void lib_give(void *out, const void *made, size_t own)
+{
+	size_t room;
+
+	if (!out)
+		return;
+	memcpy(&room, out, sizeof(room));
+	if (room < sizeof(room))
+		return;
+	room = MIN(room, own);
+	memcpy(out, made, room);
+	memcpy(out, &room, sizeof(room));
+}
+
 int lib_own_fd(int fd)
 {
 	if (fd < 0 || fd > STDERR_FILENO)

@@ -34,9 +34,10 @@ int bv_snapshot_fork(const char *snapshot, const char *name, const BvForkOptions
 		return r;
 	if (receipt) {
 		SnapTraffic t = snap_store_traffic(s.store);
-		*receipt = (BvSnapshotReceipt){.size = sizeof(*receipt), .number = made.number, .moved = t.sent, .requests = t.gets + t.puts + t.others};
-		snprintf(receipt->name, sizeof(receipt->name), "%s", made.name);
-		id_hex(&made.id, receipt->id);
+		BvSnapshotReceipt told = {.number = made.number, .moved = t.sent, .requests = t.gets + t.puts + t.others};
+		snprintf(told.name, sizeof(told.name), "%s", made.name);
+		id_hex(&made.id, told.id);
+		lib_give(receipt, &told, sizeof(told));
 	}
 	return 0;
 }

@@ -88,10 +88,11 @@ void bv_snapshot_about(const BvSnapshot *s, BvSnapshotReceipt *out)
 	const SnapInfo *info = snap_reader_info(s->reader);
 	SnapTraffic t = snap_store_traffic(s->place.store);
 
-	*out = (BvSnapshotReceipt){.size = sizeof(*out), .number = s->ref.number, .files = info->totals.contents, .bytes = info->totals.content_bytes,
-				   .moved = t.received, .requests = t.gets + t.puts + t.others};
-	snprintf(out->name, sizeof(out->name), "%s", s->ref.name);
-	id_hex(&s->ref.id, out->id);
+	BvSnapshotReceipt told = {.number = s->ref.number, .files = info->totals.contents, .bytes = info->totals.content_bytes, .moved = t.received,
+				  .requests = t.gets + t.puts + t.others};
+	snprintf(told.name, sizeof(told.name), "%s", s->ref.name);
+	id_hex(&s->ref.id, told.id);
+	lib_give(out, &told, sizeof(told));
 }
 
 /* ---- records ---- */

@@ -517,12 +517,16 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 	if (r == 0 && receipt && snap_info_load(s.store, &ref.id, &info, NULL) == 0) {
 		SnapTraffic t = snap_store_traffic(s.store);
 		BaseCount base = base_count(&info);
-		*receipt = (BvSnapshotReceipt){.size = sizeof(*receipt), .number = ref.number, .files = info.totals.contents, .bytes = info.totals.content_bytes,
-					       .flags = outcome.flags, .missing = outcome.missing, .moved = t.received, .requests = t.gets + t.puts + t.others, .base_files = base.files,
-					       .base_bytes = base.bytes, .base_used = outcome.base_used};
-		snprintf(receipt->lost, sizeof(receipt->lost), "%s", outcome.lost);
-		snprintf(receipt->name, sizeof(receipt->name), "%s", ref.name);
-		id_hex(&ref.id, receipt->id);
+		outcome.number = ref.number;
+		outcome.files = info.totals.contents;
+		outcome.bytes = info.totals.content_bytes;
+		outcome.moved = t.received;
+		outcome.requests = t.gets + t.puts + t.others;
+		outcome.base_files = base.files;
+		outcome.base_bytes = base.bytes;
+		snprintf(outcome.name, sizeof(outcome.name), "%s", ref.name);
+		id_hex(&ref.id, outcome.id);
+		lib_give(receipt, &outcome, sizeof(outcome));
 		snap_info_release(&info);
 	}
 	return r;

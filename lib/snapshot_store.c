@@ -57,7 +57,7 @@ static int expire_holds(const Snapshots *s, BvError **err)
 int bv_snapshot_gc(const BvGcOptions *options, BvGcResult *result, BvError **err)
 {
 	BvGcOptions o = BV_GC_OPTIONS_INIT;
-	BvGcResult sum = {.size = sizeof(sum)};
+	BvGcResult sum = BV_GC_RESULT_INIT;
 	CLEAN_SNAPSHOTS Snapshots s = {0};
 
 	if (lib_take_options(&o, sizeof(o), options) < 0 || (o.flags & ~(unsigned)(BV_GC_ALONE | BV_GC_DRY_RUN)))
@@ -82,8 +82,8 @@ int bv_snapshot_gc(const BvGcOptions *options, BvGcResult *result, BvError **err
 			more = r == 0 && alone && !o.grace && !dry && (round.condemned || round.removed);
 		}
 	}
-	if (r == 0 && result)
-		*result = sum;
+	if (r == 0)
+		lib_give(result, &sum, sizeof(sum));
 	return r;
 }
 
@@ -143,7 +143,7 @@ static int check(const Snapshots *s, Check *c, BvCheckResult *out, BvError **err
 int bv_snapshot_check(const BvCheckOptions *options, void (*visit)(void *, const BvDamage *), void *ctx, BvCheckResult *result, BvError **err)
 {
 	BvCheckOptions o = BV_CHECK_OPTIONS_INIT;
-	BvCheckResult found = {.size = sizeof(found)};
+	BvCheckResult found = BV_CHECK_RESULT_INIT;
 	Check c = {visit, ctx, &o};
 	CLEAN_SNAPSHOTS Snapshots s = {0};
 
@@ -156,7 +156,7 @@ int bv_snapshot_check(const BvCheckOptions *options, void (*visit)(void *, const
 	} else if (r == 0) {
 		r = check(&s, &c, &found, err);
 	}
-	if (r >= 0 && result)
-		*result = found;
+	if (r >= 0)
+		lib_give(result, &found, sizeof(found));
 	return r;
 }

@@ -281,13 +281,12 @@ static void fill_receipt(const Snapshots *s, const SnapRef *ref, const Take *tak
 	SnapProgress p = snap_writer_progress(take->writer);
 	SnapTraffic t = snap_store_traffic(s->store);
 
-	if (!out)
-		return;
-	*out = (BvSnapshotReceipt){.size = sizeof(*out), .number = ref->number, .files = p.held, .bytes = p.held_bytes, .new_bytes = p.new_plain, .moved = t.sent,
-				   .requests = t.gets + t.puts + t.others, .pause = take->moment.pause, .flags = take->moment.unsteady ? BV_SNAPSHOT_UNSTEADY : 0,
-				   .base_files = take->carried.files, .base_bytes = take->carried.bytes, .base_left = take->carried.left};
-	snprintf(out->name, sizeof(out->name), "%s", ref->name);
-	id_hex(&ref->id, out->id);
+	BvSnapshotReceipt told = {.number = ref->number, .files = p.held, .bytes = p.held_bytes, .new_bytes = p.new_plain, .moved = t.sent,
+				  .requests = t.gets + t.puts + t.others, .pause = take->moment.pause, .flags = take->moment.unsteady ? BV_SNAPSHOT_UNSTEADY : 0,
+				  .base_files = take->carried.files, .base_bytes = take->carried.bytes, .base_left = take->carried.left};
+	snprintf(told.name, sizeof(told.name), "%s", ref->name);
+	id_hex(&ref->id, told.id);
+	lib_give(out, &told, sizeof(told));
 }
 
 /* One for each place. What it knows is in the snapshot that this sandbox was, in that place, when it was last stored or restored: that one is the parent. */

@@ -53,7 +53,7 @@ int bv_sandbox_sync(BvSandbox *sb, const BvKeyOptions *key, BvSnapshotReceipt *r
 {
 	CLEAN_SNAPSHOTS Snapshots s = {0};
 	BvSnapshotOptions o = BV_SNAPSHOT_OPTIONS_INIT;
-	BvSnapshotReceipt made = {.size = sizeof(made)};
+	BvSnapshotReceipt made = BV_SNAPSHOT_RECEIPT_INIT;
 	CLEAN_FREE char *name = bv_asprintf("%s" SYNC_SUFFIX, sb->config.name);
 
 	CLEAN_FREE char *instance = hold_name(&sb->config);
@@ -68,8 +68,8 @@ int bv_sandbox_sync(BvSandbox *sb, const BvKeyOptions *key, BvSnapshotReceipt *r
 		r = snapshot_take(sb, TAKE_IF_CHANGED, &s, &o, &made, err);
 	if (r == 0 && made.number > KEEP)
 		IGNORE_RESULT(snap_ref_list(s.store, name, drop_older, &(Older){&s, made.number, instance}, NULL));
-	if (r >= 0 && receipt)
-		*receipt = made;
+	if (r >= 0)
+		lib_give(receipt, &made, sizeof(made));
 	return r < 0 ? r : r == 0;
 }
 
@@ -171,7 +171,7 @@ static void wait_for_work(Follow *f)
 static int sync_now(Follow *f)
 {
 	BvError *err = NULL;
-	BvSnapshotReceipt receipt = {.size = sizeof(receipt)};
+	BvSnapshotReceipt receipt = BV_SNAPSHOT_RECEIPT_INIT;
 	int r = bv_sandbox_sync(f->sb, f->o->key, &receipt, &err);
 
 	if (f->o->visit)

@@ -18,8 +18,8 @@
  * no thread in the caller's process. Each sandbox is served by one child process (`bvisor-supervisor`), which is started when it is first
  * needed and ends by itself.
  *
- * ABI. Option structs begin with `size`, set by their _INIT macro: a program compiled with an older header keeps working. Structs that
- * the library fills may grow at their end only. Strings are bytes without encoding; paths are absolute paths of the sandbox's view unless
+ * ABI. Option structs, and results that the caller has the memory of, begin with `size`, set by their _INIT macro: a program compiled with an older header keeps working, and
+ * gets no more of a result than it has room for. Structs that a callback is shown may grow at their end only. Strings are bytes without encoding; paths are absolute paths of the sandbox's view unless
  * said otherwise. Times are seconds and nanoseconds since 1970 (UTC). */
 #ifndef BVISOR_BVISOR_H
 #define BVISOR_BVISOR_H
@@ -323,6 +323,7 @@ typedef struct BvSnapshotReceipt {
 	uint64_t base_used; /* restoring: carried files and symlinks that this host has not, or otherwise, so that the sandbox has those of the snapshot */
 	char lost[256]; /* restore: why the first of those that are missing is; may be cut */
 } BvSnapshotReceipt;
+#define BV_SNAPSHOT_RECEIPT_INIT {sizeof(BvSnapshotReceipt), "", 0, "", 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ""}
 enum {
 	BV_SNAPSHOT_IF_CHANGED = 8, /* option: if the newest state of the name is what the sandbox is, the receipt tells that one, and no new one is made */
 	BV_SNAPSHOT_WITH_BASE = 2, /* option: carry the files of the host that commands in the sandbox have opened or executed, so that it can be restored where they are missing.
@@ -567,6 +568,7 @@ typedef struct BvGcResult {
 	uint64_t removed, removed_bytes;	 /* objects that have gone */
 	uint64_t repacked, moved_bytes;		 /* packs that were written anew as little of them is needed, and what that is */
 } BvGcResult;
+#define BV_GC_RESULT_INIT {sizeof(BvGcResult), 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* One round of collection: removes what an earlier round condemned at least the grace period ago, and condemns what no snapshot with a name leads to. The room of a removed snapshot
  * is free after some rounds. If anything cannot be read, nothing is removed. The result may be NULL.
@@ -594,6 +596,7 @@ typedef struct BvCheckResult {
 	uint64_t damaged, hurt;				  /* objects that are damaged or missing; states that are incomplete for that */
 	uint64_t indexed;				  /* REPAIR_INDEX: packs in the new index */
 } BvCheckResult;
+#define BV_CHECK_RESULT_INIT {sizeof(BvCheckResult), 0, 0, 0, 0, 0, 0, 0, 0}
 
 typedef struct BvDamage {
 	const char *object;   /* what is damaged or missing: the name of an object, or a part of one; NULL: this is a snapshot that is hurt */
