@@ -46,7 +46,10 @@ static int fetch(Cowfs *fs, BlobId id)
 	if (blob_is_here(fs->blobs, id))
 		return 0; /* another one fetched it just now */
 	int rc = blob_fetch(fs->blobs, id);
-	if ((rc == -ENOSPC || rc == -EDQUOT) && spool_make_room(fs)) {
+	/* The second time, also for what was in use the first time. */
+	for (int attempt = 0; attempt < 2 && (rc == -ENOSPC || rc == -EDQUOT); attempt++) {
+		if (!spool_make_room(fs, attempt > 0))
+			continue;
 		free(blob_fetch_error(fs->blobs)); /* nobody is to be told of what went well in the end */
 		rc = blob_fetch(fs->blobs, id);
 	}

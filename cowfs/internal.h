@@ -516,8 +516,8 @@ int body_fetch(Cowfs *fs, const CowReq *req, CowNode *node) MUST_CHECK;
 
 /* ---- spool.c: fs->lock is not held ---- */
 void spool_grown(Cowfs *fs, BlobId id); /* it was fetched */
-/* The disk is full. False: nothing could go. */
-bool spool_make_room(Cowfs *fs);
+/* The disk is full. `wait`: first until what was used just now may go, too. False: nothing could go. */
+bool spool_make_room(Cowfs *fs, bool wait);
 void spool_end(Cowfs *fs); /* no guest is left */
 /* ---- opened.c ---- */
 int opened_begin(Cowfs *fs, const char *path) MUST_CHECK; /* NULL: nothing is noted */

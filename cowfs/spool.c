@@ -9,6 +9,7 @@
 #define SLICE_MAPPED 512 /* ... where it is looked at for each time what all processes have mapped */
 #define RECENT_NS 250000000 /* so that what was just fetched is opened first */
 #define NEEDED_NS 20000000  /* the same on a full disk */
+#define WAIT_NS 30000000    /* after it, what was just opened has been used long ago; more than NEEDED_NS by a tick of the coarse clock */
 #define STEP_LEAST ((uint64_t)16 << 20) /* so much more comes before all files are looked at again */
 
 typedef struct Owner {
@@ -154,8 +155,10 @@ int cowfs_spool_changed(Cowfs *fs, char **err)
 	return r;
 }
 
-bool spool_make_room(Cowfs *fs)
+bool spool_make_room(Cowfs *fs, bool wait)
 {
+	if (wait)
+		nanosleep(&(struct timespec){.tv_nsec = WAIT_NS}, NULL);
 	pthread_mutex_lock(&fs->spool_lock);
 	bool freed = trim(fs, 0, bv_now_coarse_ns() - NEEDED_NS) > 0;
 	pthread_mutex_unlock(&fs->spool_lock);
