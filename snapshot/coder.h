@@ -8,7 +8,7 @@
 #ifndef SNAPSHOT_CODER_H
 #define SNAPSHOT_CODER_H
 
-#include "snapshot/bytes.h"
+#include "snapshot/id.h"
 
 enum {
 	STORED_ZSTD = 1,

@@ -9,7 +9,7 @@
 #ifndef SNAPSHOT_CONTENT_H
 #define SNAPSHOT_CONTENT_H
 
-#include "snapshot/bytes.h"
+#include "snapshot/id.h"
 
 #define CONTENT_INLINE 64	/* a chunk of so few bytes would cost more in ids and tables */
 #define CONTENT_REF_MAX 4096	/* a longer body goes into chunks itself */

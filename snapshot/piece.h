@@ -8,7 +8,7 @@
 #ifndef SNAPSHOT_PIECE_H
 #define SNAPSHOT_PIECE_H
 
-#include "snapshot/bytes.h"
+#include "snapshot/id.h"
 
 #define KEY_MAX ((size_t)4096)
 #define VALUE_MAX ((size_t)1 << 20)

@@ -13,7 +13,7 @@
 #ifndef SNAPSHOT_RECORD_H
 #define SNAPSHOT_RECORD_H
 
-#include "snapshot/bytes.h"
+#include "snapshot/id.h"
 
 #include <time.h>
 

@@ -1,4 +1,4 @@
-#include "snapshot/bytes.h"
+#include "base/bytes.h"
 
 void bytes_release(Bytes *b)
 {
@@ -79,11 +79,6 @@ void bytes_blob(Bytes *b, const void *data, size_t len)
 	bytes_put(b, data, len);
 }
 
-void bytes_id(Bytes *b, const SnapId *id)
-{
-	bytes_put(b, id->b, sizeof id->b);
-}
-
 static uint64_t take_little(Cursor *c, unsigned size)
 {
 	const uint8_t *raw = cursor_take(c, size);
@@ -153,48 +148,4 @@ const uint8_t *cursor_blob(Cursor *c, size_t *len)
 
 	*len = c->bad ? 0 : (size_t)n;
 	return taken;
-}
-
-bool cursor_id(Cursor *c, SnapId *out)
-{
-	const uint8_t *raw = cursor_take(c, sizeof out->b);
-
-	if (!raw)
-		return false;
-	memcpy(out->b, raw, sizeof out->b);
-	return true;
-}
-
-void id_hex(const SnapId *id, char out[65])
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < sizeof id->b; i++) {
-		out[2 * i] = digits[id->b[i] >> 4];
-		out[2 * i + 1] = digits[id->b[i] & 15];
-	}
-	out[64] = 0;
-}
-
-static int digit_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-int id_parse(const char *hex, size_t len, SnapId *out)
-{
-	SnapId id;
-
-	if (len != 2 * sizeof id.b)
-		return -EINVAL;
-	for (size_t i = 0; i < sizeof id.b; i++) {
-		int high = digit_value(hex[2 * i]), low = digit_value(hex[2 * i + 1]);
-		if (high < 0 || low < 0)
-			return -EINVAL;
-		id.b[i] = (uint8_t)(high << 4 | low);
-	}
-	*out = id;
-	return 0;
 }
