@@ -515,6 +515,8 @@ int cowfs_changes(Cowfs *fs, bool raw, int (*visit)(void *ctx, const CowChange *
 	struct statx now, was;
 
 	int rc = hmap_init(&all.reported);
+	if (rc == 0)
+		rc = dirs_load_all(fs);
 	fs_rdlock(fs);
 	if (rc == 0)
 		rc = lower_statx(fs, NULL, "/", &was);

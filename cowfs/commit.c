@@ -29,10 +29,25 @@ void commit_poke(Cowfs *fs)
 
 /* ---- collecting ---- */
 
+static int collect_pack_gone(CowBatch *batch, CowNode *node)
+{
+	CowRow row = {.kind = ROW_PACK_GONE, .dir = node->id};
+	int rc = batch_add(batch, &row, NULL, 0, NULL, 0);
+
+	if (rc == 0)
+		node->flags &= ~(unsigned)(N_PACK_ROW | N_PACK_GONE);
+	return rc;
+}
+
 static int collect_node(CowBatch *batch, CowNode *node)
 {
 	CowRow row = {.id = node->id};
 
+	if ((node->flags & N_PACK_GONE) || ((node->flags & N_PACK_ROW) && (node->flags & N_GONE))) {
+		int gone = collect_pack_gone(batch, node);
+		if (gone < 0)
+			return gone;
+	}
 	if (node->flags & (N_DEAD | N_GONE | N_TMPFILE)) {
 		row.kind = ROW_INODE_GONE;
 		if (!(node->flags & N_STORED))

@@ -77,6 +77,7 @@ enum {
 	COWFS_RO_VIEW = 4,  /* --ro: every change of a guest is -EROFS */
 	COWFS_NO_OPENAT2 = 8,   /* act as if the kernel had no openat2 / FICLONE (tests) */
 	COWFS_NO_FICLONE = 16,
+	COWFS_LAZY = 64, /* read what packs say (docs/SCHEMA.md) when somebody looks into their directories. With READONLY only where nobody writes */
 	COWFS_BLIND_LEASES = 32, /* act as if leases said nothing of mappings (tests) */
 };
 
@@ -102,7 +103,7 @@ typedef struct CowfsConfig {
 	const char *const *settle;
 } CowfsConfig;
 
-/* Opens (loading every record into memory) and, after an unclean end, removes unreferenced blobs. *err gets a message that names the
+/* Opens (loading every record into memory, but for those that COWFS_LAZY leaves for later) and, after an unclean end, removes unreferenced blobs. *err gets a message that names the
  * file, what is wrong and the way out. -ENOENT, -EACCES, -EROFS, -ENOSPC, -EUCLEAN (damaged database or missing blob), -EPROTO (written
  * by a newer schema), -EAGAIN (in use by another writer), -ENOMEM. */
 int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err) MUST_CHECK;

@@ -148,15 +148,18 @@ static int found_one(void *ctx, const HostDirent *d)
 	return m->dir && dentry_find(m->fs, m->dir, d->d_name, strlen(d->d_name)) ? 0 : -ENOTEMPTY;
 }
 
-int dir_is_empty(Cowfs *fs, const CowNode *node, const char *host_path)
+int dir_is_empty(Cowfs *fs, CowNode *node, const char *host_path)
 {
 	Merge m = {fs, node, NULL};
+	int rc = node ? dir_load(fs, node) : 0;
 
+	if (rc < 0)
+		return rc;
 	for (CowDentry *d = node ? node->dir->kids : NULL; d; d = d->next)
 		if (d->node)
 			return -ENOTEMPTY;
 	const char *path = node ? node->origin : host_path;
-	int rc = path ? list_host(fs, path, found_one, &m) : 0;
+	rc = path ? list_host(fs, path, found_one, &m) : 0;
 	return host_is_gone(rc) ? 0 : rc;
 }
 
@@ -340,7 +343,9 @@ ssize_t cowfs_getdents(Cowfs *fs, const CowReq *req, const CowLoc *dir, uint64_t
 		return getdents_foreign(req, dir, pos, buf, size);
 	fs_rdlock(fs);
 	CowNode *node = dir->kind == COW_NODE ? dir->node : node_by_origin(fs, dir->path, strlen(dir->path));
-	ssize_t rc = node ? node_getdents(fs, node, pos, buf, size) : getdents_host(fs, dir, pos, buf, size);
+	ssize_t rc = node && dir->kind == COW_NODE ? dir_ready(fs, node) : 0; /* a host directory has no pack */
+	if (rc == 0)
+		rc = node ? node_getdents(fs, node, pos, buf, size) : getdents_host(fs, dir, pos, buf, size);
 	fs_unlock(fs);
 	return rc;
 }
@@ -350,7 +355,7 @@ ssize_t cowfs_getdents(Cowfs *fs, const CowReq *req, const CowLoc *dir, uint64_t
 static CowNode *record_of(Cowfs *fs, const CowLoc *dir)
 {
 	if (dir->kind == COW_NODE)
-		return S_ISDIR(dir->node->mode) ? dir->node : NULL;
+		return S_ISDIR(dir->node->mode) && dir_ready(fs, dir->node) == 0 ? dir->node : NULL;
 	return dir->kind == COW_LOWER ? node_by_origin(fs, dir->path, strlen(dir->path)) : NULL;
 }
 

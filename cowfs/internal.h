@@ -119,6 +119,9 @@ enum { /* CowNode.flags */
 	N_UNSEEN = 1 << 21,	 /* a descriptor of its body may be open that no lease sees */
 	N_UNOPENED = 1 << 22,	 /* nobody had its body open when that was asked last, nor opened it for writing since; see seal.c */
 	N_MAPPED = 1 << 23,	 /* somebody had its body mapped when cowfs_freeze_prepare asked last */
+	N_PACKED = 1 << 24,	 /* a directory: what its pack says is not in the index yet; see packed.h */
+	N_PACK_ROW = 1 << 25,	 /* a directory: the database has its pack */
+	N_PACK_GONE = 1 << 26,	 /* a directory: its pack goes with the next batch */
 	N_CARRIED = 1 << 20, /* a copy of a host object that came with a snapshot: no change of the sandbox. Ends with the first change of a file or link; of a directory it
 			      * stays, and says that the host need not have it */
 };
@@ -163,6 +166,7 @@ enum { /* CowDentry.flags */
 	D_OVER = 8, /* the host has (had) this name too: removing leaves a whiteout */
 	D_HIDE = 32, /* the host's object of this name is hidden by a pin, whatever the guest makes in its place */
 	D_PIN = 16, /* not stored; as a whiteout: hidden, not deleted */
+	D_PACKED = 128, /* the directory's pack says it and its node, which have no rows */
 	D_SHELL = 64, /* (only for dentry_set) nothing has changed: not to be stored (yet, or again) */
 };
 
@@ -290,6 +294,8 @@ struct Cowfs {
 	char *watch_dir; /* where the shadows of watched objects are */
 	int watch_fd; /* -1: not needed yet */
 	size_t watches; /* records with N_WATCHED */
+	_Atomic size_t packed_dirs; /* with N_PACKED */
+	uint64_t packs_loaded;
 	_Atomic bool reap_soon; /* a watched file lost its last name */
 	_Atomic bool had_file_watch;
 	CowSeal seal;
@@ -379,6 +385,20 @@ void node_unlinked(Cowfs *fs, CowNode *node);
 void node_bury(Cowfs *fs, CowNode *node); /* dead and without blob: kept for a while */
 void fs_free_index(Cowfs *fs);
 
+/* ---- packed.c ---- */
+/* Before anybody looks for names in a directory that are not in the index, or for all of them: takes its pack into the index. fs->lock is held for writing. -EIO (also: the pack makes no
+ * sense), -ENOMEM. */
+int dir_load(Cowfs *fs, CowNode *dir) MUST_CHECK;
+/* The same with fs->lock held for reading: it may be released, and the caller has a reference. */
+int dir_ready(Cowfs *fs, CowNode *dir) MUST_CHECK;
+int dirs_load_all(Cowfs *fs) MUST_CHECK; /* of all directories; fs->lock is not held */
+void dir_unpack(Cowfs *fs, CowNode *dir); /* something in its pack changes: rows in its place. For writing */
+/* A single component that is neither "." nor "..". */
+static inline bool name_is_sound(const char *name, size_t len)
+{
+	return len >= 1 && len <= NAME_MAX && !memchr(name, '/', len) && !memchr(name, 0, len) && !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')));
+}
+
 /* ---- lower.c ---- */
 enum { LOWER_UNKNOWN = 0, LOWER_DIR, LOWER_LINK, LOWER_MIXED };
 int lower_statx(Cowfs *fs, const CowGrant *grant, const char *path, struct statx *out) MUST_CHECK;
@@ -446,6 +466,7 @@ typedef struct CowWalk {
 	uint64_t mount; /* RESOLVE_NO_XDEV: where the walk has to stay */
 	const char *rest;
 	char *heap;
+	CowNode *entered; /* a reference to the last directory for whose pack the lock was released */
 	CowLoc hold; /* keeps the object that a magic link gave */
 	struct statx st; /* of cur, when COW_LOWER and st_ok */
 	char last[NAME_MAX + 1];
@@ -592,7 +613,7 @@ int watch_adopt(Cowfs *fs, const char *at, BlobId id, mode_t mode, int *fd);
 /* ---- dents.c ---- */
 ssize_t node_getdents(Cowfs *fs, const CowNode *dir, uint64_t *pos, void *buf, size_t size) MUST_CHECK;
 /* Is there any entry in the merged directory? 0: empty, -ENOTEMPTY. */
-int dir_is_empty(Cowfs *fs, const CowNode *node, const char *host_path);
+int dir_is_empty(Cowfs *fs, CowNode *node, const char *host_path);
 void lists_free(Cowfs *fs);
 uint64_t dent_pos(const char *name, size_t len);
 

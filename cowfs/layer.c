@@ -91,9 +91,11 @@ static int collect(Layer *all, const CowNode *dir, const char *path)
 int cowfs_layer(Cowfs *fs, int (*visit)(void *ctx, const CowLayerItem *item), void *ctx)
 {
 	Layer all = {0};
+	int rc = dirs_load_all(fs);
 
 	fs_rdlock(fs);
-	int rc = collect(&all, fs->root, "/");
+	if (rc == 0)
+		rc = collect(&all, fs->root, "/");
 	fs_unlock(fs);
 	for (size_t i = 0; rc == 0 && i < all.count; i++)
 		rc = visit(ctx, &all.items[i]);

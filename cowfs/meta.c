@@ -22,6 +22,7 @@ static const char schema[] =
 	" base_dev INT, base_ino INT, base_size INT, base_mtime INT, base_mtime_ns INT, base_ctime INT, base_ctime_ns INT, base_mode INT, base_uid INT,"
 	" base_gid INT, PRIMARY KEY(dir, name)) WITHOUT ROWID;"
 	"CREATE TABLE xattr(inode INT NOT NULL, name BLOB NOT NULL, value BLOB, PRIMARY KEY(inode, name)) WITHOUT ROWID;"
+	"CREATE TABLE packed(dir INTEGER PRIMARY KEY, items BLOB NOT NULL);"
 	"INSERT INTO state VALUES('next_id', 2), ('clean', 1);";
 
 int meta_errno(int rc)
@@ -222,7 +223,8 @@ static int check_version(CowMeta *meta, const char *path, char **err)
 	if (version > META_VERSION)
 		return bv_fail(err, -EPROTO, "the database %s was written by a newer bvisor (schema %lld, this one knows %d): use that version", path,
 			       (long long)version, META_VERSION);
-	if (version != META_VERSION)
+	meta->packs = version >= 2;
+	if (version < 1)
 		return bv_fail(err, -EUCLEAN, "the database %s is damaged: it is no bvisor database (schema %lld)", path, (long long)version);
 	return 0;
 }
@@ -333,6 +335,8 @@ void meta_close(CowMeta *meta)
 		return;
 	for (size_t i = 0; i < ARRAY_LEN(meta->stmts); i++)
 		sqlite3_finalize(meta->stmts[i]);
+	sqlite3_finalize(meta->pack_stmt);
+	sqlite3_close(meta->pack_db);
 	sqlite3_close(meta->db);
 	bv_close_fd(&meta->lock_fd);
 	for (size_t i = 0; meta->settle && meta->settle[i]; i++)

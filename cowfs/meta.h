@@ -7,18 +7,18 @@
 
 #include "internal.h"
 
-typedef enum CowRowKind { ROW_INODE = 1, ROW_INODE_GONE, ROW_DENTRY, ROW_DENTRY_GONE, ROW_XATTR, ROW_XATTRS_GONE } CowRowKind;
+typedef enum CowRowKind { ROW_INODE = 1, ROW_INODE_GONE, ROW_DENTRY, ROW_DENTRY_GONE, ROW_XATTR, ROW_XATTRS_GONE, ROW_PACK, ROW_PACK_GONE } CowRowKind;
 
 typedef struct CowRow { /* followed by its strings, each NUL-terminated, or `size` bytes */
 	uint32_t kind, total; /* total: with what follows, a multiple of 8 */
-	uint64_t id, dir;     /* inode; for dentries dir is the directory */
+	uint64_t id, dir;     /* inode; for dentries and packs dir is the directory */
 	uint32_t flags, have;
 	uint32_t mode, uid, gid;
 	int32_t nlink;
 	uint64_t rdev, vdev, vino, blob;
 	struct timespec atime, mtime, ctime, btime;
 	CowIdentity base;
-	uint32_t name_len, target_len; /* name: origin, dentry or xattr name; UINT32_MAX: NULL */
+	uint32_t name_len, target_len; /* name: origin, dentry or xattr name; target also: value, pack; UINT32_MAX: NULL */
 } CowRow;
 
 typedef struct CowBatch {
@@ -36,6 +36,8 @@ void batch_reset(CowBatch *batch);
 int meta_open(const CowfsConfig *config, CowMeta **out, char **err) MUST_CHECK;
 /* Fills the (empty) index; removes unreferenced blobs after an unclean end. */
 int meta_load(CowMeta *meta, Cowfs *fs, char **err) MUST_CHECK;
+/* What the pack of a directory says, into the index; fs->lock is held for writing. What is there already stays: after an error it may be tried again. */
+int meta_load_pack(CowMeta *meta, Cowfs *fs, CowNode *dir) MUST_CHECK;
 /* One transaction; durable: on the disk when it returns; clean: the last one, with which everything is written. Nothing to say writes nothing.
  * frees: it makes room, so that on a full disk it may use what is kept for that. */
 int meta_write(CowMeta *meta, const CowBatch *batch, bool durable, bool clean, bool frees) MUST_CHECK;

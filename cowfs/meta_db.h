@@ -6,9 +6,13 @@
 
 #include <sqlite3.h>
 
-#define META_VERSION 1
+#define META_VERSION 2 /* 1: without packs */
 #define META_VALUES 29	    /* the integer columns of an inode row */
 #define META_BASE_VALUES 10 /* the last of them: the identity of the host's object; the last columns of a dentry row, too */
+
+typedef struct MetaDevice { /* a device number in rows, and what it is now */
+	dev_t was, now;
+} MetaDevice;
 
 struct CowMeta {
 	sqlite3 *db; /* NULL: the file is empty, nothing was ever written */
@@ -21,7 +25,12 @@ struct CowMeta {
 	bool reserved;	     /* meta_keep_room has done what it can */
 	bool settled;	     /* what leads to the database is on the disk */
 	char *path, **settle;
-	sqlite3_stmt *stmts[ROW_XATTRS_GONE + 1];
+	sqlite3_stmt *stmts[ROW_PACK_GONE + 1];
+	sqlite3 *pack_db; /* a connection of its own, as the other one is the writer's; NULL: not needed yet */
+	sqlite3_stmt *pack_stmt;
+	MetaDevice devices[16];
+	size_t n_devices;
+	bool packs; /* the database may have some */
 };
 
 int meta_errno(int sqlite_code);

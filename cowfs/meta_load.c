@@ -2,12 +2,15 @@
  *
  * All rows are read in one read transaction, so that a reader beside a running writer sees one commit. */
 #include "meta_db.h"
+#include "packed.h"
 
 typedef struct Loader {
 	CowMeta *meta;
 	Cowfs *fs;
 	char **err;
 	uint64_t max_id;
+	struct BlobSet *used; /* drop_unreferenced */
+	bool looked_into; /* one directory: the view is in use */
 } Loader;
 
 static int damaged(Loader *l, const char *what, uint64_t id)
@@ -157,7 +160,7 @@ static int load_dentry(Loader *l, sqlite3_stmt *stmt)
 		return damaged(l, "name in a directory that is not there", dir_id);
 	if (id && (!node || node->id == COW_ROOT_ID))
 		return damaged(l, "name of a record that is not there", id);
-	if (len < 1 || len > NAME_MAX || memchr(name, '/', (size_t)len) || memchr(name, 0, (size_t)len) || (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.'))))
+	if (len < 1 || !name_is_sound(name, (size_t)len))
 		return damaged(l, "bad name in directory", dir_id);
 	if (node && S_ISDIR(node->mode) && node->names)
 		return damaged(l, "directory with two names", id);
@@ -184,36 +187,173 @@ static int load_xattr(Loader *l, sqlite3_stmt *stmt)
 	return xattr_set_row(node, name, sqlite3_column_blob(stmt, 2), (size_t)sqlite3_column_bytes(stmt, 2), deleted);
 }
 
+/* ---- device numbers ---- */
+
+static const MetaDevice *device_find(const CowMeta *meta, dev_t was)
+{
+	for (size_t i = 0; i < meta->n_devices; i++)
+		if (meta->devices[i].was == was)
+			return &meta->devices[i];
+	return NULL;
+}
+
+static dev_t device_now(const CowMeta *meta, dev_t was)
+{
+	const MetaDevice *found = device_find(meta, was);
+
+	return found ? found->now : was;
+}
+
+/* ---- packs ---- */
+
+static void take_record(const CowMeta *meta, CowNode *node, const CowRecord *r)
+{
+	node->flags = N_STORED;
+	node->have = (uint16_t)r->have;
+	node->uid = r->uid;
+	node->gid = r->gid;
+	node->nlink = r->nlink;
+	node->vdev = device_now(meta, (dev_t)r->vdev);
+	node->vino = (ino_t)r->vino;
+	node->blob = r->blob;
+	node->atime = r->atime;
+	node->mtime = r->mtime;
+	node->ctime = r->ctime;
+	node->btime = r->btime;
+}
+
+static int identify(Loader *l, CowNode *node);
+
+/* Again after an error: what is there already stays. */
+static int load_item(Loader *l, CowNode *dir, const PackItem *item)
+{
+	const CowRecord *r = &item->inode;
+	const CowDentry *there = dentry_find(l->fs, dir, item->name, item->n_name);
+
+	if (there && (there->flags & D_PACKED))
+		return 0;
+	if (there || node_find(l->fs, r->id))
+		return damaged(l, "a pack and a row say different things of a name or record", r->id);
+	CowNode *node = node_new(l->fs, r->id, (mode_t)r->mode);
+	if (!node)
+		return -ENOMEM;
+	take_record(l->meta, node, r);
+	int rc = !r->value || (node->target = strndup(r->value, r->n_value)) ? identify(l, node) : -ENOMEM;
+	if (rc < 0) {
+		ident_clear(l->fs, &node->own_id);
+		node_put(node);
+		return rc;
+	}
+	node_insert(l->fs, node);
+	rc = dentry_set(l->fs, dir, item->name, item->n_name, node, D_SHELL | D_PACKED);
+	if (rc < 0) {
+		node->flags &= ~(unsigned)N_STORED;
+		node->blob = 0;
+		node_remove(l->fs, node); /* nothing knows it yet */
+		return rc;
+	}
+	dentry_find(l->fs, dir, item->name, item->n_name)->flags |= D_STORED;
+	l->max_id = MAX(l->max_id, r->id);
+	return 0;
+}
+
+static int load_items(Loader *l, CowNode *dir, const void *pack, int len)
+{
+	PackReader reader = pack_reader(pack, (size_t)len);
+	PackItem item;
+	int rc;
+
+	while ((rc = pack_next(&reader, &item)) > 0)
+		if ((rc = load_item(l, dir, &item)) < 0)
+			return rc;
+	return rc == -EUCLEAN ? damaged(l, "the pack of a directory makes no sense", dir->id) : rc;
+}
+
+static CowNode *dir_with_pack(Loader *l, sqlite3_stmt *stmt)
+{
+	CowNode *dir = node_find(l->fs, (uint64_t)sqlite3_column_int64(stmt, 0));
+
+	return dir && S_ISDIR(dir->mode) && !dir->origin ? dir : NULL;
+}
+
+static int load_pack(Loader *l, sqlite3_stmt *stmt)
+{
+	CowNode *dir = dir_with_pack(l, stmt);
+
+	if (!dir)
+		return damaged(l, "a pack of what is no new directory", (uint64_t)sqlite3_column_int64(stmt, 0));
+	dir->flags |= N_PACK_ROW;
+	return load_items(l, dir, sqlite3_column_blob(stmt, 1), sqlite3_column_bytes(stmt, 1));
+}
+
+static int note_pack(Loader *l, sqlite3_stmt *stmt)
+{
+	CowNode *dir = dir_with_pack(l, stmt);
+
+	if (!dir)
+		return damaged(l, "a pack of what is no new directory", (uint64_t)sqlite3_column_int64(stmt, 0));
+	dir->flags |= N_PACK_ROW | N_PACKED;
+	atomic_fetch_add(&l->fs->packed_dirs, 1);
+	return 0;
+}
+
+static int load_packs(Loader *l)
+{
+	if (!l->meta->packs)
+		return 0;
+	return l->fs->flags & COWFS_LAZY ? each_row(l, "SELECT dir FROM packed", note_pack) : each_row(l, "SELECT dir, items FROM packed", load_pack);
+}
+
+static int open_pack_db(CowMeta *meta)
+{
+	int rc = sqlite3_open_v2(meta->path, &meta->pack_db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+
+	if (rc == SQLITE_OK) {
+		sqlite3_busy_timeout(meta->pack_db, 5000);
+		rc = sqlite3_exec(meta->pack_db, "PRAGMA cache_size=-64", NULL, NULL, NULL); /* KiB: each is read once */
+	}
+	if (rc == SQLITE_OK)
+		rc = sqlite3_prepare_v3(meta->pack_db, "SELECT items FROM packed WHERE dir = ?", -1, SQLITE_PREPARE_PERSISTENT, &meta->pack_stmt, NULL);
+	if (rc != SQLITE_OK)
+		sqlite3_close(TAKE_PTR(meta->pack_db));
+	return meta_errno(rc);
+}
+
+int meta_load_pack(CowMeta *meta, Cowfs *fs, CowNode *dir)
+{
+	Loader l = {.meta = meta, .fs = fs, .looked_into = true};
+	int rc = meta->pack_db ? 0 : open_pack_db(meta);
+
+	if (rc < 0)
+		return rc;
+	int got = sqlite3_bind_int64(meta->pack_stmt, 1, (int64_t)dir->id);
+	if (got == SQLITE_OK)
+		got = meta_step(meta, meta->pack_stmt);
+	if (got == SQLITE_ROW)
+		rc = load_items(&l, dir, sqlite3_column_blob(meta->pack_stmt, 0), sqlite3_column_bytes(meta->pack_stmt, 0));
+	else
+		rc = got == SQLITE_DONE ? -EUCLEAN : meta_errno(got);
+	sqlite3_reset(meta->pack_stmt);
+	return rc;
+}
+
 /* ---- after the rows ---- */
 
 /* A device number may differ after a reboot or on another kernel: ask the host once per device. */
-static int refresh_devices(Loader *l)
+static void refresh_devices(Loader *l)
 {
-	dev_t was[16], now[16];
-	size_t known = 0;
-
 	HMAP_FOREACH_SAFE (&l->fs->nodes, h, tmp) {
 		CowNode *node = CONTAINER_OF(h, CowNode, by_id);
 		struct statx st;
-		size_t i = 0;
-		while (i < known && was[i] != node->vdev)
-			i++;
-		if (i < known || known == ARRAY_LEN(was) || !node->origin || !S_ISDIR(node->mode))
+		if (device_find(l->meta, node->vdev) || l->meta->n_devices == ARRAY_LEN(l->meta->devices) || !node->origin || !S_ISDIR(node->mode))
 			continue;
-		if (lower_statx(l->fs, NULL, node->origin, &st) < 0 || st.stx_ino != node->vino)
-			continue;
-		was[known] = node->vdev;
-		now[known++] = statx_dev(&st);
+		if (lower_statx(l->fs, NULL, node->origin, &st) == 0 && st.stx_ino == node->vino)
+			l->meta->devices[l->meta->n_devices++] = (MetaDevice){.was = node->vdev, .now = statx_dev(&st)};
 	}
 	HMAP_FOREACH_SAFE (&l->fs->nodes, h2, tmp2) {
 		CowNode *node = CONTAINER_OF(h2, CowNode, by_id);
-		for (size_t i = 0; i < known; i++)
-			if (node->vdev == was[i]) {
-				node->vdev = now[i];
-				break;
-			}
+		node->vdev = device_now(l->meta, node->vdev);
 	}
-	return 0;
 }
 
 static int lost_content(Loader *l, const CowNode *node)
@@ -226,28 +366,35 @@ static int lost_content(Loader *l, const CowNode *node)
 		       path, (unsigned long long)node->blob);
 }
 
-static int identify(Loader *l)
+static int identify(Loader *l, CowNode *node)
 {
-	HMAP_FOREACH_SAFE (&l->fs->nodes, h, tmp) {
-		CowNode *node = CONTAINER_OF(h, CowNode, by_id);
-		struct statx st;
-		if (node->base && node->base->known)
-			ident_set(l->fs, &node->lower_id, node, node->vdev, node->vino);
-		if (!node->blob)
-			continue;
-		int rc = blob_statx(l->fs->blobs, node->blob, STATX_INO, &st);
-		if (rc == -ENOENT && l->meta->readonly) { /* what is there can be looked at */
-			l->fs->stats.lost++;
-			continue;
-		}
-		if (rc == -ENOENT)
-			return lost_content(l, node);
-		if (rc < 0)
-			return bv_fail(l->err, rc, "cannot read the blob store: %s", strerror(-rc));
-		if (st.stx_mask & STATX_INO) /* it is here */
-			ident_set(l->fs, &node->own_id, node, statx_dev(&st), st.stx_ino);
+	struct statx st;
+
+	if (node->base && node->base->known)
+		ident_set(l->fs, &node->lower_id, node, node->vdev, node->vino);
+	if (!node->blob)
+		return 0;
+	int rc = blob_statx(l->fs->blobs, node->blob, STATX_INO, &st);
+	if (rc == -ENOENT && (l->meta->readonly || l->looked_into)) { /* what is there can be looked at; who opens it is told */
+		l->fs->stats.lost++;
+		return 0;
 	}
+	if (rc == -ENOENT)
+		return lost_content(l, node);
+	if (rc < 0)
+		return bv_fail(l->err, rc, "cannot read the blob store: %s", strerror(-rc));
+	if (st.stx_mask & STATX_INO) /* it is here */
+		ident_set(l->fs, &node->own_id, node, statx_dev(&st), st.stx_ino);
 	return 0;
+}
+
+static int identify_all(Loader *l)
+{
+	int rc = 0;
+
+	HMAP_FOREACH_SAFE (&l->fs->nodes, h, tmp)
+		rc = rc < 0 ? rc : identify(l, CONTAINER_OF(h, CowNode, by_id));
+	return rc;
 }
 
 /* I1, I2: all names lead to the root. */
@@ -271,7 +418,6 @@ static int check_tree(Loader *l)
 typedef struct BlobSet {
 	uint64_t *ids;
 	size_t count, room;
-	const Cowfs *fs;
 	uint64_t max;
 } BlobSet;
 
@@ -298,25 +444,39 @@ static int compare_ids(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* Of those that are not in the index. */
+static int note_packed_blobs(Loader *l, sqlite3_stmt *stmt)
+{
+	PackReader reader = pack_reader(sqlite3_column_blob(stmt, 1), (size_t)sqlite3_column_bytes(stmt, 1));
+	PackItem item;
+	int rc;
+
+	while ((rc = pack_next(&reader, &item)) > 0)
+		if (item.inode.blob && (rc = note_blob(l->used, item.inode.blob)) < 0)
+			return rc;
+	return rc == -EUCLEAN ? damaged(l, "the pack of a directory makes no sense", (uint64_t)sqlite3_column_int64(stmt, 0)) : rc;
+}
+
 static int drop_unreferenced(Loader *l)
 {
-	BlobSet all = {0};
-	uint64_t *used = calloc(l->fs->nodes.count + 1, sizeof *used);
-	size_t n = 0;
-	int rc = used ? blob_iterate(l->fs->blobs, note_blob, &all) : -ENOMEM;
+	BlobSet all = {0}, used = {0};
+	int rc = blob_iterate(l->fs->blobs, note_blob, &all);
 
+	l->used = &used;
 	HMAP_FOREACH_SAFE (&l->fs->nodes, h, tmp) {
 		const CowNode *node = CONTAINER_OF(h, CowNode, by_id);
 		if (rc == 0 && node->blob)
-			used[n++] = node->blob;
+			rc = note_blob(&used, node->blob);
 	}
-	if (rc == 0)
-		qsort(used, n, sizeof *used, compare_ids);
+	if (rc == 0 && atomic_load(&l->fs->packed_dirs))
+		rc = each_row(l, "SELECT dir, items FROM packed", note_packed_blobs);
+	if (rc == 0 && used.count)
+		qsort(used.ids, used.count, sizeof *used.ids, compare_ids);
 	for (size_t i = 0; i < all.count && rc == 0; i++)
-		if (!bsearch(&all.ids[i], used, n, sizeof *used, compare_ids))
+		if (!used.count || !bsearch(&all.ids[i], used.ids, used.count, sizeof *used.ids, compare_ids))
 			rc = blob_remove(l->fs->blobs, all.ids[i]);
 	l->max_id = MAX(l->max_id, all.max);
-	free(used);
+	free(used.ids);
 	free(all.ids);
 	return rc;
 }
@@ -356,14 +516,16 @@ int meta_load(CowMeta *meta, Cowfs *fs, char **err)
 		rc = each_row(&l, "SELECT inode, name, value FROM xattr", load_xattr);
 	if (rc == 0 && (rc = meta_number(meta, "SELECT value FROM state WHERE key='next_id'", &next)) < 0)
 		bv_fail(err, rc, "the database %s is damaged: %s", meta->path, sqlite3_errmsg(meta->db));
-	if (meta_exec(meta, "COMMIT") < 0 && rc == 0)
-		rc = bv_fail(err, -EIO, "cannot read the database %s: %s", meta->path, sqlite3_errmsg(meta->db));
 	if (rc == 0)
 		rc = check_tree(&l);
 	if (rc == 0)
-		rc = refresh_devices(&l);
+		refresh_devices(&l);
 	if (rc == 0)
-		rc = identify(&l);
+		rc = identify_all(&l);
+	if (rc == 0)
+		rc = load_packs(&l);
+	if (meta_exec(meta, "COMMIT") < 0 && rc == 0)
+		rc = bv_fail(err, -EIO, "cannot read the database %s: %s", meta->path, sqlite3_errmsg(meta->db));
 	if (rc == 0 && meta->unclean)
 		rc = drop_unreferenced(&l);
 	atomic_store(&fs->next_id, MAX((uint64_t)next, l.max_id + 1));
@@ -375,7 +537,7 @@ int meta_load(CowMeta *meta, Cowfs *fs, char **err)
 int meta_check(CowMeta *meta, char **err)
 {
 	CowMeta own = {.path = meta->path, .readonly = true};
-	int64_t lost = 0;
+	int64_t lost = 0, lost_packs = 0;
 
 	if (!meta->db)
 		return 0; /* nothing was written yet */
@@ -389,10 +551,12 @@ int meta_check(CowMeta *meta, char **err)
 		rc = meta_number(&own, "SELECT (SELECT count(*) FROM dentry WHERE inode IS NOT NULL AND inode NOT IN (SELECT id FROM inode))"
 				       " + (SELECT count(*) FROM dentry WHERE dir NOT IN (SELECT id FROM inode))"
 				       " + (SELECT count(*) FROM xattr WHERE inode NOT IN (SELECT id FROM inode))", &lost);
+	if (rc == 0 && meta->packs)
+		rc = meta_number(&own, "SELECT count(*) FROM packed WHERE dir NOT IN (SELECT id FROM inode WHERE origin IS NULL)", &lost_packs);
 	if (rc < 0 && err && !*err)
 		bv_fail(err, rc, "the database %s is damaged: %s", meta->path, sqlite3_errmsg(own.db));
-	if (rc == 0 && lost)
-		rc = bv_fail(err, -EUCLEAN, "the database %s is damaged: %lld rows lead nowhere", meta->path, (long long)lost);
+	if (rc == 0 && lost + lost_packs)
+		rc = bv_fail(err, -EUCLEAN, "the database %s is damaged: %lld rows lead nowhere", meta->path, (long long)(lost + lost_packs));
 	sqlite3_close(own.db);
 	return rc;
 }

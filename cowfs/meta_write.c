@@ -49,6 +49,8 @@ static const char *const sql[] = {
 	[ROW_DENTRY] = "INSERT OR REPLACE INTO dentry VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 	[ROW_DENTRY_GONE] = "DELETE FROM dentry WHERE dir = ? AND name = ?",
 	[ROW_XATTR] = "INSERT OR REPLACE INTO xattr VALUES(?,?,?)",
+	[ROW_PACK] = "INSERT INTO packed VALUES(?,?)",
+	[ROW_PACK_GONE] = "DELETE FROM packed WHERE dir = ?",
 	[ROW_XATTRS_GONE] = "DELETE FROM xattr WHERE inode = ?",
 };
 
@@ -120,6 +122,11 @@ static int bind_row(sqlite3_stmt *stmt, const CowRow *row)
 		if (rc == SQLITE_OK)
 			rc = bind_bytes(stmt, 2, name, row->name_len);
 		return rc == SQLITE_OK ? bind_bytes(stmt, 3, target, row->target_len) : rc;
+	case ROW_PACK:
+		rc = sqlite3_bind_int64(stmt, 1, (int64_t)row->dir);
+		return rc == SQLITE_OK ? bind_bytes(stmt, 2, target, row->target_len) : rc;
+	case ROW_PACK_GONE:
+		return sqlite3_bind_int64(stmt, 1, (int64_t)row->dir);
 	case ROW_INODE_GONE:
 	case ROW_XATTRS_GONE:
 		return sqlite3_bind_int64(stmt, 1, (int64_t)row->id);

@@ -100,6 +100,10 @@ void node_dirty(Cowfs *fs, CowNode *node)
 		node->flags &= ~(unsigned)N_CARRIED;
 	if (node->flags & (N_DIRTY | N_PIN | N_PRIVATE))
 		return;
+	if (node->names && (node->names->flags & D_PACKED))
+		dir_unpack(fs, node->names->dir);
+	if (node->flags & N_DIRTY)
+		return;
 	node->flags |= N_DIRTY;
 	node_get(node);
 	node->dirty_next = NULL;
@@ -196,6 +200,8 @@ CowDentry *dentry_find(Cowfs *fs, const CowNode *dir, const char *name, size_t l
 
 void dentry_dirty(Cowfs *fs, CowDentry *d)
 {
+	if (d->flags & D_PACKED)
+		dir_unpack(fs, d->dir);
 	if ((d->flags & (D_DIRTY | D_PIN)) || (d->dir && (d->dir->flags & (N_PIN | N_PRIVATE))))
 		return;
 	d->flags |= D_DIRTY;
@@ -306,11 +312,18 @@ bool dentry_is_carried(const CowDentry *d, const char *path)
 int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *node, unsigned flags)
 {
 	CowDentry *d = dentry_find(fs, dir, name, len);
+	int rc = d ? 0 : dir_load(fs, dir);
 
+	if (rc < 0)
+		return rc;
+	if (!d)
+		d = dentry_find(fs, dir, name, len);
 	if (!d && !(d = dentry_insert(fs, dir, name, len)))
 		return -ENOMEM;
 	if (d->node != node && dentry_keep_base(d) < 0)
 		return -ENOMEM;
+	if (node && node->names && (node->names->flags & D_PACKED)) /* what is in a pack has one name */
+		dir_unpack(fs, node->names->dir);
 	if (d->node)
 		dentry_detach(d);
 	dentry_attach(d, node);
@@ -331,6 +344,8 @@ void dentry_free(CowDentry *d)
 
 void dentry_drop(Cowfs *fs, CowDentry *d)
 {
+	if (d->flags & D_PACKED)
+		dir_unpack(fs, d->dir);
 	dentry_detach(d);
 	*d->pprev = d->next;
 	if (d->next)

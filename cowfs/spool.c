@@ -17,6 +17,13 @@ typedef struct Owner {
 	uint64_t node;
 } Owner;
 
+/* Who has which body, sorted. */
+typedef struct Owners {
+	Owner *list;
+	size_t count;
+	uint64_t packs_loaded; /* then */
+} Owners;
+
 static int by_use(const void *a, const void *b)
 {
 	const BlobClean *x = a, *y = b;
@@ -36,31 +43,29 @@ static bool may_go(const Cowfs *fs, const CowNode *node)
 	return node->blob && S_ISREG(node->mode) && !(node->flags & (N_UNSEEN | N_WATCHED | N_GONE)) && !watch_rests_on(fs, node);
 }
 
-/* Who has which body, sorted. NULL: no memory. */
-static Owner *list_owners(Cowfs *fs, size_t *n)
+static bool list_owners(Cowfs *fs, Owners *out)
 {
-	size_t count = 0;
-
 	fs_rdlock(fs);
-	Owner *list = calloc(fs->nodes.count + 1, sizeof *list);
+	*out = (Owners){.list = calloc(fs->nodes.count + 1, sizeof(Owner)), .packs_loaded = fs->packs_loaded};
 	HMAP_FOREACH_SAFE (&fs->nodes, h, next) {
 		const CowNode *node = CONTAINER_OF(h, CowNode, by_id);
-		if (list && may_go(fs, node))
-			list[count++] = (Owner){node->blob, node->id};
+		if (out->list && node->blob)
+			out->list[out->count++] = (Owner){node->blob, node->id};
 	}
 	fs_unlock(fs);
-	if (list)
-		qsort(list, count, sizeof *list, by_blob);
-	*n = count;
-	return list;
+	if (out->list)
+		qsort(out->list, out->count, sizeof(Owner), by_blob);
+	return out->list != NULL;
 }
 
-/* Under the lock. False: it stays. */
-static bool drop_one(Cowfs *fs, BlobId id, const Owner *owners, size_t n)
+/* Under the lock. False: it stays. One that nobody has is of a directory into which nobody has looked (packed.h), unless one was looked into since the owners were listed. */
+static bool drop_one(Cowfs *fs, BlobId id, const Owners *owners)
 {
-	const Owner *owner = n ? bsearch(&(Owner){.blob = id}, owners, n, sizeof *owners, by_blob) : NULL;
+	const Owner *owner = owners->count ? bsearch(&(Owner){.blob = id}, owners->list, owners->count, sizeof(Owner), by_blob) : NULL;
 	CowNode *node = owner ? node_find(fs, owner->node) : NULL;
 
+	if (!owner)
+		return atomic_load(&fs->packed_dirs) && owners->packs_loaded == fs->packs_loaded && blob_drop(fs->blobs, id) == 0;
 	if (!node || node->blob != id || !may_go(fs, node) || blob_drop(fs->blobs, id) < 0)
 		return false;
 	ident_clear(fs, &node->own_id);
@@ -69,7 +74,7 @@ static bool drop_one(Cowfs *fs, BlobId id, const Owner *owners, size_t n)
 
 /* Under the lock, which is not released before the last of them has gone. Where leases say nothing of mappings, what is mapped is taken after they were granted for all: who has one of them mapped when
  * it goes had it then, as there was no descriptor any more, and for another one he has to come by the lock. What was freed. */
-static uint64_t drop_slice(Cowfs *fs, const BlobClean *list, size_t n, const Owner *owners, size_t n_owners, uint64_t excess)
+static uint64_t drop_slice(Cowfs *fs, const BlobClean *list, size_t n, const Owners *owners, uint64_t excess)
 {
 	bool used[SLICE_MAPPED] = {false};
 	CowMapped mapped = {0};
@@ -81,7 +86,7 @@ static uint64_t drop_slice(Cowfs *fs, const BlobClean *list, size_t n, const Own
 		mapped_take(&fs->mappers, false, &mapped);
 	}
 	for (size_t i = 0; i < n && freed < excess; i++)
-		if (!used[i] && !mapped_has(&mapped, fs->blobs, list[i].id, false) && drop_one(fs, list[i].id, owners, n_owners))
+		if (!used[i] && !mapped_has(&mapped, fs->blobs, list[i].id, false) && drop_one(fs, list[i].id, owners))
 			freed += list[i].bytes;
 	mapped_release(&mapped);
 	return freed;
@@ -89,11 +94,11 @@ static uint64_t drop_slice(Cowfs *fs, const BlobClean *list, size_t n, const Own
 
 static uint64_t drop_oldest(Cowfs *fs, BlobClean *list, size_t n, uint64_t excess, uint64_t recent)
 {
-	size_t n_owners, slice = mappers_needed(&fs->mappers) ? SLICE_MAPPED : SLICE;
-	CLEAN_FREE Owner *owners = list_owners(fs, &n_owners);
+	size_t slice = mappers_needed(&fs->mappers) ? SLICE_MAPPED : SLICE;
 	uint64_t freed = 0;
+	Owners owners;
 
-	if (!owners)
+	if (!list_owners(fs, &owners))
 		return 0;
 	qsort(list, n, sizeof *list, by_use);
 	while (n && list[n - 1].used >= recent)
@@ -102,11 +107,12 @@ static uint64_t drop_oldest(Cowfs *fs, BlobClean *list, size_t n, uint64_t exces
 		fs_wrlock(fs);
 		bool goes = !atomic_load(&fs->lookers) && !atomic_load(&fs->seal.active) && !fs->seal.held;
 		if (goes)
-			freed += drop_slice(fs, list + i, MIN(slice, n - i), owners, n_owners, excess - freed);
+			freed += drop_slice(fs, list + i, MIN(slice, n - i), &owners, excess - freed);
 		fs_unlock(fs);
 		if (!goes)
 			break;
 	}
+	free(owners.list);
 	return freed;
 }
 

@@ -24,6 +24,7 @@ void walk_end(CowWalk *w)
 {
 	free(w->heap);
 	w->heap = NULL;
+	node_put(TAKE_PTR(w->entered));
 	bv_close_fd(&w->fd);
 	cowloc_release(&w->hold);
 }
@@ -197,6 +198,18 @@ static int step_foreign(CowWalk *w, const char *name, size_t n)
 	return 0;
 }
 
+/* The lock may be released: what the walk stands on stays. */
+static int load_dir(CowWalk *w, CowNode *dir)
+{
+	if (w->flags & W_WRITE)
+		return dir_load(w->fs, dir);
+	node_get(dir);
+	int rc = dir_ready(w->fs, dir);
+	node_put(w->entered);
+	w->entered = dir;
+	return rc;
+}
+
 /* From cur (now w->dir) to its entry `name`. */
 static int step_name(CowWalk *w, const char *name, size_t n)
 {
@@ -214,6 +227,12 @@ static int step_name(CowWalk *w, const char *name, size_t n)
 
 	CowNode *dir = w->cur.node;
 	CowDentry *d = dentry_find(w->fs, dir, name, n);
+	if (!d && (dir->flags & N_PACKED)) {
+		rc = load_dir(w, dir);
+		if (rc < 0)
+			return rc;
+		d = dentry_find(w->fs, dir, name, n);
+	}
 	if (d && d->node) {
 		stand_on_node(w, d->node, w->cur.grant);
 		return w->cur.kind == COW_FOREIGN && (w->resolve & RESOLVE_NO_XDEV) ? -EXDEV : 0;

@@ -119,15 +119,15 @@ static bool have_shadows(Cowfs *fs)
 	return fs->watch_fd >= 0;
 }
 
-static int prefill(Cowfs *fs, const CowNode *dir)
+static int prefill(Cowfs *fs, CowNode *dir)
 {
 	_Alignas(8) char buf[16384];
 	char at[WATCH_PATH];
 	uint64_t pos = 0;
 	size_t count = 0;
-	ssize_t n;
+	ssize_t n = dir_load(fs, dir);
 
-	while (count < WATCH_PREFILL && (n = node_getdents(fs, dir, &pos, buf, sizeof buf)) > 0)
+	while (n >= 0 && count < WATCH_PREFILL && (n = node_getdents(fs, dir, &pos, buf, sizeof buf)) > 0)
 		for (ssize_t i = 0; i < n; count++) {
 			const struct dirent64 *e = (const void *)(buf + i);
 			size_t len = strlen(e->d_name);

@@ -85,9 +85,9 @@ int view_open_blobs(const BvSandbox *sb, BlobStore **out, BvError **err)
 	return 0;
 }
 
-static int open_cowfs(BvSandbox *sb, const char *db, Cowfs **out, BvError **err)
+static int open_cowfs(BvSandbox *sb, const char *db, unsigned flags, Cowfs **out, BvError **err)
 {
-	CowfsConfig config = {.db_path = db, .flags = COWFS_READONLY, .durable = !backend_is_memory(sb->config.backend)};
+	CowfsConfig config = {.db_path = db, .flags = COWFS_READONLY | flags, .durable = !backend_is_memory(sb->config.backend)};
 	Cowfs *fs = NULL;
 	char *why = NULL;
 	int r = view_open_blobs(sb, &config.blobs, err);
@@ -119,7 +119,7 @@ static int find_lost_blobs(BvSandbox *sb, const char *db, BvError **err)
 	return r == 1 ? lib_fail(err, -EUCLEAN, "the database %s is missing, but blobs are there", db) : r;
 }
 
-static int open_now(BvSandbox *sb, Cowfs **out, BvError **err)
+static int open_now(BvSandbox *sb, unsigned flags, Cowfs **out, BvError **err)
 {
 	CLEAN_FREE char *db = bv_asprintf("%s/meta.db", sandbox_data_dir(sb));
 	const char *data = sb->config.data_dir;
@@ -131,14 +131,14 @@ static int open_now(BvSandbox *sb, Cowfs **out, BvError **err)
 				backend_is_memory(sb->config.backend) ? " (it was in memory; a reboot empties that)" : "");
 	*out = NULL;
 	if (access(db, F_OK) == 0)
-		return open_cowfs(sb, db, out, err);
+		return open_cowfs(sb, db, flags, out, err);
 	return find_lost_blobs(sb, db, err);
 }
 
 int view_check(BvSandbox *sb, BvError **err)
 {
 	Cowfs *fs = NULL;
-	int r = open_now(sb, &fs, err);
+	int r = open_now(sb, COWFS_LAZY, &fs, err); /* packs were looked through when they were made */
 
 	view_close(fs);
 	return r;
@@ -150,7 +150,7 @@ int view_open(BvSandbox *sb, View *out, BvError **err)
 	int r = commit_running(sb, true, &view.conn, err);
 
 	if (r == 0)
-		r = open_now(sb, &view.fs, err);
+		r = open_now(sb, 0, &view.fs, err);
 	if (r < 0)
 		end_look(view.conn);
 	else

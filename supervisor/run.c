@@ -244,7 +244,7 @@ static int open_view(Supervisor *sup, Start *st)
 			      .opened_path = sup->discards ? NULL : opened,
 			      .mark_dir = sup->mark_dir,
 			      .watch_dir = sup->watch_dir,
-			      .flags = COWFS_CREATE | (json_bool(st->packet.json, "ro", false) ? COWFS_RO_VIEW : 0),
+			      .flags = COWFS_CREATE | COWFS_LAZY | (json_bool(st->packet.json, "ro", false) ? COWFS_RO_VIEW : 0),
 			      .durable = json_bool(st->packet.json, "durable", true),
 			      .mapped = list_mapped,
 			      .mapped_ctx = sup,
