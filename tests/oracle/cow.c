@@ -27,7 +27,7 @@ static CowReq request(const World *w, bool may_block)
 int cow_open_world(World *w, bool create)
 {
 	char store[200], db[200], marks[200], watch[200], *err = NULL;
-	CowfsConfig config = {.db_path = db, .mark_dir = marks, .watch_dir = watch, .flags = create ? COWFS_CREATE : 0};
+	CowfsConfig config = {.db_path = db, .mark_dir = marks, .watch_dir = watch, .flags = COWFS_LAZY | (create ? COWFS_CREATE : 0)};
 	int r;
 
 	snprintf(store, sizeof store, "%s/store", w->dir);
@@ -469,7 +469,7 @@ void cow_do(World *w, const Op *op, Result *res)
 			world_fail(w, "commit: %s", strerror((int)-r));
 		break;
 	case OP_REOPEN:
-		if (cow_close_world(w) == 0)
+		if (cow_close_world(w) == 0 && (op->b % 2 || cow_repack_world(w) == 0))
 			(void)cow_open_world(w, false);
 		break;
 	default:

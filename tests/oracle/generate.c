@@ -235,7 +235,7 @@ static const struct {
 	{OP_FLINK, 12},	    {OP_REOPEN_FD, 12},	 {OP_MKDIR, 60},	 {OP_RMDIR, 40},     {OP_UNLINK, 60},	{OP_RENAME, 120},    {OP_LINK, 40},
 	{OP_SYMLINK, 30},   {OP_READLINK, 15},	 {OP_MKNOD, 12},	 {OP_CHMOD, 30},     {OP_CHOWN, 20},	{OP_UTIMENS, 25},    {OP_TRUNCATE, 25},
 	{OP_SETXATTR, 20},  {OP_GETXATTR, 10},	 {OP_LISTXATTR, 10},	 {OP_REMOVEXATTR, 12}, {OP_ACCESS, 15},	{OP_STAT, 60},	     {OP_LIST, 20},
-	{OP_LIST_START, 8}, {OP_LIST_STEP, 20},	 {OP_LIST_END, 8},	 {OP_COMMIT, 1},     {OP_REOPEN, 1},
+	{OP_LIST_START, 8}, {OP_LIST_STEP, 20},	 {OP_LIST_END, 8},	 {OP_COMMIT, 1},     {OP_REOPEN, 3},
 };
 
 static OpKind kind(Gen *g)

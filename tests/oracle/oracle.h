@@ -162,6 +162,9 @@ void real_do(World *w, const Op *op, Result *res);
 void cow_do(World *w, const Op *op, Result *res);
 int cow_open_world(World *w, bool create);
 int cow_close_world(World *w);
+
+/* repack.c: of a world that is closed; 0, or -1 with w->why */
+int cow_repack_world(World *w);
 Meta meta_of(const World *w, const struct statx *st);
 void sort_name_list(unsigned char *list, size_t len);
 const char *expand(const char *root, const char *path, char *buf, size_t size);
