@@ -180,7 +180,7 @@ int node_statx(Cowfs *fs, const CowNode *node, struct statx *out)
 		statx_of_record(node, &st);
 	}
 	if (rc < 0)
-		return rc == -ENOENT && node->blob ? -EIO : rc;
+		return rc == -ENOENT && node->blob ? body_lost(fs, node->blob) : rc;
 	node_override(node, &st);
 	*out = st;
 	return 0;

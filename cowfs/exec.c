@@ -74,7 +74,7 @@ static int place_blob(CowWalk *w, CowNode *node, const char *path, const char *e
 	int rc = blob_open(w->fs->blobs, node->blob, O_RDONLY, &fd);
 
 	if (rc < 0)
-		return rc == -ENOENT ? -EIO : rc;
+		return rc == -ENOENT ? body_lost(w->fs, node->blob) : rc;
 	if (is_being_written(fd))
 		return -ETXTBSY;
 	(void)blob_chmod(w->fs->blobs, node->blob, (node->mode & 0777) | 0700); /* the record's bits were checked; execve tells if it failed */

@@ -41,6 +41,17 @@ static int arrive(Cowfs *fs, CowNode *node, BlobId id)
 	return rc;
 }
 
+void trouble_note(Cowfs *fs, char *what)
+{
+	free(atomic_exchange(&fs->trouble, what)); /* the last one */
+}
+
+int body_lost(Cowfs *fs, BlobId id)
+{
+	trouble_note(fs, bv_asprintf("the sandbox is damaged: the content of a file (blob %llu) is missing", (unsigned long long)id));
+	return -EIO;
+}
+
 static int fetch(Cowfs *fs, BlobId id)
 {
 	if (blob_is_here(fs->blobs, id))
@@ -78,11 +89,15 @@ int body_fetch(Cowfs *fs, const CowReq *req, CowNode *node)
 		else
 			fs_wrlock(fs);
 	}
+	if (rc == -ENOENT)
+		rc = body_lost(fs, node->blob);
 	node_put(node);
-	return rc == -ENOENT ? -EIO : rc;
+	return rc;
 }
 
 char *cowfs_fetch_error(Cowfs *fs)
 {
-	return blob_fetch_error(fs->blobs);
+	char *why = blob_fetch_error(fs->blobs);
+
+	return why ? why : atomic_exchange(&fs->trouble, NULL);
 }

@@ -130,6 +130,7 @@ static void fs_free(Cowfs *fs)
 		batch_reset(fs->batch);
 	free(fs->batch);
 	free(fs->unchanged.path);
+	free(fs->trouble);
 	blob_close(fs->blobs);
 	pthread_rwlock_destroy(&fs->lock);
 	pthread_mutex_destroy(&fs->list_lock);

@@ -294,6 +294,7 @@ struct Cowfs {
 	char *watch_dir; /* where the shadows of watched objects are */
 	int watch_fd; /* -1: not needed yet */
 	size_t watches; /* records with N_WATCHED */
+	char *_Atomic trouble; /* what a guest got EIO for, for people; malloc'ed or NULL */
 	_Atomic size_t packed_dirs; /* with N_PACKED */
 	uint64_t packs_loaded;
 	_Atomic bool reap_soon; /* a watched file lost its last name */
@@ -534,6 +535,8 @@ int copy_bytes(Cowfs *fs, int from, int to, uint64_t size) MUST_CHECK;
 /* Brings a body here that is elsewhere. fs->lock is held, for reading or writing, and the caller has a reference; if it was released, it is held for writing afterwards.
  * -EINPROGRESS, and what fetching gives: -EIO... */
 int body_fetch(Cowfs *fs, const CowReq *req, CowNode *node) MUST_CHECK;
+int body_lost(Cowfs *fs, BlobId id); /* a record names it and it is not there: -EIO, and the reason is noted */
+void trouble_note(Cowfs *fs, char *what); /* for cowfs_fetch_error; takes the malloc'ed text over, NULL is no memory. No lock is needed */
 
 /* ---- spool.c: fs->lock is not held ---- */
 void spool_grown(Cowfs *fs, BlobId id); /* it was fetched */

@@ -37,7 +37,7 @@ int meta_open(const CowfsConfig *config, CowMeta **out, char **err) MUST_CHECK;
 /* Fills the (empty) index; removes unreferenced blobs after an unclean end. */
 int meta_load(CowMeta *meta, Cowfs *fs, char **err) MUST_CHECK;
 /* What the pack of a directory says, into the index; fs->lock is held for writing. What is there already stays: after an error it may be tried again. */
-int meta_load_pack(CowMeta *meta, Cowfs *fs, CowNode *dir) MUST_CHECK;
+int meta_load_pack(CowMeta *meta, Cowfs *fs, CowNode *dir, char **err) MUST_CHECK;
 /* One transaction; durable: on the disk when it returns; clean: the last one, with which everything is written. Nothing to say writes nothing.
  * frees: it makes room, so that on a full disk it may use what is kept for that. */
 int meta_write(CowMeta *meta, const CowBatch *batch, bool durable, bool clean, bool frees) MUST_CHECK;

@@ -319,20 +319,20 @@ static int open_pack_db(CowMeta *meta)
 	return meta_errno(rc);
 }
 
-int meta_load_pack(CowMeta *meta, Cowfs *fs, CowNode *dir)
+int meta_load_pack(CowMeta *meta, Cowfs *fs, CowNode *dir, char **err)
 {
-	Loader l = {.meta = meta, .fs = fs, .looked_into = true};
+	Loader l = {.meta = meta, .fs = fs, .err = err, .looked_into = true};
 	int rc = meta->pack_db ? 0 : open_pack_db(meta);
 
 	if (rc < 0)
-		return rc;
+		return bv_fail(err, rc, "cannot open the database %s once more: %s", meta->path, strerror(-rc));
 	int got = sqlite3_bind_int64(meta->pack_stmt, 1, (int64_t)dir->id);
 	if (got == SQLITE_OK)
 		got = meta_step(meta, meta->pack_stmt);
 	if (got == SQLITE_ROW)
 		rc = load_items(&l, dir, sqlite3_column_blob(meta->pack_stmt, 0), sqlite3_column_bytes(meta->pack_stmt, 0));
 	else
-		rc = got == SQLITE_DONE ? -EUCLEAN : meta_errno(got);
+		rc = got == SQLITE_DONE ? damaged(&l, "the pack of a directory is gone", dir->id) : bv_fail(err, meta_errno(got), "cannot read the database %s: %s", meta->path, sqlite3_errstr(got));
 	sqlite3_reset(meta->pack_stmt);
 	return rc;
 }

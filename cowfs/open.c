@@ -123,7 +123,7 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 	if (node->blob && opened < 0) {
 		rc = blob_open(fs->blobs, node->blob, blob_flags, &opened);
 		if (rc < 0)
-			return rc == -ENOENT ? -EIO : rc;
+			return rc == -ENOENT ? body_lost(fs, node->blob) : rc;
 	}
 	if (node->blob) {
 		unchanged_note(fs, node);

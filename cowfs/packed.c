@@ -122,12 +122,15 @@ int dir_load(Cowfs *fs, CowNode *dir)
 	if (!(dir->flags & N_PACKED))
 		return 0;
 	dir->flags &= ~(unsigned)N_PACKED; /* so that names can be set */
-	int rc = meta_load_pack(fs->meta, fs, dir);
+	char *err = NULL;
+	int rc = meta_load_pack(fs->meta, fs, dir, &err);
 	fs->packs_loaded++; /* also one of which only a part was */
 	if (rc == 0)
 		atomic_fetch_sub(&fs->packed_dirs, 1);
 	else
 		dir->flags |= N_PACKED;
+	if (err)
+		trouble_note(fs, err);
 	return rc == -EUCLEAN ? -EIO : rc;
 }
 

@@ -91,7 +91,10 @@ static inline int teardown(void **state)
 
 	(void)state;
 	if (fs) {
-		assert_int_equal(cowfs_check(fs, &err), 0);
+		int rc = cowfs_check(fs, &err);
+		if (rc < 0)
+			print_message("%s\n", err);
+		assert_int_equal(rc, 0);
 		assert_int_equal(cowfs_close(fs), 0);
 	}
 	fs = NULL;

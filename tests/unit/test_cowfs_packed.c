@@ -436,6 +436,9 @@ static void a_damaged_pack_is_not_believed(void **state)
 		assert_int_equal(stat_made("/made/d02/f00", &st), 0);
 		assert_int_equal(stat_made("/made/d03/none", &st), -EIO);
 		assert_int_equal(stat_made("/made/d03/none", &st), -EIO);
+		CLEAN_FREE char *why = cowfs_fetch_error(fs);
+		assert_non_null(why);
+		assert_non_null(strstr(why, "is damaged"));
 		assert_int_equal(stat_made("/made/d04/f00", &st), 0);
 		assert_int_equal(cowfs_unlink(fs, &req, NULL, "/made/d03", AT_REMOVEDIR), -EIO);
 		assert_int_equal(cowfs_rename(fs, &req, NULL, "/made/d03", NULL, "/made/aside", 0), 0); /* its own name is a row */
@@ -485,6 +488,30 @@ static void bodies_of_packs_are_no_leftovers(void **state)
 	assert_false(blob_is_here(blobs, 999999) && blob_open(blobs, 999999, O_RDONLY, &fd) == 0);
 	blob_close(blobs);
 	assert_made("/made/d39/f29", file_of(39, 29));
+}
+
+static void who_opens_what_is_lost_is_told(void **state)
+{
+	struct open_how how = {.flags = O_RDONLY};
+	CowFile file = {.fd = -1};
+	BlobStore *blobs = NULL;
+	char *err = NULL;
+
+	(void)state;
+	import(NULL);
+	assert_int_equal(blob_ops_find("dir")->open(at("blobs"), 0, &blobs, &err), 0);
+	assert_int_equal(blob_remove(blobs, file_of(8, 8)), 0);
+	blob_close(blobs);
+	assert_int_equal(open_view(COWFS_LAZY), 0);
+	assert_int_equal(count_names("/made/d08"), FILES);
+	assert_int_equal(cowfs_openat(fs, &req, NULL, "/made/d08/f08", &how, &file), -EIO);
+	CLEAN_FREE char *why = cowfs_fetch_error(fs);
+	assert_non_null(why);
+	assert_non_null(strstr(why, "the content of a file"));
+	assert_null(cowfs_fetch_error(fs));
+	assert_made("/made/d08/f09", file_of(8, 9));
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, "/made/d08/f08", 0), 0);
+	reopen_view(); /* as the damage is gone */
 }
 
 static int count_record(void *ctx, const CowRecord *r)
@@ -589,7 +616,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(a_directory_is_read_when_somebody_looks_into_it), CASE(a_change_makes_rows_of_its_directory), CASE(what_cannot_be_packed_is_beside_it), CASE(a_damaged_pack_is_not_believed),
-		CASE(bad_packs_are_not_imported), CASE(bodies_of_packs_are_no_leftovers), CASE(packs_are_exported_between_rows), CASE(several_may_look_at_once),
+		CASE(bad_packs_are_not_imported), CASE(bodies_of_packs_are_no_leftovers), CASE(who_opens_what_is_lost_is_told), CASE(packs_are_exported_between_rows), CASE(several_may_look_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
