@@ -51,6 +51,8 @@ int verify_print(BvSandbox *sb, bool json, size_t *count); /* 0, or an exit code
 int cmd_fork(const Command *cmd, int argc, char **argv);
 int cmd_log(const Command *cmd, int argc, char **argv);
 void print_snapshot(const BvSnapshotInfo *info); /* a line of a listing */
+/* What is listed has no states; `from` as for the library. 125 after a message. */
+int fail_no_snapshot(const char *name, const char *from);
 int cmd_restore(const Command *cmd, int argc, char **argv);
 int cmd_snapshots(const Command *cmd, int argc, char **argv);
 int cmd_export(const Command *cmd, int argc, char **argv);

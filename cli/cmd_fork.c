@@ -207,6 +207,8 @@ int cmd_log(const Command *cmd, int argc, char **argv)
 	options.name = name;
 	if (bv_snapshot_list_with(&options, note_state, &log, &err) < 0)
 		return cli_fail_error(err);
+	if (log.count == 0)
+		return fail_no_snapshot(name, options.from);
 	if (json)
 		json_open(&j, NULL, '[');
 	for (size_t i = log.count; i-- > 0;) { /* the newest first */
