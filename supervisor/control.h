@@ -10,7 +10,9 @@
  *
  *  start   (first connection, once) {"dir": SANDBOXDIR, "blobs": "dir:PATH"|"tmpfs:PATH", "db": PATH, "durable": bool,
  *           "rw": [PATH...], "hide": [PATH...], "ro": bool, "mask": "sync,landlock,..." (features to act as if missing; tests),
- *           "remove": [PATH...] (the sandbox's directory and these are deleted when the supervisor ends; absent: it is kept)}
+ *           "remove": [PATH...] (the sandbox's directory and these are deleted when the supervisor ends; absent: it is kept),
+ *           "spool": BYTES (0: no bound), "hold": NAME (of its hold in the place that its files come from; absent: none of them comes from elsewhere, nor will),
+ *           "key": true (a descriptor has come along, from which the key of that place is read)}
  *           -> {"pid": supervisor's}. Takes flock(SANDBOXDIR/sandbox.json) exclusively: EAGAIN when another supervisor has it.
  *  spawn   {"argv": [..], "env": ["K=V"..], "cwd": PATH, "tty": bool, "tied": bool, "umask": BITS, "ignored": [SIGNAL...],
  *           "closed": [0, 1, 2], "deleted": bool} + descriptors stdin, stdout, stderr [, cwd] [, trace]
