@@ -147,13 +147,14 @@ typedef struct CowState {
 /* Of what was frozen: to be asked between cowfs_freeze and cowfs_freeze_release. */
 void cowfs_state(Cowfs *fs, CowState *out);
 
-/* ---- pins: what the front end lays over the view; not stored, given anew at each open, before the first guest ---- */
+/* ---- pins: what the front end lays over the view; not stored, given anew at each open, before the first guest (but for cowfs_pin_hide) ---- */
 
 /* Below the host directory `path` changes go straight to it (--rw), or answer -EROFS (ro), wherever guests have moved it. -ENOENT (also: guests
  * have removed or replaced a directory above it), -ENOTDIR, -EACCES. */
 int cowfs_pin_grant(Cowfs *fs, const char *path, bool writable) MUST_CHECK;
 /* The host's `path` looks as if it were not there, wherever guests have moved the directories above it; a guest may make its own. A symlink
- * is hidden with what it leads to. Missing ancestors on the host: success, nothing to hide. */
+ * is hidden with what it leads to. Missing ancestors on the host: success, nothing to hide. Also while guests run, and again: what they have opened by then
+ * they keep, and so other names that they have given to it. */
 int cowfs_pin_hide(Cowfs *fs, const char *path) MUST_CHECK;
 /* `path` is a directory (opaque: the host's content is not seen) that starts empty; entries made in it are kept like others
  * but never listed by cowfs_changes. Parents must exist. Used for /dev and /dev/shm. */
