@@ -113,7 +113,7 @@ int cowfs_close(Cowfs *fs);
  * READONLY one it does only that. */
 int cowfs_commit(Cowfs *fs, bool durable) MUST_CHECK;
 
-/* Why a body could not be brought here, since this was asked last: the caller's to free; NULL: all could. */
+/* Why a body could not be brought here, or what was told of one that could, since this was asked last: the caller's to free; NULL: nothing. */
 char *cowfs_fetch_error(Cowfs *fs);
 
 /* The list of what is elsewhere, too, was replaced (BlobOps.put_remote): from now on it is the new one, and what is beyond config->spool_bound goes. -EUCLEAN. */
