@@ -48,7 +48,8 @@ typedef struct BlobRemote {
 	uint64_t here_ino; /* it holds the same as long as it has this number and ctime; 0: that is not known */
 	struct timespec here_ctime;
 } BlobRemote;
-/* Writes the bytes that ref stands for into an empty file. Called from any thread, several at a time. 0 or a negative errno with a message. */
+/* Writes the bytes that ref stands for into an empty file. Called from any thread, several at a time. 0, or a negative errno with a message; *err may be set with 0, too: what is to be told all
+ * the same. */
 typedef int (*BlobFetch)(void *ctx, const char *source, const void *ref, size_t len, int fd, char **err);
 /* Is the source still there, and will stay? 0, or a negative errno. May take long. */
 typedef int (*BlobCheck)(void *ctx, const char *source);
@@ -134,7 +135,7 @@ typedef struct BlobOps {
 	/* Brings it here; success if it is. May take long. -ENOENT: no such blob. Opening one fetches it, too, but cowfs does not open under its lock what is not here; where
 	 * the store is only read, what is opened is a copy. */
 	int (*fetch)(BlobStore *store, BlobId id);
-	/* Why a fetch failed since the last time that this was asked: the first reason, the caller's to free; NULL: none did. */
+	/* Why a fetch failed since the last time that this was asked: the first reason, the caller's to free; if none did, what one that succeeded had to tell; NULL: nothing. */
 	char *(*fetch_error)(BlobStore *store);
 	/* Is a lease (F_SETLEASE) granted on a blob that somebody has mapped, whose descriptors are all closed? Found out once; "yes" where it cannot be. NULL: yes. */
 	bool (*hides_maps)(BlobStore *store);

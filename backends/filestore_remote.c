@@ -78,6 +78,7 @@ void remote_free(Remote *r)
 	free(r->pending);
 	free(r->busy);
 	free(r->error);
+	free(r->remark);
 	free(r);
 }
 
@@ -344,12 +345,20 @@ static void note_error(Remote *r, char *why)
 	free(why);
 }
 
+static void note_remark(Remote *r, char *remark)
+{
+	pthread_mutex_lock(&r->lock);
+	free(r->remark);
+	r->remark = remark;
+	pthread_mutex_unlock(&r->lock);
+}
+
 char *filestore_fetch_error(BlobStore *store)
 {
 	Remote *r = filestore_of(store)->remote;
 
 	pthread_mutex_lock(&r->lock);
-	char *error = TAKE_PTR(r->error);
+	char *error = r->error ? TAKE_PTR(r->error) : TAKE_PTR(r->remark);
 	pthread_mutex_unlock(&r->lock);
 	return error;
 }
@@ -363,6 +372,8 @@ static int fetch_into(Remote *r, const Wanted *w, int fd)
 
 	if (rc < 0)
 		note_error(r, why ? why : strdup(strerror(-rc)));
+	else if (why)
+		note_remark(r, why);
 	if (rc == 0 && (fstat(fd, &st) < 0 || (uint64_t)st.st_size != w->e.size))
 		rc = -EIO;
 	if (rc == 0 && futimens(fd, times) < 0)

@@ -51,6 +51,7 @@ struct Remote {
 	pthread_mutex_t lock; /* of what follows, and of list.here, list.used */
 	pthread_cond_t done;
 	char *error;  /* of the first fetch that failed since somebody asked */
+	char *remark; /* of the last one that succeeded and had something to tell */
 	BlobId *busy; /* being fetched */
 	size_t nbusy, busy_room;
 	BlobId failed; /* whose fetch has failed last, for those who waited for it, and why */

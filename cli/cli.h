@@ -51,6 +51,8 @@ int verify_print(BvSandbox *sb, bool json, size_t *count); /* 0, or an exit code
 int cmd_fork(const Command *cmd, int argc, char **argv);
 int cmd_log(const Command *cmd, int argc, char **argv);
 void print_snapshot(const BvSnapshotInfo *info); /* a line of a listing */
+/* What is listed has no states; `from` as for the library. 125 after a message. */
+int fail_no_snapshot(const char *name, const char *from);
 int cmd_restore(const Command *cmd, int argc, char **argv);
 int cmd_snapshots(const Command *cmd, int argc, char **argv);
 int cmd_export(const Command *cmd, int argc, char **argv);
@@ -110,6 +112,11 @@ void add_paths(int argc, char **argv, size_t names, List *paths);
 bool ends_with_dashes(void);
 /* "NAME@..." means a state of a snapshot, wherever a sandbox is asked for; NULL does not. No name of a sandbox has an '@'. */
 bool names_snapshot(const char *name);
+/* Of a word that means a sandbox if there is one of that name, and a snapshot otherwise. 1: there is, and it is *out; 0: there is none, nor an error; else the error of
+ * bv_sandbox_open: there is one that cannot be opened, and a snapshot that is called the same is not meant. */
+int find_sandbox(const char *name, BvSandbox **out, BvError **err);
+/* Is there one, whether it can be opened or not? */
+bool is_sandbox(const char *name);
 /* The list of `bvisor ls` without a name (cmd_list.c); an exit code. */
 int list_sandboxes(bool json);
 

@@ -196,21 +196,11 @@ static int print_diff(Print *p, BvError **err)
 
 /* ---- what is meant ---- */
 
-static int is_it(void *ctx, const BvSandboxInfo *info)
-{
-	return strcmp(info->name, ctx) == 0;
-}
-
-static bool is_sandbox(char *name)
-{
-	return bv_sandbox_list(NULL, is_it, name, NULL) > 0;
-}
-
 /* [A [B]] [PATH...]: names have no slash. The second word is a name if nothing else is possible, and not guessed if it may be both. */
 static size_t find_names(const Command *cmd, int argc, char **argv, const char *names[2])
 {
 	size_t words = leading_words(argc, argv);
-	char *second = words > 1 ? argv[optind + 1] : NULL;
+	const char *second = words > 1 ? argv[optind + 1] : NULL;
 
 	names[0] = NULL;
 	names[1] = words ? argv[optind] : NULL;

@@ -35,42 +35,26 @@ static char *find_source(Fork *f, const char *source)
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;
 
-	if (strchr(source, '@'))
-		return xasprintf("%s", source);
-	if (bv_sandbox_open(NULL, source, &sb, &err) < 0) {
-		int code = bv_error_code(err);
-		if (code != -ENOENT) {
-			cli_fail_error(err);
-			return NULL;
-		}
-		bv_error_free(err);
-		return xasprintf("%s", source);
+	int r = find_sandbox(source, &sb, &err);
+	if (r < 0) {
+		cli_fail_error(err);
+		return NULL;
 	}
+	if (r == 0)
+		return xasprintf("%s", source);
 	if (!f->from && bv_sandbox_place(sb))
 		f->from = xasprintf("%s", bv_sandbox_place(sb)); /* lives until exit */
 	options.to = f->from;
 	options.message = "forked";
 	options.flags = BV_SNAPSHOT_IF_CHANGED; /* the same state again: so an interrupted fork is completed by the same command */
 	options.key = &f->key;
-	int r = bv_sandbox_snapshot(sb, &options, &receipt, &err);
+	r = bv_sandbox_snapshot(sb, &options, &receipt, &err);
 	bv_sandbox_close(sb);
 	if (r < 0) {
 		cli_fail_error(err);
 		return NULL;
 	}
 	return xasprintf("%s@%llu", receipt.name, (unsigned long long)receipt.number);
-}
-
-static bool sandbox_exists(const char *name)
-{
-	BvSandbox *sb = NULL;
-	BvError *err = NULL;
-	int r = bv_sandbox_open(NULL, name, &sb, &err);
-
-	bv_error_free(err);
-	if (sb)
-		bv_sandbox_close(sb);
-	return r != -ENOENT;
 }
 
 static int fork_one(Fork *f, const char *source, const char *name)
@@ -130,7 +114,7 @@ int cmd_fork(const Command *cmd, int argc, char **argv)
 		json_open(&f.j, NULL, '[');
 	if (f.count > 1) {
 		char *last = xasprintf("%s-%u", argv[optind + 1], f.count);
-		f.resumed = !sandbox_exists(last);
+		f.resumed = !is_sandbox(last);
 		free(last);
 	}
 	for (unsigned i = 1; code == 0 && i <= (f.count ? f.count : 1); i++) {
@@ -184,14 +168,13 @@ static char *log_name(const char *given, const char **from)
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;
 
-	if (bv_sandbox_open(NULL, given, &sb, &err) < 0) {
-		if (given) {
-			bv_error_free(err);
-			return xasprintf("%s", given);
-		}
+	int r = given ? find_sandbox(given, &sb, &err) : bv_sandbox_open(NULL, NULL, &sb, &err);
+	if (r < 0) {
 		cli_fail_error(err);
 		return NULL;
 	}
+	if (!sb)
+		return xasprintf("%s", given);
 	char *name = xasprintf("%s", bv_sandbox_name(sb));
 	if (!*from && bv_sandbox_place(sb))
 		*from = xasprintf("%s", bv_sandbox_place(sb)); /* lives until exit */
@@ -224,6 +207,8 @@ int cmd_log(const Command *cmd, int argc, char **argv)
 	options.name = name;
 	if (bv_snapshot_list_with(&options, note_state, &log, &err) < 0)
 		return cli_fail_error(err);
+	if (log.count == 0)
+		return fail_no_snapshot(name, options.from);
 	if (json)
 		json_open(&j, NULL, '[');
 	for (size_t i = log.count; i-- > 0;) { /* the newest first */

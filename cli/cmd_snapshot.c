@@ -224,9 +224,17 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 
 typedef struct Shown {
 	Json j;
-	bool json;
-	size_t damaged;
+	bool json, json_begun;
+	size_t count, damaged;
 } Shown;
+
+/* Not before there is something to say: an error must not leave half a list. */
+static void begin_json(Shown *s)
+{
+	if (!s->json_begun)
+		json_open(&s->j, NULL, '[');
+	s->json_begun = true;
+}
 
 static void snapshot_json(Json *j, const BvSnapshotInfo *info)
 {
@@ -272,12 +280,26 @@ static int on_snapshot(void *ctx, const BvSnapshotInfo *info)
 {
 	Shown *s = ctx;
 
+	s->count++;
 	s->damaged += info->damage != NULL;
-	if (s->json)
+	if (s->json) {
+		begin_json(s);
 		snapshot_json(&s->j, info);
-	else
+	} else {
 		print_snapshot(info);
+	}
 	return 0;
+}
+
+int fail_no_snapshot(const char *name, const char *from)
+{
+	const char *usual = getenv("BVISOR_SNAPSHOTS");
+	const char *place = from ? from : usual && *usual ? usual : "the store";
+
+	if (is_sandbox(name))
+		return cli_fail("sandbox '%s' has no snapshots in %s: `bvisor snapshot%s%s %s` takes one, `bvisor snapshots%s%s` lists those of others", name, place, from ? " --to " : "",
+				from ? from : "", name, from ? " --from " : "", from ? from : "");
+	return cli_fail("there is no snapshot '%s' in %s: `bvisor snapshots%s%s` lists those that there are", name, place, from ? " --from " : "", from ? from : "");
 }
 
 int cmd_snapshots(const Command *cmd, int argc, char **argv)
@@ -302,11 +324,12 @@ int cmd_snapshots(const Command *cmd, int argc, char **argv)
 		}
 	}
 	options.name = optional_name(cmd, argc, argv);
-	if (shown.json)
-		json_open(&shown.j, NULL, '[');
 	if (bv_snapshot_list_with(&options, on_snapshot, &shown, &err) < 0)
 		return cli_fail_error(err);
+	if (options.name && shown.count == 0)
+		return fail_no_snapshot(options.name, options.from);
 	if (shown.json) {
+		begin_json(&shown);
 		json_close(&shown.j, ']');
 		putchar('\n');
 	}

@@ -200,6 +200,30 @@ bool names_snapshot(const char *name)
 	return name && strchr(name, '@');
 }
 
+int find_sandbox(const char *name, BvSandbox **out, BvError **err)
+{
+	BvError *why = NULL;
+	int r = names_snapshot(name) ? -ENOENT : bv_sandbox_open(NULL, name, out, &why);
+
+	if (r < 0 && r != -ENOENT && r != -EINVAL) { /* the latter: no sandbox can be called so */
+		*err = why;
+		return r;
+	}
+	bv_error_free(why);
+	return r == 0;
+}
+
+bool is_sandbox(const char *name)
+{
+	BvSandbox *sb = NULL;
+	BvError *err = NULL;
+	int r = find_sandbox(name, &sb, &err);
+
+	bv_error_free(err);
+	bv_sandbox_close(sb);
+	return r != 0;
+}
+
 /* Bytes that make a terminal do something: names of files in messages are a guest's choice. C1 controls have two bytes in UTF-8. */
 static bool is_control(const unsigned char *at)
 {

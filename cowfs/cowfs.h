@@ -114,7 +114,8 @@ int cowfs_close(Cowfs *fs);
  * READONLY one it does only that. */
 int cowfs_commit(Cowfs *fs, bool durable) MUST_CHECK;
 
-/* Why a body could not be brought here, or what guests cannot see of a damaged database, since this was asked last: the caller's to free; NULL: all could. */
+/* Why a body could not be brought here, what was told of one that could, or what guests cannot see of a damaged database, since this was asked last: the caller's to free; NULL:
+ * nothing. */
 char *cowfs_fetch_error(Cowfs *fs);
 
 /* The list of what is elsewhere, too, was replaced (BlobOps.put_remote): from now on it is the new one, and what is beyond config->spool_bound goes. -EUCLEAN. */
@@ -148,13 +149,14 @@ typedef struct CowState {
 /* Of what was frozen: to be asked between cowfs_freeze and cowfs_freeze_release. */
 void cowfs_state(Cowfs *fs, CowState *out);
 
-/* ---- pins: what the front end lays over the view; not stored, given anew at each open, before the first guest ---- */
+/* ---- pins: what the front end lays over the view; not stored, given anew at each open, before the first guest (but for cowfs_pin_hide) ---- */
 
 /* Below the host directory `path` changes go straight to it (--rw), or answer -EROFS (ro), wherever guests have moved it. -ENOENT (also: guests
  * have removed or replaced a directory above it), -ENOTDIR, -EACCES. */
 int cowfs_pin_grant(Cowfs *fs, const char *path, bool writable) MUST_CHECK;
 /* The host's `path` looks as if it were not there, wherever guests have moved the directories above it; a guest may make its own. A symlink
- * is hidden with what it leads to. Missing ancestors on the host: success, nothing to hide. */
+ * is hidden with what it leads to. Missing ancestors on the host: success, nothing to hide. Also while guests run, and again: what they have opened by then
+ * they keep, and so other names that they have given to it. */
 int cowfs_pin_hide(Cowfs *fs, const char *path) MUST_CHECK;
 /* `path` is a directory (opaque: the host's content is not seen) that starts empty; entries made in it are kept like others
  * but never listed by cowfs_changes. Parents must exist. Used for /dev and /dev/shm. */

@@ -1,7 +1,7 @@
 /* cowfs/pins.c - what the front end lays over the view: grants, hidden names, private directories, devices, foreign file systems.
  *
  * A pin is a record or a whiteout that is not stored (N_PIN, D_PIN). Its ancestors get ordinary records. Pins are laid before the first
- * guest runs. What guests make inside a pinned directory is a child of a record that is not stored, so it is not stored either: /dev and
+ * guest runs, but for hidden names, which may come later. What guests make inside a pinned directory is a child of a record that is not stored, so it is not stored either: /dev and
  * /dev/shm start empty with each run. */
 #include "internal.h"
 
@@ -89,6 +89,7 @@ static bool is_of_host(const CowDentry *d, const char *path)
 	return d->node->origin && strcmp(d->node->origin, path) == 0;
 }
 
+/* -EAGAIN: what would be covered is not in the database yet as it is now; a commit, and again. */
 static int hide_name(Cowfs *fs, const char *above, const char *name, const char *path, bool on_host)
 {
 	size_t len = strlen(name);
@@ -97,8 +98,13 @@ static int hide_name(Cowfs *fs, const char *above, const char *name, const char 
 	fs_wrlock(fs);
 	int rc = node_showing(fs, above, &dir);
 	CowDentry *d = rc == 0 ? dentry_find(fs, dir, name, len) : NULL;
-	if (d && d->node && !is_of_host(d, path))
-		d->flags |= D_HIDE; /* the guest made its own in an earlier run */
+	bool is_own = d && d->node && !is_of_host(d, path);
+	if (is_own)
+		d->flags |= D_HIDE; /* the guest has made it, in an earlier run or before this was to be hidden */
+	else if (d && !d->node && (d->flags & D_HIDE))
+		rc = 0; /* it is hidden */
+	else if (d && (d->flags & D_DIRTY) && fs->pending)
+		rc = -EAGAIN;
 	else if (rc == 0)
 		rc = lay_at(fs, dir, name, len, NULL, D_HIDE, on_host);
 	fs_unlock(fs);
@@ -116,17 +122,17 @@ int cowfs_pin_hide(Cowfs *fs, const char *path)
 	char above[PATH_MAX], own[PATH_MAX], target[PATH_MAX];
 	const char *name = NULL;
 	struct statx st;
-	int rc = fs->pending ? cowfs_commit(fs, false) : 0; /* what is covered from now on must be in the database as it was */
+	int rc = split_on_host(path, above, &name);
 
-	if (rc == 0)
-		rc = split_on_host(path, above, &name);
 	if (rc < 0)
 		return is_nothing(rc) ? 0 : rc;
 	ssize_t len = path_join(own, above, strlen(above), name, strlen(name));
 	if (len < 0)
 		return (int)len;
 	bool on_host = lower_statx(fs, NULL, own, &st) == 0; /* if not: the host may make it later */
-	rc = hide_name(fs, above, name, own, on_host);
+	do
+		rc = hide_name(fs, above, name, own, on_host);
+	while (rc == -EAGAIN && (rc = cowfs_commit(fs, false)) == 0);
 	if (rc < 0)
 		return is_nothing(rc) ? 0 : rc;
 	if (on_host && S_ISLNK(st.stx_mode) && realpath(own, target)) /* what is to stay secret is behind the link */

@@ -59,7 +59,7 @@ static int add_secrets(Strv *out, const char *home, const SandboxConfig *config)
 }
 
 /* What is not there has nothing to hide. */
-static int add_secret_files(Strv *out, const SandboxConfig *config)
+int hide_add_named(const SandboxConfig *config, Strv *out)
 {
 	int r = 0;
 
@@ -132,7 +132,7 @@ int hide_list(const char *store, const SandboxConfig *config, Strv *out)
 	if (r == 0 && recorded && (!home || strcmp(home, recorded) != 0))
 		r = add_secrets(&list, recorded, config);
 	if (r == 0)
-		r = add_secret_files(&list, config);
+		r = hide_add_named(config, &list);
 	if (r == 0 && home && home[0] == '/')
 		r = add_default_store(&list, home, config);
 	if (r == 0 && recorded)

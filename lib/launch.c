@@ -7,6 +7,7 @@
 #include "lib/hold.h"
 #include "lib/store.h"
 #include "lib/unlock.h"
+#include "lib/view.h"
 #include "supervisor/control.h"
 
 #include "base/secret.h"
@@ -250,7 +251,15 @@ static bool add_remove(cJSON *req, const char *data_dir)
 	return list && (!data_dir || cJSON_AddItemToArray(list, cJSON_CreateString(data_dir)));
 }
 
-static cJSON *start_request(BvSandbox *sb)
+/* By this name it holds what it fetches from now on, or will after a snapshot that a bounded spool lists. */
+static bool add_hold(cJSON *req, const SandboxConfig *config)
+{
+	CLEAN_FREE char *hold = hold_name(config);
+
+	return hold && cJSON_AddStringToObject(req, "hold", hold);
+}
+
+static cJSON *start_request(BvSandbox *sb, bool fetches)
 {
 	const char *mask = getenv("BVISOR_MASK");
 	const char *data = sandbox_data_dir(sb);
@@ -258,7 +267,6 @@ static cJSON *start_request(BvSandbox *sb)
 	CLEAN_FREE char *blobs = bv_asprintf("%s:%s/blobs", memory ? "tmpfs" : "dir", data);
 	CLEAN_FREE char *db = bv_asprintf("%s/meta.db", data);
 	CLEAN_STRV Strv hide = NULL;
-	CLEAN_FREE char *hold = hold_name(&sb->config);
 	cJSON *req = conn_request("start"), *rw = NULL, *hidden = NULL;
 
 	if (hide_list(sb->store, &sb->config, &hide) < 0 || !blobs || !db || !req)
@@ -271,9 +279,11 @@ static cJSON *start_request(BvSandbox *sb)
 	cJSON_AddItemToObject(req, "hide", TAKE_PTR(hidden));
 	if (sb->config.ephemeral && !add_remove(req, sb->config.data_dir))
 		goto fail;
+	if ((fetches || sb->config.spool) && !add_hold(req, &sb->config))
+		goto fail;
 	if (!cJSON_AddStringToObject(req, "dir", sb->dir) || !cJSON_AddStringToObject(req, "blobs", blobs) ||
 	    !cJSON_AddStringToObject(req, "db", db) || !cJSON_AddBoolToObject(req, "durable", !memory && !sb->config.ephemeral) ||
-	    !cJSON_AddBoolToObject(req, "ro", sb->config.ro) || !cJSON_AddNumberToObject(req, "spool", (double)sb->config.spool) || !hold || !cJSON_AddStringToObject(req, "hold", hold) || !cJSON_AddStringToObject(req, "mask", mask ? mask : ""))
+	    !cJSON_AddBoolToObject(req, "ro", sb->config.ro) || !cJSON_AddNumberToObject(req, "spool", (double)sb->config.spool) || !cJSON_AddStringToObject(req, "mask", mask ? mask : ""))
 		goto fail;
 	return req;
 fail:
@@ -286,9 +296,10 @@ fail:
 static int handshake(BvSandbox *sb, Conn *conn, const char *program, BvError **err)
 {
 	BvError *why = NULL;
-	cJSON *req = start_request(sb);
+	bool fetches = view_is_remote(sb);
+	cJSON *req = start_request(sb, fetches);
 	CLEAN_FD int key = -1;
-	int r = unlock_for_start(sb, &key, &why);
+	int r = fetches ? unlock_for_start(sb, &key, &why) : 0;
 
 	if (r == 0 && (!req || (key >= 0 && !cJSON_AddTrueToObject(req, "key"))))
 		r = lib_fail(&why, -ENOMEM, "out of memory");

@@ -3,6 +3,7 @@
  * The question "has it ended?" is asked once per process, at the first wait; its answer stays in p->wait until close, and
  * several threads may look at it. */
 #include "lib/conn.h"
+#include "lib/store.h"
 #include "lib/sync.h"
 
 #include "base/secret.h"
@@ -180,6 +181,14 @@ static int choose_cwd(Streams *s, const char *given, BvError **err)
 	return r;
 }
 
+/* The supervisor may run since before these variables were set, or for somebody else's command. */
+static bool add_hidden(cJSON *req, const SandboxConfig *config)
+{
+	CLEAN_STRV Strv hide = NULL;
+
+	return hide_add_named(config, &hide) == 0 && (!hide || add_strings(req, "hide", (const char *const *)hide));
+}
+
 static cJSON *spawn_request(const BvSandbox *sb, const BvSpawnOptions *o, const Streams *s)
 {
 	cJSON *req = conn_request("spawn");
@@ -187,7 +196,8 @@ static cJSON *spawn_request(const BvSandbox *sb, const BvSpawnOptions *o, const 
 	if (req && add_strings(req, "argv", o->argv) && (o->env ? add_strings(req, "env", o->env) : add_environment(req, (const char *const *)sb->config.env)) &&
 	    (s->cwd ? cJSON_AddStringToObject(req, "cwd", s->cwd) : cJSON_AddTrueToObject(req, "deleted")) &&
 	    cJSON_AddBoolToObject(req, "tty", o->flags & BV_SPAWN_TTY) && cJSON_AddBoolToObject(req, "tied", !(o->flags & BV_SPAWN_DETACH)) &&
-	    cJSON_AddNumberToObject(req, "umask", own_umask()) && add_set(req, "ignored", ignored_signals(), 1) && add_set(req, "closed", s->closed, 0))
+	    cJSON_AddNumberToObject(req, "umask", own_umask()) && add_set(req, "ignored", ignored_signals(), 1) && add_set(req, "closed", s->closed, 0) &&
+	    add_hidden(req, &sb->config))
 		return req;
 	cJSON_Delete(req);
 	return NULL;

@@ -416,7 +416,11 @@ static int open_named(BvSandbox *sb, const char *name, BvError **err)
 	if (r < 0)
 		return lib_fail(err, r, "sandbox '%s': %s", name, r == -EBUSY ? "it is being removed" : strerror(-r));
 	r = config_read(sb->dirfd, &sb->config, &why);
-	if (r < 0)
+	if (r == -ENOENT) /* -ENOENT says that there is none, and so that a snapshot of that name may be meant */
+		r = access(sb->dir, F_OK) < 0 ? -ENOENT : -EUCLEAN;
+	if (r == -ENOENT)
+		(void)lib_fail(err, r, "there is no sandbox named '%s'", name);
+	else if (r < 0)
 		(void)lib_fail(err, r, "sandbox '%s' (%s): %s", name, sb->dir, bv_error_message(why));
 	bv_error_free(why);
 	if (r == 0 && strcmp(sb->config.name, name) != 0)

@@ -483,18 +483,23 @@ static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRest
 	return r;
 }
 
-/* Where the sandbox's own snapshots are; NULL: the default place. */
-static char *place_of(const char *snapshot, const BvRestoreOptions *o)
+/* Where the sandbox's own snapshots are; *place stays NULL for the default place, and if there is no such sandbox, which is said later. */
+static int find_own_place(const char *snapshot, const BvRestoreOptions *o, char **place, BvError **err)
 {
 	CLEAN_FREE char *name = o->name ? strdup(o->name) : strndup(snapshot, strcspn(snapshot, "@"));
+	BvError *why = NULL;
 	BvSandbox *sb = NULL;
-	char *place = NULL;
+	int r = name ? bv_sandbox_open(o->store, name, &sb, &why) : -ENOMEM;
 
-	if (name && bv_sandbox_open(o->store, name, &sb, NULL) == 0) {
-		place = bv_sandbox_place(sb) ? strdup(bv_sandbox_place(sb)) : NULL;
-		bv_sandbox_close(sb);
-	}
-	return place;
+	if (r == 0 && bv_sandbox_place(sb) && !(*place = strdup(bv_sandbox_place(sb))))
+		r = -ENOMEM;
+	if (r == -ENOENT || r == -EINVAL)
+		r = 0;
+	if (r < 0)
+		(void)lib_fail(err, r, "%s", why ? bv_error_message(why) : "out of memory");
+	bv_error_free(why);
+	bv_sandbox_close(sb);
+	return r;
 }
 
 int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSandbox **out, BvSnapshotReceipt *receipt, BvError **err)
@@ -508,7 +513,9 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
-	CLEAN_FREE char *own = (o.flags & BV_RESTORE_IN_PLACE) && !o.from ? place_of(name, &o) : NULL;
+	CLEAN_FREE char *own = NULL;
+	if ((o.flags & BV_RESTORE_IN_PLACE) && !o.from && (r = find_own_place(name, &o, &own, err)) < 0)
+		return r;
 	r = snapshots_open(own ? own : o.from, o.store, o.key, o.flags & BV_RESTORE_IN_PLACE, &s, err);
 	if (r == 0)
 		r = snapshots_find(&s, name, &ref, err);

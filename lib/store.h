@@ -54,5 +54,7 @@ char *backend_memory_root(void);
 
 /* The complete list for a start: defaults less `show` and `rw`, the user's own list, the store, the data directory. */
 int hide_list(const char *store, const SandboxConfig *config, Strv *out) MUST_CHECK;
+/* Adds of it the files with keys that variables of the environment name: another caller's may be others than when the supervisor was started. */
+int hide_add_named(const SandboxConfig *config, Strv *out) MUST_CHECK;
 
 #endif

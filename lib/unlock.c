@@ -88,9 +88,6 @@ int unlock_for_start(const BvSandbox *sb, int *fd, BvError **err)
 	SnapId id;
 
 	*fd = -1;
-	CLEAN_FREE char *list = bv_asprintf("%s/blobs/remote", sandbox_data_dir(sb));
-	if (!list || access(list, F_OK) < 0)
-		return 0;
 	int r = view_open_blobs(sb, &blobs, err);
 	if (r < 0)
 		return r;

@@ -7,7 +7,7 @@
 
 /* What the handle was told (bv_sandbox_set_key), else the environment says, when it is needed. The handle outlives it. */
 SnapKeyring unlock_keyring(const BvSandbox *sb);
-/* For a supervisor that is about to start: a pipe with the key in it, the caller's; -1: none is needed. -ENOKEY, and errors of the place. */
+/* For the supervisor, about to start, of a sandbox with files elsewhere (view_is_remote): a pipe with the key in it, the caller's; -1: none is needed. -ENOKEY, and errors of the place. */
 int unlock_for_start(const BvSandbox *sb, int *fd, BvError **err) MUST_CHECK;
 void unlock_release(BvSandbox *sb); /* what the handle was told */
 

@@ -64,6 +64,13 @@ static int add_pins(BvSandbox *sb, Cowfs *fs)
 	return r;
 }
 
+bool view_is_remote(const BvSandbox *sb)
+{
+	CLEAN_FREE char *list = bv_asprintf("%s/blobs/remote", sandbox_data_dir(sb));
+
+	return !list || access(list, F_OK) == 0;
+}
+
 int view_open_blobs(const BvSandbox *sb, BlobStore **out, BvError **err)
 {
 	const BlobOps *ops = blob_ops_find(backend_is_memory(sb->config.backend) ? "tmpfs" : "dir");

@@ -17,6 +17,8 @@ void view_release(View *view); /* of zeroes, too */
 /* For where that is NULL and a view is needed all the same: the host with what is hidden. */
 int view_open_untouched(BvSandbox *sb, Cowfs **out, BvError **err) MUST_CHECK;
 void view_close(Cowfs *fs);
+/* Are bodies of it perhaps elsewhere, to be fetched? Asks for one name, and opens nothing. */
+bool view_is_remote(const BvSandbox *sb);
 /* Its bodies, for reading. */
 int view_open_blobs(const BvSandbox *sb, struct BlobStore **out, BvError **err) MUST_CHECK;
 /* Can the database be opened, and is all of it sound? */

@@ -27,6 +27,7 @@ typedef struct Fetcher {
 	char *hold; /* or NULL */
 	pthread_mutex_t lock;
 	Session *now; /* or NULL */
+	char *remark; /* what the next fetch that succeeds is to say, or NULL */
 } Fetcher;
 
 char *snap_fetcher_source(const char *place, const SnapKey *key, const SnapId *id)
@@ -122,7 +123,40 @@ static int get_key(const Fetcher *f, const char *place, const SnapKey **out, cha
 	return f->keys.get ? f->keys.get(f->keys.ctx, place, out, err) : bv_fail(err, -ENOKEY, "it is encrypted, and could not be asked for its key when this run of the sandbox began");
 }
 
-static int open_locked(const Fetcher *f, Session *s, const SnapId *id, const char *key_name, const char *place, char **err)
+/* Nobody notices otherwise that the hold has ended, before a file is gone. */
+static void remark_unheld(Fetcher *f, const char *place, const char *why)
+{
+	char *text = bv_asprintf("%s does not keep the snapshot any more that files of this sandbox are fetched from: %s. What is not opened before that is lost here: "
+				 "`bvisor snapshot` of this sandbox, now, keeps all of it, and can be restored", place, why ? why : strerror(ESTALE));
+
+	pthread_mutex_lock(&f->lock);
+	free(f->remark);
+	f->remark = text;
+	pthread_mutex_unlock(&f->lock);
+}
+
+static char *take_remark(Fetcher *f)
+{
+	pthread_mutex_lock(&f->lock);
+	char *text = TAKE_PTR(f->remark);
+	pthread_mutex_unlock(&f->lock);
+	return text;
+}
+
+static int renew_locked(Fetcher *f, Session *s, const SnapId *id, const char *place)
+{
+	CLEAN_FREE char *why = NULL;
+	int r = snap_hold_renew(s->store, f->hold, id, &why);
+
+	if (r == 0)
+		s->checked = bv_now_coarse_ns();
+	if (r == -ESTALE)
+		remark_unheld(f, place, why);
+	s->renewed = bv_now_coarse_ns() | 1;
+	return r;
+}
+
+static int open_locked(Fetcher *f, Session *s, const SnapId *id, const char *key_name, const char *place, char **err)
 {
 	const SnapKey *key = NULL;
 	int r = s->objects ? 0 : object_open(place, false, &s->objects, err);
@@ -133,11 +167,8 @@ static int open_locked(const Fetcher *f, Session *s, const SnapId *id, const cha
 		r = snap_store_open(s->objects, key, &s->store, err);
 	if (r == 0 && !s->reader)
 		r = snap_reader_open(s->store, id, &s->reader, err);
-	if (r == 0 && f->hold && (!s->renewed || bv_now_coarse_ns() - s->renewed > RENEW_NS)) {
-		if (snap_hold_renew(s->store, f->hold, id) == 0)
-			s->checked = bv_now_coarse_ns();
-		s->renewed = bv_now_coarse_ns() | 1;
-	}
+	if (r == 0 && f->hold && (!s->renewed || bv_now_coarse_ns() - s->renewed > RENEW_NS))
+		IGNORE_RESULT(renew_locked(f, s, id, place));
 	return r;
 }
 
@@ -169,6 +200,8 @@ static int fetch(void *ctx, const char *source, const void *ref, size_t len, int
 
 	if (r < 0)
 		bv_fail(err, r, "a file of the sandbox could not be fetched from %s: %s", place, why ? why : strerror(-r));
+	else
+		*err = take_remark(f);
 	if (s)
 		session_put(f, s);
 	return r == 0 || r == -ENOSPC || r == -EDQUOT || r == -ENOMEM ? r : -EIO;
@@ -181,7 +214,7 @@ static int check_locked(const Fetcher *f, Session *s, const SnapId *id)
 
 	if (s->checked && bv_now_coarse_ns() - s->checked < CHECK_NS)
 		return 0;
-	int r = f->hold ? snap_hold_renew(s->store, f->hold, id) : -EACCES;
+	int r = f->hold ? snap_hold_renew(s->store, f->hold, id, NULL) : -EACCES;
 	if (r < 0 && (r = snap_info_load(s->store, id, &info, NULL)) == 0)
 		snap_info_release(&info);
 	if (r == 0)
@@ -221,6 +254,7 @@ static void release(void *ctx)
 	if (f->keys.release)
 		f->keys.release(f->keys.ctx);
 	free(f->hold);
+	free(f->remark);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 }

@@ -46,15 +46,16 @@ int snap_hold_take(SnapStore *s, const char *name, const SnapId *id, char **err)
 	return r;
 }
 
-int snap_hold_renew(SnapStore *s, const char *name, const SnapId *id)
+int snap_hold_renew(SnapStore *s, const char *name, const SnapId *id, char **err)
 {
 	SnapRef now;
 	bool held = snap_ref_read(s, name, 0, &now, NULL) == 0 && memcmp(&now.id, id, sizeof *id) == 0;
-	int r = held ? 0 : -ENOENT;
 
-	if (!held || now.seconds + DAY < (int64_t)time(NULL))
-		r = snap_hold_take(s, name, id, NULL);
-	return held ? 0 : r;
+	if (!held)
+		return snap_hold_take(s, name, id, err);
+	if (now.seconds + DAY < (int64_t)time(NULL))
+		IGNORE_RESULT(snap_hold_take(s, name, id, NULL));
+	return 0;
 }
 
 int snap_hold_release(SnapStore *s, const char *name, char **err)

@@ -21,8 +21,8 @@ int snap_hold_take(SnapStore *s, const char *name, const SnapId *id, char **err)
 /* The same in two steps: first this one, too; then, when nobody needs what was held before, no other. */
 int snap_hold_add(SnapStore *s, const char *name, const SnapId *id, uint64_t *number, char **err) MUST_CHECK;
 void snap_hold_only(SnapStore *s, const char *name, uint64_t number); /* best effort */
-/* By who uses it. Asks the store, and writes about once a day. 0: the snapshot is held. */
-int snap_hold_renew(SnapStore *s, const char *name, const SnapId *id);
+/* By who uses it. Asks the store, and writes about once a day. 0: the snapshot is held; else errors of snap_hold_take, -ESTALE among them: it was not, and will go. */
+int snap_hold_renew(SnapStore *s, const char *name, const SnapId *id, char **err) MUST_CHECK;
 /* Success if there is none. */
 int snap_hold_release(SnapStore *s, const char *name, char **err) MUST_CHECK;
 /* Releases those that nobody has renewed for so many seconds, by the store's clock. */

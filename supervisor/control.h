@@ -10,14 +10,17 @@
  *
  *  start   (first connection, once) {"dir": SANDBOXDIR, "blobs": "dir:PATH"|"tmpfs:PATH", "db": PATH, "durable": bool,
  *           "rw": [PATH...], "hide": [PATH...], "ro": bool, "mask": "sync,landlock,..." (features to act as if missing; tests),
- *           "remove": [PATH...] (the sandbox's directory and these are deleted when the supervisor ends; absent: it is kept)}
+ *           "remove": [PATH...] (the sandbox's directory and these are deleted when the supervisor ends; absent: it is kept),
+ *           "spool": BYTES (0: no bound), "hold": NAME (of its hold in the place that its files come from; absent: none of them comes from elsewhere, nor will),
+ *           "key": true (a descriptor has come along, from which the key of that place is read)}
  *           -> {"pid": supervisor's}. Takes flock(SANDBOXDIR/sandbox.json) exclusively: EAGAIN when another supervisor has it.
  *  spawn   {"argv": [..], "env": ["K=V"..], "cwd": PATH, "tty": bool, "tied": bool, "umask": BITS, "ignored": [SIGNAL...],
- *           "closed": [0, 1, 2], "deleted": bool} + descriptors stdin, stdout, stderr [, cwd] [, trace]
+ *           "closed": [0, 1, 2], "deleted": bool, "hide": [PATH...]} + descriptors stdin, stdout, stderr [, cwd] [, trace]
  *           tty: descriptor 0 becomes the controlling terminal. tied: killed when this connection closes. ignored: signals that the command
  *           starts with ignored (the client's own; every other one has its default action). closed: those of
  *           0, 1 and 2 that the command finds closed; the descriptor sent in its place can be any.
  *           deleted: the command starts in a directory that was deleted (ENOENT otherwise), which is sent, instead of that at PATH.
+ *           hide (may be absent): names of the host that no guest sees from now on, beside those of the start; what guests have opened or renamed by then they keep.
  *           -> {"id": N, "pid": P}; or errno ENOENT/EACCES/ENOEXEC... of the exec itself, "stage": "exec" (cwd: "stage": "cwd").
  *           argv[0] without a slash is searched in the PATH of env, inside the sandbox.
  *  wait    {"id": N} -> {"exit": code} or {"signal": S, "core": bool}, perhaps with "remark": "what else went wrong, for people", when it has ended (kept until asked once by the spawner)

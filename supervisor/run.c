@@ -258,6 +258,16 @@ static int open_view(Supervisor *sup, Start *st)
 	return r < 0 ? r : cowfs_open(&config, &sup->fs, &st->error);
 }
 
+int hide_paths(Supervisor *sup, char *const *paths, char **err)
+{
+	for (size_t i = 0; paths[i]; i++) {
+		int r = cowfs_pin_hide(sup->fs, paths[i]);
+		if (r < 0)
+			return bv_fail(err, r, "cannot hide %s: %s", paths[i], strerror(-r));
+	}
+	return 0;
+}
+
 static int pin_grants(Supervisor *sup, Start *st)
 {
 	CLEAN_FREE char **rw = json_strings(st->packet.json, "rw");
@@ -265,17 +275,13 @@ static int pin_grants(Supervisor *sup, Start *st)
 
 	if (!rw || !hide)
 		return -ENOMEM;
-	for (size_t i = 0; hide[i]; i++) {
-		int r = cowfs_pin_hide(sup->fs, hide[i]);
-		if (r < 0)
-			return bv_fail(&st->error, r, "cannot hide %s: %s", hide[i], strerror(-r));
-	}
-	for (size_t i = 0; rw[i]; i++) {
-		int r = cowfs_pin_grant(sup->fs, rw[i], true);
+	int r = hide_paths(sup, hide, &st->error);
+	for (size_t i = 0; rw[i] && r == 0; i++) {
+		r = cowfs_pin_grant(sup->fs, rw[i], true);
 		if (r < 0)
 			return bv_fail(&st->error, r, "cannot grant %s: %s", rw[i], strerror(-r));
 	}
-	return 0;
+	return r;
 }
 
 /* ---- what the foreign file systems ask of us ---- */

@@ -171,10 +171,17 @@ static void request_spawn(Server *s, int client, double seq, Packet *p)
 	Supervisor *sup = s->sup;
 	CLEAN_FREE char **argv = json_strings(p->json, "argv");
 	CLEAN_FREE char **env = json_strings(p->json, "env");
+	CLEAN_FREE char **hide = json_strings(p->json, "hide");
 	const char *cwd_path = json_string(p->json, "cwd", "/");
+	CLEAN_FREE char *why = NULL;
 
-	if (s->stopping || !argv || !env || !argv[0] || p->n_fds < 3) {
+	if (s->stopping || !argv || !env || !hide || !argv[0] || p->n_fds < 3) {
 		IGNORE_RESULT(refuse(client, seq, s->stopping ? ESHUTDOWN : EINVAL, NULL, NULL));
+		return;
+	}
+	int r = hide_paths(sup, hide, &why); /* before anything of the command runs */
+	if (r < 0) {
+		IGNORE_RESULT(refuse(client, seq, r, NULL, why));
 		return;
 	}
 	CLEAN_FD int cwd = json_bool(p->json, "deleted", false) ? take_deleted_cwd(p) : open_cwd(sup, cwd_path);
@@ -201,7 +208,7 @@ static void request_spawn(Server *s, int client, double seq, Packet *p)
 				 .argv = argv,
 				 .env = env,
 				 .fds = {p->fds[0], p->fds[1], p->fds[2], cwd}};
-	int r = init_spawn(sup->init, &spawn);
+	r = init_spawn(sup->init, &spawn);
 	if (r < 0) {
 		IGNORE_RESULT(refuse(client, seq, r, NULL, NULL));
 		if (c->trace)

@@ -87,4 +87,7 @@ typedef struct Command {
 	char *remark; /* what its client is told with its end; or NULL */
 } Command;
 
+/* Takes these paths of the host out of the view, at the start or while guests run (run.c). *err names the one that failed. */
+int hide_paths(Supervisor *sup, char *const *paths, char **err) MUST_CHECK;
+
 #endif

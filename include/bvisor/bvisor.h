@@ -162,7 +162,7 @@ int bv_process_withholds(const char *variable);
 /* Waits for the end of the command, at most timeout_ms milliseconds (-1: for ever). May be asked again and by several threads at once: the
  * answer stays. -ETIMEDOUT, -ECONNRESET (the supervisor died, and with it the command). */
 int bv_process_wait(BvProcess *process, int timeout_ms, BvStatus *status, BvError **err);
-/* After bv_process_wait: what went wrong in the sandbox beside the command, for people (a file could not be fetched from where the sandbox was restored from); NULL: nothing.
+/* After bv_process_wait: what went wrong in the sandbox beside the command, for people (a file could not be fetched from where the sandbox was restored from, or no more can be soon); NULL: nothing.
  * Valid until bv_process_close. */
 const char *bv_process_remark(BvProcess *process);
 /* Sends a signal to the command's first process. -EINVAL (signal), -ESRCH (it has ended), -ECONNRESET. */

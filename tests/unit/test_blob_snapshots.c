@@ -69,6 +69,8 @@ static int fetch_text(void *ctx, const char *source, const void *ref, size_t len
 	assert_string_equal(source, "over there");
 	fetches++;
 	usleep(2000);
+	if (len == 5 && memcmp(ref, "seven", 5) == 0)
+		*err = strdup("soon gone");
 	return len == 3 && memcmp(ref, "bad", 3) == 0 ? bv_fail(err, -ETIMEDOUT, "no answer") : bv_write_full(fd, ref, len);
 }
 
@@ -144,6 +146,8 @@ static void remote_blobs_are_fetched_once_and_only_when_needed(void **state)
 	assert_int_equal(blob_open(p->store, 9, O_RDONLY, &fd), -ETIMEDOUT);
 	CLEAN_FREE char *why = blob_fetch_error(p->store);
 	assert_string_equal(why, "no answer");
+	CLEAN_FREE char *remark = blob_fetch_error(p->store); /* of seven, which could be fetched */
+	assert_string_equal(remark, "soon gone");
 	assert_null(blob_fetch_error(p->store));
 	assert_int_equal(blob_fetch(p->store, 3001), -EIO); /* not what was promised */
 	free(blob_fetch_error(p->store));
