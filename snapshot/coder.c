@@ -160,9 +160,7 @@ int coder_new(const SnapKey *key, Coder **out)
 	c->mac = c->hmac ? lib->EVP_MAC_CTX_new(c->hmac) : NULL;
 	c->gcm = lib->EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
 	c->cipher = lib->EVP_CIPHER_CTX_new();
-	c->pack = lib->ZSTD_createCCtx();
-	c->unpack = lib->ZSTD_createDCtx();
-	if (!c->sha256 || !c->hash || !c->mac || !c->gcm || !c->cipher || !c->pack || !c->unpack) {
+	if (!c->sha256 || !c->hash || !c->mac || !c->gcm || !c->cipher) {
 		coder_free(c);
 		return -ENOMEM;
 	}
@@ -260,6 +258,8 @@ int coder_encode(Coder *c, const void *plain, size_t len, Bytes *out, unsigned *
 	if (len > 32) { /* below, a frame is longer than what is in it */
 		if (!bytes_reserve(to, bound))
 			return -ENOMEM;
+		if (!c->pack && !(c->pack = c->lib->ZSTD_createCCtx())) /* they are large, and many coders never need one */
+			return -ENOMEM;
 		n = c->lib->ZSTD_compressCCtx(c->pack, to->data + to->len, bound, plain, len, LEVEL);
 	}
 	if (n < len - len / 64) { /* ZSTD_isError(n) is a huge number */
@@ -291,6 +291,8 @@ int coder_decode(Coder *c, unsigned flags, const void *stored, size_t n, uint8_t
 		n = c->scratch.len;
 	}
 	if (flags & STORED_ZSTD) {
+		if (!c->unpack && !(c->unpack = c->lib->ZSTD_createDCtx()))
+			return -ENOMEM;
 		size_t got = c->lib->ZSTD_decompressDCtx(c->unpack, plain, len, stored, n);
 		return got == len ? 0 : -EBADMSG;
 	}

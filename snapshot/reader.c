@@ -48,6 +48,14 @@ int snap_reader_open(SnapStore *s, const SnapId *id, SnapReader **out, char **er
 	return 0;
 }
 
+static void leaf_release(KeptLeaf *leaf)
+{
+	free(leaf->data);
+	free(leaf->records);
+	bytes_release(&leaf->keys);
+	*leaf = (KeptLeaf){0};
+}
+
 void snap_reader_close(SnapReader *r)
 {
 	if (!r)
@@ -58,6 +66,7 @@ void snap_reader_close(SnapReader *r)
 	for (size_t i = 0; r->pieces && i < KEPT_PIECES; i++)
 		free(r->pieces[i].data);
 	free(r->pieces);
+	leaf_release(&r->leaf);
 	free(r->index_error);
 	pthread_mutex_destroy(&r->lock);
 	free(r);
@@ -228,6 +237,54 @@ static int visit_records(Walk *w, PieceReader *p)
 	return r;
 }
 
+static bool fill_leaf(KeptLeaf *leaf, const Child *child)
+{
+	CLEAN_FREE PieceReader *p = malloc(sizeof *p);
+	size_t room = 0;
+	int r;
+
+	leaf->data = malloc(child->piece.plain + 1);
+	if (!p || !leaf->data)
+		return false;
+	memcpy(leaf->data, child->data, child->piece.plain);
+	if (piece_open(p, leaf->data, child->piece.plain) < 0)
+		return false;
+	while ((r = piece_next(p)) > 0) {
+		if (leaf->n == room) {
+			room = MAX(256, room * 2);
+			Record *more = realloc(leaf->records, room * sizeof *more);
+			if (!more)
+				return false;
+			leaf->records = more;
+		}
+		leaf->records[leaf->n++] = (Record){(const void *)(uintptr_t)leaf->keys.len, p->content, p->value, p->key_len, p->content_len, p->value_len};
+		bytes_put(&leaf->keys, p->key, p->key_len);
+	}
+	for (size_t i = 0; i < leaf->n; i++)
+		leaf->records[i].key = leaf->keys.data + (uintptr_t)leaf->records[i].key;
+	return r == 0 && !leaf->keys.failed;
+}
+
+/* What cannot be kept is read again. */
+static void keep_leaf(SnapReader *r, const Child *child)
+{
+	KeptLeaf leaf = {0};
+
+	if (!fill_leaf(&leaf, child))
+		leaf_release(&leaf);
+	pthread_mutex_lock(&r->lock);
+	leaf_release(&r->leaf);
+	r->leaf = leaf;
+	pthread_mutex_unlock(&r->lock);
+}
+
+static int by_key(const void *a, const void *b)
+{
+	const Record *x = a, *y = b;
+
+	return key_compare(x->key, x->key_len, y->key, y->key_len);
+}
+
 /* level -1: any (the root). */
 static int walk_piece(Walk *w, const Child *child, int level)
 {
@@ -241,6 +298,8 @@ static int walk_piece(Walk *w, const Child *child, int level)
 	if (r < 0 || (level >= 0 && p->level != (unsigned)level))
 		return damaged(w, &child->piece.id);
 	if (p->level == 0) {
+		if (w->v->keep_leaf)
+			keep_leaf(w->r, child);
 		r = visit_records(w, p);
 		return r == -EBADMSG && p->left && p->c.bad ? damaged(w, &child->piece.id) : r;
 	}
@@ -330,11 +389,23 @@ static int found(void *ctx, const Record *record)
 	return f->content.failed || f->value.failed ? -ENOMEM : 1;
 }
 
+/* 0: it is not in that piece. */
+static int find_kept(SnapReader *r, const void *key, size_t len, Find *f)
+{
+	pthread_mutex_lock(&r->lock);
+	const Record *record = r->leaf.n ? bsearch(&(Record){.key = key, .key_len = len}, r->leaf.records, r->leaf.n, sizeof *r->leaf.records, by_key) : NULL;
+	int e = record ? found(f, record) : 0;
+	pthread_mutex_unlock(&r->lock);
+	return e;
+}
+
 int snap_reader_find(SnapReader *r, const void *key, size_t len, uint8_t **content, size_t *content_len, uint8_t **value, size_t *value_len, char **err)
 {
 	Find f = {.len = len};
-	int e = snap_reader_walk(r, key, len, found, &f, err);
+	int e = find_kept(r, key, len, &f);
 
+	if (e == 0)
+		e = reader_visit(r, &(PieceVisitor){.record = found, .ctx = &f, .prefix = key, .prefix_len = len, .keep_leaf = true}, err);
 	if (e == -ENOENT) /* a pack is gone: whether there is such a record is not known */
 		e = -EBADMSG;
 	if (e >= 0 && !f.found)

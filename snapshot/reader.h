@@ -24,6 +24,14 @@ typedef struct KeptPiece {
 	uint64_t plain;
 } KeptPiece;
 
+/* The records of the lowest piece in which one was found last, as the next one is mostly beside it. */
+typedef struct KeptLeaf {
+	uint8_t *data;
+	Bytes keys;
+	Record *records; /* by key; key is its offset in `keys` until all are there */
+	size_t n;
+} KeptLeaf;
+
 struct SnapReader {
 	SnapStore *store;
 	SnapInfo info;
@@ -31,6 +39,7 @@ struct SnapReader {
 	char *index_error; /* why an index object could not be read; what the collector has moved or made again may do without it */
 	pthread_mutex_t lock;
 	SnapIndex moved; /* slots NULL: not loaded yet */
+	KeptLeaf leaf;
 	KeptPiece *pieces; /* KEPT_PIECES of them, once there is one; each has its place by its id */
 };
 
@@ -76,6 +85,7 @@ typedef struct PieceVisitor {
 	void *ctx;
 	const void *prefix;
 	size_t prefix_len;
+	bool keep_leaf; /* for the next look-up */
 } PieceVisitor;
 int reader_visit(SnapReader *r, const PieceVisitor *v, char **err) MUST_CHECK;
 /* A content with its list, if it is one, read. */
