@@ -1,8 +1,10 @@
 /* tests/fuzz/fuzz_db.c - opening a damaged database: refused with a message or opened with its invariants, never a crash.
  *
  * The input is a list of changes to a valid database that every run makes anew: (offset 4 bytes, length 1 byte, bytes). A first byte that is odd
- * instead takes the rest of the input as the whole file. */
+ * instead takes the rest of the input as the whole file; the next bit: packs are read when they are needed. */
 #include "tests/oracle/oracle.h"
+
+#include <sqlite3.h>
 
 #include <sys/stat.h>
 
@@ -37,6 +39,20 @@ static void restore_bodies(BlobStore *store)
 	}
 }
 
+/* All of it into the database file, of which the log is left out. */
+static void move_log(const char *path)
+{
+	sqlite3 *db = NULL;
+	sqlite3_stmt *stmt = NULL;
+
+	if (sqlite3_open(path, &db) != SQLITE_OK || sqlite3_exec(db, "PRAGMA wal_checkpoint(TRUNCATE)", NULL, NULL, NULL) != SQLITE_OK ||
+	    sqlite3_prepare_v2(db, "SELECT (SELECT count(*) FROM packed) * (SELECT count(*) FROM dentry) * (SELECT count(*) FROM xattr)", -1, &stmt, NULL) != SQLITE_OK ||
+	    sqlite3_step(stmt) != SQLITE_ROW || sqlite3_column_int(stmt, 0) == 0)
+		fail("the valid database lacks something");
+	sqlite3_finalize(stmt);
+	sqlite3_close(db);
+}
+
 /* A view with all kinds of records in it, closed cleanly. */
 static void make_valid(void)
 {
@@ -55,8 +71,10 @@ static void make_valid(void)
 		fail("cannot make the valid database");
 	close(file.fd);
 	cowloc_release(&at);
-	if (cow_close_world(world) < 0)
+	if (cow_close_world(world) < 0 || cow_repack_world(world) < 0)
 		fail(world->why);
+	snprintf(path, sizeof path, "%s/meta.db", world->dir);
+	move_log(path);
 	snprintf(path, sizeof path, "%s/store", world->dir);
 	BlobStore *store;
 	if (blob_ops_find("dir")->open(path, 0, &store, NULL) < 0 || blob_iterate(store, note_body, NULL) < 0)
@@ -121,6 +139,13 @@ static void write_database(const uint8_t *data, size_t size)
 		fail("cannot write the database");
 }
 
+static int pass(void *ctx, const CowChange *change)
+{
+	(void)ctx;
+	(void)change;
+	return 0;
+}
+
 /* What opened must hold together: look at everything, and change something. */
 static void use(Cowfs *fs)
 {
@@ -138,6 +163,8 @@ static void use(Cowfs *fs)
 	snprintf(path, sizeof path, "%s/new", world->lower);
 	if (cowfs_mkdir(fs, &req, NULL, path, 0700) > 0)
 		fail("mkdir answered a positive number");
+	if (cowfs_changes(fs, false, pass, NULL) > 0)
+		fail("a list of changes answered a positive number");
 	r = cowfs_check(fs, &err);
 	if (r < 0 && !err)
 		fail("a violated invariant without a message");
@@ -147,7 +174,7 @@ static void use(Cowfs *fs)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char store[200], db[200], marks[200], *err = NULL;
-	CowfsConfig config = {.db_path = db, .mark_dir = marks};
+	CowfsConfig config = {.db_path = db, .mark_dir = marks, .flags = size && data[0] & 2 ? COWFS_LAZY : 0};
 	Cowfs *fs = NULL;
 
 	set_up();
