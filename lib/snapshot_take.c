@@ -351,6 +351,7 @@ int snapshot_take(BvSandbox *sb, unsigned flags, const Snapshots *s, const BvSna
 	Take t = {.why = &why, .moment = {.lock = -1}, .source = {open_content, content_changed, &t}, .waiting = calloc(WAITING_MAX, sizeof(*t.waiting))};
 	int r = t.waiting ? snap_ref_read(s->store, name, 0, &last, &why) : -ENOMEM;
 
+	(void)turn;
 	if (r == -ENOENT) {
 		free(TAKE_PTR(why));
 		r = 0;
