@@ -39,7 +39,7 @@ int main(int argc, char **argv)
 	clean_fd = open(in_dir(argv[1], "host/sub"), O_RDONLY | O_DIRECTORY);
 	NEED(proc_fd >= 0 && clean_fd >= 0 && dup2(clean_fd, SLOT) == SLOT);
 	pthread_create(&t, NULL, swap, NULL);
-	for (double end = now() + 5; now() < end && !wins;) {
+	for (double end = race_end(5); now() < end && !wins;) {
 		lseek(proc_fd, 0, SEEK_SET);
 		lseek(clean_fd, 0, SEEK_SET);
 		long n = syscall(SYS_getdents64, SLOT, buf, sizeof buf);

@@ -77,7 +77,7 @@ static void change_dir(void)
 
 	snprintf(a, sizeof a, "%s/host/sub", dir);
 	snprintf(b, sizeof b, "%s/secret/", dir);
-	for (double end = now() + 2; now() < end && !wins;) {
+	for (double end = race_end(2); now() < end && !wins;) {
 		if (chdir(path) < 0)
 			continue;
 		look(open("key", O_RDONLY), "chdir");
@@ -104,7 +104,7 @@ int main(int argc, char **argv)
 	fd_b = open(dir, O_RDONLY | O_DIRECTORY);
 	NEED(fd_a >= 0 && fd_b >= 0);
 	pthread_create(&t, NULL, flip, NULL);
-	for (double end = now() + 5; now() < end && !wins;)
+	for (double end = race_end(5); now() < end && !wins;)
 		one_round();
 	change_dir();
 	go = false;

@@ -130,6 +130,7 @@ static void interrupt_key(void)
 
 static void hangup(void)
 {
+	signal(SIGHUP, SIG_DFL); /* below nohup it is ignored */
 	setsid();
 	ioctl(slave, TIOCSCTTY, 0);
 	close(master);

@@ -1,9 +1,12 @@
 """The bvisor command as the job tests and the benchmark use it: one object is one named sandbox."""
 
+import atexit
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -22,6 +25,14 @@ def find_bvisor():
 def cache_dir():
     path = os.environ.get("BVISOR_TEST_CACHE") or f"/var/tmp/bvisor-test-cache-{os.getuid()}"
     os.makedirs(path, mode=0o755, exist_ok=True)
+    return path
+
+
+def own_dir(name):
+    """A directory that no other run of the tests has, until this program ends."""
+    path = tempfile.mkdtemp(prefix=f"{name}.", dir=cache_dir())
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    os.chmod(path, 0o755)
     return path
 
 

@@ -10,9 +10,11 @@ import contextlib
 import hashlib
 import hmac
 import datetime
+import fcntl
 import os
 import pathlib
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -30,9 +32,15 @@ class Missing(Exception):
 
 
 def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
+    """Ports below those that the kernel gives to whoever asks for any: until the server has it, no connection of another test takes one."""
+    sockets = []
+    while len(sockets) < count:
+        s = socket.socket()
+        try:
+            s.bind(("127.0.0.1", random.randrange(10000, 32000)))
+            sockets.append(s)
+        except OSError:
+            s.close()
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:
         s.close()
@@ -130,26 +138,34 @@ def fault_proxy(s3, seed, faults):
 # ---- versitygw ----
 
 def versitygw_binary():
-    """Built once from the Go module proxy, into the cache of the tests."""
+    """Built once from the Go module proxy, into the cache of the tests. Whoever comes meanwhile waits."""
     cache = pathlib.Path(os.environ.get("BVISOR_TEST_CACHE") or f"/var/tmp/bvisor-test-cache-{os.getuid()}") / f"versitygw-{VERSITYGW}"
-    binary = cache / "versitygw"
-    if binary.exists():
-        return binary
-    shared = pathlib.Path(f"/var/tmp/bvisor-test-cache-0/versitygw-{VERSITYGW}/versitygw")  # root's, built before
-    if os.access(shared, os.X_OK) and shared.stat().st_uid == 0:
-        return shared
+    shared = pathlib.Path(f"/var/tmp/bvisor-test-cache-0/versitygw-{VERSITYGW}")  # root's
+    with contextlib.suppress(OSError), open(shared / "lock", encoding="ascii") as lock:
+        if os.fstat(lock.fileno()).st_uid == 0:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+    if (cache / "versitygw").exists():
+        return cache / "versitygw"
+    if os.access(shared / "versitygw", os.X_OK) and (shared / "versitygw").stat().st_uid == 0:
+        return shared / "versitygw"
     if not shutil.which("go"):
         raise Missing("versitygw: no go to build it with")
     cache.mkdir(parents=True, exist_ok=True)
+    with open(cache / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return cache / "versitygw" if (cache / "versitygw").exists() else build_versitygw(cache)
+
+
+def build_versitygw(cache):
     environment = {**os.environ, "GOBIN": str(cache / "bin"), "GOFLAGS": "-buildvcs=false", "GOPATH": str(cache / "go"), "GOCACHE": str(cache / "gocache"), "CGO_ENABLED": "0"}
     run = subprocess.run(["go", "install", f"github.com/versity/versitygw/cmd/versitygw@{VERSITYGW}"], env=environment, capture_output=True, text=True, timeout=900)
     if run.returncode:
         raise Missing(f"versitygw: cannot be built: {run.stderr[-300:].strip()}")
-    os.replace(cache / "bin/versitygw", binary)
+    os.replace(cache / "bin/versitygw", cache / "versitygw")
     subprocess.run(["chmod", "-R", "u+w", cache / "go"], check=False)
     for leftover in ("go", "gocache", "bin"):
         shutil.rmtree(cache / leftover, ignore_errors=True)
-    return binary
+    return cache / "versitygw"
 
 
 def start_versitygw(server, tls=None):

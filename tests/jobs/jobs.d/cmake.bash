@@ -11,7 +11,7 @@ prepare()
 
 run()
 {
-	cmake -S cjson -B build -DCMAKE_BUILD_TYPE=Release -DENABLE_CJSON_UTILS=On -DCMAKE_C_FLAGS=-Wno-error >configure.log
+	cmake -S cjson -B build -DCMAKE_BUILD_TYPE=Debug -DENABLE_CJSON_UTILS=On -DCMAKE_C_FLAGS=-Wno-error >configure.log
 	make -C build -j2 >make.log 2>&1
 	sort make.log | grep -c Built
 	cd build
