@@ -164,6 +164,8 @@ static int load_dentry(Loader *l, sqlite3_stmt *stmt)
 		return damaged(l, "bad name in directory", dir_id);
 	if (node && S_ISDIR(node->mode) && node->names)
 		return damaged(l, "directory with two names", id);
+	if (dentry_find(l->fs, dir, name, (size_t)len))
+		return damaged(l, "name that comes twice in directory", dir_id);
 	int rc = dentry_set(l->fs, dir, name, (size_t)len, node, ((unsigned)sqlite3_column_int(stmt, 3) & (D_OVER | D_HIDE)) | D_SHELL);
 	if (rc < 0)
 		return rc;
