@@ -46,6 +46,7 @@ typedef struct Held {
 	Bytes name_bytes, inode_bytes;
 	List names, inodes; /* HeldName, HeldInode */
 	List dirs;	    /* uint64_t: of directories that may have a pack */
+	size_t next_inode;
 	List elsewhere;	    /* uint64_t: inodes that rows name, or that have attributes */
 } Held;
 
@@ -334,15 +335,30 @@ static void *list_find(const List *list, size_t size, uint64_t id)
 	return list->n ? bsearch(&id, list->items, list->n, size, by_id) : NULL;
 }
 
+/* A snapshot's records come sorted. */
 static void list_sort(List *list, size_t size)
 {
-	if (list->n)
+	const char *items = list->items;
+	bool sorted = true;
+
+	for (size_t k = 1; sorted && k < list->n; k++)
+		sorted = by_id(items + (k - 1) * size, items + k * size) <= 0;
+	if (!sorted)
 		qsort(list->items, list->n, size, by_id);
 }
 
-static HeldInode *held_inode(const Held *h, uint64_t id)
+/* Mostly it is the one behind that which was found last. */
+static HeldInode *held_inode(Held *h, uint64_t id)
 {
-	return list_find(&h->inodes, sizeof(HeldInode), id);
+	HeldInode *inodes = h->inodes.items, *found = NULL;
+
+	if (h->next_inode < h->inodes.n && inodes[h->next_inode].id == id)
+		found = &inodes[h->next_inode];
+	else
+		found = list_find(&h->inodes, sizeof(HeldInode), id);
+	if (found)
+		h->next_inode = (size_t)(found - inodes) + 1;
+	return found;
 }
 
 /* Counts the names of each inode that is held. */
@@ -435,7 +451,11 @@ static int write_held(CowImport *i, char **err)
 	HeldName *names = h->names.items;
 	int rc = count_names(h, err);
 
-	if (rc == 0 && h->names.n)
+	bool sorted = true;
+
+	for (size_t k = 1; sorted && k < h->names.n; k++)
+		sorted = by_name(&names[k - 1], &names[k], &h->name_bytes) <= 0;
+	if (rc == 0 && !sorted)
 		qsort_r(names, h->names.n, sizeof *names, by_name, &h->name_bytes);
 	for (size_t at = 0, n; at < h->names.n && rc == 0; at += n) {
 		for (n = 1; at + n < h->names.n && names[at + n].dir == names[at].dir;)
