@@ -43,7 +43,7 @@ static int collect_node(CowBatch *batch, CowNode *node)
 {
 	CowRow row = {.id = node->id};
 
-	if ((node->flags & N_PACK_GONE) || ((node->flags & N_PACK_ROW) && (node->flags & N_GONE))) {
+	if ((node->flags & N_PACK_GONE) || ((node->flags & N_PACK_ROW) && (node->flags & (N_DEAD | N_GONE)))) {
 		int gone = collect_pack_gone(batch, node);
 		if (gone < 0)
 			return gone;
