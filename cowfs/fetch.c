@@ -48,7 +48,8 @@ void trouble_note(Cowfs *fs, char *what)
 
 int body_lost(Cowfs *fs, BlobId id)
 {
-	trouble_note(fs, bv_asprintf("the sandbox is damaged: the content of a file (blob %llu) is missing", (unsigned long long)id));
+	if (!(fs->flags & COWFS_READONLY)) /* who looks knows the path */
+		trouble_note(fs, bv_asprintf("the sandbox is damaged: the content of a file (blob %llu) is missing", (unsigned long long)id));
 	return -EIO;
 }
 
