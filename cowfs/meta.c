@@ -254,6 +254,8 @@ static int open_existing(CowMeta *meta, char **err)
 		return bv_fail(err, -EUCLEAN, "the database %s is damaged: %s", meta->path, sqlite3_errmsg(meta->db));
 	if (rc < 0 || meta->readonly)
 		return rc;
+	if (meta->packs && (rc = meta_number(meta, "SELECT ifnull(max(length(items)), 0) FROM packed", &meta->largest_pack)) < 0)
+		return bv_fail(err, rc == -EIO ? -EUCLEAN : rc, "the database %s is damaged: %s", meta->path, sqlite3_errmsg(meta->db));
 	meta->clean = clean != 0;
 	meta->unclean = !clean;
 	meta->unsynced = true; /* nobody knows what the last run waited for */

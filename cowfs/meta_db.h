@@ -23,6 +23,7 @@ struct CowMeta {
 	bool clean;	     /* what state.clean is now */
 	bool unsynced;	     /* there are commits that the disk may not have */
 	bool reserved;	     /* meta_keep_room has done what it can */
+	int64_t largest_pack; /* bytes, as of the opening */
 	bool settled;	     /* what leads to the database is on the disk */
 	char *path, **settle;
 	sqlite3_stmt *stmts[ROW_PACK_GONE + 1];

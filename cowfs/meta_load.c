@@ -299,13 +299,6 @@ static int note_pack(Loader *l, sqlite3_stmt *stmt)
 	return 0;
 }
 
-static int load_packs(Loader *l)
-{
-	if (!l->meta->packs)
-		return 0;
-	return l->fs->flags & COWFS_LAZY ? each_row(l, "SELECT dir FROM packed", note_pack) : each_row(l, "SELECT dir, items FROM packed", load_pack);
-}
-
 static int open_pack_db(CowMeta *meta)
 {
 	int rc = sqlite3_open_v2(meta->path, &meta->pack_db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
@@ -321,13 +314,25 @@ static int open_pack_db(CowMeta *meta)
 	return meta_errno(rc);
 }
 
+static int load_packs(Loader *l)
+{
+	if (!l->meta->packs)
+		return 0;
+	if (!(l->fs->flags & COWFS_LAZY))
+		return each_row(l, "SELECT dir, items FROM packed", load_pack);
+	int rc = each_row(l, "SELECT dir FROM packed", note_pack);
+	if (rc == 0 && atomic_load(&l->fs->packed_dirs) && !l->meta->readonly && (rc = open_pack_db(l->meta)) < 0) /* now: guests may take all descriptors */
+		bv_fail(l->err, rc, "cannot open the database %s once more: %s", l->meta->path, strerror(-rc));
+	return rc;
+}
+
 int meta_load_pack(CowMeta *meta, Cowfs *fs, CowNode *dir, char **err)
 {
 	Loader l = {.meta = meta, .fs = fs, .err = err, .looked_into = true};
-	int rc = meta->pack_db ? 0 : open_pack_db(meta);
+	int rc = 0;
 
-	if (rc < 0)
-		return bv_fail(err, rc, "cannot open the database %s once more: %s", meta->path, strerror(-rc));
+	if (!meta->pack_db)
+		return bv_fail(err, -EIO, "the database %s was opened only to be checked", meta->path);
 	int got = sqlite3_bind_int64(meta->pack_stmt, 1, (int64_t)dir->id);
 	if (got == SQLITE_OK)
 		got = meta_step(meta, meta->pack_stmt);

@@ -232,6 +232,12 @@ static int settle(CowMeta *meta)
 
 /* ---- a full disk ---- */
 
+/* A removal in a directory with a pack writes all that it says as rows, which are up to six times as large. */
+static off_t room_needed(const CowMeta *meta)
+{
+	return RESERVE + 8 * (off_t)meta->largest_pack;
+}
+
 /* Room that is kept behind the end of the database, so that on a full disk the batch which takes away what fills it can still be written: the bodies
  * of removed files go only after that. Where the file system cannot keep room, there is none. */
 void meta_keep_room(CowMeta *meta)
@@ -240,7 +246,7 @@ void meta_keep_room(CowMeta *meta)
 
 	if (meta->reserved || !meta->db || fstat(meta->lock_fd, &st) < 0)
 		return;
-	meta->reserved = fallocate(meta->lock_fd, FALLOC_FL_KEEP_SIZE, st.st_size, RESERVE) == 0 || (errno != ENOSPC && errno != EDQUOT);
+	meta->reserved = fallocate(meta->lock_fd, FALLOC_FL_KEEP_SIZE, st.st_size, room_needed(meta)) == 0 || (errno != ENOSPC && errno != EDQUOT);
 }
 
 /* Whether it is worth trying again. Only this thread changes the size of the file. */
@@ -248,7 +254,7 @@ static bool reserve_free(CowMeta *meta)
 {
 	struct stat st;
 
-	if (fstat(meta->lock_fd, &st) < 0 || st.st_blocks * 512 < st.st_size + RESERVE / 2) /* an earlier run may have made it, or used it */
+	if (fstat(meta->lock_fd, &st) < 0 || st.st_blocks * 512 < st.st_size + room_needed(meta) / 2) /* an earlier run may have made it, or used it */
 		return false;
 	meta->reserved = false;
 	return ftruncate(meta->lock_fd, st.st_size) == 0;

@@ -322,6 +322,8 @@ int dentry_set(Cowfs *fs, CowNode *dir, const char *name, size_t len, CowNode *n
 		return -ENOMEM;
 	if (d->node != node && dentry_keep_base(d) < 0)
 		return -ENOMEM;
+	if (d->flags & D_PACKED) /* while it still says what the pack does */
+		dir_unpack(fs, dir);
 	if (node && node->names && (node->names->flags & D_PACKED)) /* what is in a pack has one name */
 		dir_unpack(fs, node->names->dir);
 	if (d->node)

@@ -117,6 +117,22 @@ int pack_next(PackReader *r, PackItem *out)
 
 /* ---- directories ---- */
 
+/* Of a pack of which only a part was read nothing stays: the first change of that part would take the whole pack away. Nothing knows them yet, as the lock was not released since. */
+static void forget_items(Cowfs *fs, CowNode *dir)
+{
+	for (CowDentry *d = dir->dir->kids, *next; d; d = next) {
+		CowNode *node = d->node;
+		next = d->next;
+		if (!(d->flags & D_PACKED))
+			continue;
+		d->flags &= (uint8_t)~(D_PACKED | D_STORED);
+		dentry_drop(fs, d);
+		node->flags &= ~(unsigned)N_STORED;
+		node->blob = 0;
+		node_remove(fs, node);
+	}
+}
+
 int dir_load(Cowfs *fs, CowNode *dir)
 {
 	if (!(dir->flags & N_PACKED))
@@ -124,11 +140,13 @@ int dir_load(Cowfs *fs, CowNode *dir)
 	dir->flags &= ~(unsigned)N_PACKED; /* so that names can be set */
 	char *err = NULL;
 	int rc = meta_load_pack(fs->meta, fs, dir, &err);
-	fs->packs_loaded++; /* also one of which only a part was */
-	if (rc == 0)
+	fs->packs_loaded++;
+	if (rc == 0) {
 		atomic_fetch_sub(&fs->packed_dirs, 1);
-	else
+	} else {
+		forget_items(fs, dir);
 		dir->flags |= N_PACKED;
+	}
 	if (err)
 		trouble_note(fs, err);
 	return rc == -EUCLEAN ? -EIO : rc;

@@ -10,7 +10,7 @@
 #include "cowfs/internal.h"
 #include "cowfs/records.h"
 
-#define PACK_MAX ((size_t)32 << 20) /* bytes; what does not fit is rows */
+#define PACK_MAX ((size_t)1 << 20) /* bytes; what does not fit is rows. All of it is read, and written as rows, at once, with the lock held; and a full disk needs room for that (meta_keep_room) */
 
 typedef struct PackItem {
 	const uint8_t *at; /* where it begins */

@@ -17,6 +17,13 @@ static int find_place(CowWalk *w, Cowfs *fs, const char *path)
 	fs_wrlock(fs);
 	if (rc == 0)
 		rc = walk_run(w, NULL, path);
+	const CowDentry *d = rc == 0 && w->found && w->dir.kind == COW_NODE ? dentry_find(fs, w->dir.node, w->last, w->nlast) : NULL;
+	if (d && (d->flags & D_PACKED) && fs->writer_runs) { /* a pack would go with the next change beside it, and with it what is covered */
+		dir_unpack(fs, w->dir.node);
+		fs_unlock(fs);
+		walk_end(w);
+		return find_place(w, fs, path);
+	}
 	return rc == -ENOENT || rc == -ENOTDIR ? 1 : rc;
 }
 

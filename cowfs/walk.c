@@ -198,6 +198,15 @@ static int step_foreign(CowWalk *w, const char *name, size_t n)
 	return 0;
 }
 
+/* Does ".." lead from dir to where the walk began, as far as records tell? What rests on the host below it has no pack. */
+static bool is_below_start(const CowWalk *w, const CowNode *dir)
+{
+	if (w->start && w->start->kind == COW_NODE)
+		return node_is_ancestor(w->start->node, dir);
+	const CowNode *node = w->start ? node_by_origin(w->fs, w->start->path, strlen(w->start->path)) : w->fs->root;
+	return node && node_is_ancestor(node, dir);
+}
+
 /* The lock may be released: what the walk stands on stays. */
 static int load_dir(CowWalk *w, CowNode *dir)
 {
@@ -207,6 +216,8 @@ static int load_dir(CowWalk *w, CowNode *dir)
 	int rc = dir_ready(w->fs, dir);
 	node_put(w->entered);
 	w->entered = dir;
+	if (rc == 0 && (w->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT))) /* it may have been moved out meanwhile: Linux says the same */
+		rc = is_below_start(w, dir) ? 0 : -EAGAIN;
 	return rc;
 }
 

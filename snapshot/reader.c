@@ -237,6 +237,8 @@ static int visit_records(Walk *w, PieceReader *p)
 	return r;
 }
 
+#define LEAF_KEYS_MAX ((size_t)4 << 20)
+
 static bool fill_leaf(KeptLeaf *leaf, const Child *child)
 {
 	CLEAN_FREE PieceReader *p = malloc(sizeof *p);
@@ -250,6 +252,8 @@ static bool fill_leaf(KeptLeaf *leaf, const Child *child)
 	if (piece_open(p, leaf->data, child->piece.plain) < 0)
 		return false;
 	while ((r = piece_next(p)) > 0) {
+		if (leaf->keys.len + p->key_len > LEAF_KEYS_MAX) /* keys that share most of their bytes are small in a piece only */
+			return false;
 		if (leaf->n == room) {
 			room = MAX(256, room * 2);
 			Record *more = realloc(leaf->records, room * sizeof *more);

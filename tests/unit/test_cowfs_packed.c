@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <sys/mount.h>
 
 #define DIRS 40
 #define FILES 30 /* in each */
@@ -436,6 +437,10 @@ static void a_damaged_pack_is_not_believed(void **state)
 		assert_int_equal(stat_made("/made/d02/f00", &st), 0);
 		assert_int_equal(stat_made("/made/d03/none", &st), -EIO);
 		assert_int_equal(stat_made("/made/d03/none", &st), -EIO);
+		assert_int_equal(change_mode(3), -EIO); /* of what could be read: else the rest would go */
+		assert_int_equal(cowfs_commit(fs, false), 0);
+		if (!gone)
+			assert_int_equal(number("SELECT count(*) FROM packed"), DIRS + 1);
 		CLEAN_FREE char *why = cowfs_fetch_error(fs);
 		assert_non_null(why);
 		assert_non_null(strstr(why, "is damaged"));
@@ -569,6 +574,61 @@ static void packs_are_exported_between_rows(void **state)
 	cow_export_close(e);
 }
 
+#define MANY 5000
+
+static void give_many(CowImport *to)
+{
+	char text[40];
+
+	for (unsigned i = 0; i < MANY; i++) {
+		snprintf(text, sizeof text, "one-of-many-%06u", i);
+		CowRecord r = name_of(dir_of(0), text, 100000 + i);
+		give(to, &r);
+		r = inode_of(100000 + i, S_IFREG | 0644);
+		give(to, &r);
+	}
+}
+
+static void fill_disk(int fd)
+{
+	static char junk[65536];
+
+	for (ssize_t n = sizeof junk; n > 0; n /= 2)
+		while (write(fd, junk, (size_t)n) > 0)
+			;
+}
+
+/* The removal of one file makes rows of all the others first, and there is room for that. */
+static void a_full_disk_is_emptied_by_a_removal_in_a_pack(void **state)
+{
+	struct open_how how = {.flags = O_WRONLY};
+	CowFile file = {.fd = -1};
+	int rc = -ENOSPC;
+
+	(void)state;
+	assert_int_equal(cowfs_close(TAKE_PTR(fs)), 0);
+	if (mount("tmpfs", base, "tmpfs", 0, "size=64m") < 0)
+		skip(); /* only root may mount */
+	import(give_many);
+	assert_int_equal(open_view(COWFS_LAZY), 0);
+	assert_int_equal(cowfs_openat(fs, &req, NULL, "/made/d00/f00", &how, &file), 0);
+	assert_int_equal(cowfs_mkdir(fs, &req, NULL, "/made/first", 0755), 0); /* room is kept with the first batch */
+	assert_int_equal(cowfs_commit(fs, false), 0);
+	fill_disk(file.fd);
+	close(file.fd);
+	assert_int_equal(cowfs_unlink(fs, &req, NULL, "/made/d00/f00", 0), 0);
+	for (int i = 0; i < 100 && rc == -ENOSPC; i++) {
+		usleep(50000);
+		rc = cowfs_mkdir(fs, &req, NULL, "/made/dir", 0755);
+		if (rc == 0)
+			rc = cowfs_commit(fs, false);
+	}
+	assert_int_equal(rc, 0);
+	assert_int_equal(count_names("/made/d00"), FILES - 1 + MANY);
+	assert_int_equal(cowfs_close(TAKE_PTR(fs)), 0);
+	assert_int_equal(umount(base), 0);
+}
+
 static _Atomic int surprises; /* cmocka's assertions work in the main thread only */
 
 static void *look_around(void *arg)
@@ -616,7 +676,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(a_directory_is_read_when_somebody_looks_into_it), CASE(a_change_makes_rows_of_its_directory), CASE(what_cannot_be_packed_is_beside_it), CASE(a_damaged_pack_is_not_believed),
-		CASE(bad_packs_are_not_imported), CASE(bodies_of_packs_are_no_leftovers), CASE(who_opens_what_is_lost_is_told), CASE(packs_are_exported_between_rows), CASE(several_may_look_at_once),
+		CASE(bad_packs_are_not_imported), CASE(bodies_of_packs_are_no_leftovers), CASE(who_opens_what_is_lost_is_told), CASE(packs_are_exported_between_rows), CASE(a_full_disk_is_emptied_by_a_removal_in_a_pack), CASE(several_may_look_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
