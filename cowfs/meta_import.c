@@ -393,18 +393,9 @@ static bool goes_into_pack(const Held *h, const HeldInode *inode, const Bytes *p
 
 static int add_pack(CowImport *i, uint64_t dir, const Bytes *pack, char **err)
 {
-	PackReader reader = pack_reader(pack->data, pack->len);
 	CowRow row = {.kind = ROW_PACK, .dir = dir};
-	PackItem item;
-	int rc;
 
-	if (pack->failed)
-		return bv_fail(err, -ENOMEM, "out of memory");
-	while ((rc = pack_next(&reader, &item)) > 0)
-		;
-	if (rc < 0)
-		return bv_fail(err, -EBADMSG, "directory %llu makes no sense", (unsigned long long)dir);
-	if (batch_add(&i->batch, &row, NULL, 0, (const char *)pack->data, pack->len) < 0)
+	if (pack->failed || batch_add(&i->batch, &row, NULL, 0, (const char *)pack->data, pack->len) < 0)
 		return bv_fail(err, -ENOMEM, "out of memory");
 	return i->batch.len < IMPORT_BATCH ? 0 : write_batch(i, false, err);
 }
@@ -420,6 +411,8 @@ static int pack_dir(CowImport *i, const HeldName *first, size_t n, char **err)
 	for (size_t k = 0; k < n && rc == 0; k++) {
 		const HeldName *name = &first[k];
 		const char *text = (const char *)h->name_bytes.data + name->at;
+		if (k && name[-1].len == name->len && memcmp(h->name_bytes.data + name[-1].at, text, name->len) == 0)
+			return bv_fail(err, -EBADMSG, "a name comes twice in directory %llu", (unsigned long long)name->dir);
 		HeldInode *inode = packs ? held_inode(h, name->id) : NULL;
 		if (goes_into_pack(h, inode, &pack, name)) {
 			pack_put_name(&pack, text, name->len);

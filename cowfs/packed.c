@@ -9,9 +9,21 @@ bool pack_takes_name(const CowRecord *d)
 	return d->id && !d->flags && !d->base.known;
 }
 
+static bool is_time(const struct timespec *t)
+{
+	return t->tv_nsec >= 0 && t->tv_nsec < 1000000000;
+}
+
+static bool is_sound_inode(const CowRecord *r)
+{
+	if (r->id <= COW_ROOT_ID || r->id >= COW_PIN_IDS || (r->mode & ~0xffffU) || !is_time(&r->atime) || !is_time(&r->mtime) || !is_time(&r->ctime) || !is_time(&r->btime))
+		return false;
+	return S_ISLNK(r->mode) ? r->value && r->n_value && r->n_value < PATH_MAX && !memchr(r->value, 0, r->n_value) : S_ISREG(r->mode);
+}
+
 bool pack_takes_inode(const CowRecord *r)
 {
-	return !r->flags && !r->name && !r->base.known && r->nlink == 1 && !r->rdev && (S_ISREG(r->mode) ? r->blob != 0 : S_ISLNK(r->mode) && r->value && !r->blob);
+	return !r->flags && !r->name && !r->base.known && r->nlink == 1 && !r->rdev && !r->blob == S_ISLNK(r->mode) && is_sound_inode(r);
 }
 
 bool pack_takes_dir(const CowRecord *r)
@@ -60,10 +72,8 @@ static uint32_t take_u32(Cursor *c)
 static struct timespec take_time(Cursor *c)
 {
 	int64_t sec = cursor_signed(c);
-	uint64_t nsec = cursor_varint(c);
 
-	c->bad |= nsec >= 1000000000;
-	return (struct timespec){.tv_sec = sec, .tv_nsec = (long)nsec};
+	return (struct timespec){.tv_sec = sec, .tv_nsec = (long)cursor_varint(c)};
 }
 
 bool pack_take_inode(Cursor *c, CowRecord *r)
@@ -81,12 +91,10 @@ bool pack_take_inode(Cursor *c, CowRecord *r)
 	r->mtime = take_time(c);
 	r->ctime = take_time(c);
 	r->btime = take_time(c);
-	if (S_ISLNK(r->mode)) {
+	if (S_ISLNK(r->mode))
 		r->value = (const char *)cursor_blob(c, &r->n_value);
-		c->bad |= !r->n_value || r->n_value >= PATH_MAX || (r->value && memchr(r->value, 0, r->n_value));
-	}
 	r->blob = S_ISREG(r->mode) ? r->id : 0;
-	c->bad |= r->id <= COW_ROOT_ID || r->id >= COW_PIN_IDS || (r->mode & ~0xffffU) || !(S_ISREG(r->mode) || S_ISLNK(r->mode)) || (r->have & ~(unsigned)OV_ALL);
+	c->bad |= (r->have & ~(unsigned)OV_ALL) || !is_sound_inode(r);
 	return !c->bad;
 }
 

@@ -25,7 +25,7 @@ typedef struct PackReader {
 	size_t n_last;
 } PackReader;
 
-/* What may be in a pack: names that hide nothing of the host; files with a body of their own and symlinks, both with one name and no attributes; in directories that rest on nothing. */
+/* What may be in a pack, and makes sense: names that hide nothing of the host; files with a body of their own and symlinks, both with one name and no attributes; in directories that rest on nothing. */
 bool pack_takes_name(const CowRecord *dentry);
 bool pack_takes_inode(const CowRecord *inode);
 bool pack_takes_dir(const CowRecord *inode);
