@@ -24,8 +24,8 @@ class Terminal:
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             os.environ.update(SETTINGS)
+            fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 97, 0, 0))  # before there is a prompt, which would be printed again
             os.execvp(command[0], command)
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 97, 0, 0))
         self.expect_prompt()
 
     def expect_prompt(self, insist=b""):
