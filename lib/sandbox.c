@@ -622,8 +622,8 @@ int bv_sandbox_remove(BvSandbox *sb, int force, BvError **err)
 	if (r < 0 || is_deleted(sb))
 		return r;
 	sync_stop(sb);
-	for (int i = 0; i < 100 && sb->config.continuous && store_claim(sb->dirfd, LOCK_EX) < 0; i++)
-		nanosleep(&(struct timespec){0, 10000000}, NULL); /* who followed it gives up one thing after another */
+	for (int i = 0; i < (force ? 500 : sb->config.continuous ? 100 : 0) && store_claim(sb->dirfd, LOCK_EX) < 0; i++)
+		nanosleep(&(struct timespec){0, 10000000}, NULL); /* who ran the command that was ended, or followed it, gives up one thing after another */
 	if (store_claim(sb->dirfd, LOCK_EX) < 0)
 		return lib_fail(err, -EBUSY, "sandbox '%s' is in use by another program", sb->config.name);
 	hold_release_of(sb);
