@@ -400,6 +400,14 @@ static inline bool name_is_sound(const char *name, size_t len)
 	return len >= 1 && len <= NAME_MAX && !memchr(name, '/', len) && !memchr(name, 0, len) && !(name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')));
 }
 
+/* As SQLite orders the names in rows. */
+static inline int name_order(const char *a, size_t na, const char *b, size_t nb)
+{
+	int order = memcmp(a, b, MIN(na, nb));
+
+	return order ? order : (na > nb) - (na < nb);
+}
+
 /* ---- lower.c ---- */
 enum { LOWER_UNKNOWN = 0, LOWER_DIR, LOWER_LINK, LOWER_MIXED };
 int lower_statx(Cowfs *fs, const CowGrant *grant, const char *path, struct statx *out) MUST_CHECK;

@@ -235,12 +235,9 @@ static int note_inode(Packs *p, const PackItem *item)
 	return 0;
 }
 
-/* As SQLite orders rows. */
 static int compare_names(uint64_t dir_a, const char *a, size_t na, uint64_t dir_b, const char *b, size_t nb)
 {
-	int order = dir_a != dir_b ? (dir_a > dir_b) - (dir_a < dir_b) : memcmp(a, b, MIN(na, nb));
-
-	return order ? order : (na > nb) - (na < nb);
+	return dir_a != dir_b ? (dir_a > dir_b) - (dir_a < dir_b) : name_order(a, na, b, nb);
 }
 
 /* Names of packs, up to that of a row, if there is one. */

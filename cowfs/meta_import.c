@@ -136,7 +136,7 @@ static bool is_canonical(const char *path, size_t len)
 	for (size_t at = 0; at < len && len > 1;) {
 		const char *name = path + at + 1, *slash = memchr(name, '/', len - at - 1);
 		size_t n = slash ? (size_t)(slash - name) : len - at - 1;
-		if (path[at] != '/' || n == 0 || n > NAME_MAX || (name[0] == '.' && (n == 1 || (n == 2 && name[1] == '.'))))
+		if (path[at] != '/' || !name_is_sound(name, n))
 			return false;
 		at += n + 1;
 	}
@@ -433,8 +433,7 @@ static int by_name(const void *a, const void *b, void *ctx)
 
 	if (x->dir != y->dir)
 		return x->dir < y->dir ? -1 : 1;
-	int order = memcmp(bytes->data + x->at, bytes->data + y->at, MIN(x->len, y->len));
-	return order ? order : (x->len > y->len) - (x->len < y->len);
+	return name_order((const char *)bytes->data + x->at, x->len, (const char *)bytes->data + y->at, y->len);
 }
 
 /* Everything that was held: as packs, and what cannot be in one as rows. */

@@ -103,20 +103,13 @@ PackReader pack_reader(const void *pack, size_t len)
 	return (PackReader){.c = cursor_of(pack, len)};
 }
 
-static int order_of(const char *a, size_t na, const char *b, size_t nb)
-{
-	int order = memcmp(a, b, MIN(na, nb));
-
-	return order ? order : (na > nb) - (na < nb);
-}
-
 int pack_next(PackReader *r, PackItem *out)
 {
 	if (cursor_done(&r->c))
 		return 0;
 	*out = (PackItem){.at = r->c.at};
 	out->name = (const char *)cursor_blob(&r->c, &out->n_name);
-	if (r->c.bad || !name_is_sound(out->name, out->n_name) || (r->last && order_of(r->last, r->n_last, out->name, out->n_name) >= 0) || !pack_take_inode(&r->c, &out->inode))
+	if (r->c.bad || !name_is_sound(out->name, out->n_name) || (r->last && name_order(r->last, r->n_last, out->name, out->n_name) >= 0) || !pack_take_inode(&r->c, &out->inode))
 		return -EUCLEAN;
 	r->last = out->name;
 	r->n_last = out->n_name;
