@@ -280,8 +280,6 @@ int bv_sandbox_import(int fd, const BvImportOptions *options, BvSandbox **out, B
 	if (!config.backend)
 		return lib_fail(err, -ENOMEM, "out of memory");
 	int r = sandbox_create_filled(&config, o.store, o.name, fill_sandbox, &im, &sb, err);
-	if (r == 0 && !backend_is_memory(sb->config.backend) && syncfs(sb->dirfd) < 0) /* what is reported stays */
-		r = lib_fail(err, bv_neg_errno(), "sandbox '%s' was made, but could not be written to the disk: %s", sb->config.name, strerror(errno));
 	if (r == 0)
 		*out = sb;
 	else if (sb)

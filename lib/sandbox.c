@@ -1,6 +1,7 @@
 /* lib/sandbox.c - handles on sandboxes: making, opening, reaching the supervisor, removing. */
 #include "lib/launch.h"
 #include "lib/hold.h"
+#include "lib/settle.h"
 #include "lib/sync.h"
 #include "lib/unlock.h"
 #include "lib/store.h"
@@ -197,22 +198,6 @@ static int build_aside(BvSandbox *sb, char **out, BvError **err)
 	return 0;
 }
 
-static int publish(BvSandbox *sb, const char *aside, bool replace, BvError **err)
-{
-	free(sb->dir);
-	sb->dir = bv_asprintf("%s/sandboxes/%s", sb->store, sb->config.name);
-	if (!sb->dir)
-		return lib_fail(err, -ENOMEM, "out of memory");
-	if (replace)
-		return renameat2(AT_FDCWD, aside, AT_FDCWD, sb->dir, RENAME_EXCHANGE) == 0 ? 0 : fail_errno(err, "replace", sb->dir);
-	if (renameat2(AT_FDCWD, aside, AT_FDCWD, sb->dir, RENAME_NOREPLACE) == 0)
-		return 0;
-	if (errno == EEXIST)
-		return lib_fail(err, -EEXIST, "there is a sandbox named '%s' already (see `bvisor ls`; `bvisor rm %s` deletes it)", sb->config.name,
-				sb->config.name);
-	return fail_errno(err, "make", sb->dir);
-}
-
 /* What makes the data of a new sandbox, if it shall not begin empty. */
 typedef struct Filling {
 	int (*fill)(BvSandbox *sb, void *ctx, BvError **err); /* or NULL */
@@ -233,6 +218,57 @@ static int fill(BvSandbox *sb, const char *aside, Filling *filling, BvError **er
 	return filling->fill(sb, filling->ctx, err);
 }
 
+static bool settles(const BvSandbox *sb, const Filling *filling)
+{
+	return filling->fill && !backend_is_memory(sb->config.backend);
+}
+
+/* What is reported to be restored or imported stays, and what it takes the place of is deleted only then. */
+static int settle(const BvSandbox *sb, const char *aside, const Filling *filling, BvError **err)
+{
+	const char *at = aside, *data = sb->config.data_dir;
+
+	if (!settles(sb, filling))
+		return 0;
+	int r = settle_tree(aside);
+	if (r == 0 && data) {
+		CLEAN_FREE char *parent = bv_asprintf("%s/..", data);
+		at = data;
+		r = settle_tree(data);
+		if (r == 0)
+			r = parent ? settle_directory(parent) : -ENOMEM;
+	}
+	return r == 0 ? 0 : lib_fail(err, r, "cannot write %s to the disk: %s", at, strerror(-r));
+}
+
+static int rename_to(const BvSandbox *sb, const char *aside, bool replace, BvError **err)
+{
+	if (renameat2(AT_FDCWD, aside, AT_FDCWD, sb->dir, replace ? RENAME_EXCHANGE : RENAME_NOREPLACE) == 0)
+		return 0;
+	if (errno == EEXIST)
+		return lib_fail(err, -EEXIST, "there is a sandbox named '%s' already (see `bvisor ls`; `bvisor rm %s` deletes it)", sb->config.name, sb->config.name);
+	return fail_errno(err, replace ? "replace" : "make", sb->dir);
+}
+
+static int publish(BvSandbox *sb, const char *aside, const Filling *filling, BvError **err)
+{
+	CLEAN_FREE char *parent = bv_asprintf("%s/sandboxes", sb->store);
+
+	free(sb->dir);
+	sb->dir = bv_asprintf("%s/sandboxes/%s", sb->store, sb->config.name);
+	if (!sb->dir || !parent)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	int r = rename_to(sb, aside, filling->replace, err);
+	if (r < 0 || !settles(sb, filling))
+		return r;
+	r = settle_directory(parent);
+	if (r == 0)
+		return 0;
+	(void)lib_fail(err, r, "cannot write %s to the disk: %s", parent, strerror(-r));
+	IGNORE_RESULT(renameat2(AT_FDCWD, sb->dir, AT_FDCWD, aside, filling->replace ? RENAME_EXCHANGE : RENAME_NOREPLACE)); /* as if nothing had been */
+	return r;
+}
+
 /* The description names the data directory; both appear with one rename. */
 static int fill_and_publish(BvSandbox *sb, const char *aside, Filling *filling, BvError **err)
 {
@@ -246,7 +282,9 @@ static int fill_and_publish(BvSandbox *sb, const char *aside, Filling *filling, 
 	if (r == 0)
 		r = fill(sb, aside, filling, err);
 	if (r == 0)
-		r = publish(sb, aside, filling->replace, err);
+		r = settle(sb, aside, filling, err);
+	if (r == 0)
+		r = publish(sb, aside, filling, err);
 	if (r < 0 && c->data_dir) {
 		if (bv_remove_tree_at(AT_FDCWD, c->data_dir) == 0)
 			(void)unlinkat(sb->dirfd, "sandbox.json", 0);

@@ -428,8 +428,6 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 	const SandboxConfig made = {.created_sec = config.created_sec, .created_nsec = config.created_nsec};
 	if (r == 0)
 		r = sandbox_create_filled(&config, o->store, o->name, fill_sandbox, t, &sb, err);
-	if (r == 0 && !backend_is_memory(sb->config.backend) && syncfs(sb->dirfd) < 0) /* its name and description: what is reported stays */
-		r = lib_fail(err, bv_neg_errno(), "sandbox '%s' was made, but could not be written to the disk: %s", sb->config.name, strerror(errno));
 	if (r == 0)
 		*out = sb;
 	else if (sb)
