@@ -414,14 +414,8 @@ typedef struct IdList {
 
 static int id_list_add(IdList *list, uint64_t id)
 {
-	if (list->len == list->cap) {
-		size_t cap = list->cap ? list->cap * 2 : 256;
-		uint64_t *bigger = realloc(list->ids, cap * sizeof *bigger);
-		if (!bigger)
-			return -ENOMEM;
-		list->ids = bigger;
-		list->cap = cap;
-	}
+	if (!BV_GROW(list->ids, list->len, list->cap))
+		return -ENOMEM;
 	list->ids[list->len++] = id;
 	return 0;
 }

@@ -388,14 +388,8 @@ static void note_pending(FileStore *fs, BlobId id)
 {
 	Remote *r = fs->remote;
 
-	if (r->n_pending == r->pending_room) {
-		size_t room = MAX((size_t)64, r->pending_room * 2);
-		BlobId *more = realloc(r->pending, room * sizeof *more);
-		if (!more)
-			return;
-		r->pending = more;
-		r->pending_room = room;
-	}
+	if (!BV_GROW(r->pending, r->n_pending, r->pending_room))
+		return;
 	r->pending[r->n_pending++] = id;
 	if (!r->syncs)
 		r->syncs = pthread_create(&r->syncer, NULL, sync_loop, fs) == 0;
@@ -489,14 +483,8 @@ static int note_clean(void *ctx, BlobId id)
 	if (filestore_statx(&l->fs->base, id, CLEAN_MASK, &st) < 0 || !(st.stx_mask & STATX_INO))
 		return 0; /* it went meanwhile */
 	l->total += st.stx_blocks * 512;
-	if (l->n == l->room) {
-		size_t room = MAX(256, l->room * 2);
-		BlobClean *more = realloc(l->items, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		l->items = more;
-		l->room = room;
-	}
+	if (!BV_GROW(l->items, l->n, l->room))
+		return -ENOMEM;
 	pthread_rwlock_rdlock(&l->fs->remote->list_lock);
 	pthread_mutex_lock(&l->fs->remote->lock);
 	if ((e = remote_find(list, id)) && here_matches(list, e, &st)) {

@@ -9,6 +9,18 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+void *bv_grow(void *items, size_t n, size_t *room, size_t size)
+{
+	size_t more = MAX((size_t)8, *room * 2);
+
+	if (n < *room)
+		return items;
+	void *bigger = more < n || more > SIZE_MAX / size ? NULL : realloc(items, more * size);
+	if (bigger)
+		*room = more;
+	return bigger;
+}
+
 char *bv_asprintf(const char *fmt, ...)
 {
 	va_list ap;

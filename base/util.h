@@ -60,6 +60,17 @@ static inline int bv_take_fd(int *fd)
 		taken_; \
 	})
 
+/* Room for one more at the end of an array that grows: `items` (malloc'ed, or NULL while `room` is 0) has `n` elements and room for `room`, a size_t.
+ * False: no memory, and nothing was changed. */
+#define BV_GROW(items, n, room) \
+	__extension__({ \
+		void *grown_ = bv_grow((items), (n), &(room), sizeof *(items)); \
+		if (grown_) \
+			(items) = grown_; \
+		grown_ != NULL; \
+	})
+void *bv_grow(void *items, size_t n, size_t *room, size_t size) MUST_CHECK;
+
 /* errno as a negative value; never 0, so that a failing call cannot read as success. */
 static inline int bv_neg_errno(void)
 {

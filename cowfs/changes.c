@@ -28,14 +28,8 @@ typedef struct Changes {
 
 static int item_add(Changes *all, CowChangeKind kind, const char *path, const char *host, Item **out)
 {
-	if (all->count == all->room) {
-		size_t room = MAX(64, all->room * 2);
-		Item *more = realloc(all->items, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		all->items = more;
-		all->room = room;
-	}
+	if (!BV_GROW(all->items, all->count, all->room))
+		return -ENOMEM;
 	Item *item = &all->items[all->count];
 	bool renamed = kind == COW_RENAMED;
 	*item = (Item){.c = {.kind = kind}, .path = strdup(path), .old_path = renamed ? strdup(host) : NULL, .host_path = host ? strdup(host) : NULL};
@@ -387,14 +381,8 @@ typedef struct Names {
 
 static int add_name(Names *names, const CowDentry *d, const char *name)
 {
-	if (names->count == names->room) {
-		size_t room = MAX(32, names->room * 2);
-		Name *more = realloc(names->list, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		names->list = more;
-		names->room = room;
-	}
+	if (!BV_GROW(names->list, names->count, names->room))
+		return -ENOMEM;
 	char *own = d ? NULL : strdup(name);
 	if (!d && !own)
 		return -ENOMEM;

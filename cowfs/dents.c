@@ -58,14 +58,8 @@ void lists_free(Cowfs *fs)
 
 static int list_add(CowList *list, uint64_t pos, const char *name, size_t len, uint64_t ino, unsigned char type)
 {
-	if (list->count == list->room) {
-		size_t room = MAX(64, list->room * 2);
-		Entry *more = realloc(list->entries, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		list->entries = more;
-		list->room = room;
-	}
+	if (!BV_GROW(list->entries, list->count, list->room))
+		return -ENOMEM;
 	if (list->names_len + len + 1 > list->names_room) {
 		size_t room = MAX(2048, list->names_room * 2);
 		char *more = realloc(list->names, room);

@@ -26,14 +26,8 @@ static int add(Layer *all, const CowDentry *d, const char *path)
 {
 	const CowNode *node = d->node;
 
-	if (all->count == all->room) {
-		size_t room = MAX(64, all->room * 2);
-		CowLayerItem *more = realloc(all->items, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		all->items = more;
-		all->room = room;
-	}
+	if (!BV_GROW(all->items, all->count, all->room))
+		return -ENOMEM;
 	CowLayerItem *item = &all->items[all->count];
 	*item = (CowLayerItem){.path = strdup(path)};
 	if (!item->path)

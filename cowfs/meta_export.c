@@ -173,14 +173,8 @@ static int keep_pack(ExportWalk *w, sqlite3_stmt *stmt)
 	Packs *p = &w->packs;
 	size_t len = (size_t)sqlite3_column_bytes(stmt, 1);
 
-	if (p->n_dirs == p->room_dirs) {
-		size_t room = MAX(64, p->room_dirs * 2);
-		PackedDir *more = realloc(p->dirs, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		p->dirs = more;
-		p->room_dirs = room;
-	}
+	if (!BV_GROW(p->dirs, p->n_dirs, p->room_dirs))
+		return -ENOMEM;
 	p->dirs[p->n_dirs++] = (PackedDir){(uint64_t)sqlite3_column_int64(stmt, 0), p->bytes.len, len};
 	bytes_put(&p->bytes, sqlite3_column_blob(stmt, 1), len);
 	return p->bytes.failed ? -ENOMEM : 0;
@@ -223,14 +217,8 @@ static int packs_begin(ExportWalk *w)
 
 static int note_inode(Packs *p, const PackItem *item)
 {
-	if (p->n_inodes == p->room_inodes) {
-		size_t room = MAX(256, p->room_inodes * 2);
-		PackedInode *more = realloc(p->inodes, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		p->inodes = more;
-		p->room_inodes = room;
-	}
+	if (!BV_GROW(p->inodes, p->n_inodes, p->room_inodes))
+		return -ENOMEM;
 	p->inodes[p->n_inodes++] = (PackedInode){item->inode.id, item->at, p->reader.c.end};
 	return 0;
 }

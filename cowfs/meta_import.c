@@ -67,14 +67,11 @@ struct CowImport {
 /* Room for one more at its end; NULL: no memory. */
 static void *list_add(List *list, size_t size)
 {
-	if (list->n == list->room) {
-		size_t room = MAX(256, list->room * 2);
-		void *more = realloc(list->items, room * size);
-		if (!more)
-			return NULL;
-		list->items = more;
-		list->room = room;
-	}
+	void *grown = bv_grow(list->items, list->n, &list->room, size);
+
+	if (!grown)
+		return NULL;
+	list->items = grown;
 	return (char *)list->items + list->n++ * size;
 }
 
@@ -166,14 +163,8 @@ static int note_origin(CowImport *i, const CowRecord *r, char **err)
 
 static int note_times(CowImport *i, const CowRecord *r)
 {
-	if (i->n_times == i->room_times) {
-		size_t room = MAX(256, i->room_times * 2);
-		BlobTimes *more = realloc(i->times, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		i->times = more;
-		i->room_times = room;
-	}
+	if (!BV_GROW(i->times, i->n_times, i->room_times))
+		return -ENOMEM;
 	i->times[i->n_times++] = (BlobTimes){r->id, {r->atime, r->mtime}};
 	return 0;
 }
@@ -201,14 +192,8 @@ int cow_import_remote(CowImport *i, const char *source)
 
 static int note_remote(CowImport *i, const CowRecord *r)
 {
-	if (i->n_remote == i->room_remote) {
-		size_t room = MAX(256, i->room_remote * 2);
-		BlobRemote *more = realloc(i->remote, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		i->remote = more;
-		i->room_remote = room;
-	}
+	if (!BV_GROW(i->remote, i->n_remote, i->room_remote))
+		return -ENOMEM;
 	void *ref = malloc(r->n_remote + 1);
 	if (!ref)
 		return -ENOMEM;

@@ -433,14 +433,8 @@ static int note_blob(void *ctx, BlobId id)
 	BlobSet *set = ctx;
 
 	set->max = MAX(set->max, id);
-	if (set->count == set->room) {
-		size_t room = MAX(256, set->room * 2);
-		uint64_t *more = realloc(set->ids, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		set->ids = more;
-		set->room = room;
-	}
+	if (!BV_GROW(set->ids, set->count, set->room))
+		return -ENOMEM;
 	set->ids[set->count++] = id;
 	return 0;
 }

@@ -10,14 +10,8 @@
 /* False when out of memory. */
 static bool add_id(BlobId **list, size_t *count, size_t *room, BlobId id)
 {
-	if (*count == *room) {
-		size_t more = MAX(64, *room * 2);
-		BlobId *bigger = realloc(*list, more * sizeof *bigger);
-		if (!bigger)
-			return false;
-		*list = bigger;
-		*room = more;
-	}
+	if (!BV_GROW(*list, *count, *room))
+		return false;
 	(*list)[(*count)++] = id;
 	return true;
 }

@@ -46,14 +46,8 @@ static int set_free(CowSeal *s, BlobId id)
 
 static int note(CowSeal *s, CowNode *node)
 {
-	if (s->nnoted == s->noted_room) {
-		size_t room = MAX(64, s->noted_room * 2);
-		CowNode **more = realloc(s->noted, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		s->noted = more;
-		s->noted_room = room;
-	}
+	if (!BV_GROW(s->noted, s->nnoted, s->noted_room))
+		return -ENOMEM;
 	s->noted[s->nnoted++] = node_get(node);
 	return 0;
 }

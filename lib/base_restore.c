@@ -210,14 +210,8 @@ static void compare(const BasePlan *p, Carried *c)
 
 static int append(BasePlan *p, Carried *c)
 {
-	if (p->n == p->room) {
-		size_t room = MAX(256, p->room * 2);
-		Carried **more = realloc(p->all, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		p->all = more;
-		p->room = room;
-	}
+	if (!BV_GROW(p->all, p->n, p->room))
+		return -ENOMEM;
 	p->all[p->n++] = c;
 	hmap_insert(&p->paths, &c->node, hash_bytes(c->path, strlen(c->path), 0));
 	return 0;

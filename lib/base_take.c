@@ -152,14 +152,8 @@ static int add_entry(BaseTake *b, const char *path, const Entry *like)
 {
 	if (is_left_alone(b, path) || !path[1])
 		return 0;
-	if (b->n == b->room) {
-		size_t room = MAX(256, b->room * 2);
-		Entry *more = realloc(b->all, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		b->all = more;
-		b->room = room;
-	}
+	if (!BV_GROW(b->all, b->n, b->room))
+		return -ENOMEM;
 	char *copy = strdup(path);
 	if (!copy)
 		return -ENOMEM;
@@ -221,14 +215,8 @@ static int note_inode(void *ctx, const CowRecord *r)
 
 static int note_xattr(BaseTake *b, const CowRecord *r)
 {
-	if (b->n_xattrs == b->room_xattrs) {
-		size_t room = MAX(16, b->room_xattrs * 2);
-		RowXattr *more = realloc(b->xattrs, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		b->xattrs = more;
-		b->room_xattrs = room;
-	}
+	if (!BV_GROW(b->xattrs, b->n_xattrs, b->room_xattrs))
+		return -ENOMEM;
 	RowXattr *x = &b->xattrs[b->n_xattrs++];
 	*x = (RowXattr){.id = r->id, .name = strndup(r->name, r->n_name), .value = malloc(r->n_value + 1), .len = r->n_value};
 	if (!x->name || !x->value)

@@ -50,14 +50,8 @@ static int store_file(Image *im, struct archive *a, const char *name)
 	la_int64_t at;
 	int got, r = 0;
 
-	if (im->count == im->room) {
-		size_t room = MAX(16, im->room * 2);
-		File *more = realloc(im->files, room * sizeof(*more));
-		if (!more)
-			return lib_fail(im->l->err, -ENOMEM, "out of memory");
-		im->files = more;
-		im->room = room;
-	}
+	if (!BV_GROW(im->files, im->count, im->room))
+		return lib_fail(im->l->err, -ENOMEM, "out of memory");
 	File *f = &im->files[im->count];
 	*f = (File){strdup(name), look_temporary()};
 	im->count++;

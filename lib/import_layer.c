@@ -370,14 +370,8 @@ static int add_dir_time(Layer *y)
 {
 	if (!y->l->lib->archive_entry_mtime_is_set(y->e))
 		return 0;
-	if (y->n_dirs == y->room_dirs) {
-		size_t room = MAX(64, y->room_dirs * 2);
-		DirTime *more = realloc(y->dirs, room * sizeof(*more));
-		if (!more)
-			return lib_fail(y->l->err, -ENOMEM, "out of memory");
-		y->dirs = more;
-		y->room_dirs = room;
-	}
+	if (!BV_GROW(y->dirs, y->n_dirs, y->room_dirs))
+		return lib_fail(y->l->err, -ENOMEM, "out of memory");
 	y->dirs[y->n_dirs] = (DirTime){strdup(y->path), {y->l->lib->archive_entry_mtime(y->e), y->l->lib->archive_entry_mtime_nsec(y->e)}};
 	return y->dirs[y->n_dirs].path ? (y->n_dirs++, 0) : lib_fail(y->l->err, -ENOMEM, "out of memory");
 }

@@ -32,14 +32,8 @@ static int note_twin(void *ctx, const SnapRef *ref)
 {
 	Twins *twins = ctx;
 
-	if (twins->n == twins->room) {
-		size_t room = MAX(64, 2 * twins->room);
-		Twin *more = realloc(twins->all, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		twins->all = more;
-		twins->room = room;
-	}
+	if (!BV_GROW(twins->all, twins->n, twins->room))
+		return -ENOMEM;
 	twins->all[twins->n++] = (Twin){.ref = *ref};
 	return 0;
 }

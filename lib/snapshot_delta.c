@@ -57,14 +57,8 @@ static Record record_of(const Row *row)
 
 static int rows_add(Rows *rows, const Record *r)
 {
-	if (rows->count == rows->room) {
-		size_t room = MAX(64, rows->room * 2);
-		Row *more = realloc(rows->items, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		rows->items = more;
-		rows->room = room;
-	}
+	if (!BV_GROW(rows->items, rows->count, rows->room))
+		return -ENOMEM;
 	Row row = {.bytes = malloc(r->key_len + r->content_len + r->value_len + 1), .key_len = r->key_len, .content_len = r->content_len, .value_len = r->value_len};
 	if (!row.bytes)
 		return -ENOMEM;
@@ -106,14 +100,8 @@ static int need(Delta *d, uint64_t id)
 {
 	if (id == 0 || is_needed(d, id))
 		return 0;
-	if (d->n_ids == d->room_ids) {
-		size_t room = MAX(64, d->room_ids * 2);
-		uint64_t *more = realloc(d->ids, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		d->ids = more;
-		d->room_ids = room;
-	}
+	if (!BV_GROW(d->ids, d->n_ids, d->room_ids))
+		return -ENOMEM;
 	Need *n = calloc(1, sizeof(*n));
 	if (!n)
 		return -ENOMEM;
@@ -127,14 +115,8 @@ static int add_link(Delta *d, uint64_t id, uint64_t dir)
 {
 	if (id == 0)
 		return 0;
-	if (d->n_links == d->room_links) {
-		size_t room = MAX(256, d->room_links * 2);
-		Link *more = realloc(d->links, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		d->links = more;
-		d->room_links = room;
-	}
+	if (!BV_GROW(d->links, d->n_links, d->room_links))
+		return -ENOMEM;
 	d->links[d->n_links++] = (Link){id, dir};
 	return 0;
 }

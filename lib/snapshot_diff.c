@@ -285,14 +285,8 @@ static void children_release(Children *l)
 
 static int add_child(Children *l, const char *name, size_t len)
 {
-	if (l->count == l->room) {
-		size_t room = MAX(16, l->room * 2);
-		char **more = realloc(l->names, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		l->names = more;
-		l->room = room;
-	}
+	if (!BV_GROW(l->names, l->count, l->room))
+		return -ENOMEM;
 	l->names[l->count] = strndup(name, len);
 	return l->names[l->count] ? (l->count++, 0) : -ENOMEM;
 }
@@ -437,14 +431,8 @@ static int note_name(void *ctx, const CowLayerItem *item)
 
 	if (view_is_synthetic(item->path))
 		return 0;
-	if (c->n_names == c->room) {
-		size_t room = MAX(256, c->room * 2);
-		char **more = realloc(c->names, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		c->names = more;
-		c->room = room;
-	}
+	if (!BV_GROW(c->names, c->n_names, c->room))
+		return -ENOMEM;
 	c->names[c->n_names] = strdup(item->path);
 	return c->names[c->n_names] ? (c->n_names++, 0) : -ENOMEM;
 }

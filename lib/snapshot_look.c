@@ -234,14 +234,8 @@ static void way_release(Way *w)
 /* Takes the spot over. */
 static int push(Way *w, Spot *spot)
 {
-	if (w->n == w->room) {
-		size_t room = MAX(16, w->room * 2);
-		Spot *more = realloc(w->stack, room * sizeof(*more));
-		if (!more)
-			return lib_fail(w->err, -ENOMEM, "out of memory");
-		w->stack = more;
-		w->room = room;
-	}
+	if (!BV_GROW(w->stack, w->n, w->room))
+		return lib_fail(w->err, -ENOMEM, "out of memory");
 	w->stack[w->n++] = *spot;
 	*spot = (Spot){0};
 	return 0;

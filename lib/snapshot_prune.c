@@ -33,14 +33,8 @@ static int note_state(void *ctx, const SnapRef *ref)
 {
 	States *states = ctx;
 
-	if (states->n == states->room) {
-		size_t room = MAX(64, 2 * states->room);
-		State *more = realloc(states->all, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		states->all = more;
-		states->room = room;
-	}
+	if (!BV_GROW(states->all, states->n, states->room))
+		return -ENOMEM;
 	states->all[states->n++] = (State){.ref = *ref};
 	return 0;
 }

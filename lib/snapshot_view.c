@@ -64,14 +64,8 @@ static int blob_add(LazyBlobs *b, BlobId id, mode_t mode)
 {
 	if (b->count && b->items[b->count - 1].id >= id)
 		return -EEXIST;
-	if (b->count == b->room) {
-		size_t room = MAX(256, b->room * 2);
-		LazyBlob *more = realloc(b->items, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		b->items = more;
-		b->room = room;
-	}
+	if (!BV_GROW(b->items, b->count, b->room))
+		return -ENOMEM;
 	b->items[b->count++] = (LazyBlob){.id = id, .mode = mode};
 	return 0;
 }

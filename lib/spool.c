@@ -52,14 +52,8 @@ int spool_add(Spool *spool, const CowRecord *row, const uint8_t *ref, size_t len
 
 	if (snap_content_size(ref, len, &size) < 0)
 		return 0;
-	if (spool->n == spool->room) {
-		size_t room = MAX((size_t)256, spool->room * 2);
-		BlobRemote *more = realloc(spool->list, room * sizeof(*more));
-		if (!more)
-			return -ENOMEM;
-		spool->list = more;
-		spool->room = room;
-	}
+	if (!BV_GROW(spool->list, spool->n, spool->room))
+		return -ENOMEM;
 	void *copy = malloc(len + 1);
 	if (!copy)
 		return -ENOMEM;

@@ -94,14 +94,8 @@ static int newest_first(const void *a, const void *b)
 
 static int entries_add(Entries *all, const Entry *entry)
 {
-	if (all->count == all->room) {
-		size_t room = all->room ? all->room * 2 : 32;
-		Entry *bigger = realloc(all->items, room * sizeof(*bigger));
-		if (!bigger)
-			return -ENOMEM;
-		all->items = bigger;
-		all->room = room;
-	}
+	if (!BV_GROW(all->items, all->count, all->room))
+		return -ENOMEM;
 	all->items[all->count++] = *entry;
 	return 0;
 }

@@ -289,14 +289,8 @@ static int collect_change(void *ctx, const CowChange *c)
 		return 0;
 	if (plain && !c->diff)
 		return 0;
-	if (l->count == l->room) {
-		size_t room = l->room ? l->room * 2 : 64;
-		Change *bigger = realloc(l->items, room * sizeof(*bigger));
-		if (!bigger)
-			return -ENOMEM;
-		l->items = bigger;
-		l->room = room;
-	}
+	if (!BV_GROW(l->items, l->count, l->room))
+		return -ENOMEM;
 	item = &l->items[l->count++];
 	*item = (Change){.kind = kind, .diff = c->diff, .now = c->now, .base = c->base, .over = c->over, .anew = c->anew,
 			 .placeless = kind == COW_RENAMED ? !c->over_path : !c->host_path, .path = strdup(c->path),

@@ -7,37 +7,20 @@ void content_release(Content *c)
 	*c = (Content){0};
 }
 
-static int room_for_one(void *array, size_t n, size_t *room, size_t size)
-{
-	void **at = array;
-
-	if (n < *room)
-		return 0;
-	size_t more = *room ? *room * 2 : 4;
-	void *bigger = realloc(*at, more * size);
-	if (!bigger)
-		return -ENOMEM;
-	*at = bigger;
-	*room = more;
-	return 0;
-}
-
 int content_add_hole(Content *c, uint64_t offset, uint64_t length)
 {
-	int r = room_for_one(&c->holes, c->n_holes, &c->room_holes, sizeof *c->holes);
-
-	if (r == 0)
-		c->holes[c->n_holes++] = (ContentHole){offset, length};
-	return r;
+	if (!BV_GROW(c->holes, c->n_holes, c->room_holes))
+		return -ENOMEM;
+	c->holes[c->n_holes++] = (ContentHole){offset, length};
+	return 0;
 }
 
 int content_add_chunk(Content *c, const SnapId *id, uint32_t length)
 {
-	int r = room_for_one(&c->chunks, c->n_chunks, &c->room_chunks, sizeof *c->chunks);
-
-	if (r == 0)
-		c->chunks[c->n_chunks++] = (ContentChunk){*id, length};
-	return r;
+	if (!BV_GROW(c->chunks, c->n_chunks, c->room_chunks))
+		return -ENOMEM;
+	c->chunks[c->n_chunks++] = (ContentChunk){*id, length};
+	return 0;
 }
 
 void content_body(const Content *c, Bytes *out)

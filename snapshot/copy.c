@@ -239,14 +239,8 @@ static int add_content(void *ctx, const Record *record)
 		return 0;
 	if (snap_content_size(record->content, record->content_len, &size) < 0)
 		return bv_fail(c->why, -EBADMSG, "a record of the snapshot is damaged: its content has no size");
-	if (c->n == c->room) {
-		size_t room = MAX(256, 2 * c->room);
-		uint64_t *more = realloc(c->numbers, room * sizeof *more);
-		if (!more)
-			return no_memory(c->why);
-		c->numbers = more;
-		c->room = room;
-	}
+	if (!BV_GROW(c->numbers, c->n, c->room))
+		return no_memory(c->why);
 	int r = take_what_is_there(c, record, &number);
 	c->numbers[c->n++] = number;
 	if (r == 0)

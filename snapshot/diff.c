@@ -137,14 +137,9 @@ static int open_inner(Walker *w, const Node *node)
 	int r;
 
 	while ((r = piece_next(w->p)) > 0) {
-		if (frame.n == room) {
-			room = MAX(64, room * 2);
-			Node *more = realloc(frame.nodes, room * sizeof *more);
-			if (!more) {
-				r = -ENOMEM;
-				break;
-			}
-			frame.nodes = more;
+		if (!BV_GROW(frame.nodes, frame.n, room)) {
+			r = -ENOMEM;
+			break;
 		}
 		Node *child = &frame.nodes[frame.n++];
 		*child = (Node){0};

@@ -97,14 +97,8 @@ static int note_held(void *ctx, const char *object, uint64_t size, int64_t age)
 		holds->all[holds->n - 1].age = MIN(holds->all[holds->n - 1].age, age);
 		return 0;
 	}
-	if (holds->n == holds->room) {
-		size_t room = MAX((size_t)16, holds->room * 2);
-		Hold *more = realloc(holds->all, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		holds->all = more;
-		holds->room = room;
-	}
+	if (!BV_GROW(holds->all, holds->n, holds->room))
+		return -ENOMEM;
 	holds->all[holds->n++] = hold;
 	return 0;
 }

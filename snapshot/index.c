@@ -8,28 +8,12 @@ void table_release(ChunkTable *t)
 	*t = (ChunkTable){0};
 }
 
-static int grow(void *array, size_t *room, size_t n, size_t size)
-{
-	void **at = array;
-
-	if (n < *room)
-		return 0;
-	size_t more = *room ? *room * 2 : 16;
-	void *bigger = realloc(*at, more * size);
-	if (!bigger)
-		return -ENOMEM;
-	*at = bigger;
-	*room = more;
-	return 0;
-}
-
 int table_add(ChunkTable *t, const ChunkRow *row)
 {
-	int r = grow(&t->rows, &t->room, t->n, sizeof *t->rows);
-
-	if (r == 0)
-		t->rows[t->n++] = *row;
-	return r;
+	if (!BV_GROW(t->rows, t->n, t->room))
+		return -ENOMEM;
+	t->rows[t->n++] = *row;
+	return 0;
 }
 
 void table_encode(const ChunkTable *t, Bytes *out)
@@ -121,8 +105,8 @@ int index_add(SnapIndex *x, const SnapId *pack, const ChunkTable *table)
 {
 	int r = make_room(x, table->n);
 
-	if (r == 0)
-		r = grow(&x->packs, &x->room_packs, x->n_packs, sizeof *x->packs);
+	if (r == 0 && !BV_GROW(x->packs, x->n_packs, x->room_packs))
+		r = -ENOMEM;
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < table->n; i++) {
@@ -168,11 +152,9 @@ void index_list_release(IndexList *list)
 
 int index_list_add(IndexList *list, const SnapId *pack, ChunkTable *table)
 {
-	int r = grow(&list->packs, &list->room, list->n, sizeof *list->packs);
-
-	if (r < 0) {
+	if (!BV_GROW(list->packs, list->n, list->room)) {
 		table_release(table);
-		return r;
+		return -ENOMEM;
 	}
 	list->packs[list->n++] = (IndexPack){*pack, *table};
 	*table = (ChunkTable){0};

@@ -9,14 +9,8 @@ static int note(void *ctx, const char *name, uint64_t size, int64_t age)
 	last = last ? last + 1 : name;
 	if (id_parse(last, strlen(last), &id) < 0)
 		return 0; /* not ours */
-	if (inventory->n == inventory->room) {
-		size_t room = inventory->room ? 2 * inventory->room : 256;
-		Listed *more = realloc(inventory->all, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		inventory->all = more;
-		inventory->room = room;
-	}
+	if (!BV_GROW(inventory->all, inventory->n, inventory->room))
+		return -ENOMEM;
 	inventory->all[inventory->n++] = (Listed){id, size, age};
 	return 0;
 }
@@ -51,14 +45,8 @@ static int note_ref(void *ctx, const SnapRef *ref)
 {
 	RefList *list = ctx;
 
-	if (list->n == list->room) {
-		size_t room = list->room ? 2 * list->room : 64;
-		SnapRef *more = realloc(list->all, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		list->all = more;
-		list->room = room;
-	}
+	if (!BV_GROW(list->all, list->n, list->room))
+		return -ENOMEM;
 	list->all[list->n++] = *ref;
 	return 0;
 }

@@ -140,14 +140,8 @@ static int note_name(void *ctx, const char *name, uint64_t size, int64_t age)
 	(void)age;
 	if (names->n == LISTED_MAX)
 		return 1;
-	if (names->n == names->room) {
-		size_t room = MAX((size_t)1024, names->room * 2);
-		SnapId *more = realloc(names->all, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		names->all = more;
-		names->room = room;
-	}
+	if (!BV_GROW(names->all, names->n, names->room))
+		return -ENOMEM;
 	if (slash && id_parse(slash + 1, strlen(slash + 1), &names->all[names->n]) == 0)
 		names->n++;
 	return 0;

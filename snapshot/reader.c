@@ -193,14 +193,9 @@ static int gather(Walk *w, PieceReader *p, Child **out, size_t *n)
 		/* The one before is known to match only now that its end is known. */
 		if (count && before.len && !may_match(w->v, before.data, before.len, p->key, p->key_len))
 			count--;
-		if (count == room) {
-			room = room ? room * 2 : 64;
-			Child *more = realloc(all, room * sizeof *more);
-			if (!more) {
-				r = -ENOMEM;
-				break;
-			}
-			all = more;
+		if (!BV_GROW(all, count, room)) {
+			r = -ENOMEM;
+			break;
 		}
 		before.len = 0;
 		all[count] = (Child){0};
@@ -254,13 +249,8 @@ static bool fill_leaf(KeptLeaf *leaf, const Child *child)
 	while ((r = piece_next(p)) > 0) {
 		if (leaf->keys.len + p->key_len > LEAF_KEYS_MAX) /* keys that share most of their bytes are small in a piece only */
 			return false;
-		if (leaf->n == room) {
-			room = MAX(256, room * 2);
-			Record *more = realloc(leaf->records, room * sizeof *more);
-			if (!more)
-				return false;
-			leaf->records = more;
-		}
+		if (!BV_GROW(leaf->records, leaf->n, room))
+			return false;
 		leaf->records[leaf->n++] = (Record){(const void *)(uintptr_t)leaf->keys.len, p->content, p->value, p->key_len, p->content_len, p->value_len};
 		bytes_put(&leaf->keys, p->key, p->key_len);
 	}

@@ -191,14 +191,8 @@ static int note_ref(void *ctx, const char *name, uint64_t size, int64_t age)
 	if (strncmp(name, "refs/", 5) != 0 || slash < name + 5 || (size_t)(slash - name - 5) >= sizeof ref.name || log_number(name, &ref.number) < 0)
 		return 0;
 	memcpy(ref.name, name + 5, (size_t)(slash - name - 5));
-	if (l->n == l->room) {
-		size_t room = l->room ? 2 * l->room : 64;
-		SnapRef *more = realloc(l->all, room * sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		l->all = more;
-		l->room = room;
-	}
+	if (!BV_GROW(l->all, l->n, l->room))
+		return -ENOMEM;
 	l->all[l->n++] = ref;
 	return 0;
 }

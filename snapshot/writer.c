@@ -96,15 +96,8 @@ static int enqueue(SnapWriter *w, WorkFile *file, uint64_t *number)
 		pthread_cond_wait(&w->room, &w->lock);
 	if (w->error)
 		r = w->error;
-	if (r == 0 && w->n_contents == w->room_contents) {
-		uint64_t room = w->room_contents ? 2 * w->room_contents : 256;
-		ContentRef *more = realloc(w->contents, room * sizeof *more);
-		r = more ? 0 : -ENOMEM;
-		if (more) {
-			w->contents = more;
-			w->room_contents = room;
-		}
-	}
+	if (r == 0 && !BV_GROW(w->contents, w->n_contents, w->room_contents))
+		r = -ENOMEM;
 	if (r == 0) {
 		w->contents[w->n_contents] = (ContentRef){0};
 		file->number = *number = w->n_contents++;

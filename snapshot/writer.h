@@ -92,7 +92,7 @@ struct SnapWriter {
 	WorkChunk *chunks;
 	size_t n_files, n_chunks, busy;
 	ContentRef *contents;
-	uint64_t n_contents, room_contents;
+	size_t n_contents, room_contents;
 	unsigned uploads;
 	int error;
 	char *message;

@@ -16,14 +16,8 @@ typedef struct Pids {
 
 static void pids_add(Pids *list, pid_t pid)
 {
-	if (list->count == list->room) {
-		size_t room = list->room ? 2 * list->room : 64;
-		pid_t *bigger = realloc(list->items, room * sizeof *bigger);
-		if (!bigger)
-			return; /* those in the list are killed, then the rest is looked for again */
-		list->items = bigger;
-		list->room = room;
-	}
+	if (!BV_GROW(list->items, list->count, list->room))
+		return; /* those in the list are killed, then the rest is looked for again */
 	list->items[list->count++] = pid;
 }
 

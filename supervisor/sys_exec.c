@@ -196,19 +196,12 @@ static size_t bang_words(const ExecPlan *plan, const char *script, const char *w
 
 static int read_argv(Call *call, uint64_t addr, uint64_t **out, size_t *count)
 {
-	size_t cap = 64, n = 0;
-	CLEAN_FREE uint64_t *v = malloc(cap * sizeof *v);
+	size_t room = 0, n = 0;
+	CLEAN_FREE uint64_t *v = NULL;
 
-	if (!v)
-		return -ENOMEM;
 	for (; addr; n++) {
-		if (n == cap) {
-			uint64_t *bigger = realloc(v, 2 * cap * sizeof *v);
-			if (!bigger)
-				return -ENOMEM;
-			v = bigger;
-			cap *= 2;
-		}
+		if (!BV_GROW(v, n, room))
+			return -ENOMEM;
 		int r = mem_read(call, addr + 8 * n, &v[n], 8);
 		if (r < 0)
 			return r;

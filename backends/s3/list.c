@@ -40,14 +40,8 @@ static int add_entry(Page *page)
 {
 	if (!page->current.key)
 		return -EBADMSG;
-	if (page->n == page->cap) {
-		size_t cap = page->cap ? page->cap * 2 : 256;
-		Entry *bigger = realloc(page->entries, cap * sizeof *bigger);
-		if (!bigger)
-			return -ENOMEM;
-		page->entries = bigger;
-		page->cap = cap;
-	}
+	if (!BV_GROW(page->entries, page->n, page->cap))
+		return -ENOMEM;
 	page->entries[page->n++] = page->current;
 	page->current = (Entry){0};
 	return 0;
