@@ -7,12 +7,12 @@
 
 #define MESSAGE_MAX 200
 
-enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC };
+enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW };
 
 typedef struct Parsed {
 	BvCreateOptions create;
 	SessionOptions session;
-	List rw, hide, show, env_changes;
+	List rw, hide, show, allow, env_changes;
 	bool clear_env, interactive, tty, rm, generations;
 	const char *trace;
 } Parsed;
@@ -25,7 +25,8 @@ typedef struct Parsed {
 static const struct option run_options[] = {
 	{"name", required_argument, NULL, OPT_NAME}, {"backend", required_argument, NULL, OPT_BACKEND}, {"rw", required_argument, NULL, OPT_RW},
 	{"hide", required_argument, NULL, OPT_HIDE}, {"show", required_argument, NULL, OPT_SHOW},	{"ro", no_argument, NULL, OPT_RO},
-	{"rm", no_argument, NULL, OPT_RM},	     {"spool-size", required_argument, NULL, OPT_SPOOL}, {"sync", required_argument, NULL, OPT_SYNC}, LONG_COMMAND,						{0},
+	{"rm", no_argument, NULL, OPT_RM},	     {"spool-size", required_argument, NULL, OPT_SPOOL}, {"sync", required_argument, NULL, OPT_SYNC},
+	{"net", required_argument, NULL, OPT_NET},   {"allow", required_argument, NULL, OPT_ALLOW}, LONG_COMMAND,						{0},
 };
 static const struct option exec_options[] = {LONG_COMMAND, {0}};
 
@@ -44,6 +45,8 @@ static void take_option(const Command *cmd, Parsed *p, int c)
 	case OPT_RW: list_add(&p->rw, optarg); break;
 	case OPT_HIDE: list_add(&p->hide, optarg); break;
 	case OPT_SHOW: list_add(&p->show, optarg); break;
+	case OPT_NET: p->create.net = optarg; break;
+	case OPT_ALLOW: list_add(&p->allow, optarg); break;
 	case OPT_RO: p->create.flags |= BV_CREATE_READ_ONLY; break;
 	case OPT_TIMEOUT: p->session.timeout_ms = parse_duration(cmd, "--timeout", optarg); break;
 	case OPT_TRACE: p->trace = optarg; break;
@@ -237,6 +240,7 @@ int cmd_run(const Command *cmd, int argc, char **argv)
 	p.create.rw = p.rw.items;
 	p.create.hide = p.hide.items;
 	p.create.show = p.show.items;
+	p.create.allow = p.allow.items;
 	p.create.command = p.session.argv;
 	p.create.env = sandbox_environment(&p).items;
 	set_environment(&p, NULL);

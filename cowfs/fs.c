@@ -94,6 +94,15 @@ static int make_root(Cowfs *fs)
 	return 0;
 }
 
+static void free_grants(CowGrant *list)
+{
+	while (list) {
+		CowGrant *next = list->next;
+		free(list);
+		list = next;
+	}
+}
+
 static void fs_free(Cowfs *fs)
 {
 	if (!fs)
@@ -106,11 +115,8 @@ static void fs_free(Cowfs *fs)
 		pthread_mutex_destroy(&fs->lower->lock);
 	free(fs->lower);
 	lists_free(fs);
-	while (fs->grants) {
-		CowGrant *next = fs->grants->next;
-		free(fs->grants);
-		fs->grants = next;
-	}
+	free_grants(fs->grants);
+	free_grants(fs->sockets);
 	while (fs->foreigns) {
 		CowForeign *next = fs->foreigns->next;
 		free(fs->foreigns);

@@ -252,6 +252,7 @@ struct Cowfs {
 	_Atomic size_t lower_idents; /* how many non-directories of the host have a record */
 	CowNode *root;
 	CowGrant *grants;
+	CowGrant *sockets; /* of the host, that guests may connect to: only their paths */
 	CowForeign *foreigns;
 	_Atomic uint64_t next_id;
 	uint64_t next_pin;

@@ -147,6 +147,20 @@ int cowfs_pin_hide(Cowfs *fs, const char *path)
 	return 0;
 }
 
+static int add_grant(CowGrant **list, const char *host, bool writable)
+{
+	CowGrant *grant = calloc(1, sizeof *grant + strlen(host) + 1);
+
+	if (!grant)
+		return -ENOMEM;
+	grant->writable = writable;
+	grant->len = strlen(host);
+	memcpy(grant->path, host, grant->len + 1);
+	grant->next = *list;
+	*list = grant;
+	return 0;
+}
+
 int cowfs_pin_grant(Cowfs *fs, const char *path, bool writable)
 {
 	char host[PATH_MAX];
@@ -164,17 +178,26 @@ int cowfs_pin_grant(Cowfs *fs, const char *path, bool writable)
 	rc = node_showing(fs, host, &node);
 	if (rc == 0 && node->dir->foreign)
 		rc = -EINVAL;
-	CowGrant *grant = rc == 0 ? calloc(1, sizeof *grant + strlen(host) + 1) : NULL;
-	if (grant) {
-		grant->writable = writable;
-		grant->len = strlen(host);
-		memcpy(grant->path, host, grant->len + 1);
-		grant->next = fs->grants;
-		fs->grants = grant;
-		node->dir->grant = grant;
-	} else if (rc == 0) {
-		rc = -ENOMEM;
-	}
+	if (rc == 0 && (rc = add_grant(&fs->grants, host, writable)) == 0)
+		node->dir->grant = fs->grants;
+	fs_unlock(fs);
+	return rc;
+}
+
+int cowfs_pin_socket(Cowfs *fs, const char *path)
+{
+	char host[PATH_MAX];
+	struct statx st;
+
+	if (!realpath(path, host))
+		return bv_neg_errno();
+	int rc = lower_statx(fs, NULL, host, &st);
+	if (rc == 0 && !S_ISSOCK(st.stx_mode))
+		rc = -ENOTSOCK;
+	if (rc < 0)
+		return rc;
+	fs_wrlock(fs);
+	rc = add_grant(&fs->sockets, host, false);
 	fs_unlock(fs);
 	return rc;
 }

@@ -93,6 +93,18 @@ void cowfs_socket_done(Cowfs *fs, const CowLoc *socket, int bind_result)
 	fs_unlock(fs);
 }
 
+/* A socket of the host that was named by who started the sandbox. */
+static bool is_pinned(const CowWalk *w)
+{
+	char buf[PATH_MAX];
+	const char *host = w->cur.kind == COW_LOWER ? walk_host_path(w, &w->cur, buf) : "";
+
+	for (const CowGrant *g = w->fs->sockets; g; g = g->next)
+		if (strcmp(g->path, host) == 0)
+			return true;
+	return false;
+}
+
 int cowfs_socket_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, char *host_path, size_t size, int *hold)
 {
 	struct statx st;
@@ -107,7 +119,7 @@ int cowfs_socket_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const cha
 		rc = cred_allows(req->cred, st.stx_mode, st.stx_uid, st.stx_gid, W_OK);
 	if (rc == 0 && !S_ISSOCK(st.stx_mode))
 		rc = -ECONNREFUSED;
-	if (rc == 0 && w.cur.grant && w.cur.grant->writable) {
+	if (rc == 0 && ((w.cur.grant && w.cur.grant->writable) || is_pinned(&w))) {
 		rc = granted_place(&w, &w.cur, "", host_path, size, hold);
 	} else if (rc == 0) {
 		bool own = w.cur.kind == COW_NODE && (w.cur.node->flags & N_MARKER) && !w.cur.node->origin;

@@ -20,6 +20,8 @@ void config_release(SandboxConfig *config)
 	strv_free(config->hide);
 	strv_free(config->show);
 	strv_free(config->env);
+	free(config->net);
+	strv_free(config->allow);
 	memset(config, 0, sizeof(*config));
 }
 
@@ -46,7 +48,8 @@ static bool fill_json(cJSON *json, const SandboxConfig *c)
 	       add_list(json, "command", c->command) && add_list(json, "rw", c->rw) && add_list(json, "hide", c->hide) &&
 	       add_list(json, "show", c->show) && cJSON_AddBoolToObject(json, "ro", c->ro) && cJSON_AddBoolToObject(json, "unnamed", c->unnamed) &&
 	       (!c->env || add_list(json, "env", c->env)) && (!c->ephemeral || cJSON_AddTrueToObject(json, "ephemeral")) && (!c->spool || cJSON_AddNumberToObject(json, "spool", (double)c->spool)) &&
-	       (!c->continuous || cJSON_AddTrueToObject(json, "continuous")) && (!c->carries || cJSON_AddTrueToObject(json, "carries"));
+	       (!c->continuous || cJSON_AddTrueToObject(json, "continuous")) && (!c->carries || cJSON_AddTrueToObject(json, "carries")) &&
+	       (!c->net || cJSON_AddStringToObject(json, "net", c->net)) && (!c->allow || add_list(json, "allow", c->allow));
 }
 
 int config_write(int dirfd, const SandboxConfig *config, BvError **err)
@@ -116,12 +119,14 @@ static int parse_config(const cJSON *json, SandboxConfig *c)
 	c->carries = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "carries"));
 	c->ephemeral = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ephemeral"));
 	if ((r = get_string(json, "name", true, &c->name)) < 0 || (r = get_string(json, "backend", true, &c->backend)) < 0 ||
-	    (r = get_string(json, "data", false, &c->data_dir)) < 0 || (r = get_string(json, "cwd", false, &c->cwd)) < 0)
+	    (r = get_string(json, "net", false, &c->net)) < 0 || (r = get_string(json, "data", false, &c->data_dir)) < 0 || (r = get_string(json, "cwd", false, &c->cwd)) < 0)
 		return r;
 	if (c->data_dir && c->data_dir[0] != '/')
 		return -EUCLEAN;
 	if ((r = get_list(json, "command", &c->command)) < 0 || (r = get_list(json, "rw", &c->rw)) < 0 ||
 	    (r = get_list(json, "hide", &c->hide)) < 0 || (r = get_list(json, "show", &c->show)) < 0)
+		return r;
+	if (cJSON_HasObjectItem(json, "allow") && (r = get_list(json, "allow", &c->allow)) < 0)
 		return r;
 	if (cJSON_HasObjectItem(json, "env") && (r = get_list(json, "env", &c->env)) < 0)
 		return r;

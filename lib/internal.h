@@ -78,6 +78,8 @@ typedef struct SandboxConfig {
 	char *data_dir; /* where meta.db and blobs are; NULL: the sandbox's own directory */
 	char *cwd;	/* may be NULL */
 	Strv command, rw, hide, show;
+	char *net;  /* what guests may reach: "host", "internet" or "none"; NULL, of an older sandbox: "host" */
+	Strv allow; /* rules of what they may reach beside that (base/netrule.h) */
 	Strv env; /* "NAME=value": of each command of the sandbox, beside the caller's */
 	bool ro, unnamed, ephemeral;
 	uint64_t spool;	 /* bytes of files that can be fetched again which may be here; 0: as many as there is room for */
@@ -96,6 +98,15 @@ void config_release(SandboxConfig *config);
 int config_read(int dirfd, SandboxConfig *out, BvError **err) MUST_CHECK;
 int config_write(int dirfd, const SandboxConfig *config, BvError **err) MUST_CHECK;
 #define CLEAN_CONFIG __attribute__((cleanup(config_release)))
+
+/* ---- network (network.c) ---- */
+
+/* Checks the mode and the rules, and puts them into the config. net NULL: the default. -EINVAL, -ENOENT (a unix socket), -ENOMEM. */
+int network_config(const char *net, const char *const *allow, SandboxConfig *c, BvError **err) MUST_CHECK;
+/* A rule that a snapshot may bring: one of addresses. */
+bool network_is_rule(const char *text);
+/* Adds them to the request that starts a supervisor. */
+bool network_request(cJSON *req, const SandboxConfig *c);
 
 /* ---- handles ---- */
 

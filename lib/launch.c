@@ -273,7 +273,7 @@ static cJSON *start_request(BvSandbox *sb, bool fetches)
 		goto fail;
 	rw = cJSON_CreateStringArray((const char *const *)sb->config.rw, (int)strv_len((const char *const *)sb->config.rw));
 	hidden = cJSON_CreateStringArray((const char *const *)hide, (int)strv_len((const char *const *)hide));
-	if ((sb->config.rw && !rw) || !hidden)
+	if ((sb->config.rw && !rw) || !hidden || !network_request(req, &sb->config))
 		goto fail;
 	cJSON_AddItemToObject(req, "rw", rw ? TAKE_PTR(rw) : cJSON_CreateArray());
 	cJSON_AddItemToObject(req, "hide", TAKE_PTR(hidden));

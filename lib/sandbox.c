@@ -128,6 +128,8 @@ static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvErr
 	c->cwd = o->cwd ? strdup(o->cwd) : NULL;
 	if (!c->backend || (o->cwd && !c->cwd) || strv_copy(&c->command, o->command) < 0 || strv_copy(&c->env, o->env) < 0)
 		return lib_fail(err, -ENOMEM, "out of memory");
+	if ((r = network_config(o->net, o->allow, c, err)) < 0)
+		return r;
 	if ((r = add_paths(&c->rw, o->rw, "rw", true, err)) < 0 || (r = add_paths(&c->hide, o->hide, "hide", false, err)) < 0 ||
 	    (r = add_paths(&c->show, o->show, "show", false, err)) < 0)
 		return r;
@@ -393,11 +395,12 @@ static int copy_config(const SandboxConfig *from, SandboxConfig *to)
 {
 	*to = *from;
 	to->data_dir = NULL;
-	to->command = to->rw = to->hide = to->show = to->env = NULL;
+	to->command = to->rw = to->hide = to->show = to->env = to->allow = NULL;
 	to->name = strdup(from->name);
 	to->backend = strdup(from->backend);
 	to->cwd = from->cwd ? strdup(from->cwd) : NULL;
-	if (!to->name || !to->backend || (from->cwd && !to->cwd) || strv_copy(&to->command, (const char *const *)from->command) < 0 ||
+	to->net = from->net ? strdup(from->net) : NULL;
+	if (!to->name || !to->backend || (from->cwd && !to->cwd) || (from->net && !to->net) || strv_copy(&to->allow, (const char *const *)from->allow) < 0 || strv_copy(&to->command, (const char *const *)from->command) < 0 ||
 	    strv_copy(&to->rw, (const char *const *)from->rw) < 0 || strv_copy(&to->hide, (const char *const *)from->hide) < 0 ||
 	    strv_copy(&to->show, (const char *const *)from->show) < 0 || strv_copy(&to->env, (const char *const *)from->env) < 0)
 		return -ENOMEM;

@@ -355,6 +355,16 @@ static int take_list(const SnapInfo *info, const char *name, bool (*good)(const 
 	}
 }
 
+/* A sandbox that was closed stays so. */
+static int take_network(const SnapInfo *info, SandboxConfig *c, BvError **err)
+{
+	CLEAN_FREE char *net = snapshots_field(info, "net");
+	CLEAN_STRV Strv allow = NULL;
+	int r = take_list(info, "allow", network_is_rule, &allow);
+
+	return r < 0 ? lib_fail(err, r, "out of memory") : network_config(net ? net : "host", (const char *const *)allow, c, err);
+}
+
 static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const BvRestoreOptions *o, SandboxConfig *c, BvError **err)
 {
 	CLEAN_FREE char *ro = snapshots_field(info, "ro");
@@ -371,6 +381,9 @@ static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const 
 	c->carries = base_carries(info);
 	c->cwd = snapshots_field(info, "cwd");
 	c->ro = ro != NULL;
+	r = take_network(info, c, err);
+	if (r < 0)
+		return r;
 	c->unnamed = !o->name;
 	c->spool = o->spool;
 	c->continuous = o->flags & BV_RESTORE_CONTINUOUS;

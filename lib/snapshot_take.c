@@ -173,6 +173,26 @@ static int add_field(SnapWriter *w, const char *name, const char *text)
 	return text ? snap_writer_field(w, name, text, strlen(text)) : 0;
 }
 
+/* Fields NAME/000000, NAME/000001, ... of what `leave_out` (may be NULL) does not name. */
+static int add_list(SnapWriter *w, const char *name, Strv list, bool (*leave_out)(const char *text))
+{
+	int rc = 0;
+
+	for (size_t i = 0, n = 0; rc == 0 && list && list[i]; i++) {
+		char field[32];
+		if (leave_out && leave_out(list[i]))
+			continue;
+		snprintf(field, sizeof(field), "%s/%06zu", name, n++);
+		rc = add_field(w, field, list[i]);
+	}
+	return rc;
+}
+
+static bool is_grant(const char *rule)
+{
+	return strncmp(rule, "unix:", 5) == 0;
+}
+
 /* What the restored sandbox needs to know of this one. What it was granted is not in it: a snapshot may come from elsewhere. */
 static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOptions *o)
 {
@@ -200,16 +220,14 @@ static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOption
 		rc = add_field(w, "cwd", c->cwd);
 	if (rc == 0 && c->ro)
 		rc = add_field(w, "ro", "1");
-	for (size_t i = 0; rc == 0 && c->command && c->command[i]; i++) {
-		char name[32];
-		snprintf(name, sizeof(name), "command/%06zu", i);
-		rc = add_field(w, name, c->command[i]);
-	}
-	for (size_t i = 0; rc == 0 && c->env && c->env[i]; i++) {
-		char name[32];
-		snprintf(name, sizeof(name), "env/%06zu", i);
-		rc = add_field(w, name, c->env[i]);
-	}
+	if (rc == 0 && c->net && strcmp(c->net, "host") != 0)
+		rc = add_field(w, "net", c->net);
+	if (rc == 0)
+		rc = add_list(w, "allow", c->allow, is_grant);
+	if (rc == 0)
+		rc = add_list(w, "command", c->command, NULL);
+	if (rc == 0)
+		rc = add_list(w, "env", c->env, NULL);
 	return rc;
 }
 

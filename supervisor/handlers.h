@@ -96,6 +96,8 @@ int sys_ioctl(struct Call *call);
 int sys_socket(struct Call *call);
 int sys_bind(struct Call *call);
 int sys_connect(struct Call *call);
+int sys_listen(struct Call *call);
+int sys_setsockopt(struct Call *call);
 int sys_sendto(struct Call *call);
 int sys_sendmsg(struct Call *call);
 int sys_sendmmsg(struct Call *call);

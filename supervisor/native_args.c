@@ -8,6 +8,8 @@
 #include <linux/sockios.h>
 #include <linux/random.h>
 #include <asm/ioctls.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/mman.h>
 
 #define LOW32 0xffffffffULL
@@ -46,6 +48,9 @@ LIST(prctl_native, 0, LOW32, PR_SET_NAME, PR_GET_NAME, PR_SET_PDEATHSIG, PR_GET_
 LIST(fcntl_native, 1, LOW32, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_OFD_GETLK, F_OFD_SETLK,
 	F_OFD_SETLKW, F_GETOWN, F_GETOWN_EX, F_GETSIG, F_GETLEASE, F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS, F_GET_RW_HINT, F_DUPFD_QUERY,
 	F_CREATED_QUERY);
+
+/* Levels that have nothing to do with the way which packets take. */
+LIST(setsockopt_native, 1, LOW32, SOL_SOCKET, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6, SOL_NETLINK, SOL_TLS);
 
 /* Terminals without TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD; files without anything that sets; sockets' reading requests. */
 LIST(ioctl_native, 1, LOW32, TCGETS, TCSETS, TCSETSW, TCSETSF, TCGETA, TCSETA, TCSETAW, TCSETAF, TCGETS2, TCSETS2, TCSETSW2, TCSETSF2, TCSBRK, TCSBRKP, TCXONC, TCFLSH, TIOCEXCL, TIOCNXCL,

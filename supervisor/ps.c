@@ -1,4 +1,5 @@
 #include "supervisor/ps.h"
+#include "supervisor/net.h"
 #include "supervisor/proctree.h"
 #include "supervisor/table.h"
 
@@ -96,6 +97,7 @@ cJSON *stats_json(Supervisor *sup)
 	cJSON_AddBoolToObject(f, "pidfd_getfd", sup->features.pidfd_getfd);
 	cJSON_AddBoolToObject(f, "openat2", sup->features.openat2);
 	cJSON_AddNumberToObject(f, "landlock_abi", sup->features.landlock_abi);
+	cJSON_AddItemToObject(o, "net", net_json(sup->net));
 	cowfs_stats(sup->fs, &st);
 	cJSON *c = cJSON_AddObjectToObject(o, "cowfs");
 	cJSON_AddNumberToObject(c, "nodes", (double)st.nodes);

@@ -12,6 +12,7 @@
 #include "supervisor/filter.h"
 #include "supervisor/foreign.h"
 #include "supervisor/init.h"
+#include "supervisor/net.h"
 #include "supervisor/notify.h"
 #include "supervisor/packet.h"
 #include "supervisor/proctree.h"
@@ -284,6 +285,20 @@ static int pin_grants(Supervisor *sup, Start *st)
 	return r;
 }
 
+/* Of the rules, sockets of the host are a matter of the view. */
+static int start_net(Supervisor *sup, Start *st)
+{
+	CLEAN_FREE char **allow = json_strings(st->packet.json, "allow");
+	int r = allow ? net_new(json_string(st->packet.json, "net", "host"), allow, &sup->net, &st->error) : -ENOMEM;
+
+	for (size_t i = 0; r == 0 && allow[i]; i++) {
+		const char *path = strncmp(allow[i], "unix:", 5) == 0 ? allow[i] + 5 : NULL;
+		if (path && (r = cowfs_pin_socket(sup->fs, path)) < 0)
+			(void)bv_fail(&st->error, r, "cannot allow the socket %s: %s", path, strerror(-r));
+	}
+	return r;
+}
+
 /* ---- what the foreign file systems ask of us ---- */
 
 static int loc_of_fd(Supervisor *sup, pid_t tid, int fd, CowLoc *out)
@@ -390,6 +405,8 @@ static int start(Supervisor *sup, Start *st)
 		r = start_foreign(sup, st); /* first: what is hidden below /dev must not make records of the host's /dev */
 	if (r == 0)
 		r = pin_grants(sup, st);
+	if (r == 0)
+		r = start_net(sup, st);
 	return r;
 }
 
@@ -453,6 +470,7 @@ static int finish(Supervisor *sup, Start *st)
 		foreign_free(sup->foreign);
 		tasks_free(sup->tasks);
 		vcred_free(sup->vcreds);
+		net_free(sup->net);
 	}
 	bv_close_fd(&st->lock_fd);
 	return r;

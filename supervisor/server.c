@@ -4,6 +4,7 @@
 #include "supervisor/foreign.h"
 #include "supervisor/freeze.h"
 #include "supervisor/init.h"
+#include "supervisor/net.h"
 #include "supervisor/notify.h"
 #include "supervisor/packet.h"
 #include "supervisor/call.h"
@@ -107,11 +108,21 @@ static void share_fetch_error(Supervisor *sup)
 			c->remark = strdup(error);
 }
 
+/* What was refused over the network is told with the end of the next command, and once. */
+static void share_denied(Supervisor *sup, Command *c)
+{
+	CLEAN_FREE char *text = net_remark(sup->net, &sup->denied_told);
+
+	if (text && !c->remark)
+		c->remark = TAKE_PTR(text);
+}
+
 static int tell_status(Supervisor *sup, Command *c)
 {
 	cJSON *o = cJSON_CreateObject();
 
 	share_fetch_error(sup);
+	share_denied(sup, c);
 	if (c->remark)
 		cJSON_AddStringToObject(o, "remark", c->remark);
 	if (WIFEXITED(c->status)) {

@@ -34,6 +34,7 @@ typedef struct WorkerPool WorkerPool;
 typedef struct Foreign Foreign;
 typedef struct ProcTree ProcTree;
 typedef struct Init Init;
+typedef struct Net Net;
 
 #define STORE_PATH_MAX 3072 /* leaves room for names below it in a PATH_MAX */
 
@@ -53,10 +54,12 @@ struct Supervisor {
 	Foreign *foreign;
 	ProcTree *tree;
 	Init *init;
+	Net *net;
 	struct sock_filter *filter;
 	unsigned short filter_len;
 	struct Command *commands; /* of the server thread alone, as next_id */
 	unsigned next_id;
+	uint64_t denied_told; /* of the server thread: see net_remark */
 	atomic_uint_fast64_t *counts; /* per table row: refused or unknown calls answered */
 	atomic_uint_fast64_t unknown[1024]; /* calls without a row, by number */
 	atomic_bool files_shared; /* some guest had threads (CLONE_FILES): a descriptor may be replaced between check and use */

@@ -1,0 +1,383 @@
+/* net.c - see net.h. */
+#include "supervisor/net.h"
+#include "supervisor/net_owner.h"
+
+#include "base/hmap.h"
+#include "base/netrule.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <time.h>
+
+#define DENIED_MAX 64	    /* refused attempts that are told; older ones are counted only */
+#define OWN_MAX (64 * 1024) /* sockets of guests that are remembered; the oldest are forgotten, nobody reaches those then */
+
+typedef enum NetMode { MODE_HOST, MODE_INTERNET, MODE_NONE } NetMode;
+static const char *const mode_names[] = {[MODE_HOST] = "host", [MODE_INTERNET] = "internet", [MODE_NONE] = "none"};
+
+typedef struct OwnSocket {
+	HmapNode node;
+	uint64_t cookie;
+} OwnSocket;
+
+typedef struct Denied {
+	int64_t time;
+	pid_t pid;
+	char comm[17], protocol[8], to[NET_TEXT_MAX];
+	const char *why;
+	uint64_t count;
+} Denied;
+
+struct Net {
+	NetMode mode;
+	NetRule *rules;
+	char **texts; /* of the rules, as written */
+	size_t n_rules;
+	pthread_mutex_t lock; /* of what follows */
+	Hmap own;
+	OwnSocket *sockets; /* a ring of OWN_MAX */
+	size_t n_own;
+	Denied denied[DENIED_MAX]; /* a ring, too */
+	size_t n_denied;	   /* entries ever made */
+	uint64_t refused;	   /* attempts */
+};
+
+/* ---- rules ---- */
+
+static int add_rule(Net *net, const char *text, char **why)
+{
+	CLEAN_FREE char *wrong = NULL;
+	int r = net_rule_parse(text, &net->rules[net->n_rules], &wrong);
+
+	if (r < 0)
+		return bv_fail(why, r, "the network rule '%s' makes no sense: %s", text, wrong ? wrong : strerror(-r));
+	net->texts[net->n_rules] = strdup(text);
+	return net->texts[net->n_rules++] ? 0 : -ENOMEM;
+}
+
+static int find_mode(const char *name, NetMode *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(mode_names); i++) {
+		if (strcmp(name, mode_names[i]) == 0) {
+			*out = (NetMode)i;
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+int net_new(const char *mode, char *const *rules, Net **out, char **why)
+{
+	size_t count = 0;
+	Net *net = calloc(1, sizeof *net);
+
+	while (rules[count])
+		count++;
+	int r = net ? find_mode(mode, &net->mode) : -ENOMEM;
+	if (r == -EINVAL)
+		(void)bv_fail(why, r, "there is no network mode '%s'", mode);
+	if (r == 0 && (!(net->rules = calloc(count + 1, sizeof *net->rules)) || !(net->texts = calloc(count + 1, sizeof *net->texts))))
+		r = -ENOMEM;
+	if (r == 0 && net->mode != MODE_HOST)
+		r = hmap_init(&net->own);
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = add_rule(net, rules[i], why);
+	if (r < 0) {
+		net_free(net);
+		return r;
+	}
+	pthread_mutex_init(&net->lock, NULL);
+	*out = net;
+	return 0;
+}
+
+void net_free(Net *net)
+{
+	if (!net)
+		return;
+	for (size_t i = 0; i < net->n_rules; i++) {
+		net_rule_release(&net->rules[i]);
+		free(net->texts[i]);
+	}
+	hmap_release(&net->own);
+	free(net->sockets);
+	free(net->rules);
+	free(net->texts);
+	free(net);
+}
+
+bool net_is_open(const Net *net)
+{
+	return net->mode == MODE_HOST;
+}
+
+/* ---- sockets of guests ---- */
+
+static bool find_cookie(int sock, uint64_t *cookie)
+{
+	socklen_t len = sizeof *cookie;
+
+	return getsockopt(sock, SOL_SOCKET, SO_COOKIE, cookie, &len) == 0;
+}
+
+static OwnSocket *find_own(Net *net, uint64_t cookie)
+{
+	for (HmapNode *n = hmap_first(&net->own, hash_u64(cookie, 0)); n; n = hmap_next(n)) {
+		OwnSocket *s = CONTAINER_OF(n, OwnSocket, node);
+		if (s->cookie == cookie)
+			return s;
+	}
+	return NULL;
+}
+
+void net_note_own(Net *net, int sock)
+{
+	uint64_t cookie;
+
+	if (net_is_open(net) || !find_cookie(sock, &cookie))
+		return;
+	pthread_mutex_lock(&net->lock);
+	if (!net->sockets)
+		net->sockets = calloc(OWN_MAX, sizeof *net->sockets);
+	if (net->sockets && !find_own(net, cookie)) {
+		OwnSocket *s = &net->sockets[net->n_own % OWN_MAX];
+		if (net->n_own++ >= OWN_MAX)
+			hmap_remove(&net->own, &s->node);
+		s->cookie = cookie;
+		hmap_insert(&net->own, &s->node, hash_u64(cookie, 0));
+	}
+	pthread_mutex_unlock(&net->lock);
+}
+
+static int option(int sock, int name)
+{
+	int value = 0;
+	socklen_t len = sizeof value;
+
+	return getsockopt(sock, SOL_SOCKET, name, &value, &len) == 0 ? value : -1;
+}
+
+/* The address of this machine that a packet from `sock` to `to` comes from. */
+static struct sockaddr_in6 source_of(int sock, const struct sockaddr_in6 *to)
+{
+	struct sockaddr_in6 own = {.sin6_family = AF_INET6, .sin6_addr = to->sin6_addr};
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof ss;
+
+	if (getsockname(sock, (struct sockaddr *)&ss, &len) == 0)
+		own.sin6_port = ss.ss_family == AF_INET ? ((struct sockaddr_in *)&ss)->sin_port : ((struct sockaddr_in6 *)&ss)->sin6_port;
+	return own;
+}
+
+/* Does a guest's socket answer there? */
+static bool is_own(Net *net, int sock, const struct sockaddr_in6 *to)
+{
+	struct sockaddr_in6 here = *to;
+	int protocol = option(sock, SO_PROTOCOL);
+	uint64_t cookie;
+
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
+		return false;
+	if (IN6_IS_ADDR_UNSPECIFIED(&here.sin6_addr))
+		here.sin6_addr = in6addr_loopback;
+	else if (IN6_IS_ADDR_V4MAPPED(&here.sin6_addr) && memcmp(here.sin6_addr.s6_addr + 12, (char[4]){0}, 4) == 0)
+		memcpy(here.sin6_addr.s6_addr + 12, (uint8_t[]){127, 0, 0, 1}, 4);
+	if (!net_is_local(&here.sin6_addr))
+		return false;
+	const struct sockaddr_in6 from = source_of(sock, &here);
+	if (net_owner(protocol, &from, &here, &cookie) < 0)
+		return false;
+	pthread_mutex_lock(&net->lock);
+	bool found = find_own(net, cookie) != NULL;
+	pthread_mutex_unlock(&net->lock);
+	return found;
+}
+
+/* ---- what was refused ---- */
+
+static const char *protocol_name(int protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP: return "tcp";
+	case IPPROTO_UDP: return "udp";
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6: return "icmp";
+	default: return "other";
+	}
+}
+
+static void read_comm(Supervisor *sup, pid_t tid, char comm[17])
+{
+	char path[32], text[17] = "";
+	CLEAN_FD int fd = -1;
+
+	snprintf(path, sizeof path, "%d/comm", tid);
+	fd = openat(sup->proc_fd, path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+	snprintf(comm, 17, "%.*s", n > 0 ? (int)strcspn(text, "\n") : 0, text);
+}
+
+/* The same again, at once or not, is one entry: a program that tries for ever does not push the others out. */
+static Denied *same_denied(Net *net, const Denied *d)
+{
+	for (size_t i = 0; i < MIN(net->n_denied, (size_t)DENIED_MAX); i++) {
+		Denied *old = &net->denied[i];
+		if (old->pid == d->pid && strcmp(old->to, d->to) == 0 && strcmp(old->protocol, d->protocol) == 0)
+			return old;
+	}
+	return NULL;
+}
+
+static int refuse(Call *call, const char *protocol, const char *to, const char *why)
+{
+	Net *net = call->sup->net;
+	Denied d = {.pid = caller_tgid(&call->caller), .why = why, .time = time(NULL)};
+
+	snprintf(d.protocol, sizeof d.protocol, "%s", protocol);
+	snprintf(d.to, sizeof d.to, "%s", to);
+	read_comm(call->sup, call->tid, d.comm);
+	pthread_mutex_lock(&net->lock);
+	Denied *entry = same_denied(net, &d);
+	if (!entry) {
+		entry = &net->denied[net->n_denied++ % DENIED_MAX];
+		*entry = d;
+	}
+	entry->time = d.time;
+	entry->count++;
+	net->refused++;
+	pthread_mutex_unlock(&net->lock);
+	return -EACCES;
+}
+
+/* ---- decisions ---- */
+
+/* What the kernel would take the bytes for. UDP takes AF_UNSPEC for AF_INET when it sends (udp_sendmsg); connect ends a connection by it. */
+static bool read_target(NetVerb verb, const struct sockaddr_storage *ss, socklen_t len, struct sockaddr_in6 *out)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)ss;
+
+	if (ss->ss_family == AF_INET6 && len >= offsetof(struct sockaddr_in6, sin6_scope_id)) {
+		memcpy(out, ss, sizeof *out);
+		return true;
+	}
+	if ((ss->ss_family != AF_INET && (ss->ss_family != AF_UNSPEC || verb == NET_CONNECT)) || len < sizeof *v4)
+		return false;
+	*out = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = v4->sin_port};
+	out->sin6_addr.s6_addr[10] = out->sin6_addr.s6_addr[11] = 0xff;
+	memcpy(out->sin6_addr.s6_addr + 12, &v4->sin_addr, 4);
+	return true;
+}
+
+static bool rule_allows(const Net *net, const struct in6_addr *address, uint16_t port)
+{
+	for (size_t i = 0; i < net->n_rules; i++)
+		if (net_rule_has_address(&net->rules[i], address, port))
+			return true;
+	return false;
+}
+
+/* NULL: it may be reached. */
+static const char *objection(Net *net, int sock, const struct sockaddr_in6 *to)
+{
+	const struct in6_addr *address = &to->sin6_addr;
+	const char *special = net_special(address);
+
+	if (rule_allows(net, address, ntohs(to->sin6_port)))
+		return NULL;
+	bool closed = net->mode == MODE_NONE || special || net_is_local(address);
+	if (!closed || is_own(net, sock, to))
+		return NULL;
+	return net_is_loopback(address) ? "it is the host's own" : net->mode == MODE_NONE ? "no rule names it" : special ? special : "it is the host's own";
+}
+
+int net_check(Call *call, int sock, NetVerb verb, const struct sockaddr_storage *ss, socklen_t len)
+{
+	Net *net = call->sup->net;
+	struct sockaddr_in6 to;
+	char text[NET_TEXT_MAX];
+
+	if (net_is_open(net) || !read_target(verb, ss, len, &to))
+		return 0;
+	const char *why = objection(net, sock, &to);
+	if (why)
+		return refuse(call, protocol_name(option(sock, SO_PROTOCOL)), net_text(&to.sin6_addr, ntohs(to.sin6_port), text), why);
+	if (option(sock, SO_TYPE) == SOCK_DGRAM) /* whom it writes to may answer */
+		net_note_own(net, sock);
+	return 0;
+}
+
+int net_check_socket(int family, int type, int protocol)
+{
+	if (family != AF_INET && family != AF_INET6)
+		return 0;
+	switch (protocol) {
+	case 0:
+	case IPPROTO_TCP: return 0;
+	case IPPROTO_UDP:
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6: return type == SOCK_DGRAM ? 0 : -EPROTONOSUPPORT;
+	default: return -EPROTONOSUPPORT;
+	}
+}
+
+int net_check_option(int level, int name)
+{
+	static const int ip[] = {IP_OPTIONS, IP_ADD_MEMBERSHIP, IP_ADD_SOURCE_MEMBERSHIP, MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP, MCAST_MSFILTER, IP_MSFILTER, IP_MULTICAST_IF, IP_RETOPTS};
+	static const int ipv6[] = {IPV6_RTHDR, 5 /* IPV6_2292RTHDR */, 6 /* IPV6_2292PKTOPTIONS */, IPV6_JOIN_GROUP, IPV6_JOIN_ANYCAST, MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP, MCAST_MSFILTER};
+	const int *list = level == IPPROTO_IP ? ip : ipv6;
+	size_t n = level == IPPROTO_IP ? ARRAY_LEN(ip) : level == IPPROTO_IPV6 ? ARRAY_LEN(ipv6) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (list[i] == name)
+			return -EPERM;
+	return 0;
+}
+
+/* ---- told ---- */
+
+static void add_denied(cJSON *list, const Denied *d)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddNumberToObject(o, "time", (double)d->time);
+	cJSON_AddNumberToObject(o, "pid", d->pid);
+	cJSON_AddStringToObject(o, "comm", d->comm);
+	cJSON_AddStringToObject(o, "protocol", d->protocol);
+	cJSON_AddStringToObject(o, "to", d->to);
+	cJSON_AddStringToObject(o, "why", d->why);
+	cJSON_AddNumberToObject(o, "count", (double)d->count);
+	cJSON_AddItemToArray(list, o);
+}
+
+cJSON *net_json(Net *net)
+{
+	cJSON *o = cJSON_CreateObject();
+
+	cJSON_AddStringToObject(o, "mode", mode_names[net->mode]);
+	cJSON *rules = cJSON_AddArrayToObject(o, "allow");
+	for (size_t i = 0; i < net->n_rules; i++)
+		cJSON_AddItemToArray(rules, cJSON_CreateString(net->texts[i]));
+	pthread_mutex_lock(&net->lock);
+	cJSON_AddNumberToObject(o, "denied", (double)net->refused);
+	cJSON *last = cJSON_AddArrayToObject(o, "last");
+	for (size_t i = net->n_denied > DENIED_MAX ? net->n_denied - DENIED_MAX : 0; i < net->n_denied; i++)
+		add_denied(last, &net->denied[i % DENIED_MAX]);
+	pthread_mutex_unlock(&net->lock);
+	return o;
+}
+
+char *net_remark(Net *net, uint64_t *seen)
+{
+	char *text = NULL;
+
+	pthread_mutex_lock(&net->lock);
+	if (net->refused > *seen) {
+		const Denied *d = &net->denied[(net->n_denied - 1) % DENIED_MAX];
+		uint64_t n = net->refused - *seen;
+		text = bv_asprintf("%llu attempt%s to reach the network %s refused, such as %s to %s (%s): a sandbox with --allow %s may; `bvisor stats` lists them", (unsigned long long)n,
+				   n == 1 ? "" : "s", n == 1 ? "was" : "were", d->comm, d->to, d->why, d->to);
+		*seen = net->refused;
+	}
+	pthread_mutex_unlock(&net->lock);
+	return text;
+}

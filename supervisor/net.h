@@ -1,0 +1,36 @@
+/* supervisor/net.h - what guests may reach over the network: the mode, the rules, whose sockets there are, what was refused.
+ *
+ * The kernel has no part in it: a guest reaches an address only by calls that carry one (connect, sendto, sendmsg, sendmmsg), which the supervisor makes itself, with its
+ * own copy of the address, after net_check(). A socket that was connected so is the guest's, and its data are native.
+ *
+ * Guests reach each other: a socket that one of them has bound is remembered by its cookie (SO_COOKIE, which the kernel never gives twice), and an address of this machine may be
+ * reached if the kernel says (sock_diag(7)) that such a socket answers there. */
+#ifndef SUPERVISOR_NET_H
+#define SUPERVISOR_NET_H
+
+#include "supervisor/call.h"
+
+#include <cjson/cJSON.h>
+#include <sys/socket.h>
+
+/* mode: "host" (everything is open), "internet" (public addresses, and what the rules name) or "none" (what the rules name). -EINVAL, -ENOMEM. */
+int net_new(const char *mode, char *const *rules, Net **out, char **why) MUST_CHECK;
+void net_free(Net *net);
+bool net_is_open(const Net *net); /* mode host */
+
+typedef enum NetVerb { NET_CONNECT, NET_SEND } NetVerb;
+/* May the caller connect `sock` to the address, or send there? 0, or -EACCES, which is recorded. Addresses of other families, and those that the kernel will refuse, are none of its matters: 0. */
+int net_check(Call *call, int sock, NetVerb verb, const struct sockaddr_storage *address, socklen_t len) MUST_CHECK;
+/* A guest has bound `sock`, or it is about to get a port by itself: others may reach it. */
+void net_note_own(Net *net, int sock);
+/* socket(2) in a closed network: 0 or the errno for this family, type and protocol. Not MPTCP, with which the peer names further addresses that the kernel connects to by itself. */
+int net_check_socket(int family, int type, int protocol) MUST_CHECK;
+/* Options and control messages by which a packet takes another way than its address says, or that bring what was not asked for: -EPERM. */
+int net_check_option(int level, int name) MUST_CHECK;
+
+/* {"mode", "allow": [RULE...], "denied": N, "last": [{"time", "pid", "comm", "protocol", "to", "why", "count"}...]} */
+cJSON *net_json(Net *net);
+/* What was refused since `seen` (which is brought up to date), for people; NULL: nothing. The caller's to free. */
+char *net_remark(Net *net, uint64_t *seen);
+
+#endif
