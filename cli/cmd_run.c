@@ -7,7 +7,7 @@
 
 #define MESSAGE_MAX 200
 
-enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW };
+enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS };
 
 typedef struct Parsed {
 	BvCreateOptions create;
@@ -26,7 +26,7 @@ static const struct option run_options[] = {
 	{"name", required_argument, NULL, OPT_NAME}, {"backend", required_argument, NULL, OPT_BACKEND}, {"rw", required_argument, NULL, OPT_RW},
 	{"hide", required_argument, NULL, OPT_HIDE}, {"show", required_argument, NULL, OPT_SHOW},	{"ro", no_argument, NULL, OPT_RO},
 	{"rm", no_argument, NULL, OPT_RM},	     {"spool-size", required_argument, NULL, OPT_SPOOL}, {"sync", required_argument, NULL, OPT_SYNC},
-	{"net", required_argument, NULL, OPT_NET},   {"allow", required_argument, NULL, OPT_ALLOW}, LONG_COMMAND,						{0},
+	{"net", required_argument, NULL, OPT_NET},   {"allow", required_argument, NULL, OPT_ALLOW}, {"dns", required_argument, NULL, OPT_DNS}, LONG_COMMAND,						{0},
 };
 static const struct option exec_options[] = {LONG_COMMAND, {0}};
 
@@ -46,6 +46,7 @@ static void take_option(const Command *cmd, Parsed *p, int c)
 	case OPT_HIDE: list_add(&p->hide, optarg); break;
 	case OPT_SHOW: list_add(&p->show, optarg); break;
 	case OPT_NET: p->create.net = optarg; break;
+	case OPT_DNS: p->create.dns = optarg; break;
 	case OPT_ALLOW: list_add(&p->allow, optarg); break;
 	case OPT_RO: p->create.flags |= BV_CREATE_READ_ONLY; break;
 	case OPT_TIMEOUT: p->session.timeout_ms = parse_duration(cmd, "--timeout", optarg); break;

@@ -41,8 +41,9 @@ static const Command commands[] = {
 	 "  --show PATH        take PATH off the default hidden list: ~/.ssh ~/.aws ~/.gnupg ~/.config/gcloud ~/.docker/config.json\n"
 	 "                     ~/.kube ~/.netrc and homes that you cannot read (repeatable)\n"
 	 "  --net NET          host (default): the network as it is; internet: public addresses only; none (default with --allow)\n"
-	 "  --allow RULE       the command may reach this, too: ADDRESS, ADDRESS/BITS or [ADDRESS], each perhaps with :PORT or\n"
-	 "                     :FROM-TO; :PORT anywhere; unix:PATH, a socket of the host (repeatable)\n"
+	 "  --allow RULE       the command may reach this, too: NAME, *.NAME, ADDRESS, ADDRESS/BITS or [ADDRESS], each perhaps with\n"
+	 "                     :PORT or :FROM-TO; :PORT anywhere; unix:PATH, a socket of the host (repeatable)\n"
+	 "  --dns SERVERS      whom names are asked of: ADDRESS[:PORT],... (default: the host's name servers)\n"
 	 "  --ro               every change that the command tries fails with EROFS\n"
 	 "  --rm               discard the sandbox when the command ends\n" SYNC_OPTION SPOOL_OPTION COMMAND_OPTIONS HELP_OPTION
 	 "\nExit code: that of the command; 124 timeout, 125 error of bvisor, 126 not executable, 127 not found, 128+N ended by signal N.\n",

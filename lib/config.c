@@ -21,6 +21,7 @@ void config_release(SandboxConfig *config)
 	strv_free(config->show);
 	strv_free(config->env);
 	free(config->net);
+	free(config->dns);
 	strv_free(config->allow);
 	memset(config, 0, sizeof(*config));
 }
@@ -49,7 +50,7 @@ static bool fill_json(cJSON *json, const SandboxConfig *c)
 	       add_list(json, "show", c->show) && cJSON_AddBoolToObject(json, "ro", c->ro) && cJSON_AddBoolToObject(json, "unnamed", c->unnamed) &&
 	       (!c->env || add_list(json, "env", c->env)) && (!c->ephemeral || cJSON_AddTrueToObject(json, "ephemeral")) && (!c->spool || cJSON_AddNumberToObject(json, "spool", (double)c->spool)) &&
 	       (!c->continuous || cJSON_AddTrueToObject(json, "continuous")) && (!c->carries || cJSON_AddTrueToObject(json, "carries")) &&
-	       (!c->net || cJSON_AddStringToObject(json, "net", c->net)) && (!c->allow || add_list(json, "allow", c->allow));
+	       (!c->net || cJSON_AddStringToObject(json, "net", c->net)) && (!c->dns || cJSON_AddStringToObject(json, "dns", c->dns)) && (!c->allow || add_list(json, "allow", c->allow));
 }
 
 int config_write(int dirfd, const SandboxConfig *config, BvError **err)
@@ -119,7 +120,7 @@ static int parse_config(const cJSON *json, SandboxConfig *c)
 	c->carries = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "carries"));
 	c->ephemeral = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ephemeral"));
 	if ((r = get_string(json, "name", true, &c->name)) < 0 || (r = get_string(json, "backend", true, &c->backend)) < 0 ||
-	    (r = get_string(json, "net", false, &c->net)) < 0 || (r = get_string(json, "data", false, &c->data_dir)) < 0 || (r = get_string(json, "cwd", false, &c->cwd)) < 0)
+	    (r = get_string(json, "net", false, &c->net)) < 0 || (r = get_string(json, "dns", false, &c->dns)) < 0 || (r = get_string(json, "data", false, &c->data_dir)) < 0 || (r = get_string(json, "cwd", false, &c->cwd)) < 0)
 		return r;
 	if (c->data_dir && c->data_dir[0] != '/')
 		return -EUCLEAN;

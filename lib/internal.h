@@ -79,6 +79,7 @@ typedef struct SandboxConfig {
 	char *cwd;	/* may be NULL */
 	Strv command, rw, hide, show;
 	char *net;  /* what guests may reach: "host", "internet" or "none"; NULL, of an older sandbox: "host" */
+	char *dns;  /* "ADDRESS[:PORT],...": whom names are asked of; NULL: the host's name servers */
 	Strv allow; /* rules of what they may reach beside that (base/netrule.h) */
 	Strv env; /* "NAME=value": of each command of the sandbox, beside the caller's */
 	bool ro, unnamed, ephemeral;
@@ -102,8 +103,8 @@ int config_write(int dirfd, const SandboxConfig *config, BvError **err) MUST_CHE
 /* ---- network (network.c) ---- */
 
 /* Checks the mode and the rules, and puts them into the config. net NULL: the default. -EINVAL, -ENOENT (a unix socket), -ENOMEM. */
-int network_config(const char *net, const char *const *allow, SandboxConfig *c, BvError **err) MUST_CHECK;
-/* A rule that a snapshot may bring: one of addresses. */
+int network_config(const char *net, const char *const *allow, const char *dns, SandboxConfig *c, BvError **err) MUST_CHECK;
+/* A rule that a snapshot may bring: no socket of this host. */
 bool network_is_rule(const char *text);
 /* Adds them to the request that starts a supervisor. */
 bool network_request(cJSON *req, const SandboxConfig *c);

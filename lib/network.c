@@ -27,23 +27,42 @@ static int add_rule(Strv *list, const char *text, BvError **err)
 
 	if (r == -EINVAL)
 		return lib_fail(err, r, "allow %s: %s", text, why ? why : "it makes no sense");
-	if (r == 0 && (rule.kind == NET_RULE_NAME || rule.kind == NET_RULE_BELOW))
-		r = lib_fail(err, -EINVAL, "allow %s: names are not known yet; say the addresses", text);
-	else if (r == 0)
+	if (r == 0)
 		r = rule.kind == NET_RULE_UNIX ? add_socket(list, rule.name, err) : strv_add(list, text);
 	net_rule_release(&rule);
 	return r;
 }
 
-int network_config(const char *net, const char *const *allow, SandboxConfig *c, BvError **err)
+/* ADDRESS or ADDRESS:PORT, several with commas. */
+static int check_servers(const char *dns, BvError **err)
+{
+	CLEAN_FREE char *copy = strdup(dns);
+	char *rest = NULL;
+
+	if (!copy)
+		return -ENOMEM;
+	for (char *one = strtok_r(copy, ",", &rest); one || !*dns; one = strtok_r(NULL, ",", &rest)) {
+		NetRule rule = {0};
+		bool good = one && net_rule_parse(one, &rule, NULL) == 0 && rule.kind == NET_RULE_BLOCK && rule.prefix == 128;
+		net_rule_release(&rule);
+		if (!good)
+			return lib_fail(err, -EINVAL, "'%s' is no name server: ADDRESS or ADDRESS:PORT", one ? one : "");
+	}
+	return 0;
+}
+
+int network_config(const char *net, const char *const *allow, const char *dns, SandboxConfig *c, BvError **err)
 {
 	int r = 0;
 
 	if (net && !is_mode(net))
 		return lib_fail(err, -EINVAL, "'%s' is no network: host, internet or none", net);
 	c->net = strdup(net ? net : allow && allow[0] ? "none" : "host");
-	if (!c->net)
+	c->dns = dns ? strdup(dns) : NULL;
+	if (!c->net || (dns && !c->dns))
 		r = -ENOMEM;
+	if (r == 0 && dns)
+		r = check_servers(dns, err);
 	for (size_t i = 0; r == 0 && allow && allow[i]; i++)
 		r = add_rule(&c->allow, allow[i], err);
 	return r == -ENOMEM ? lib_fail(err, r, "out of memory") : r;
@@ -52,7 +71,7 @@ int network_config(const char *net, const char *const *allow, SandboxConfig *c, 
 bool network_is_rule(const char *text)
 {
 	NetRule rule = {0};
-	bool good = net_rule_parse(text, &rule, NULL) == 0 && rule.kind == NET_RULE_BLOCK;
+	bool good = net_rule_parse(text, &rule, NULL) == 0 && rule.kind != NET_RULE_UNIX;
 
 	net_rule_release(&rule);
 	return good;
@@ -64,5 +83,5 @@ bool network_request(cJSON *req, const SandboxConfig *c)
 
 	if (!allow)
 		allow = cJSON_CreateArray();
-	return cJSON_AddItemToObject(req, "allow", allow) && cJSON_AddStringToObject(req, "net", c->net ? c->net : "host");
+	return cJSON_AddItemToObject(req, "allow", allow) && cJSON_AddStringToObject(req, "net", c->net ? c->net : "host") && (!c->dns || cJSON_AddStringToObject(req, "dns", c->dns));
 }

@@ -128,7 +128,7 @@ static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvErr
 	c->cwd = o->cwd ? strdup(o->cwd) : NULL;
 	if (!c->backend || (o->cwd && !c->cwd) || strv_copy(&c->command, o->command) < 0 || strv_copy(&c->env, o->env) < 0)
 		return lib_fail(err, -ENOMEM, "out of memory");
-	if ((r = network_config(o->net, o->allow, c, err)) < 0)
+	if ((r = network_config(o->net, o->allow, o->dns, c, err)) < 0)
 		return r;
 	if ((r = add_paths(&c->rw, o->rw, "rw", true, err)) < 0 || (r = add_paths(&c->hide, o->hide, "hide", false, err)) < 0 ||
 	    (r = add_paths(&c->show, o->show, "show", false, err)) < 0)
@@ -400,7 +400,8 @@ static int copy_config(const SandboxConfig *from, SandboxConfig *to)
 	to->backend = strdup(from->backend);
 	to->cwd = from->cwd ? strdup(from->cwd) : NULL;
 	to->net = from->net ? strdup(from->net) : NULL;
-	if (!to->name || !to->backend || (from->cwd && !to->cwd) || (from->net && !to->net) || strv_copy(&to->allow, (const char *const *)from->allow) < 0 || strv_copy(&to->command, (const char *const *)from->command) < 0 ||
+	to->dns = from->dns ? strdup(from->dns) : NULL;
+	if (!to->name || !to->backend || (from->cwd && !to->cwd) || (from->net && !to->net) || (from->dns && !to->dns) || strv_copy(&to->allow, (const char *const *)from->allow) < 0 || strv_copy(&to->command, (const char *const *)from->command) < 0 ||
 	    strv_copy(&to->rw, (const char *const *)from->rw) < 0 || strv_copy(&to->hide, (const char *const *)from->hide) < 0 ||
 	    strv_copy(&to->show, (const char *const *)from->show) < 0 || strv_copy(&to->env, (const char *const *)from->env) < 0)
 		return -ENOMEM;

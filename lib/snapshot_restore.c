@@ -362,7 +362,7 @@ static int take_network(const SnapInfo *info, SandboxConfig *c, BvError **err)
 	CLEAN_STRV Strv allow = NULL;
 	int r = take_list(info, "allow", network_is_rule, &allow);
 
-	return r < 0 ? lib_fail(err, r, "out of memory") : network_config(net ? net : "host", (const char *const *)allow, c, err);
+	return r < 0 ? lib_fail(err, r, "out of memory") : network_config(net ? net : "host", (const char *const *)allow, NULL, c, err);
 }
 
 static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const BvRestoreOptions *o, SandboxConfig *c, BvError **err)

@@ -9,7 +9,7 @@
  * The supervisor ends when: no command runs and no client is connected; or `stop`; then every guest process is killed first.
  *
  *  start   (first connection, once) {"dir": SANDBOXDIR, "blobs": "dir:PATH"|"tmpfs:PATH", "db": PATH, "durable": bool,
- *           "rw": [PATH...], "hide": [PATH...], "ro": bool, "mask": "sync,landlock,..." (features to act as if missing; tests),
+ *           "rw": [PATH...], "hide": [PATH...], "ro": bool, "net": "host"|"internet"|"none", "allow": [RULE...] (base/netrule.h), "dns": SERVERS (may be absent), "mask": "sync,landlock,..." (features to act as if missing; tests),
  *           "remove": [PATH...] (the sandbox's directory and these are deleted when the supervisor ends; absent: it is kept),
  *           "spool": BYTES (0: no bound), "hold": NAME (of its hold in the place that its files come from; absent: none of them comes from elsewhere, nor will),
  *           "key": true (a descriptor has come along, from which the key of that place is read)}

@@ -109,29 +109,37 @@ static bool same_action(const Syscall *a, const Syscall *b)
 }
 
 /* What the filter decides about a number by itself; NULL: notify. */
-static const Syscall *filter_row(int nr, bool root)
+static const Syscall *filter_row(int nr, unsigned flags)
 {
+	static const Syscall native = {.policy = POLICY_NATIVE};
 	const Syscall *row = syscall_find(nr);
 
 	if (!row)
 		return NULL;
-	bool native = row->policy == POLICY_NATIVE || (row->policy == POLICY_EMULATE_FOR_ROOT && !root);
-	return native || (row->policy == POLICY_EMULATE && row->native) ? row : NULL;
+	switch (row->policy) {
+	case POLICY_NATIVE: return row;
+	case POLICY_EMULATE_FOR_ROOT: return flags & FILTER_ROOT ? NULL : row;
+	case POLICY_EMULATE_FOR_NET:
+		if (!(flags & FILTER_NET))
+			return &native;
+		return row->native ? row : NULL;
+	default: return row->native ? row : NULL;
+	}
 }
 
-static unsigned collect_breaks(Break *b, bool root)
+static unsigned collect_breaks(Break *b, unsigned flags)
 {
 	unsigned n = 0;
 
 	for (unsigned nr = 0; nr < MAX_NR; nr++) {
-		const Syscall *row = filter_row((int)nr, root);
+		const Syscall *row = filter_row((int)nr, flags);
 		if (n == 0 || !same_action(b[n - 1].row, row))
 			b[n++] = (Break){nr, row};
 	}
 	return n;
 }
 
-int filter_build(bool root, struct sock_filter **out, unsigned short *len)
+int filter_build(unsigned flags, struct sock_filter **out, unsigned short *len)
 {
 	CLEAN_FREE Program *p = calloc(1, sizeof *p);
 	CLEAN_FREE Break *breaks = calloc(MAX_NR, sizeof *breaks);
@@ -139,7 +147,7 @@ int filter_build(bool root, struct sock_filter **out, unsigned short *len)
 
 	if (!p || !breaks)
 		return -ENOMEM;
-	unsigned n = collect_breaks(breaks, root);
+	unsigned n = collect_breaks(breaks, flags);
 	emit_load(p, offsetof(struct seccomp_data, arch));
 	emit(p, BPF_JMP | BPF_JEQ | BPF_K, OUR_ARCH, 1, 0);
 	emit_ret(p, SECCOMP_RET_ERRNO | ENOSYS);

@@ -7,8 +7,11 @@
 #include <linux/filter.h>
 
 /* A malloc'ed program: foreign calling conventions (32-bit, x32) get ENOSYS, native rows are allowed (under the row's argument
- * conditions), everything else is notified. root: the
- * supervisor is root (virtual credentials). -ENOMEM, -E2BIG. */
-int filter_build(bool root, struct sock_filter **out, unsigned short *len) MUST_CHECK;
+ * conditions), everything else is notified. -ENOMEM, -E2BIG. */
+enum {
+	FILTER_ROOT = 1, /* the supervisor is root (virtual credentials) */
+	FILTER_NET = 2,	 /* the network is closed */
+};
+int filter_build(unsigned flags, struct sock_filter **out, unsigned short *len) MUST_CHECK;
 
 #endif

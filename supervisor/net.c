@@ -1,46 +1,8 @@
 /* net.c - see net.h. */
-#include "supervisor/net.h"
+#include "supervisor/net_internal.h"
 #include "supervisor/net_owner.h"
 
-#include "base/hmap.h"
-#include "base/netrule.h"
-
-#include <fcntl.h>
-#include <stdio.h>
-#include <time.h>
-
-#define DENIED_MAX 64	    /* refused attempts that are told; older ones are counted only */
-#define OWN_MAX (64 * 1024) /* sockets of guests that are remembered; the oldest are forgotten, nobody reaches those then */
-
-typedef enum NetMode { MODE_HOST, MODE_INTERNET, MODE_NONE } NetMode;
 static const char *const mode_names[] = {[MODE_HOST] = "host", [MODE_INTERNET] = "internet", [MODE_NONE] = "none"};
-
-typedef struct OwnSocket {
-	HmapNode node;
-	uint64_t cookie;
-} OwnSocket;
-
-typedef struct Denied {
-	int64_t time;
-	pid_t pid;
-	char comm[17], protocol[8], to[NET_TEXT_MAX];
-	const char *why;
-	uint64_t count;
-} Denied;
-
-struct Net {
-	NetMode mode;
-	NetRule *rules;
-	char **texts; /* of the rules, as written */
-	size_t n_rules;
-	pthread_mutex_t lock; /* of what follows */
-	Hmap own;
-	OwnSocket *sockets; /* a ring of OWN_MAX */
-	size_t n_own;
-	Denied denied[DENIED_MAX]; /* a ring, too */
-	size_t n_denied;	   /* entries ever made */
-	uint64_t refused;	   /* attempts */
-};
 
 /* ---- rules ---- */
 
@@ -66,7 +28,7 @@ static int find_mode(const char *name, NetMode *out)
 	return -EINVAL;
 }
 
-int net_new(const char *mode, char *const *rules, Net **out, char **why)
+int net_new(const char *mode, char *const *rules, const char *servers, Net **out, char **why)
 {
 	size_t count = 0;
 	Net *net = calloc(1, sizeof *net);
@@ -82,6 +44,8 @@ int net_new(const char *mode, char *const *rules, Net **out, char **why)
 		r = hmap_init(&net->own);
 	for (size_t i = 0; r == 0 && i < count; i++)
 		r = add_rule(net, rules[i], why);
+	if (r == 0 && servers && !(net->upstream = strdup(servers)))
+		r = -ENOMEM;
 	if (r < 0) {
 		net_free(net);
 		return r;
@@ -95,6 +59,8 @@ void net_free(Net *net)
 {
 	if (!net)
 		return;
+	dns_stop(net->dns);
+	free(net->upstream);
 	for (size_t i = 0; i < net->n_rules; i++) {
 		net_rule_release(&net->rules[i]);
 		free(net->texts[i]);
@@ -113,14 +79,14 @@ bool net_is_open(const Net *net)
 
 /* ---- sockets of guests ---- */
 
-static bool find_cookie(int sock, uint64_t *cookie)
+bool net_cookie(int sock, uint64_t *cookie)
 {
 	socklen_t len = sizeof *cookie;
 
 	return getsockopt(sock, SOL_SOCKET, SO_COOKIE, cookie, &len) == 0;
 }
 
-static OwnSocket *find_own(Net *net, uint64_t cookie)
+OwnSocket *net_find_own_locked(Net *net, uint64_t cookie)
 {
 	for (HmapNode *n = hmap_first(&net->own, hash_u64(cookie, 0)); n; n = hmap_next(n)) {
 		OwnSocket *s = CONTAINER_OF(n, OwnSocket, node);
@@ -130,26 +96,34 @@ static OwnSocket *find_own(Net *net, uint64_t cookie)
 	return NULL;
 }
 
+OwnSocket *net_add_own_locked(Net *net, uint64_t cookie)
+{
+	OwnSocket *s = net_find_own_locked(net, cookie);
+
+	if (s)
+		return s;
+	if (!net->sockets && !(net->sockets = calloc(OWN_MAX, sizeof *net->sockets)))
+		return NULL;
+	s = &net->sockets[net->n_own % OWN_MAX];
+	if (net->n_own++ >= OWN_MAX)
+		hmap_remove(&net->own, &s->node);
+	*s = (OwnSocket){.cookie = cookie};
+	hmap_insert(&net->own, &s->node, hash_u64(cookie, 0));
+	return s;
+}
+
 void net_note_own(Net *net, int sock)
 {
 	uint64_t cookie;
 
-	if (net_is_open(net) || !find_cookie(sock, &cookie))
+	if (net_is_open(net) || !net_cookie(sock, &cookie))
 		return;
 	pthread_mutex_lock(&net->lock);
-	if (!net->sockets)
-		net->sockets = calloc(OWN_MAX, sizeof *net->sockets);
-	if (net->sockets && !find_own(net, cookie)) {
-		OwnSocket *s = &net->sockets[net->n_own % OWN_MAX];
-		if (net->n_own++ >= OWN_MAX)
-			hmap_remove(&net->own, &s->node);
-		s->cookie = cookie;
-		hmap_insert(&net->own, &s->node, hash_u64(cookie, 0));
-	}
+	IGNORE_RESULT(net_add_own_locked(net, cookie)); /* without memory nobody reaches it */
 	pthread_mutex_unlock(&net->lock);
 }
 
-static int option(int sock, int name)
+int net_option(int sock, int name)
 {
 	int value = 0;
 	socklen_t len = sizeof value;
@@ -173,7 +147,7 @@ static struct sockaddr_in6 source_of(int sock, const struct sockaddr_in6 *to)
 static bool is_own(Net *net, int sock, const struct sockaddr_in6 *to)
 {
 	struct sockaddr_in6 here = *to;
-	int protocol = option(sock, SO_PROTOCOL);
+	int protocol = net_option(sock, SO_PROTOCOL);
 	uint64_t cookie;
 
 	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
@@ -188,65 +162,9 @@ static bool is_own(Net *net, int sock, const struct sockaddr_in6 *to)
 	if (net_owner(protocol, &from, &here, &cookie) < 0)
 		return false;
 	pthread_mutex_lock(&net->lock);
-	bool found = find_own(net, cookie) != NULL;
+	bool found = net_find_own_locked(net, cookie) != NULL;
 	pthread_mutex_unlock(&net->lock);
 	return found;
-}
-
-/* ---- what was refused ---- */
-
-static const char *protocol_name(int protocol)
-{
-	switch (protocol) {
-	case IPPROTO_TCP: return "tcp";
-	case IPPROTO_UDP: return "udp";
-	case IPPROTO_ICMP:
-	case IPPROTO_ICMPV6: return "icmp";
-	default: return "other";
-	}
-}
-
-static void read_comm(Supervisor *sup, pid_t tid, char comm[17])
-{
-	char path[32], text[17] = "";
-	CLEAN_FD int fd = -1;
-
-	snprintf(path, sizeof path, "%d/comm", tid);
-	fd = openat(sup->proc_fd, path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
-	snprintf(comm, 17, "%.*s", n > 0 ? (int)strcspn(text, "\n") : 0, text);
-}
-
-/* The same again, at once or not, is one entry: a program that tries for ever does not push the others out. */
-static Denied *same_denied(Net *net, const Denied *d)
-{
-	for (size_t i = 0; i < MIN(net->n_denied, (size_t)DENIED_MAX); i++) {
-		Denied *old = &net->denied[i];
-		if (old->pid == d->pid && strcmp(old->to, d->to) == 0 && strcmp(old->protocol, d->protocol) == 0)
-			return old;
-	}
-	return NULL;
-}
-
-static int refuse(Call *call, const char *protocol, const char *to, const char *why)
-{
-	Net *net = call->sup->net;
-	Denied d = {.pid = caller_tgid(&call->caller), .why = why, .time = time(NULL)};
-
-	snprintf(d.protocol, sizeof d.protocol, "%s", protocol);
-	snprintf(d.to, sizeof d.to, "%s", to);
-	read_comm(call->sup, call->tid, d.comm);
-	pthread_mutex_lock(&net->lock);
-	Denied *entry = same_denied(net, &d);
-	if (!entry) {
-		entry = &net->denied[net->n_denied++ % DENIED_MAX];
-		*entry = d;
-	}
-	entry->time = d.time;
-	entry->count++;
-	net->refused++;
-	pthread_mutex_unlock(&net->lock);
-	return -EACCES;
 }
 
 /* ---- decisions ---- */
@@ -268,12 +186,23 @@ static bool read_target(NetVerb verb, const struct sockaddr_storage *ss, socklen
 	return true;
 }
 
-static bool rule_allows(const Net *net, const struct in6_addr *address, uint16_t port)
+static bool rule_allows(Net *net, const struct in6_addr *address, uint16_t port)
 {
 	for (size_t i = 0; i < net->n_rules; i++)
 		if (net_rule_has_address(&net->rules[i], address, port))
 			return true;
-	return false;
+	return net_name_allows(net, address, port);
+}
+
+static const char *protocol_name(int protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP: return "tcp";
+	case IPPROTO_UDP: return "udp";
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6: return "icmp";
+	default: return "other";
+	}
 }
 
 /* NULL: it may be reached. */
@@ -287,21 +216,25 @@ static const char *objection(Net *net, int sock, const struct sockaddr_in6 *to)
 	bool closed = net->mode == MODE_NONE || special || net_is_local(address);
 	if (!closed || is_own(net, sock, to))
 		return NULL;
-	return net_is_loopback(address) ? "it is the host's own" : net->mode == MODE_NONE ? "no rule names it" : special ? special : "it is the host's own";
+	if (net_is_loopback(address))
+		return "it is the host's own";
+	return net->mode == MODE_NONE ? "no rule names it" : special ? special : "it is the host's own";
 }
 
-int net_check(Call *call, int sock, NetVerb verb, const struct sockaddr_storage *ss, socklen_t len)
+int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *ss, socklen_t *len)
 {
 	Net *net = call->sup->net;
 	struct sockaddr_in6 to;
 	char text[NET_TEXT_MAX];
 
-	if (net_is_open(net) || !read_target(verb, ss, len, &to))
+	if (net_is_open(net) || !read_target(verb, ss, *len, &to))
 		return 0;
 	const char *why = objection(net, sock, &to);
+	if (why && ntohs(to.sin6_port) == NS_DEFAULTPORT && net_knows_names(net) && net_ask_ours(net, sock, ss, len) == 0)
+		return 0;
 	if (why)
-		return refuse(call, protocol_name(option(sock, SO_PROTOCOL)), net_text(&to.sin6_addr, ntohs(to.sin6_port), text), why);
-	if (option(sock, SO_TYPE) == SOCK_DGRAM) /* whom it writes to may answer */
+		return net_refuse(call, protocol_name(net_option(sock, SO_PROTOCOL)), net_text(&to.sin6_addr, ntohs(to.sin6_port), text), why);
+	if (net_option(sock, SO_TYPE) == SOCK_DGRAM) /* whom it writes to may answer */
 		net_note_own(net, sock);
 	return 0;
 }
@@ -333,22 +266,6 @@ int net_check_option(int level, int name)
 	return 0;
 }
 
-/* ---- told ---- */
-
-static void add_denied(cJSON *list, const Denied *d)
-{
-	cJSON *o = cJSON_CreateObject();
-
-	cJSON_AddNumberToObject(o, "time", (double)d->time);
-	cJSON_AddNumberToObject(o, "pid", d->pid);
-	cJSON_AddStringToObject(o, "comm", d->comm);
-	cJSON_AddStringToObject(o, "protocol", d->protocol);
-	cJSON_AddStringToObject(o, "to", d->to);
-	cJSON_AddStringToObject(o, "why", d->why);
-	cJSON_AddNumberToObject(o, "count", (double)d->count);
-	cJSON_AddItemToArray(list, o);
-}
-
 cJSON *net_json(Net *net)
 {
 	cJSON *o = cJSON_CreateObject();
@@ -357,27 +274,6 @@ cJSON *net_json(Net *net)
 	cJSON *rules = cJSON_AddArrayToObject(o, "allow");
 	for (size_t i = 0; i < net->n_rules; i++)
 		cJSON_AddItemToArray(rules, cJSON_CreateString(net->texts[i]));
-	pthread_mutex_lock(&net->lock);
-	cJSON_AddNumberToObject(o, "denied", (double)net->refused);
-	cJSON *last = cJSON_AddArrayToObject(o, "last");
-	for (size_t i = net->n_denied > DENIED_MAX ? net->n_denied - DENIED_MAX : 0; i < net->n_denied; i++)
-		add_denied(last, &net->denied[i % DENIED_MAX]);
-	pthread_mutex_unlock(&net->lock);
+	net_add_denied(net, o);
 	return o;
-}
-
-char *net_remark(Net *net, uint64_t *seen)
-{
-	char *text = NULL;
-
-	pthread_mutex_lock(&net->lock);
-	if (net->refused > *seen) {
-		const Denied *d = &net->denied[(net->n_denied - 1) % DENIED_MAX];
-		uint64_t n = net->refused - *seen;
-		text = bv_asprintf("%llu attempt%s to reach the network %s refused, such as %s to %s (%s): a sandbox with --allow %s may; `bvisor stats` lists them", (unsigned long long)n,
-				   n == 1 ? "" : "s", n == 1 ? "was" : "were", d->comm, d->to, d->why, d->to);
-		*seen = net->refused;
-	}
-	pthread_mutex_unlock(&net->lock);
-	return text;
 }

@@ -13,14 +13,20 @@
 #include <cjson/cJSON.h>
 #include <sys/socket.h>
 
-/* mode: "host" (everything is open), "internet" (public addresses, and what the rules name) or "none" (what the rules name). -EINVAL, -ENOMEM. */
-int net_new(const char *mode, char *const *rules, Net **out, char **why) MUST_CHECK;
+/* mode: "host" (everything is open), "internet" (public addresses, and what the rules name) or "none" (what the rules name). `servers`: whom names are asked of (resolver_new), or
+ * NULL. -EINVAL, -ENOMEM. */
+int net_new(const char *mode, char *const *rules, const char *servers, Net **out, char **why) MUST_CHECK;
 void net_free(Net *net);
 bool net_is_open(const Net *net); /* mode host */
 
 typedef enum NetVerb { NET_CONNECT, NET_SEND } NetVerb;
-/* May the caller connect `sock` to the address, or send there? 0, or -EACCES, which is recorded. Addresses of other families, and those that the kernel will refuse, are none of its matters: 0. */
-int net_check(Call *call, int sock, NetVerb verb, const struct sockaddr_storage *address, socklen_t len) MUST_CHECK;
+/* May the caller connect `sock` to the address, or send there? 0, or -EACCES, which is recorded. Addresses of other families, and those that the kernel will refuse, are none of its matters: 0.
+ * That of a name server which may not be reached is replaced by that of ours (dns.h). */
+int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *address, socklen_t *len) MUST_CHECK;
+/* Replaces the address of our name server by the one that the guest has sent to with this socket. False: it is another one. */
+bool net_unroute(Net *net, int sock, struct sockaddr_storage *address, socklen_t *len);
+bool net_is_routed(Net *net, int sock);
+bool net_has_routed(const Net *net); /* Has any socket been sent to our name server? */
 /* A guest has bound `sock`, or it is about to get a port by itself: others may reach it. */
 void net_note_own(Net *net, int sock);
 /* socket(2) in a closed network: 0 or the errno for this family, type and protocol. Not MPTCP, with which the peer names further addresses that the kernel connects to by itself. */

@@ -132,7 +132,8 @@ static int clear_run_dir(Supervisor *sup, Start *st)
 
 static int start_init(Supervisor *sup, Start *st, const struct rlimit *nofile)
 {
-	int r = filter_build(geteuid() == 0, &sup->filter, &sup->filter_len);
+	bool closed = strcmp(json_string(st->packet.json, "net", "host"), "host") != 0;
+	int r = filter_build((geteuid() == 0 ? FILTER_ROOT : 0) | (closed ? FILTER_NET : 0), &sup->filter, &sup->filter_len);
 
 	if (r < 0)
 		return bv_fail(&st->error, r, "cannot build the seccomp filter: %s", strerror(-r));
@@ -289,7 +290,7 @@ static int pin_grants(Supervisor *sup, Start *st)
 static int start_net(Supervisor *sup, Start *st)
 {
 	CLEAN_FREE char **allow = json_strings(st->packet.json, "allow");
-	int r = allow ? net_new(json_string(st->packet.json, "net", "host"), allow, &sup->net, &st->error) : -ENOMEM;
+	int r = allow ? net_new(json_string(st->packet.json, "net", "host"), allow, json_string(st->packet.json, "dns", NULL), &sup->net, &st->error) : -ENOMEM;
 
 	for (size_t i = 0; r == 0 && allow[i]; i++) {
 		const char *path = strncmp(allow[i], "unix:", 5) == 0 ? allow[i] + 5 : NULL;

@@ -129,7 +129,7 @@ static int read_message(Call *call, int sock, uint64_t at, Message *m)
 		if (r == 0)
 			r = addr_translate(call, &m->addr);
 		if (r == 0)
-			r = net_check(call, sock, NET_SEND, &m->addr.ss, m->addr.len);
+			r = net_route(call, sock, NET_SEND, &m->addr.ss, &m->addr.len);
 		if (r < 0)
 			return r;
 		m->hdr.msg_name = &m->addr.ss;
@@ -174,7 +174,7 @@ int sys_sendto(Call *call)
 	if (r == 0)
 		r = addr_translate(call, &m.addr);
 	if (r == 0)
-		r = net_check(call, sock, NET_SEND, &m.addr.ss, m.addr.len);
+		r = net_route(call, sock, NET_SEND, &m.addr.ss, &m.addr.len);
 	if (r < 0)
 		return r;
 	m.data = malloc(len + 1);

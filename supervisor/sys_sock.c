@@ -113,7 +113,7 @@ int sys_connect(Call *call)
 	if (r == 0)
 		r = addr_translate(call, &a);
 	if (r == 0)
-		r = net_check(call, sock, NET_CONNECT, &a.ss, a.len);
+		r = net_route(call, sock, NET_CONNECT, &a.ss, &a.len);
 	if (r < 0)
 		return r;
 	r = connect(sock, (struct sockaddr *)&a.ss, a.len) < 0 ? bv_neg_errno() : 0;
@@ -155,6 +155,8 @@ int sys_sockname(Call *call)
 	bool peer = call->nr == __NR_getpeername;
 	if ((peer ? getpeername : getsockname)(sock, (struct sockaddr *)&a.ss, &a.len) < 0)
 		return bv_neg_errno();
+	if (peer)
+		net_unroute(call->sup->net, sock, &a.ss, &a.len);
 	if (addr_is_unix_abstract(&a))
 		addr_unprefix_abstract(call->sup, &a);
 	if (addr_is_unix_path(&a))

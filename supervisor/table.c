@@ -12,6 +12,7 @@
 #define EMULATE(n, handler, args, why) {__NR_##n, #n, POLICY_EMULATE, 0, handler, args, why, 0}
 #define EMULATE_ONCE(n, handler, args, why, what) {__NR_##n, #n, POLICY_EMULATE, 0, handler, args, why, what}
 #define EMULATE_FOR_ROOT(n, handler, why) {__NR_##n, #n, POLICY_EMULATE_FOR_ROOT, 0, handler, NULL, why, 0}
+#define EMULATE_FOR_NET(n, handler, args, why) {__NR_##n, #n, POLICY_EMULATE_FOR_NET, 0, handler, args, why, 0}
 #define REFUSE(n, err, why) {__NR_##n, #n, POLICY_REFUSE, err, NULL, NULL, why, 0}
 
 /* clang-format off */
@@ -373,9 +374,9 @@ const Syscall syscall_table[] = {
 	EMULATE(listen, sys_listen, NULL, "noted: other guests may reach it"),
 	NATIVE(accept, "on a socket of the caller"),
 	NATIVE(accept4, "on a socket of the caller"),
-	NATIVE(recvfrom, "on a socket of the caller"),
-	NATIVE(recvmsg, "on a socket of the caller"),
-	NATIVE(recvmmsg, "on a socket of the caller"),
+	EMULATE_FOR_NET(recvfrom, sys_recvfrom, &no_address, "answers of our name server; native with the host's network"),
+	EMULATE_FOR_NET(recvmsg, sys_recvmsg, NULL, "answers of our name server; native with the host's network"),
+	EMULATE_FOR_NET(recvmmsg, sys_recvmmsg, NULL, "answers of our name server; native with the host's network"),
 	NATIVE(shutdown, "on a socket of the caller"),
 	EMULATE(setsockopt, sys_setsockopt, &setsockopt_native, "no source routes"),
 	NATIVE(getsockopt, "on a socket of the caller"),

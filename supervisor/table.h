@@ -13,6 +13,7 @@ typedef enum CallPolicy {
 	POLICY_NATIVE,	/* the kernel does it, unseen: no path in it, nothing outside the guest changes */
 	POLICY_EMULATE, /* the handler answers (it may CONTINUE what it has checked by value) */
 	POLICY_EMULATE_FOR_ROOT, /* emulated where the supervisor is root, native elsewhere */
+	POLICY_EMULATE_FOR_NET,	 /* emulated where the network is closed, native elsewhere */
 	POLICY_REFUSE,	/* always `error`, counted */
 } CallPolicy;
 

@@ -75,9 +75,10 @@ typedef struct BvCreateOptions {
 	const char *const *env;	    /* "NAME=value": what each command of it gets beside the caller's environment (BvSpawnOptions.env NULL). Part of its snapshots: no place for secrets; NULL: none */
 	uint64_t spool;		    /* bytes: files that a snapshot in the backend, a place, has are removed here beyond that, the least recently used first, and fetched again when they are opened; 0: no bound */
 	const char *net; /* "host": the host's network, all of it; "internet": public addresses; "none"; NULL: "none" with rules in `allow`, else "host" */
-	const char *const *allow; /* what may be reached beside: "ADDRESS", "ADDRESS/BITS", "[ADDRESS]:PORT", ":PORT", "unix:PATH" (a socket of the host); ports may be FROM-TO; NULL: nothing */
+	const char *const *allow; /* what may be reached beside: "NAME", "*.NAME", "ADDRESS", "ADDRESS/BITS", each perhaps with ":PORT"; ":PORT"; "unix:PATH" (a socket of the host); ports may be FROM-TO; NULL: nothing */
+	const char *dns; /* whom names are asked of, if not the host's name servers: "ADDRESS[:PORT],..."; NULL: those */
 } BvCreateOptions;
-#define BV_CREATE_OPTIONS_INIT {sizeof(BvCreateOptions), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL}
+#define BV_CREATE_OPTIONS_INIT {sizeof(BvCreateOptions), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL}
 
 /* Makes a new sandbox in the store. *out is the caller's to close; the sandbox itself stays until bv_sandbox_remove (or see EPHEMERAL).
  * -EINVAL (name, backend, path or size of the options), -EEXIST (name), -EACCES, -EROFS, -ENOSPC (store or backend), -ENOMEM. */

@@ -45,7 +45,12 @@ static uint32_t verdict(const struct sock_filter *prog, const struct seccomp_dat
 	}
 }
 
-static struct sock_filter *libseccomp_program(bool root)
+static bool is_native(const Syscall *row, unsigned flags)
+{
+	return row->policy == POLICY_NATIVE || (row->policy == POLICY_EMULATE_FOR_ROOT && !(flags & FILTER_ROOT)) || (row->policy == POLICY_EMULATE_FOR_NET && !(flags & FILTER_NET));
+}
+
+static struct sock_filter *libseccomp_program(unsigned flags)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_NOTIFY);
 
@@ -53,9 +58,9 @@ static struct sock_filter *libseccomp_program(bool root)
 	assert_int_equal(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS)), 0);
 	for (size_t i = 0; i < syscall_count; i++) {
 		const Syscall *row = &syscall_table[i];
-		if (row->policy == POLICY_NATIVE || (row->policy == POLICY_EMULATE_FOR_ROOT && !root))
+		if (is_native(row, flags))
 			assert_int_equal(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, row->nr, 0), 0);
-		if (row->policy != POLICY_EMULATE || !row->native)
+		if (is_native(row, flags) || !row->native)
 			continue;
 		for (unsigned v = 0; v < row->native->count; v++) {
 			int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, row->nr, 1,
@@ -91,12 +96,12 @@ static uint32_t our_arch(void)
 #endif
 }
 
-static void compare_all(bool root)
+static void compare_all(unsigned flags)
 {
-	struct sock_filter *ours, *theirs = libseccomp_program(root);
+	struct sock_filter *ours, *theirs = libseccomp_program(flags);
 	unsigned short len;
 
-	assert_int_equal(filter_build(root, &ours, &len), 0);
+	assert_int_equal(filter_build(flags, &ours, &len), 0);
 	for (int nr = 0; nr < 1200; nr++) {
 		const Syscall *row = syscall_find(nr);
 		struct seccomp_data d = {.nr = nr, .arch = our_arch()};
@@ -119,8 +124,8 @@ static void compare_all(bool root)
 static void every_call_gets_the_verdict_that_libseccomp_gives(void **state)
 {
 	(void)state;
-	compare_all(true);
-	compare_all(false);
+	for (unsigned flags = 0; flags <= (FILTER_ROOT | FILTER_NET); flags++)
+		compare_all(flags);
 }
 
 static void foreign_calling_conventions_get_enosys(void **state)
@@ -129,7 +134,7 @@ static void foreign_calling_conventions_get_enosys(void **state)
 	unsigned short len;
 
 	(void)state;
-	assert_int_equal(filter_build(true, &ours, &len), 0);
+	assert_int_equal(filter_build(FILTER_ROOT, &ours, &len), 0);
 	for (int nr = 0; nr < 600; nr++) {
 		struct seccomp_data i386 = {.nr = nr, .arch = AUDIT_ARCH_I386};
 		struct seccomp_data x32 = {.nr = nr | 0x40000000, .arch = our_arch()};

@@ -1,0 +1,90 @@
+/* supervisor/net_internal.h - what the net*.c files share: net.c decides, net_names.c resolves, net_denied.c records. Nobody else includes it. */
+#ifndef SUPERVISOR_NET_INTERNAL_H
+#define SUPERVISOR_NET_INTERNAL_H
+
+#include "supervisor/dns.h"
+#include "supervisor/net.h"
+
+#include "base/hmap.h"
+#include "base/netrule.h"
+
+#include <arpa/nameser.h>
+
+#define DENIED_MAX 64	    /* refused attempts that are told; older ones are counted only */
+#define OWN_MAX (64 * 1024) /* sockets of guests that are remembered; the oldest are forgotten, nobody reaches those then */
+
+typedef enum NetMode { MODE_HOST, MODE_INTERNET, MODE_NONE } NetMode;
+
+#define SERVERS_MAX 16	    /* addresses of name servers that guests know */
+#define NAMED_MAX 1024	    /* addresses of allowed names that are remembered */
+#define NAMED_GRACE 5	    /* seconds after a name's address has expired: who has just been told it connects now */
+
+typedef struct OwnSocket {
+	HmapNode node;
+	uint64_t cookie;
+	unsigned server; /* 1 + which name server the guest believes to ask, or 0 */
+} OwnSocket;
+
+typedef struct NameServer {
+	struct sockaddr_storage address;
+	socklen_t len;
+} NameServer;
+
+/* What an allowed name leads to. */
+typedef struct Named {
+	struct in6_addr address;
+	const NetRule *rule;
+	int64_t until; /* of CLOCK_MONOTONIC */
+} Named;
+
+typedef struct Denied {
+	int64_t time;
+	pid_t pid;
+	char comm[17], protocol[8], to[NS_MAXDNAME / 4 + NET_TEXT_MAX], rule[NS_MAXDNAME / 4]; /* rule: with which it would be allowed */
+	const char *why;
+	uint64_t count;
+} Denied;
+
+struct Net {
+	NetMode mode;
+	NetRule *rules;
+	char **texts; /* of the rules, as written */
+	size_t n_rules;
+	pthread_mutex_t lock; /* of what follows */
+	Hmap own;
+	OwnSocket *sockets; /* a ring of OWN_MAX */
+	size_t n_own;
+	Denied denied[DENIED_MAX]; /* a ring, too */
+	size_t n_denied;	   /* entries ever made */
+	uint64_t refused;	   /* attempts */
+	NameServer servers[SERVERS_MAX];
+	size_t n_servers;
+	Named named[NAMED_MAX]; /* a ring */
+	size_t n_named;
+	char *upstream;
+	Dns *dns; /* from the first question on */
+	atomic_bool routed;
+};
+
+/* ---- net.c ---- */
+bool net_cookie(int sock, uint64_t *cookie);
+int net_option(int sock, int name); /* of SOL_SOCKET; -1: it has none */
+OwnSocket *net_find_own_locked(Net *net, uint64_t cookie);
+OwnSocket *net_add_own_locked(Net *net, uint64_t cookie); /* NULL: no memory */
+
+/* ---- net_names.c ---- */
+bool net_knows_names(const Net *net); /* Is there any name that resolves? */
+/* Replaces the address of a name server by that of ours. Negative errno: it cannot be had. */
+int net_ask_ours(Net *net, int sock, struct sockaddr_storage *ss, socklen_t *len) MUST_CHECK;
+/* Is it an address that an allowed name led to a moment ago? */
+bool net_name_allows(Net *net, const struct in6_addr *address, uint16_t port);
+
+/* ---- net_denied.c ---- */
+/* Records it: -EACCES. `why` is static. */
+int net_refuse(Call *call, const char *protocol, const char *to, const char *why);
+/* `rule`: with which it would be allowed. Who asks a name server cannot be told. */
+void net_refuse_name(Net *net, const char *name, const char *rule, const char *why);
+/* Adds "denied" and "last" of net_json. */
+void net_add_denied(Net *net, cJSON *o);
+
+#endif

@@ -1,0 +1,150 @@
+/* sys_recv.c - recvfrom, recvmsg, recvmmsg in a closed network. The kernel does them, save for the answers of our name server on sockets that are not connected: those come from the
+ * name server that the guest has asked. Sources: recv(2), recvmmsg(2). */
+#include "supervisor/handlers.h"
+#include "supervisor/net.h"
+#include "supervisor/sock_addr.h"
+#include "supervisor/sysargs.h"
+
+#include <stddef.h>
+#include <sys/uio.h>
+
+#define MAX_IOV 1024
+#define MAX_DATAGRAM (64 * 1024)
+#define MAX_CONTROL 4096
+
+typedef struct Received {
+	struct msghdr hdr;
+	struct sockaddr_storage from;
+	struct iovec iov;
+	char control[MAX_CONTROL], data[MAX_DATAGRAM];
+} Received;
+
+/* The guest's socket, if its answers may be such ones; CALL_CONTINUE: it is none of these. */
+static int asking_socket(Call *call)
+{
+	if (!net_has_routed(call->sup->net))
+		return CALL_CONTINUE;
+	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
+	int type = 0;
+	socklen_t len = sizeof type;
+
+	if (sock < 0)
+		return sock == CALL_SLOW ? sock : CALL_CONTINUE; /* the kernel says what is wrong */
+	if (getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_DGRAM || !net_is_routed(call->sup->net, sock))
+		return CALL_CONTINUE;
+	return TAKE_FD(sock);
+}
+
+/* First without waiting; only a worker waits. */
+static ssize_t receive(Call *call, int sock, int flags, Received *m)
+{
+	m->iov = (struct iovec){m->data, sizeof m->data};
+	m->hdr = (struct msghdr){.msg_name = &m->from, .msg_namelen = sizeof m->from, .msg_iov = &m->iov, .msg_iovlen = 1, .msg_control = m->control, .msg_controllen = sizeof m->control};
+	ssize_t n = recvmsg(sock, &m->hdr, flags | MSG_DONTWAIT);
+
+	if (n < 0 && errno == EAGAIN && !(flags & MSG_DONTWAIT) && socket_waits(sock)) {
+		if (!call->req.may_block)
+			return CALL_SLOW;
+		m->hdr.msg_namelen = sizeof m->from;
+		m->hdr.msg_controllen = sizeof m->control;
+		n = recvmsg(sock, &m->hdr, flags);
+	}
+	if (n < 0)
+		return bv_neg_errno();
+	if (m->hdr.msg_namelen)
+		net_unroute(call->sup->net, sock, &m->from, &m->hdr.msg_namelen);
+	return n;
+}
+
+static int write_name(Call *call, uint64_t at, socklen_t room, const Received *m)
+{
+	return mem_write(call, at, &m->from, MIN(room, m->hdr.msg_namelen));
+}
+
+int sys_recvfrom(Call *call)
+{
+	CLEAN_FD int sock = asking_socket(call);
+	CLEAN_FREE Received *m = sock < 0 ? NULL : calloc(1, sizeof *m);
+	size_t room = (size_t)call->args[2];
+	socklen_t name_room = 0;
+
+	if (sock < 0)
+		return sock;
+	if (!m)
+		return -ENOMEM;
+	int r = call->args[5] ? mem_read(call, call->args[5], &name_room, sizeof name_room) : 0;
+	if (r == 0 && (int)name_room < 0)
+		r = -EINVAL;
+	ssize_t n = r < 0 ? r : receive(call, sock, ARG_INT(call, 3), m);
+	if (n < 0)
+		return (int)n;
+	r = mem_write(call, call->args[1], m->data, MIN(room, MIN((size_t)n, sizeof m->data)));
+	if (r == 0)
+		r = write_name(call, call->args[4], name_room, m);
+	if (r == 0)
+		r = mem_write(call, call->args[5], &m->hdr.msg_namelen, sizeof m->hdr.msg_namelen);
+	return r < 0 ? r : ARG_INT(call, 3) & MSG_TRUNC ? (int)n : (int)MIN((size_t)n, room);
+}
+
+/* Spreads the data over the guest's buffers; *copied is how much of them there was room for. */
+static int scatter(Call *call, const struct msghdr *g, const Received *m, size_t len, size_t *copied)
+{
+	struct iovec iov[MAX_IOV];
+	int r = g->msg_iovlen > MAX_IOV ? -EMSGSIZE : mem_read(call, (uint64_t)(uintptr_t)g->msg_iov, iov, g->msg_iovlen * sizeof *iov);
+
+	*copied = 0;
+	for (size_t i = 0; r == 0 && i < g->msg_iovlen && *copied < len; i++) {
+		size_t part = MIN(iov[i].iov_len, len - *copied);
+		r = mem_write(call, (uint64_t)(uintptr_t)iov[i].iov_base, m->data + *copied, part);
+		*copied += part;
+	}
+	return r;
+}
+
+static int receive_message(Call *call, int sock, uint64_t at, int flags, Received *m)
+{
+	struct msghdr g;
+	size_t copied = 0;
+	int r = mem_read(call, at, &g, sizeof g);
+	ssize_t n = r < 0 ? r : receive(call, sock, flags, m);
+
+	if (n < 0)
+		return (int)n;
+	r = scatter(call, &g, m, MIN((size_t)n, sizeof m->data), &copied);
+	if (r == 0 && g.msg_name) {
+		r = write_name(call, (uint64_t)(uintptr_t)g.msg_name, g.msg_namelen, m);
+		g.msg_namelen = m->hdr.msg_namelen;
+	}
+	g.msg_flags = m->hdr.msg_flags | (copied < (size_t)n ? MSG_TRUNC : 0) | (g.msg_controllen < m->hdr.msg_controllen ? MSG_CTRUNC : 0);
+	g.msg_controllen = MIN(g.msg_controllen, m->hdr.msg_controllen);
+	if (r == 0 && g.msg_controllen)
+		r = mem_write(call, (uint64_t)(uintptr_t)g.msg_control, m->control, g.msg_controllen);
+	if (r == 0)
+		r = mem_write(call, at, &g, sizeof g);
+	return r < 0 ? r : flags & MSG_TRUNC ? (int)n : (int)copied;
+}
+
+int sys_recvmsg(Call *call)
+{
+	CLEAN_FD int sock = asking_socket(call);
+	CLEAN_FREE Received *m = sock < 0 ? NULL : calloc(1, sizeof *m);
+
+	if (sock < 0)
+		return sock;
+	return m ? receive_message(call, sock, call->args[1], ARG_INT(call, 2), m) : -ENOMEM;
+}
+
+/* One message: what more there is comes with the next call. */
+int sys_recvmmsg(Call *call)
+{
+	CLEAN_FD int sock = asking_socket(call);
+	CLEAN_FREE Received *m = sock < 0 ? NULL : calloc(1, sizeof *m);
+
+	if (sock < 0 || call->args[2] == 0)
+		return sock < 0 ? sock : 0;
+	int r = m ? receive_message(call, sock, call->args[1], ARG_INT(call, 3) & ~MSG_WAITFORONE, m) : -ENOMEM;
+	unsigned len = (unsigned)r;
+	if (r >= 0)
+		r = mem_write(call, call->args[1] + offsetof(struct mmsghdr, msg_len), &len, sizeof len);
+	return r < 0 ? r : 1;
+}
