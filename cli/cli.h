@@ -57,6 +57,7 @@ int cmd_restore(const Command *cmd, int argc, char **argv);
 int cmd_snapshots(const Command *cmd, int argc, char **argv);
 int cmd_export(const Command *cmd, int argc, char **argv);
 int cmd_import(const Command *cmd, int argc, char **argv);
+int cmd_net(const Command *cmd, int argc, char **argv);
 int cmd_sync(const Command *cmd, int argc, char **argv);
 /* `snapshots rm` and `snapshots prune`: argv[0] is that word. */
 int cmd_snapshots_rm(int argc, char **argv);

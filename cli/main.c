@@ -147,6 +147,11 @@ static const Command commands[] = {
 	 "  -f, --force        also when a command is running in it, which is killed\n"
 	 "  --all              every stopped sandbox (with --force: every one)\n" HELP_OPTION,
 	 cmd_rm},
+	{"net", "[OPTION...] [NAME]", "Show what a sandbox may reach over the network, and what was refused; or change it, at once if it runs",
+	 "  --net NET          internet or none (of a stopped one also host)\n"
+	 "  --allow RULE       a further rule (repeatable)\n"
+	 "  --deny RULE        take that rule off (repeatable)\n" JSON_OPTION HELP_OPTION,
+	 cmd_net},
 	{"stats", "[--json] [NAME]", "Show counters of a running sandbox (JSON): unsupported calls, features, objects",
 	 JSON_OPTION HELP_OPTION, cmd_stats},
 	{"doctor", "[--json]", "Try, really, what bvisor needs of this machine; exit code 0 only if it can run here", JSON_OPTION HELP_OPTION, cmd_doctor},

@@ -149,13 +149,14 @@ typedef struct CowState {
 /* Of what was frozen: to be asked between cowfs_freeze and cowfs_freeze_release. */
 void cowfs_state(Cowfs *fs, CowState *out);
 
-/* ---- pins: what the front end lays over the view; not stored, given anew at each open, before the first guest (but for cowfs_pin_hide) ---- */
+/* ---- pins: what the front end lays over the view; not stored, given anew at each open, before the first guest (but for cowfs_pin_hide and sockets) ---- */
 
 /* Below the host directory `path` changes go straight to it (--rw), or answer -EROFS (ro), wherever guests have moved it. -ENOENT (also: guests
  * have removed or replaced a directory above it), -ENOTDIR, -EACCES. */
 int cowfs_pin_grant(Cowfs *fs, const char *path, bool writable) MUST_CHECK;
 /* Guests may connect to the host's unix socket at `path` as long as they have not changed it. -ENOENT, -ENOTSOCK, -EACCES, -ENOMEM. */
 int cowfs_pin_socket(Cowfs *fs, const char *path) MUST_CHECK;
+void cowfs_unpin_sockets(Cowfs *fs);
 /* The host's `path` looks as if it were not there, wherever guests have moved the directories above it; a guest may make its own. A symlink
  * is hidden with what it leads to. Missing ancestors on the host: success, nothing to hide. Also while guests run, and again: what they have opened by then
  * they keep, and so other names that they have given to it. */

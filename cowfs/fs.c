@@ -94,7 +94,7 @@ static int make_root(Cowfs *fs)
 	return 0;
 }
 
-static void free_grants(CowGrant *list)
+void grants_free(CowGrant *list)
 {
 	while (list) {
 		CowGrant *next = list->next;
@@ -115,8 +115,8 @@ static void fs_free(Cowfs *fs)
 		pthread_mutex_destroy(&fs->lower->lock);
 	free(fs->lower);
 	lists_free(fs);
-	free_grants(fs->grants);
-	free_grants(fs->sockets);
+	grants_free(fs->grants);
+	grants_free(fs->sockets);
 	while (fs->foreigns) {
 		CowForeign *next = fs->foreigns->next;
 		free(fs->foreigns);

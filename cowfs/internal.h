@@ -386,6 +386,7 @@ int node_for_file(Cowfs *fs, CowNode *dir, const char *name, size_t len, const c
 void node_unlinked(Cowfs *fs, CowNode *node);
 void node_bury(Cowfs *fs, CowNode *node); /* dead and without blob: kept for a while */
 void fs_free_index(Cowfs *fs);
+void grants_free(CowGrant *list);
 
 /* ---- packed.c ---- */
 /* Before anybody looks for names in a directory that are not in the index, or for all of them: takes its pack into the index. fs->lock is held for writing. -EIO (also: the pack makes no

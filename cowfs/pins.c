@@ -202,6 +202,13 @@ int cowfs_pin_socket(Cowfs *fs, const char *path)
 	return rc;
 }
 
+void cowfs_unpin_sockets(Cowfs *fs)
+{
+	fs_wrlock(fs);
+	grants_free(TAKE_PTR(fs->sockets));
+	fs_unlock(fs);
+}
+
 int cowfs_pin_dir(Cowfs *fs, const char *path, mode_t mode)
 {
 	CowWalk w;

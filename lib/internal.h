@@ -106,8 +106,10 @@ int config_write(int dirfd, const SandboxConfig *config, BvError **err) MUST_CHE
 int network_config(const char *net, const char *const *allow, const char *dns, SandboxConfig *c, BvError **err) MUST_CHECK;
 /* A rule that a snapshot may bring: no socket of this host. */
 bool network_is_rule(const char *text);
+/* Fills in `net` and `allow` (of a config of zeroes): what the description says, or what was changed since (DIR/network.json). -EUCLEAN, -EACCES, -ENOMEM. */
+int network_now(const BvSandbox *sb, SandboxConfig *out, BvError **err) MUST_CHECK;
 /* Adds them to the request that starts a supervisor. */
-bool network_request(cJSON *req, const SandboxConfig *c);
+int network_request(cJSON *req, const BvSandbox *sb, BvError **err) MUST_CHECK;
 
 /* ---- handles ---- */
 

@@ -273,7 +273,7 @@ static cJSON *start_request(BvSandbox *sb, bool fetches)
 		goto fail;
 	rw = cJSON_CreateStringArray((const char *const *)sb->config.rw, (int)strv_len((const char *const *)sb->config.rw));
 	hidden = cJSON_CreateStringArray((const char *const *)hide, (int)strv_len((const char *const *)hide));
-	if ((sb->config.rw && !rw) || !hidden || !network_request(req, &sb->config))
+	if ((sb->config.rw && !rw) || !hidden)
 		goto fail;
 	cJSON_AddItemToObject(req, "rw", rw ? TAKE_PTR(rw) : cJSON_CreateArray());
 	cJSON_AddItemToObject(req, "hide", TAKE_PTR(hidden));
@@ -301,6 +301,8 @@ static int handshake(BvSandbox *sb, Conn *conn, const char *program, BvError **e
 	CLEAN_FD int key = -1;
 	int r = fetches ? unlock_for_start(sb, &key, &why) : 0;
 
+	if (r == 0 && req)
+		r = network_request(req, sb, &why);
 	if (r == 0 && (!req || (key >= 0 && !cJSON_AddTrueToObject(req, "key"))))
 		r = lib_fail(&why, -ENOMEM, "out of memory");
 	if (r == 0)

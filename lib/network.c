@@ -1,7 +1,12 @@
 /* lib/network.c - what a sandbox may reach over the network, as it is described. What it means: base/netrule.h, supervisor/net.h. */
-#include "lib/internal.h"
+#include "lib/conn.h"
 
 #include "base/netrule.h"
+
+#include <fcntl.h>
+
+#define NETWORK_FILE "network.json"
+#define NETWORK_MAX (1024 * 1024)
 
 static bool is_mode(const char *net)
 {
@@ -77,11 +82,224 @@ bool network_is_rule(const char *text)
 	return good;
 }
 
-bool network_request(cJSON *req, const SandboxConfig *c)
-{
-	cJSON *allow = cJSON_CreateStringArray((const char *const *)c->allow, (int)strv_len((const char *const *)c->allow));
+/* ---- what was changed since ---- */
 
-	if (!allow)
-		allow = cJSON_CreateArray();
-	return cJSON_AddItemToObject(req, "allow", allow) && cJSON_AddStringToObject(req, "net", c->net ? c->net : "host") && (!c->dns || cJSON_AddStringToObject(req, "dns", c->dns));
+static cJSON *to_json(const SandboxConfig *c)
+{
+	cJSON *o = cJSON_CreateObject(), *allow = o ? cJSON_AddArrayToObject(o, "allow") : NULL;
+	bool good = allow && cJSON_AddStringToObject(o, "net", c->net);
+
+	for (size_t i = 0; good && c->allow && c->allow[i]; i++)
+		good = cJSON_AddItemToArray(allow, cJSON_CreateString(c->allow[i]));
+	if (good)
+		return o;
+	cJSON_Delete(o);
+	return NULL;
+}
+
+static int take_json(const cJSON *o, SandboxConfig *c)
+{
+	const char *net = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, "net"));
+	const cJSON *allow = cJSON_GetObjectItemCaseSensitive(o, "allow"), *rule;
+	CLEAN_STRV Strv list = NULL;
+
+	if (!net || !is_mode(net) || !cJSON_IsArray(allow))
+		return -EUCLEAN;
+	cJSON_ArrayForEach(rule, allow)
+	{
+		int r = cJSON_IsString(rule) ? strv_add(&list, rule->valuestring) : -EUCLEAN;
+		if (r < 0)
+			return r;
+	}
+	char *copy = strdup(net);
+	if (!copy)
+		return -ENOMEM;
+	free(c->net);
+	strv_free(c->allow);
+	c->net = copy;
+	c->allow = TAKE_PTR(list);
+	return 0;
+}
+
+/* What was changed takes the place of what the description says. */
+static int read_file(int dirfd, SandboxConfig *c, BvError **err)
+{
+	CLEAN_FREE char *text = NULL;
+	ssize_t len = bv_read_file_at(dirfd, NETWORK_FILE, NETWORK_MAX, &text);
+
+	if (len == -ENOENT)
+		return 0;
+	if (len < 0)
+		return lib_fail(err, (int)len, "cannot read %s: %s", NETWORK_FILE, strerror((int)-len));
+	cJSON *o = cJSON_ParseWithLength(text, (size_t)len);
+	int r = take_json(o, c);
+	cJSON_Delete(o);
+	return r < 0 ? lib_fail(err, r, "%s is damaged", NETWORK_FILE) : 0;
+}
+
+/* Whole or not at all: a sandbox must not be open because half of this was written. */
+static int write_file(const BvSandbox *sb, const SandboxConfig *c, BvError **err)
+{
+	cJSON *o = to_json(c);
+	CLEAN_FREE char *text = o ? cJSON_Print(o) : NULL;
+	CLEAN_FD int fd = -1;
+	char name[64];
+
+	cJSON_Delete(o);
+	if (!text)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	snprintf(name, sizeof(name), ".%s.%d", NETWORK_FILE, getpid());
+	fd = openat(sb->dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r = fd < 0 ? bv_neg_errno() : bv_write_full(fd, text, strlen(text));
+	if (r == 0 && (fsync(fd) < 0 || renameat(sb->dirfd, name, sb->dirfd, NETWORK_FILE) < 0 || fsync(sb->dirfd) < 0))
+		r = bv_neg_errno();
+	if (r < 0)
+		(void)unlinkat(sb->dirfd, name, 0);
+	return r < 0 ? lib_fail(err, r, "cannot write %s/%s: %s", sb->dir, NETWORK_FILE, strerror(-r)) : 0;
+}
+
+int network_now(const BvSandbox *sb, SandboxConfig *out, BvError **err)
+{
+	out->net = strdup(sb->config.net ? sb->config.net : "host");
+	int r = out->net ? strv_copy(&out->allow, (const char *const *)sb->config.allow) : -ENOMEM;
+
+	return r < 0 ? lib_fail(err, r, "out of memory") : read_file(sb->dirfd, out, err);
+}
+
+int network_request(cJSON *req, const BvSandbox *sb, BvError **err)
+{
+	CLEAN_CONFIG SandboxConfig now = {0};
+	int r = network_now(sb, &now, err);
+
+	if (r < 0)
+		return r;
+	cJSON *o = to_json(&now);
+	bool good = o && cJSON_AddItemToObject(req, "allow", cJSON_DetachItemFromObjectCaseSensitive(o, "allow")) && cJSON_AddStringToObject(req, "net", now.net) &&
+		    (!sb->config.dns || cJSON_AddStringToObject(req, "dns", sb->config.dns));
+	cJSON_Delete(o);
+	return good ? 0 : lib_fail(err, -ENOMEM, "out of memory");
+}
+
+/* ---- asked and changed from outside ---- */
+
+static bool has_rule(const char *const *list, const char *rule)
+{
+	for (size_t i = 0; list && list[i]; i++)
+		if (strcmp(list[i], rule) == 0)
+			return true;
+	return false;
+}
+
+/* The rules that there are, without those that are taken off, and the new ones. */
+static int make_rules(const SandboxConfig *now, const BvNetworkChange *change, SandboxConfig *out, BvError **err)
+{
+	CLEAN_STRV Strv list = NULL;
+	int r = 0;
+
+	for (size_t i = 0; change->deny && change->deny[i]; i++)
+		if (!has_rule((const char *const *)now->allow, change->deny[i]))
+			return lib_fail(err, -ENOENT, "there is no rule %s to take off", change->deny[i]);
+	for (size_t i = 0; r == 0 && now->allow && now->allow[i]; i++)
+		if (!has_rule(change->deny, now->allow[i]))
+			r = strv_add(&list, now->allow[i]);
+	for (size_t i = 0; r == 0 && change->allow && change->allow[i]; i++)
+		if (!has_rule((const char *const *)list, change->allow[i]))
+			r = strv_add(&list, change->allow[i]);
+	return r < 0 ? lib_fail(err, r, "out of memory") : network_config(change->net ? change->net : now->net, (const char *const *)list, NULL, out, err);
+}
+
+static int tell_supervisor(BvSandbox *sb, const SandboxConfig *c, BvError **err)
+{
+	BvError *why = NULL;
+	Conn *conn = NULL;
+	int r = sandbox_connect(sb, false, &conn, &why);
+
+	if (r == -ESRCH) { /* it is stopped */
+		bv_error_free(why);
+		return 0;
+	}
+	cJSON *o = r == 0 ? to_json(c) : NULL, *req = o ? conn_request("net") : NULL;
+	if (req) {
+		cJSON_AddItemToObject(req, "allow", cJSON_DetachItemFromObjectCaseSensitive(o, "allow"));
+		cJSON_AddStringToObject(req, "net", c->net);
+		r = conn_call(conn, req, NULL, 0, NULL, &why);
+	} else if (r == 0) {
+		r = -ENOMEM;
+	}
+	cJSON_Delete(o);
+	conn_put(conn);
+	if (r < 0)
+		(void)lib_fail(err, r, "the network of sandbox '%s' was not changed: %s", sb->config.name, why ? bv_error_message(why) : strerror(-r));
+	bv_error_free(why);
+	return r;
+}
+
+int bv_sandbox_set_network(BvSandbox *sb, const BvNetworkChange *change, BvError **err)
+{
+	BvNetworkChange o = BV_NETWORK_CHANGE_INIT;
+	CLEAN_CONFIG SandboxConfig now = {0}, then = {0};
+
+	if (lib_take_options(&o, sizeof(o), change) < 0)
+		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
+	int r = network_now(sb, &now, err);
+	if (r == 0)
+		r = make_rules(&now, &o, &then, err);
+	if (r == 0)
+		r = tell_supervisor(sb, &then, err);
+	return r == 0 ? write_file(sb, &then, err) : r;
+}
+
+static const char *text_of(const cJSON *o, const char *name)
+{
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(o, name));
+
+	return text ? text : "";
+}
+
+static double number_of(const cJSON *o, const char *name)
+{
+	const cJSON *n = cJSON_GetObjectItemCaseSensitive(o, name);
+
+	return cJSON_IsNumber(n) ? n->valuedouble : 0;
+}
+
+/* `o`: of the supervisor (net_json), or NULL: it is stopped. */
+static int show(const cJSON *o, const SandboxConfig *now, int (*visit)(void *ctx, const BvNetwork *network), void *ctx)
+{
+	static const char *const nothing[] = {NULL};
+	const cJSON *last = cJSON_GetObjectItemCaseSensitive(o, "last"), *item;
+	size_t n = (size_t)cJSON_GetArraySize(last);
+	CLEAN_FREE BvDenied *list = calloc(n + 1, sizeof(*list));
+	BvNetwork network = {.mode = now->net ? now->net : "host", .allow = now->allow ? (const char *const *)now->allow : nothing, .denied = (uint64_t)number_of(o, "denied"), .last = list};
+
+	if (!list)
+		return -ENOMEM;
+	cJSON_ArrayForEach(item, last) list[network.n_last++] =
+		(BvDenied){.time = (int64_t)number_of(item, "time"), .pid = (pid_t)number_of(item, "pid"), .comm = text_of(item, "comm"), .protocol = text_of(item, "protocol"),
+			   .to = text_of(item, "to"), .why = text_of(item, "why"), .count = (uint64_t)number_of(item, "count")};
+	return visit(ctx, &network);
+}
+
+int bv_sandbox_network(BvSandbox *sb, int (*visit)(void *ctx, const BvNetwork *network), void *ctx, BvError **err)
+{
+	CLEAN_CONFIG SandboxConfig now = {0};
+	cJSON *answer = NULL;
+	Conn *conn = NULL;
+	BvError *why = NULL;
+	int r = sandbox_connect(sb, false, &conn, &why);
+
+	if (r == 0)
+		r = conn_call(conn, conn_request("stats"), NULL, 0, &answer, &why);
+	conn_put(conn);
+	if (r < 0 && r != -ESRCH)
+		(void)lib_fail(err, r, "%s", bv_error_message(why));
+	else
+		r = network_now(sb, &now, err);
+	bv_error_free(why);
+	if (r == 0)
+		r = show(cJSON_GetObjectItemCaseSensitive(answer, "net"), &now, visit, ctx);
+	if (r == -ENOMEM)
+		(void)lib_fail(err, r, "out of memory");
+	cJSON_Delete(answer);
+	return r;
 }

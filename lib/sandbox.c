@@ -421,7 +421,15 @@ int sandbox_replace_filled(const BvSandbox *old, int (*fill_data)(BvSandbox *sb,
 		return err && *err ? bv_error_code(*err) : -ENOMEM;
 	if (copy_config(&old->config, &sb->config) < 0)
 		return lib_fail(err, -ENOMEM, "out of memory");
-	int r = create(sb, old->config.name, &filling, err);
+	CLEAN_CONFIG SandboxConfig now = {0};
+	int r = network_now(old, &now, err);
+	if (r < 0)
+		return r;
+	free(sb->config.net);
+	strv_free(sb->config.allow);
+	sb->config.net = TAKE_PTR(now.net);
+	sb->config.allow = TAKE_PTR(now.allow);
+	r = create(sb, old->config.name, &filling, err);
 	if (r == 0)
 		*out = TAKE_PTR(sb);
 	return r;

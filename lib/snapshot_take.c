@@ -220,10 +220,13 @@ static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOption
 		rc = add_field(w, "cwd", c->cwd);
 	if (rc == 0 && c->ro)
 		rc = add_field(w, "ro", "1");
-	if (rc == 0 && c->net && strcmp(c->net, "host") != 0)
-		rc = add_field(w, "net", c->net);
+	CLEAN_CONFIG SandboxConfig now = {0};
 	if (rc == 0)
-		rc = add_list(w, "allow", c->allow, is_grant);
+		rc = network_now(sb, &now, NULL);
+	if (rc == 0 && strcmp(now.net, "host") != 0)
+		rc = add_field(w, "net", now.net);
+	if (rc == 0)
+		rc = add_list(w, "allow", now.allow, is_grant);
 	if (rc == 0)
 		rc = add_list(w, "command", c->command, NULL);
 	if (rc == 0)

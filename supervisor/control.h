@@ -33,6 +33,7 @@
  *           (still: all of them) for so long. Nothing else is answered, and no commit made, until the client has begun to read the database and says
  *  frozen  -> {}, within 2 s; else it is as if it had never been. Bodies stay as they were until
  *  thaw    -> {}, or errno: what was read since the freeze is not all of that moment. Also when the connection closes.
+ *  net     {"net": MODE, "allow": [RULE...]} -> {} : other rules from now on; EBUSY from or to the mode host
  *  stats   -> {"calls": {"NAME": N...} of unsupported and refused calls, "features": {...}, "cowfs": {...}}
  *  stop    -> {} after all guests are dead, the database is closed (or the sandbox deleted) and the lock is free; then the connection ends.
  */

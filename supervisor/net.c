@@ -6,18 +6,29 @@ static const char *const mode_names[] = {[MODE_HOST] = "host", [MODE_INTERNET] =
 
 /* ---- rules ---- */
 
-static int add_rule(Net *net, const char *text, char **why)
+static void rules_release(NetRules *rules)
+{
+	for (size_t i = 0; i < rules->n; i++) {
+		net_rule_release(&rules->list[i]);
+		free(rules->texts[i]);
+	}
+	free(rules->list);
+	free(rules->texts);
+	*rules = (NetRules){0};
+}
+
+static int add_rule(NetRules *rules, const char *text, char **why)
 {
 	CLEAN_FREE char *wrong = NULL;
-	int r = net_rule_parse(text, &net->rules[net->n_rules], &wrong);
+	int r = net_rule_parse(text, &rules->list[rules->n], &wrong);
 
 	if (r < 0)
 		return bv_fail(why, r, "the network rule '%s' makes no sense: %s", text, wrong ? wrong : strerror(-r));
-	net->texts[net->n_rules] = strdup(text);
-	return net->texts[net->n_rules++] ? 0 : -ENOMEM;
+	rules->texts[rules->n] = strdup(text);
+	return rules->texts[rules->n++] ? 0 : -ENOMEM;
 }
 
-static int find_mode(const char *name, NetMode *out)
+static int find_mode(const char *name, NetMode *out, char **why)
 {
 	for (size_t i = 0; i < ARRAY_LEN(mode_names); i++) {
 		if (strcmp(name, mode_names[i]) == 0) {
@@ -25,34 +36,49 @@ static int find_mode(const char *name, NetMode *out)
 			return 0;
 		}
 	}
-	return -EINVAL;
+	return bv_fail(why, -EINVAL, "there is no network mode '%s'", name);
+}
+
+static int rules_parse(const char *mode, char *const *texts, NetRules *out, char **why)
+{
+	NetRules rules = {0};
+	size_t count = 0;
+	int r = find_mode(mode, &rules.mode, why);
+
+	while (texts[count])
+		count++;
+	rules.list = calloc(count + 1, sizeof *rules.list);
+	rules.texts = calloc(count + 1, sizeof *rules.texts);
+	if (!rules.list || !rules.texts)
+		r = -ENOMEM;
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = add_rule(&rules, texts[i], why);
+	if (r == 0)
+		*out = rules;
+	else
+		rules_release(&rules);
+	return r;
 }
 
 int net_new(const char *mode, char *const *rules, const char *servers, Net **out, char **why)
 {
-	size_t count = 0;
 	Net *net = calloc(1, sizeof *net);
 
-	while (rules[count])
-		count++;
-	int r = net ? find_mode(mode, &net->mode) : -ENOMEM;
-	if (r == -EINVAL)
-		(void)bv_fail(why, r, "there is no network mode '%s'", mode);
-	if (r == 0 && (!(net->rules = calloc(count + 1, sizeof *net->rules)) || !(net->texts = calloc(count + 1, sizeof *net->texts))))
-		r = -ENOMEM;
-	if (r == 0 && net->mode != MODE_HOST)
+	if (!net)
+		return -ENOMEM;
+	pthread_mutex_init(&net->lock, NULL);
+	pthread_rwlock_init(&net->rules_lock, NULL);
+	int r = rules_parse(mode, rules, &net->rules, why);
+	net->open = net->rules.mode == MODE_HOST;
+	if (r == 0 && !net->open)
 		r = hmap_init(&net->own);
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = add_rule(net, rules[i], why);
 	if (r == 0 && servers && !(net->upstream = strdup(servers)))
 		r = -ENOMEM;
-	if (r < 0) {
+	if (r < 0)
 		net_free(net);
-		return r;
-	}
-	pthread_mutex_init(&net->lock, NULL);
-	*out = net;
-	return 0;
+	else
+		*out = net;
+	return r;
 }
 
 void net_free(Net *net)
@@ -61,20 +87,52 @@ void net_free(Net *net)
 		return;
 	dns_stop(net->dns);
 	free(net->upstream);
-	for (size_t i = 0; i < net->n_rules; i++) {
-		net_rule_release(&net->rules[i]);
-		free(net->texts[i]);
-	}
+	rules_release(&net->rules);
 	hmap_release(&net->own);
 	free(net->sockets);
-	free(net->rules);
-	free(net->texts);
+	pthread_rwlock_destroy(&net->rules_lock);
+	pthread_mutex_destroy(&net->lock);
 	free(net);
 }
 
 bool net_is_open(const Net *net)
 {
-	return net->mode == MODE_HOST;
+	return net->open;
+}
+
+/* The same rule of the new ones, or NULL. */
+static const NetRule *rule_again(const NetRules *old, const NetRule *rule, const NetRules *now)
+{
+	const char *text = old->texts[rule - old->list];
+
+	for (size_t i = 0; i < now->n; i++)
+		if (strcmp(now->texts[i], text) == 0)
+			return &now->list[i];
+	return NULL;
+}
+
+int net_change(Net *net, const char *mode, char *const *texts, char **why)
+{
+	NetRules now, old;
+	int r = rules_parse(mode, texts, &now, why);
+
+	if (r < 0)
+		return r;
+	if (net->open != (now.mode == MODE_HOST)) { /* what was done until now was done otherwise */
+		rules_release(&now);
+		return bv_fail(why, -EBUSY, "a running sandbox with the host's network cannot be closed, nor a closed one be given it: stop it first");
+	}
+	pthread_rwlock_wrlock(&net->rules_lock);
+	old = net->rules;
+	net->rules = now;
+	pthread_mutex_lock(&net->lock);
+	for (size_t i = 0; i < MIN(net->n_named, (size_t)NAMED_MAX); i++)
+		if (net->named[i].rule)
+			net->named[i].rule = rule_again(&old, net->named[i].rule, &now);
+	pthread_mutex_unlock(&net->lock);
+	pthread_rwlock_unlock(&net->rules_lock);
+	rules_release(&old);
+	return 0;
 }
 
 /* ---- sockets of guests ---- */
@@ -188,8 +246,8 @@ static bool read_target(NetVerb verb, const struct sockaddr_storage *ss, socklen
 
 static bool rule_allows(Net *net, const struct in6_addr *address, uint16_t port)
 {
-	for (size_t i = 0; i < net->n_rules; i++)
-		if (net_rule_has_address(&net->rules[i], address, port))
+	for (size_t i = 0; i < net->rules.n; i++)
+		if (net_rule_has_address(&net->rules.list[i], address, port))
 			return true;
 	return net_name_allows(net, address, port);
 }
@@ -213,12 +271,12 @@ static const char *objection(Net *net, int sock, const struct sockaddr_in6 *to)
 
 	if (rule_allows(net, address, ntohs(to->sin6_port)))
 		return NULL;
-	bool closed = net->mode == MODE_NONE || special || net_is_local(address);
+	bool closed = net->rules.mode == MODE_NONE || special || net_is_local(address);
 	if (!closed || is_own(net, sock, to))
 		return NULL;
 	if (net_is_loopback(address))
 		return "it is the host's own";
-	return net->mode == MODE_NONE ? "no rule names it" : special ? special : "it is the host's own";
+	return net->rules.mode == MODE_NONE ? "no rule names it" : special ? special : "it is the host's own";
 }
 
 int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *ss, socklen_t *len)
@@ -229,8 +287,11 @@ int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *ss, s
 
 	if (net_is_open(net) || !read_target(verb, ss, *len, &to))
 		return 0;
+	pthread_rwlock_rdlock(&net->rules_lock);
 	const char *why = objection(net, sock, &to);
-	if (why && ntohs(to.sin6_port) == NS_DEFAULTPORT && net_knows_names(net) && net_ask_ours(net, sock, ss, len) == 0)
+	bool names = why && net_knows_names(net);
+	pthread_rwlock_unlock(&net->rules_lock);
+	if (why && ntohs(to.sin6_port) == NS_DEFAULTPORT && names && net_ask_ours(net, sock, ss, len) == 0)
 		return 0;
 	if (why)
 		return net_refuse(call, protocol_name(net_option(sock, SO_PROTOCOL)), net_text(&to.sin6_addr, ntohs(to.sin6_port), text), why);
@@ -270,10 +331,12 @@ cJSON *net_json(Net *net)
 {
 	cJSON *o = cJSON_CreateObject();
 
-	cJSON_AddStringToObject(o, "mode", mode_names[net->mode]);
+	pthread_rwlock_rdlock(&net->rules_lock);
+	cJSON_AddStringToObject(o, "mode", mode_names[net->rules.mode]);
 	cJSON *rules = cJSON_AddArrayToObject(o, "allow");
-	for (size_t i = 0; i < net->n_rules; i++)
-		cJSON_AddItemToArray(rules, cJSON_CreateString(net->texts[i]));
+	for (size_t i = 0; i < net->rules.n; i++)
+		cJSON_AddItemToArray(rules, cJSON_CreateString(net->rules.texts[i]));
+	pthread_rwlock_unlock(&net->rules_lock);
 	net_add_denied(net, o);
 	return o;
 }

@@ -18,6 +18,8 @@
 int net_new(const char *mode, char *const *rules, const char *servers, Net **out, char **why) MUST_CHECK;
 void net_free(Net *net);
 bool net_is_open(const Net *net); /* mode host */
+/* Other rules from now on; what is connected stays so. -EINVAL, -EBUSY (from or to the mode host), -ENOMEM. */
+int net_change(Net *net, const char *mode, char *const *rules, char **why) MUST_CHECK;
 
 typedef enum NetVerb { NET_CONNECT, NET_SEND } NetVerb;
 /* May the caller connect `sock` to the address, or send there? 0, or -EACCES, which is recorded. Addresses of other families, and those that the kernel will refuse, are none of its matters: 0.

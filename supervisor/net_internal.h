@@ -45,11 +45,17 @@ typedef struct Denied {
 	uint64_t count;
 } Denied;
 
-struct Net {
+typedef struct NetRules {
 	NetMode mode;
-	NetRule *rules;
+	NetRule *list;
 	char **texts; /* of the rules, as written */
-	size_t n_rules;
+	size_t n;
+} NetRules;
+
+struct Net {
+	pthread_rwlock_t rules_lock; /* outside of `lock` */
+	NetRules rules;
+	bool open; /* mode host; never changes */
 	pthread_mutex_t lock; /* of what follows */
 	Hmap own;
 	OwnSocket *sockets; /* a ring of OWN_MAX */

@@ -15,7 +15,7 @@ bool net_name_allows(Net *net, const struct in6_addr *address, uint16_t port)
 	pthread_mutex_lock(&net->lock);
 	for (size_t i = 0; !found && i < MIN(net->n_named, (size_t)NAMED_MAX); i++) {
 		const Named *n = &net->named[i];
-		found = port >= n->rule->low && port <= n->rule->high && IN6_ARE_ADDR_EQUAL(&n->address, address) && now_seconds() <= n->until;
+		found = n->rule && port >= n->rule->low && port <= n->rule->high && IN6_ARE_ADDR_EQUAL(&n->address, address) && now_seconds() <= n->until;
 	}
 	pthread_mutex_unlock(&net->lock);
 	return found;
@@ -23,21 +23,23 @@ bool net_name_allows(Net *net, const struct in6_addr *address, uint16_t port)
 
 bool net_knows_names(const Net *net)
 {
-	for (size_t i = 0; i < net->n_rules; i++)
-		if (net->rules[i].kind == NET_RULE_NAME || net->rules[i].kind == NET_RULE_BELOW)
+	for (size_t i = 0; i < net->rules.n; i++)
+		if (net->rules.list[i].kind == NET_RULE_NAME || net->rules.list[i].kind == NET_RULE_BELOW)
 			return true;
-	return net->mode == MODE_INTERNET;
+	return net->rules.mode == MODE_INTERNET;
 }
 
 static bool may_know(void *ctx, const char *name)
 {
 	Net *net = ctx;
 
-	if (net->mode == MODE_INTERNET)
+	pthread_rwlock_rdlock(&net->rules_lock);
+	bool known = net->rules.mode == MODE_INTERNET;
+	for (size_t i = 0; !known && i < net->rules.n; i++)
+		known = net_rule_has_name(&net->rules.list[i], name);
+	pthread_rwlock_unlock(&net->rules_lock);
+	if (known)
 		return true;
-	for (size_t i = 0; i < net->n_rules; i++)
-		if (net_rule_has_name(&net->rules[i], name))
-			return true;
 	net_refuse_name(net, name, name, "no rule names it");
 	return false;
 }
@@ -62,10 +64,11 @@ static size_t filter_addresses(void *ctx, const char *name, ResolvedAddress *lis
 	char text[NET_TEXT_MAX];
 	size_t kept = 0;
 
+	pthread_rwlock_rdlock(&net->rules_lock);
 	for (size_t i = 0; i < n; i++) {
 		const char *special = net_special(&list[i].address);
-		for (size_t k = 0; special && k < net->n_rules; k++)
-			if (net_rule_has_address(&net->rules[k], &list[i].address, net->rules[k].low))
+		for (size_t k = 0; special && k < net->rules.n; k++)
+			if (net_rule_has_address(&net->rules.list[k], &list[i].address, net->rules.list[k].low))
 				special = NULL;
 		if (special) {
 			net_text(&list[i].address, 0, text);
@@ -74,11 +77,12 @@ static size_t filter_addresses(void *ctx, const char *name, ResolvedAddress *lis
 			net_refuse_name(net, to ? to : name, text, special);
 			continue;
 		}
-		for (size_t k = 0; k < net->n_rules; k++)
-			if (net_rule_has_name(&net->rules[k], name))
-				note_named(net, &list[i], &net->rules[k]);
+		for (size_t k = 0; k < net->rules.n; k++)
+			if (net_rule_has_name(&net->rules.list[k], name))
+				note_named(net, &list[i], &net->rules.list[k]);
 		list[kept++] = list[i];
 	}
+	pthread_rwlock_unlock(&net->rules_lock);
 	return kept;
 }
 

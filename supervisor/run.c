@@ -286,18 +286,25 @@ static int pin_grants(Supervisor *sup, Start *st)
 	return r;
 }
 
-/* Of the rules, sockets of the host are a matter of the view. */
+int allow_sockets(Supervisor *sup, char *const *allow, char **err)
+{
+	int r = 0;
+
+	cowfs_unpin_sockets(sup->fs);
+	for (size_t i = 0; r == 0 && allow[i]; i++) {
+		const char *path = strncmp(allow[i], "unix:", 5) == 0 ? allow[i] + 5 : NULL;
+		if (path && (r = cowfs_pin_socket(sup->fs, path)) < 0)
+			(void)bv_fail(err, r, "cannot allow the socket %s: %s", path, strerror(-r));
+	}
+	return r;
+}
+
 static int start_net(Supervisor *sup, Start *st)
 {
 	CLEAN_FREE char **allow = json_strings(st->packet.json, "allow");
 	int r = allow ? net_new(json_string(st->packet.json, "net", "host"), allow, json_string(st->packet.json, "dns", NULL), &sup->net, &st->error) : -ENOMEM;
 
-	for (size_t i = 0; r == 0 && allow[i]; i++) {
-		const char *path = strncmp(allow[i], "unix:", 5) == 0 ? allow[i] + 5 : NULL;
-		if (path && (r = cowfs_pin_socket(sup->fs, path)) < 0)
-			(void)bv_fail(&st->error, r, "cannot allow the socket %s: %s", path, strerror(-r));
-	}
-	return r;
+	return r < 0 ? r : allow_sockets(sup, allow, &st->error);
 }
 
 /* ---- what the foreign file systems ask of us ---- */

@@ -422,6 +422,20 @@ static void request_spool(Server *s, int client, double seq)
 		IGNORE_RESULT(answer(client, seq, cJSON_CreateObject()));
 }
 
+static void request_net(Server *s, int client, double seq, Packet *p)
+{
+	CLEAN_FREE char **allow = json_strings(p->json, "allow");
+	CLEAN_FREE char *why = NULL;
+	int r = allow ? net_change(s->sup->net, json_string(p->json, "net", ""), allow, &why) : -ENOMEM;
+
+	if (r == 0)
+		r = allow_sockets(s->sup, allow, &why);
+	if (r < 0)
+		IGNORE_RESULT(refuse(client, seq, r, NULL, why));
+	else
+		IGNORE_RESULT(answer(client, seq, cJSON_CreateObject()));
+}
+
 static void begin_stop(Server *s)
 {
 	s->stopping = true;
@@ -464,6 +478,8 @@ static void serve_request(Server *s, int client, Packet *p)
 		request_spool(s, client, seq);
 	else if (strcmp(op, "idle") == 0)
 		s->idle = (StopRequest){client, seq};
+	else if (strcmp(op, "net") == 0)
+		request_net(s, client, seq, p);
 	else if (strcmp(op, "stop") == 0)
 		request_stop(s, client, seq);
 	else

@@ -209,6 +209,35 @@ int bv_sandbox_ps(BvSandbox *sandbox, int (*visit)(void *ctx, const BvProcessInf
 /* Counters and features of a running sandbox as one JSON object; *json is the caller's to free with bv_free. -ESRCH (stopped), -ECONNRESET, -ENOMEM. */
 int bv_sandbox_stats(BvSandbox *sandbox, char **json, BvError **err);
 
+typedef struct BvNetworkChange {
+	size_t size;
+	const char *net;	  /* as BvCreateOptions.net; NULL: as it is */
+	const char *const *allow; /* further rules; NULL: none */
+	const char *const *deny;  /* rules to take off, as bv_sandbox_network shows them; NULL: none */
+} BvNetworkChange;
+#define BV_NETWORK_CHANGE_INIT {sizeof(BvNetworkChange), NULL, NULL, NULL}
+
+/* Changes what the sandbox may reach, at once if it runs, and from then on. What is connected stays so. -EINVAL (mode or rule), -ENOENT (no such rule; a unix socket), -EBUSY (it runs, and
+ * would be closed where it had the host's network, or the other way round), -ECONNRESET, -EACCES, -ENOSPC, -ENOMEM. */
+int bv_sandbox_set_network(BvSandbox *sandbox, const BvNetworkChange *change, BvError **err);
+typedef struct BvDenied {
+	int64_t time; /* of the last one, seconds since 1970 */
+	pid_t pid;    /* 0: not known */
+	const char *comm, *protocol; /* of who tried; "tcp", "udp", "icmp", "dns", "other" */
+	const char *to, *why; /* "ADDRESS:PORT", a name, or "NAME (ADDRESS)" */
+	uint64_t count;
+} BvDenied;
+typedef struct BvNetwork {
+	const char *mode; /* "host", "internet" or "none" */
+	const char *const *allow; /* NULL-terminated */
+	uint64_t denied; /* attempts since it runs; the last of them, each kind once: */
+	const BvDenied *last;
+	size_t n_last;
+} BvNetwork;
+
+/* Calls `visit` once with what the sandbox may reach and, if it runs, what was refused; valid during the call. Returns what it returns. -ECONNRESET, -EUCLEAN, -ENOMEM. */
+int bv_sandbox_network(BvSandbox *sandbox, int (*visit)(void *ctx, const BvNetwork *network), void *ctx, BvError **err);
+
 /* ---- what changed ---- */
 
 typedef enum BvChangeKind { BV_ADDED = 'A', BV_MODIFIED = 'M', BV_DELETED = 'D', BV_TYPE_CHANGED = 'T', BV_RENAMED = 'R' } BvChangeKind;
