@@ -27,7 +27,8 @@ typedef enum NetVerb { NET_CONNECT, NET_SEND } NetVerb;
 int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *address, socklen_t *len) MUST_CHECK;
 /* Replaces the address of our name server by the one that the guest has sent to with this socket. False: it is another one. */
 bool net_unroute(Net *net, int sock, struct sockaddr_storage *address, socklen_t *len);
-bool net_is_routed(Net *net, int sock);
+/* Has the datagram socket with this inode number been sent to it? */
+bool net_is_routed(Net *net, uint64_t ino);
 bool net_has_routed(const Net *net); /* Has any socket been sent to our name server? */
 /* A guest has bound `sock`, or it is about to get a port by itself: others may reach it. */
 void net_note_own(Net *net, int sock);

@@ -15,6 +15,7 @@
 
 typedef enum NetMode { MODE_HOST, MODE_INTERNET, MODE_NONE } NetMode;
 
+#define ROUTED_MAX 256
 #define SERVERS_MAX 16	    /* addresses of name servers that guests know */
 #define NAMED_MAX 1024	    /* addresses of allowed names that are remembered */
 #define NAMED_GRACE 5	    /* seconds after a name's address has expired: who has just been told it connects now */
@@ -69,7 +70,8 @@ struct Net {
 	size_t n_named;
 	char *upstream;
 	Dns *dns; /* from the first question on */
-	atomic_bool routed;
+	uint64_t routed[ROUTED_MAX]; /* inode numbers of datagram sockets that ask it, a ring */
+	atomic_size_t n_routed;
 };
 
 /* ---- net.c ---- */

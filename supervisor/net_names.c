@@ -2,6 +2,7 @@
 #include "supervisor/net_internal.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 static int64_t now_seconds(void)
 {
@@ -108,6 +109,19 @@ static int start_dns_locked(Net *net)
 	return r;
 }
 
+static void note_routed_locked(Net *net, int sock)
+{
+	struct stat st;
+
+	if (fstat(sock, &st) < 0)
+		return;
+	for (size_t i = 0; i < MIN(net->n_routed, (size_t)ROUTED_MAX); i++)
+		if (net->routed[i] == st.st_ino)
+			return;
+	net->routed[net->n_routed % ROUTED_MAX] = st.st_ino;
+	atomic_fetch_add(&net->n_routed, 1);
+}
+
 int net_ask_ours(Net *net, int sock, struct sockaddr_storage *ss, socklen_t *len)
 {
 	int family = net_option(sock, SO_DOMAIN), type = net_option(sock, SO_TYPE);
@@ -123,7 +137,8 @@ int net_ask_ours(Net *net, int sock, struct sockaddr_storage *ss, socklen_t *len
 	OwnSocket *own = r == 0 ? net_add_own_locked(net, cookie) : NULL;
 	if (own) {
 		own->server = server_number_locked(net, ss, *len);
-		atomic_store(&net->routed, true);
+		if (type == SOCK_DGRAM)
+			note_routed_locked(net, sock);
 		*len = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof ours;
 		memset(ss, 0, sizeof *ss);
 		memcpy(ss, &ours, *len);
@@ -134,20 +149,18 @@ int net_ask_ours(Net *net, int sock, struct sockaddr_storage *ss, socklen_t *len
 
 bool net_has_routed(const Net *net)
 {
-	return atomic_load(&net->routed);
+	return atomic_load(&net->n_routed) > 0;
 }
 
-bool net_is_routed(Net *net, int sock)
+bool net_is_routed(Net *net, uint64_t ino)
 {
-	uint64_t cookie;
+	bool found = false;
 
-	if (!net_cookie(sock, &cookie))
-		return false;
 	pthread_mutex_lock(&net->lock);
-	const OwnSocket *own = net_find_own_locked(net, cookie);
-	bool yes = own && own->server;
+	for (size_t i = 0; !found && i < MIN(net->n_routed, (size_t)ROUTED_MAX); i++)
+		found = net->routed[i] == ino;
 	pthread_mutex_unlock(&net->lock);
-	return yes;
+	return found;
 }
 
 bool net_unroute(Net *net, int sock, struct sockaddr_storage *ss, socklen_t *len)
@@ -156,11 +169,11 @@ bool net_unroute(Net *net, int sock, struct sockaddr_storage *ss, socklen_t *len
 	uint64_t cookie;
 	bool found = false;
 
-	if (!net_has_routed(net) || !net_cookie(sock, &cookie))
+	if (net->open || !net_cookie(sock, &cookie))
 		return false;
 	pthread_mutex_lock(&net->lock);
 	const OwnSocket *own = net_find_own_locked(net, cookie);
-	if (own && own->server && dns_address(net->dns, ss->ss_family, net_option(sock, SO_TYPE), &ours) == 0 &&
+	if (own && own->server && net->dns && dns_address(net->dns, ss->ss_family, net_option(sock, SO_TYPE), &ours) == 0 &&
 	    memcmp(&ours, ss, ss->ss_family == AF_INET ? offsetof(struct sockaddr_in, sin_zero) : offsetof(struct sockaddr_in6, sin6_flowinfo)) == 0) {
 		const NameServer *server = &net->servers[own->server - 1];
 		memcpy(ss, &server->address, sizeof *ss);

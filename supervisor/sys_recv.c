@@ -19,20 +19,14 @@ typedef struct Received {
 	char control[MAX_CONTROL], data[MAX_DATAGRAM];
 } Received;
 
-/* The guest's socket, if its answers may be such ones; CALL_CONTINUE: it is none of these. */
+/* The guest's socket, if its answers may be such ones; CALL_CONTINUE: it is none of these. Asked before it is duplicated, as that may take the guest's thread out of its call. */
 static int asking_socket(Call *call)
 {
-	if (!net_has_routed(call->sup->net))
-		return CALL_CONTINUE;
-	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
-	int type = 0;
-	socklen_t len = sizeof type;
+	struct statx st;
 
-	if (sock < 0)
-		return sock == CALL_SLOW ? sock : CALL_CONTINUE; /* the kernel says what is wrong */
-	if (getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_DGRAM || !net_is_routed(call->sup->net, sock))
+	if (!net_has_routed(call->sup->net) || guest_fd_statx(call, ARG_FD(call, 0), STATX_INO, &st) < 0 || !net_is_routed(call->sup->net, st.stx_ino))
 		return CALL_CONTINUE;
-	return TAKE_FD(sock);
+	return socket_fd(call, ARG_FD(call, 0));
 }
 
 /* First without waiting; only a worker waits. */

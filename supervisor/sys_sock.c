@@ -84,18 +84,17 @@ int sys_bind(Call *call)
 /* Without a bind it gets a port now. */
 int sys_listen(Call *call)
 {
-	if (net_is_open(call->sup->net))
-		return CALL_CONTINUE;
 	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
+
 	if (sock < 0)
 		return sock;
 	net_note_own(call->sup->net, sock);
-	return CALL_CONTINUE;
+	return listen(sock, ARG_INT(call, 1)) < 0 ? bv_neg_errno() : 0;
 }
 
 int sys_setsockopt(Call *call)
 {
-	int r = net_is_open(call->sup->net) ? 0 : net_check_option(ARG_INT(call, 1), ARG_INT(call, 2));
+	int r = net_check_option(ARG_INT(call, 1), ARG_INT(call, 2));
 
 	return r < 0 ? r : CALL_CONTINUE;
 }
