@@ -173,6 +173,8 @@ const char *human_size(uint64_t bytes, char out[32]); /* "1.5 MiB"; returns out 
 /* For the library's `progress`: one line on the terminal, nothing if stderr is none. progress_end takes it away. */
 void progress_show(void *ctx, const char *what, uint64_t done, uint64_t total);
 void progress_end(void);
+/* Length of what makes a terminal do something, 0 if it is none: names of files in messages are a guest's choice. C1 controls have two bytes in UTF-8. */
+size_t control_length(const unsigned char *at);
 /* Length of the UTF-8 sequence at p (1-4), 0 if it is none. */
 size_t utf8_length(const unsigned char *p);
 

@@ -41,8 +41,8 @@ static void put_json_text(FILE *out, const char *text)
 		size_t n = utf8_length(p);
 		if (*p == '"' || *p == '\\')
 			fprintf(out, "\\%c", *p);
-		else if (*p < 0x20 || *p == 0x7f)
-			fprintf(out, "\\u%04x", *p);
+		else if (control_length(p))
+			fprintf(out, "\\u%04x", p[n - 1]); /* the second byte of a C1 control is its number */
 		else if (n == 0)
 			fputs("\\ufffd", out);
 		else
@@ -125,7 +125,7 @@ static bool is_odd(const char *text)
 	const unsigned char *p = (const unsigned char *)text;
 
 	for (; *p; p += utf8_length(p))
-		if (*p < 0x20 || *p == 0x7f || *p == '"' || *p == '\\' || utf8_length(p) == 0)
+		if (control_length(p) || *p == '"' || *p == '\\' || utf8_length(p) == 0)
 			return true;
 	return false;
 }
@@ -145,8 +145,9 @@ void print_quoted(FILE *out, const char *text)
 			fprintf(out, "\\%c", letters[*p - 7]);
 		else if (*p == '"' || *p == '\\')
 			fprintf(out, "\\%c", *p);
-		else if (*p < 0x20 || *p == 0x7f || n == 0)
-			fprintf(out, "\\%03o", *p);
+		else if (control_length(p) || n == 0)
+			for (size_t i = 0; i < (n ? n : 1); i++)
+				fprintf(out, "\\%03o", p[i]);
 		else
 			fwrite(p, 1, n, out);
 		p += n ? n : 1;

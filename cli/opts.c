@@ -224,19 +224,22 @@ bool is_sandbox(const char *name)
 	return r != 0;
 }
 
-/* Bytes that make a terminal do something: names of files in messages are a guest's choice. C1 controls have two bytes in UTF-8. */
-static bool is_control(const unsigned char *at)
+size_t control_length(const unsigned char *at)
 {
-	return *at < 0x20 || *at == 0x7f || (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0);
+	if (at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0)
+		return 2;
+	return *at < 0x20 || *at == 0x7f;
 }
 
 void print_plain(FILE *out, const char *text)
 {
-	for (const unsigned char *at = (const unsigned char *)text; *at; at++)
-		if (is_control(at))
-			fprintf(out, "\\%03o", *at);
-		else
-			fputc(*at, out);
+	for (const unsigned char *at = (const unsigned char *)text; *at;) {
+		size_t n = control_length(at);
+		if (n == 0)
+			fputc(*at++, out);
+		for (; n > 0; n--)
+			fprintf(out, "\\%03o", *at++);
+	}
 }
 
 int cli_fail(const char *fmt, ...)
