@@ -1,4 +1,5 @@
 /* lib/hide.c - what guests do not see unless the user grants it: secrets of the home directory, bvisor's own files, homes of others. */
+#include "lib/aliases.h"
 #include "lib/internal.h"
 #include "lib/store.h"
 
@@ -59,7 +60,7 @@ static int add_secrets(Strv *out, const char *home, const SandboxConfig *config)
 }
 
 /* What is not there has nothing to hide. */
-int hide_add_named(const SandboxConfig *config, Strv *out)
+static int add_named(const SandboxConfig *config, Strv *out)
 {
 	int r = 0;
 
@@ -119,6 +120,31 @@ static int add_other_homes(Strv *out, const SandboxConfig *config)
 	return r;
 }
 
+/* What the host has bind-mounted is seen under each of its names. */
+static int add_aliases(Strv *out, const SandboxConfig *config)
+{
+	CLEAN_STRV Strv aliases = NULL;
+	Mounts *mounts;
+	int r = mounts_read(&mounts);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && (*out)[i]; i++)
+		r = mounts_aliases(mounts, (*out)[i], &aliases);
+	for (size_t i = 0; r == 0 && aliases && aliases[i]; i++)
+		if (!is_uncovered(aliases[i], config))
+			r = add_one(out, aliases[i]);
+	mounts_free(mounts);
+	return r;
+}
+
+int hide_add_named(const SandboxConfig *config, Strv *out)
+{
+	int r = add_named(config, out);
+
+	return r == 0 && *out ? add_aliases(out, config) : r;
+}
+
 int hide_list(const char *store, const SandboxConfig *config, Strv *out)
 {
 	const char *home = getenv("HOME");
@@ -132,7 +158,7 @@ int hide_list(const char *store, const SandboxConfig *config, Strv *out)
 	if (r == 0 && recorded && (!home || strcmp(home, recorded) != 0))
 		r = add_secrets(&list, recorded, config);
 	if (r == 0)
-		r = hide_add_named(config, &list);
+		r = add_named(config, &list);
 	if (r == 0 && home && home[0] == '/')
 		r = add_default_store(&list, home, config);
 	if (r == 0 && recorded)
@@ -147,6 +173,8 @@ int hide_list(const char *store, const SandboxConfig *config, Strv *out)
 		r = add_path(&list, memory);
 	if (r == 0 && config->data_dir)
 		r = add_path(&list, config->data_dir);
+	if (r == 0)
+		r = add_aliases(&list, config);
 	if (r < 0)
 		return r;
 	*out = TAKE_PTR(list);
