@@ -337,8 +337,8 @@ int call_take_fd(Call *call, int guest_fd)
 	if (!call->req.may_block) /* the message passes the filter: another thread must be there to let it */
 		return CALL_SLOW;
 	int r = call->held ? 0 : hold(call);
-	if (r == 0)
-		r = send_fd_from(call, guest_fd);
+	if (r == 0) /* the channel's number is none that the guest has */
+		r = guest_fd == call->held->channel ? -EBADF : send_fd_from(call, guest_fd);
 	return r < 0 ? r : receive_fd(call->held->our_end);
 }
 

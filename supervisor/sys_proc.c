@@ -5,12 +5,14 @@
 #include "supervisor/proctree.h"
 #include "supervisor/sysargs.h"
 
+#include <linux/magic.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <signal.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 
 #define NEW_NAMESPACES \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME)
@@ -114,24 +116,50 @@ int sys_kill(Call *call)
 	return k.found ? CALL_CONTINUE : -ESRCH;
 }
 
-/* A pidfd of a stranger comes from a unix socket (SO_PEERPIDFD, SCM_PIDFD): who connects and sends is the supervisor. Where another thread could
- * put such a one in the place of what was checked, the signal is sent through our duplicate. */
+/* Of a directory of /proc. 0: it is no such one; -ESRCH: it is one of another pid namespace, where numbers mean others. */
+static pid_t pid_of_proc_dir(Call *call, int fd)
+{
+	char link[48], path[PATH_MAX];
+	struct stat st, ours;
+	struct statfs fs;
+
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC)
+		return 0;
+	if (fstat(fd, &st) < 0 || fstat(call->sup->proc_fd, &ours) < 0 || st.st_dev != ours.st_dev)
+		return -ESRCH;
+	snprintf(link, sizeof link, "self/fd/%d", fd);
+	ssize_t n = readlinkat(call->sup->proc_fd, link, path, sizeof path - 1);
+	path[n > 0 ? n : 0] = 0;
+	const char *name = strrchr(path, '/');
+	return name ? (pid_t)strtol(name + 1, NULL, 10) : 0;
+}
+
+/* The process that our descriptor stands for, a pidfd or a directory of /proc. 0: none of these, as the kernel will say. -EBADF, -ESRCH. */
+static pid_t pid_of_fd(Call *call, int fd)
+{
+	CLEAN_FREE char *text = NULL;
+	char path[48];
+
+	snprintf(path, sizeof path, "self/fdinfo/%d", fd);
+	if (bv_read_file_at(call->sup->proc_fd, path, 65536, &text) < 0)
+		return -EBADF;
+	const char *at = strstr(text, "\nPid:");
+	return at ? (pid_t)strtol(at + 5, NULL, 10) : pid_of_proc_dir(call, fd);
+}
+
+/* A pidfd of a stranger comes from a unix socket (SO_PEERPIDFD, SCM_PIDFD): who connects and sends is the supervisor. Or the caller has passed
+ * one on, or a directory of the host's /proc. Where another thread could put such a one in the place of what was checked, the signal is sent through our
+ * duplicate. */
 int sys_pidfd_send_signal(Call *call)
 {
 	CLEAN_FD int fd = guest_fd_dup(call, ARG_FD(call, 0));
-	CLEAN_FREE char *text = NULL;
-	char path[48];
 	siginfo_t info;
 
 	if (fd < 0)
 		return fd;
-	snprintf(path, sizeof path, "self/fdinfo/%d", fd);
-	if (bv_read_file_at(call->sup->proc_fd, path, 65536, &text) < 0)
-		return -EBADF;
-	const char *at = strstr(text, "\nPid:"); /* none: a directory of /proc, and those are of guests */
-	pid_t pid = at ? (pid_t)strtol(at + 5, NULL, 10) : 0;
-	if (pid > 0 && !ours(call, pid))
-		return -ESRCH;
+	pid_t pid = pid_of_fd(call, fd);
+	if (pid != 0 && !ours(call, pid))
+		return pid == -EBADF ? -EBADF : -ESRCH;
 	if (!atomic_load(&call->sup->files_shared) && !call->held)
 		return CALL_CONTINUE;
 	if (call->args[2] && mem_read(call, call->args[2], &info, sizeof info) < 0)
