@@ -64,14 +64,6 @@ __attribute__((unused)) static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* When a race that is run for `seconds` ends: BVISOR_TEST_RACE, a percentage, makes them shorter where they have been run in full before. */
-__attribute__((unused)) static double race_end(double seconds)
-{
-	const char *given = getenv("BVISOR_TEST_RACE");
-
-	return now() + seconds * (given ? strtod(given, NULL) / 100 : 1);
-}
-
 /* Waits for a child at most `seconds`; false when it is still there. */
 __attribute__((unused)) static bool ends_within(pid_t pid, double seconds, int *status)
 {
