@@ -63,6 +63,8 @@ static void emit_word_equal(Program *p, unsigned arg, unsigned word, uint32_t ma
 
 static void emit_condition(Program *p, const ArgNative *a)
 {
+	for (; a->also; a = a->also)
+		emit_word_equal(p, a->arg, 0, (uint32_t)a->mask, (uint32_t)a->values[0]);
 	if (a->mask >> 32) { /* a 64-bit comparison with one value: both words must agree */
 		emit_word_equal(p, a->arg, 1, (uint32_t)(a->mask >> 32), (uint32_t)(a->values[0] >> 32));
 		emit_word_equal(p, a->arg, 0, (uint32_t)a->mask, (uint32_t)a->values[0]);

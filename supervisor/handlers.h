@@ -85,6 +85,8 @@ int sys_pidfd_send_signal(struct Call *call);
 int sys_tkill(struct Call *call);
 int sys_tgkill(struct Call *call);
 int sys_check_pid(struct Call *call);
+int sys_prlimit(struct Call *call);
+int sys_rlimit(struct Call *call);
 int sys_getaffinity(struct Call *call);
 int sys_setaffinity(struct Call *call);
 int sys_priority(struct Call *call);

@@ -175,7 +175,7 @@ static void child_main(const InitConfig *config, const Spawn *s, int landlock, i
 {
 	struct sock_fprog prog = {config->filter_len, (struct sock_filter *)(uintptr_t)config->filter};
 	unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | (config->killable ? SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV : 0);
-	const struct rlimit no_core = {0, 0};
+	const struct rlimit no_core = {1, 1}, no_core_either = {0, 0};
 	sigset_t none;
 	char ack;
 	int err = 0;
@@ -188,7 +188,9 @@ static void child_main(const InitConfig *config, const Spawn *s, int landlock, i
 		signal(sig, s->msg.ignored >> (sig - 1) & 1 ? SIG_IGN : SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	setrlimit(RLIMIT_NOFILE, &config->nofile);
-	setrlimit(RLIMIT_CORE, &no_core); /* the kernel would write it into the cwd, which is a directory of the host */
+	/* The kernel would write it into the cwd, which is a directory of the host, or, but with 1, give it to a program of root's. */
+	if (setrlimit(RLIMIT_CORE, &no_core) < 0)
+		setrlimit(RLIMIT_CORE, &no_core_either);
 	umask(s->msg.mask);
 	environ = s->env;
 	if (fchdir(s->fds[4]) < 0)

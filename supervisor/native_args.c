@@ -35,6 +35,11 @@
 LIST(msync_async, 2, MS_SYNC, 0);
 LIST(pid_zero, 0, LOW32, 0);
 LIST(no_address, 4, UINT64_MAX, 0);
+/* All but RLIMIT_CORE, which is 4. What is no resource is emulated and so refused by the kernel. */
+#define RESOURCES 0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
+LIST(rlimit_native, 0, LOW32, RESOURCES);
+static const ArgNative prlimit_resources = {1, LOW32, sizeof rlimit_native_values / sizeof(uint64_t), rlimit_native_values, NULL};
+const ArgNative prlimit_native = {0, LOW32, 1, pid_zero_values, &prlimit_resources};
 LIST(personality_query, 0, LOW32, 0xffffffffu, 0);
 
 LIST(prctl_native, 0, LOW32, PR_SET_NAME, PR_GET_NAME, PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS,

@@ -5,6 +5,6 @@
 
 #include "supervisor/table.h"
 
-extern const ArgNative msync_async, pid_zero, prctl_native, personality_query, fcntl_native, ioctl_native, no_address, setsockopt_native;
+extern const ArgNative msync_async, pid_zero, rlimit_native, prlimit_native, prctl_native, personality_query, fcntl_native, ioctl_native, no_address, setsockopt_native;
 
 #endif

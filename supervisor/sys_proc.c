@@ -30,6 +30,41 @@ int sys_check_pid(Call *call)
 	return pid < 0 || ours(call, pid) ? CALL_CONTINUE : -ESRCH;
 }
 
+/* RLIMIT_CORE. The kernel's is 1 (init.c): with 0 it would still start the host's program that takes dumps, if core_pattern names one. Guests see
+ * and may set 0. */
+static int core_limit(Call *call, uint64_t new, uint64_t old)
+{
+	struct rlimit want = {0, 0};
+	const struct rlimit have = {0, 0};
+	int r = new ? mem_read(call, new, &want, sizeof want) : 0;
+
+	if (r < 0)
+		return r;
+	if (want.rlim_cur > want.rlim_max)
+		return -EINVAL;
+	if (want.rlim_max > 0)
+		return -EPERM;
+	return old ? mem_write(call, old, &have, sizeof have) : 0;
+}
+
+int sys_rlimit(Call *call)
+{
+	bool get = call->nr == __NR_getrlimit;
+
+	if ((unsigned)call->args[0] != RLIMIT_CORE)
+		return CALL_CONTINUE; /* no resource: EINVAL */
+	return core_limit(call, get ? 0 : call->args[1], get ? call->args[1] : 0);
+}
+
+int sys_prlimit(Call *call)
+{
+	pid_t pid = (pid_t)call->args[0];
+
+	if (pid != 0 && !ours(call, pid))
+		return -ESRCH;
+	return (unsigned)call->args[1] == RLIMIT_CORE ? core_limit(call, call->args[2], call->args[3]) : CALL_CONTINUE;
+}
+
 /* Asked by us, as no guest is bound to a processor for a moment (notify.c) while its receiver is here. */
 int sys_getaffinity(Call *call)
 {

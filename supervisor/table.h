@@ -17,12 +17,14 @@ typedef enum CallPolicy {
 	POLICY_REFUSE,	/* always `error`, counted */
 } CallPolicy;
 
-/* Of an emulated call, those with (argument & mask) equal to one of the values stay native: the filter itself decides, by value. */
+/* Of an emulated call, those with (argument & mask) equal to one of the values stay native: the filter itself decides, by value. If there is an `also`,
+ * that must hold, too; such a one has one value, within the low 32 bits. */
 typedef struct ArgNative {
 	unsigned arg;
 	uint64_t mask;
 	unsigned count;
 	const uint64_t *values;
+	const struct ArgNative *also;
 } ArgNative;
 
 enum {

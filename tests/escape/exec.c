@@ -219,3 +219,32 @@ ATTEMPT(exec_core, "a core file in the working directory, which the kernel write
 	if (WCOREDUMP(status))
 		got("a core file");
 }
+
+static bool limit_is_one(void)
+{
+	char text[4096] = "", *at;
+	int fd = open("/proc/self/limits", O_RDONLY);
+
+	NEED(read(fd, text, sizeof text - 1) > 0 && (at = strstr(text, "Max core file size")));
+	close(fd);
+	return strtoul(at + 18, &at, 10) == 1 && strtoul(at, NULL, 10) == 1;
+}
+
+/* With a limit of 0 the kernel still starts the program that core_pattern names, as root, outside; with 1 it does not. */
+ATTEMPT(exec_core_program, "the host's program that takes core dumps", FAILS("core_pattern is for the whole machine"), "")
+{
+	static const rlim_t values[] = {0, 1, 2, 4096, RLIM_INFINITY};
+
+	if (strtoul(given("CORE_MAX"), NULL, 10) == 0)
+		cannot("core files are off for this user");
+	for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+		struct rlimit lim = {values[i] / 2, values[i]};
+		setrlimit(RLIMIT_CORE, &lim);
+		syscall(SYS_prlimit64, 0, RLIMIT_CORE, &lim, NULL);
+		syscall(SYS_prlimit64, getpid(), RLIMIT_CORE, &lim, NULL);
+		syscall(SYS_prlimit64, 1L << 32, RLIMIT_CORE | 1L << 32, &lim, NULL);
+		syscall(SYS_setrlimit, RLIMIT_CORE | 1L << 32, &lim);
+		if (!limit_is_one())
+			got("a limit of its own, by %llu", (unsigned long long)values[i]);
+	}
+}

@@ -62,9 +62,12 @@ static struct sock_filter *libseccomp_program(unsigned flags)
 			assert_int_equal(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, row->nr, 0), 0);
 		if (is_native(row, flags) || !row->native)
 			continue;
-		for (unsigned v = 0; v < row->native->count; v++) {
-			int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, row->nr, 1,
-						 SCMP_CMP(row->native->arg, SCMP_CMP_MASKED_EQ, row->native->mask, row->native->values[v]));
+		const ArgNative *first = row->native->also ? row->native : NULL, *last = first ? first->also : row->native;
+		for (unsigned v = 0; v < last->count; v++) {
+			struct scmp_arg_cmp cmp[2] = {SCMP_CMP(last->arg, SCMP_CMP_MASKED_EQ, last->mask, last->values[v])};
+			if (first)
+				cmp[1] = SCMP_CMP(first->arg, SCMP_CMP_MASKED_EQ, first->mask, first->values[0]);
+			int r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, row->nr, first ? 2 : 1, cmp);
 			assert_true(r == 0 || r == -EEXIST);
 		}
 	}
@@ -108,14 +111,15 @@ static void compare_all(unsigned flags)
 		compare(ours, theirs, &d);
 		if (!row || !row->native)
 			continue;
-		for (unsigned v = 0; v < row->native->count; v++) {
-			uint64_t value = row->native->values[v];
-			const uint64_t tries[] = {value, value + 1, value - 1, value | 1ULL << 32, value | 1ULL << 63, ~value, value ^ 4};
-			for (size_t t = 0; t < ARRAY_LEN(tries); t++) {
-				d.args[row->native->arg] = tries[t];
-				compare(ours, theirs, &d);
+		for (const ArgNative *a = row->native; a; a = a->also) /* the first holds while those of the second are tried */
+			for (unsigned v = 0; v < a->count; v++) {
+				uint64_t value = a->values[v];
+				const uint64_t tries[] = {value + 1, value - 1, value | 1ULL << 32, value | 1ULL << 63, ~value, value ^ 4, value};
+				for (size_t t = 0; t < ARRAY_LEN(tries); t++) {
+					d.args[a->arg] = tries[t];
+					compare(ours, theirs, &d);
+				}
 			}
-		}
 	}
 	free(ours);
 	free(theirs);
