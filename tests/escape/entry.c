@@ -195,7 +195,9 @@ ATTEMPT(own_table, "a thread with a descriptor table and a working directory of 
 {
 	int mine = open(in("rw/inside"), O_RDWR);
 
-	NEED(mine >= 0 && unshare(CLONE_FILES | CLONE_FS) == 0 && chdir(in("host")) == 0);
+	if (unshare(CLONE_FILES | CLONE_FS) < 0)
+		cannot("unshare: %s", strerror(errno));
+	NEED(mine >= 0 && chdir(in("host")) == 0);
 	write_at("file", O_WRONLY);
 	NEED(dup2(host_file(), mine) == mine);
 	fchmod(mine, 0777);
