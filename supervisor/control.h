@@ -11,6 +11,7 @@
  *  start   (first connection, once) {"dir": SANDBOXDIR, "blobs": "dir:PATH"|"tmpfs:PATH", "db": PATH, "durable": bool,
  *           "rw": [PATH...], "hide": [PATH...], "ro": bool, "net": "host"|"internet"|"none", "allow": [RULE...] (base/netrule.h), "dns": SERVERS (may be absent), "mask": "sync,landlock,..." (features to act as if missing; tests),
  *           "remove": [PATH...] (the sandbox's directory and these are deleted when the supervisor ends; absent: it is kept),
+ *           "hostname": NAME, "release": RELEASE (what guests see as such; absent: the host's), "limits": {"cpus": NUMBER, "memory": BYTES, "pids": NUMBER} (what guests see as given; absent or 0: the host's),
  *           "spool": BYTES (0: no bound), "hold": NAME (of its hold in the place that its files come from; absent: none of them comes from elsewhere, nor will),
  *           "key": true (a descriptor has come along, from which the key of that place is read)}
  *           -> {"pid": supervisor's}. Takes flock(SANDBOXDIR/sandbox.json) exclusively: EAGAIN when another supervisor has it.

@@ -45,10 +45,12 @@ static int make_parts(Foreign *f, const ForeignEnv *env)
 	if (r == 0)
 		r = terminals_new(&f->terminals);
 	if (r == 0)
+		r = live_new(&f->live);
+	if (r == 0)
 		r = open_host_dir("/proc", &f->proc_fd);
 	if (r == 0)
 		r = open_host_dir("/sys", &f->sys_fd);
-	return r == 0 ? sysfs_init(f) : r;
+	return r;
 }
 
 int foreign_init(const ForeignEnv *env, Foreign **out)
@@ -84,10 +86,10 @@ void foreign_free(Foreign *f)
 {
 	if (!f)
 		return;
-	sysfs_release(f);
 	bv_close_fd(&f->proc_fd);
 	bv_close_fd(&f->sys_fd);
 	terminals_free(f->terminals);
+	live_free(f->live);
 	ident_free(f->ident);
 	proctree_free(f->tree);
 	for (char **dir = f->private_dirs; dir && *dir; dir++)

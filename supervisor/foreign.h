@@ -33,6 +33,7 @@ typedef struct ForeignEnv {
 	int (*exe_of)(struct Supervisor *sup, pid_t tgid, char *buf, size_t size);
 	/* Was this object given to the sandbox from outside? NULL (the normal case): what foreign_add_given was told. */
 	bool (*is_given)(struct Supervisor *sup, dev_t dev, ino_t ino);
+	struct HostView *view; /* hostview.h */
 	struct Supervisor *sup;
 	const char *scratch_dir;	 /* run directory; never named to a guest */
 	const char *const *private_dirs; /* further host directories never named to a guest (store); NULL-terminated, may be NULL */
@@ -45,6 +46,8 @@ void foreign_free(Foreign *f); /* after the last call of cowfs; NULL is allowed 
 ProcTree *foreign_proctree(Foreign *f);
 /* Was a guest ever given a descriptor of a directory (or rendered text) of /proc, /sys or /dev/pts? The kernel would list all of the host in it. */
 bool foreign_was_opened(Foreign *f);
+/* To be called some times a second: brings texts up to date that guests have open. False: none is, it need not be called soon. */
+bool foreign_tick(Foreign *f);
 /* A descriptor that the sandbox is given from outside (stdin, stdout, stderr of a spawn); `fd` stays the caller's. Through
  * /proc/<pid>/fd/N such an object is reopened as it is (no copy-up: it is where output goes), and with no more access than the
  * guest's descriptor has. A terminal gets a name in /dev/pts, too. Call before the guest starts. -ENOSPC, -ENOMEM: the object then

@@ -31,6 +31,12 @@ int terminals_new(Terminals **out) MUST_CHECK;
 void terminals_free(Terminals *t);
 extern const CowForeignOps devpts_ops;
 
+/* ---- texts that are kept up to date while somebody has them open (procfs_render.c) ---- */
+
+typedef struct LiveTexts LiveTexts;
+int live_new(LiveTexts **out) MUST_CHECK;
+void live_free(LiveTexts *l);
+
 /* ---- the others ---- */
 
 enum { GIVEN_MAX = 256 };
@@ -43,9 +49,6 @@ bool foreign_is_given(const Foreign *f, const struct stat *st);
 extern const CowForeignOps procfs_ops;
 extern const CowForeignOps sysfs_ops;
 int devfs_pin(Foreign *f) MUST_CHECK;
-/* The control group directories of the sandbox below /sys/fs/cgroup; read once. NULL-terminated, freed by sysfs_release. */
-int sysfs_init(Foreign *f) MUST_CHECK;
-void sysfs_release(Foreign *f);
 
 struct Foreign {
 	ForeignEnv env;
@@ -56,9 +59,9 @@ struct Foreign {
 	ProcTree *tree;
 	IdentTable *ident;
 	Terminals *terminals;
+	LiveTexts *live;
 	int proc_fd, sys_fd;		     /* O_PATH directories of the host */
 	const CowForeign *fs[FOREIGN_FS_COUNT]; /* as given by cowfs_pin_foreign */
-	char **cgroups;			     /* see sysfs.c */
 };
 
 static inline SupCaller *foreign_caller(const CowReq *req)
@@ -75,6 +78,11 @@ int foreign_open_flags(int flags);
 /* For readlink ops. */
 ssize_t foreign_cut(const char *text, char *buf, size_t size);
 ssize_t foreign_readlinkat(int dirfd, const char *path, char *buf, size_t size) MUST_CHECK; /* NUL-terminated; -ERANGE when cut */
+
+/* Another descriptor of a file that we have open, with a position of its own. Of the flags the access mode and O_PATH count. */
+int foreign_reopen(const Foreign *f, int own, int flags, int *fd) MUST_CHECK;
+/* A read-only descriptor of a memory file with these bytes, which nobody can change any more. */
+int foreign_sealed_file(const Foreign *f, const char *name, const char *text, size_t len, int flags, int *fd) MUST_CHECK;
 
 /* Does the line mention one of the private directories, or something below one? */
 bool foreign_is_private(const Foreign *f, const char *text);

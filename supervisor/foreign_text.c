@@ -6,6 +6,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #define UNREACHABLE "(unreachable)" /* d_path's own word for a file that has no name here */
 
@@ -136,4 +138,30 @@ void foreign_guest_text(const Foreign *f, const char *host, char *buf, size_t si
 		snprintf(buf, size, "%s%s", UNREACHABLE, suffix);
 	else
 		snprintf(buf, size, "%s%s", shown, suffix);
+}
+
+int foreign_reopen(const Foreign *f, int own, int flags, int *fd)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "self/fd/%d", own);
+	int opened = openat(f->proc_fd, path, (flags & (O_PATH | O_ACCMODE)) | O_CLOEXEC);
+	if (opened < 0)
+		return bv_neg_errno();
+	*fd = opened;
+	return 0;
+}
+
+int foreign_sealed_file(const Foreign *f, const char *name, const char *text, size_t len, int flags, int *fd)
+{
+	CLEAN_FD int mem = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (mem < 0)
+		return bv_neg_errno();
+	int r = bv_write_full(mem, text, len);
+	if (r < 0)
+		return r;
+	if (fchmod(mem, 0444) < 0 || fcntl(mem, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		return bv_neg_errno();
+	return foreign_reopen(f, mem, flags, fd);
 }

@@ -107,6 +107,8 @@ int sys_recvfrom(struct Call *call);
 int sys_recvmsg(struct Call *call);
 int sys_recvmmsg(struct Call *call);
 int sys_sockname(struct Call *call);
+int sys_uname(struct Call *call);
+int sys_sysinfo(struct Call *call);
 int sys_getid(struct Call *call);
 int sys_getresid(struct Call *call);
 int sys_getgroups(struct Call *call);

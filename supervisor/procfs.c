@@ -4,8 +4,9 @@
  * host calls then go through the ProcRef's directory and never through a number (F3), and never follow a link of the host. "self" is a
  * symlink made from the caller, so that no other code here knows the word (F2).
  *
- * Staleness: files of kind PROC_TEXT show the state of the moment they were opened; reading again from 0 gives the same. Linux
- * makes these texts anew at each read. PROC_RAW files are the kernel's own and always fresh. */
+ * Staleness: files of kind PROC_TEXT show the state of the moment they were opened; reading again from 0 gives the same, but for those that
+ * are kept up to date (ROW_LIVE). Linux makes these texts anew at each read. PROC_RAW files are the kernel's own and always fresh. */
+#include "supervisor/hostview.h"
 #include "supervisor/procfs_internal.h"
 
 #include <fcntl.h>
@@ -43,6 +44,7 @@ static int parse_task(Foreign *f, const CowReq *req, pid_t pid, const char *rest
 	if (r < 0)
 		return r == -ESRCH ? -ENOENT : r;
 	at->own = caller && at->ref->tgid == caller_tgid(caller);
+	at->caller = at->own && at->tid == caller->tid;
 	at->dirfd = at->ref->fd;
 	if (at->ref->forked && !at->own) { /* its memory is still a copy of the supervisor's */
 		procfs_release_path(f, at);
@@ -182,6 +184,16 @@ static int open_native(const ProcPath *at, int flags, int *fd)
 	return 0;
 }
 
+/* Is the host's own text right? */
+static bool is_as_is(const Foreign *f, const ProcRow *row)
+{
+	const HostView *v = f->env.view;
+	unsigned only = row->flags & (ROW_IF_CPUS | ROW_IF_MEMORY | ROW_IF_NAME | ROW_IF_RELEASE);
+
+	return only && !((only & ROW_IF_CPUS) && !v->all_cpus) && !((only & ROW_IF_MEMORY) && v->memory) && !((only & ROW_IF_NAME) && v->host_name[0]) &&
+	       !((only & ROW_IF_RELEASE) && v->release[0]);
+}
+
 static int open_parsed(Foreign *f, const ProcPath *at, const char *path, int flags, int *fd)
 {
 	int r = check_open(at, flags);
@@ -190,8 +202,8 @@ static int open_parsed(Foreign *f, const ProcPath *at, const char *path, int fla
 		return r;
 	if (at->target)
 		return procfs_open_target(f, at, flags, fd);
-	if (at->row->kind == PROC_TEXT && !(flags & O_PATH)) {
-		r = procfs_open_text(f, at, fd);
+	if (at->row->kind == PROC_TEXT && !(flags & O_PATH) && !is_as_is(f, at->row)) {
+		r = at->row->flags & ROW_LIVE ? procfs_open_live(f, at, fd) : procfs_open_text(f, at, fd);
 		if (r == 0)
 			ident_put_fd(f->ident, FOREIGN_PROC, *fd, path);
 		return r;

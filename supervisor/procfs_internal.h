@@ -24,6 +24,12 @@ typedef enum ProcKind {
 enum {
 	ROW_WRITE_OWN = 1, /* the caller's own process may open it for writing */
 	ROW_OWN = 2,	   /* opens for the caller's own process only */
+	ROW_LIVE = 4,	   /* of a PROC_TEXT: is kept up to date while somebody has it open */
+	/* A PROC_TEXT is rendered only where the sandbox ... ; elsewhere the host's file is right */
+	ROW_IF_CPUS = 8,     /* ... has not all processors */
+	ROW_IF_MEMORY = 16,  /* ... has a bound of memory */
+	ROW_IF_NAME = 32,    /* ... has a host name of its own */
+	ROW_IF_RELEASE = 64, /* ... has a kernel release of its own */
 };
 
 typedef struct ProcRow {
@@ -42,6 +48,7 @@ struct ProcPath {
 	ProcRef *ref;
 	pid_t tid;		/* whose descriptors, cwd, ... are meant */
 	bool own;		/* of the caller's thread group */
+	bool caller;		/* the calling thread itself */
 	bool may_block;
 	bool target;		/* the object behind the link (see procfs_link.c) */
 	int dirfd;		/* start of rel; not owned */
@@ -63,10 +70,31 @@ ssize_t procfs_readlink(void *ctx, const CowReq *req, const char *path, char *bu
 /* Opens the object behind fd/N that has no place in the view. */
 int procfs_open_target(Foreign *f, const ProcPath *at, int flags, int *fd) MUST_CHECK;
 
-/* Texts (procfs_render.c). */
+/* Texts (procfs_render.c). -EINPROGRESS: it takes milliseconds, and may_block is false. */
 int procfs_open_text(Foreign *f, const ProcPath *at, int *fd) MUST_CHECK;
+int procfs_open_live(Foreign *f, const ProcPath *at, int *fd) MUST_CHECK;
 int procfs_render_maps(const Foreign *f, const ProcPath *at, char *in, FILE *out);
 int procfs_render_numa_maps(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+/* procfs_mounts.c */
 int procfs_render_mounts(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+/* procfs_host.c */
+int procfs_render_cpuinfo(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+int procfs_render_loadavg(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+int procfs_render_meminfo(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+int procfs_render_stat(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+int procfs_render_uptime(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+int procfs_render_version(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+int procfs_render_uts(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+int procfs_render_boot_id(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+int procfs_render_task_stat(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+/* procfs_net.c */
+int procfs_render_sockets(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+int procfs_render_counters(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+/* procfs_neutral.c: what would tell of the host's doings, with nothing in it */
+int procfs_render_header(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+int procfs_render_file_nr(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+int procfs_render_cgroups(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+int procfs_render_cgroup(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+int procfs_render_cpuset(const Foreign *f, const ProcPath *at, char *in, FILE *out);
 
 #endif

@@ -164,6 +164,11 @@ void proctree_free(ProcTree *tree)
 	free(tree);
 }
 
+pid_t proctree_init_pid(const ProcTree *tree)
+{
+	return tree->init_pid;
+}
+
 void proctree_put(ProcTree *tree, ProcRef *ref)
 {
 	if (!ref)

@@ -23,6 +23,7 @@ typedef struct ProcRef {
 
 int proctree_new(pid_t init_pid, ProcTree **out) MUST_CHECK; /* -ESRCH, -ENOMEM */
 void proctree_free(ProcTree *tree);
+pid_t proctree_init_pid(const ProcTree *tree);
 
 /* The process or thread `pid` if it belongs to the sandbox, with one reference. -ESRCH if it does not exist or does not belong,
  * -EMFILE, -ENOMEM. */

@@ -11,6 +11,7 @@
 #include "supervisor/control.h"
 #include "supervisor/filter.h"
 #include "supervisor/foreign.h"
+#include "supervisor/hostview.h"
 #include "supervisor/init.h"
 #include "supervisor/net.h"
 #include "supervisor/notify.h"
@@ -355,6 +356,7 @@ static int start_foreign(Supervisor *sup, Start *st)
 				.loc_of_fd = loc_of_fd,
 				.loc_of_cwd = guest_cwd_loc,
 				.exe_of = exe_of,
+				.view = sup->view,
 				.sup = sup,
 				.scratch_dir = sup->run_dir,
 				.private_dirs = private_dirs};
@@ -377,6 +379,23 @@ static int read_groups(Supervisor *sup)
 	return 0;
 }
 
+/* What guests are shown of the machine. */
+static int start_view(Supervisor *sup, Start *st)
+{
+	static HostView view;
+	const cJSON *limits = cJSON_GetObjectItemCaseSensitive(st->packet.json, "limits");
+	const double memory = json_number(limits, "memory", 0), cpus = json_number(limits, "cpus", 0), pids = json_number(limits, "pids", 0);
+	int r = hostview_init(&view, CPU_COUNT(&sup->cpus) ? &sup->cpus : NULL, json_string(st->packet.json, "hostname", NULL), json_string(st->packet.json, "release", NULL));
+
+	if (r < 0)
+		return bv_fail(&st->error, r, "the host name or kernel release is longer than %d bytes", HOSTVIEW_NAME - 1);
+	view.memory = memory > 0 ? (uint64_t)memory : 0;
+	view.quota = cpus > 0 ? cpus : 0;
+	view.pids = pids > 0 ? (uint64_t)pids : 0;
+	sup->view = &view;
+	return 0;
+}
+
 static int start(Supervisor *sup, Start *st)
 {
 	struct rlimit guest_nofile;
@@ -395,6 +414,8 @@ static int start(Supervisor *sup, Start *st)
 	r = take_lock(st);
 	if (r == 0)
 		r = clear_run_dir(sup, st);
+	if (r == 0)
+		r = start_view(sup, st);
 	if (r == 0)
 		r = start_init(sup, st, &guest_nofile);
 	if (r == 0)

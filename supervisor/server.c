@@ -20,6 +20,7 @@
 
 #define MAX_CLIENTS 256
 #define TICK_BUSY_MS 20	 /* while calls wait on workers: how late a signal may interrupt them */
+#define TICK_TEXT_MS 500 /* while texts that change are open in a guest */
 #define TICK_IDLE_MS 1000
 #define FREEZE_WAIT_MS 2000 /* for the client's word that it has begun to read */
 #define FIXED_FDS 3 /* of those that are polled: init, the listening socket, the workers' event */
@@ -716,7 +717,8 @@ static void loop_once(Server *s, int *timeout)
 		if (p[i].revents & (POLLHUP | POLLERR))
 			on_listener_end(s, p[i].fd);
 	size_t lingering = guests_collect(&s->frozen);
-	*timeout = workers_tick(s->sup->workers) || lingering ? TICK_BUSY_MS : TICK_IDLE_MS;
+	bool texts = foreign_tick(s->sup->foreign);
+	*timeout = workers_tick(s->sup->workers) || lingering ? TICK_BUSY_MS : texts ? TICK_TEXT_MS : TICK_IDLE_MS;
 	task_drop_links(s->sup, false);
 }
 

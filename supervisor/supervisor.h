@@ -35,6 +35,7 @@ typedef struct Foreign Foreign;
 typedef struct ProcTree ProcTree;
 typedef struct Init Init;
 typedef struct Net Net;
+typedef struct HostView HostView;
 
 #define STORE_PATH_MAX 3072 /* leaves room for names below it in a PATH_MAX */
 
@@ -52,6 +53,7 @@ struct Supervisor {
 	TaskTable *tasks;
 	WorkerPool *workers;
 	Foreign *foreign;
+	HostView *view; /* hostview.h */
 	ProcTree *tree;
 	Init *init;
 	Net *net;

@@ -1,6 +1,8 @@
 /* sys_proc.c - processes: who may be signalled, asked or changed; clone, prctl, seccomp, personality, unshare.
  * A process outside the sandbox does not exist for a guest: ESRCH. Targets are values, so what was checked is CONTINUEd. */
+#include "supervisor/call.h"
 #include "supervisor/handlers.h"
+#include "supervisor/hostview.h"
 #include "supervisor/kernel.h"
 #include "supervisor/proctree.h"
 #include "supervisor/sysargs.h"
@@ -82,11 +84,31 @@ int sys_getaffinity(Call *call)
 	return rc < 0 ? rc : (int)r;
 }
 
+/* As the kernel has it where a cpuset leaves out processors: those that the sandbox was not given are not in the mask, and one without any other is
+ * EINVAL. */
+static int set_given_affinity(Call *call, pid_t pid)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	int r = mem_read(call, call->args[2], &cpus, MIN((unsigned)call->args[1], sizeof cpus));
+	if (r < 0)
+		return r;
+	if (pid != call->tid && !ours(call, pid))
+		return -ESRCH;
+	CPU_AND(&cpus, &cpus, &call->sup->view->cpus);
+	return sched_setaffinity(pid, sizeof cpus, &cpus) < 0 ? bv_neg_errno() : 0;
+}
+
 /* From now on guests are no longer bound to a processor for a moment, which would undo what they set. */
 int sys_setaffinity(Call *call)
 {
+	pid_t pid = (pid_t)call->args[0];
+
 	atomic_store(&call->sup->affinity_used, true);
-	return call->args[0] == 0 ? CALL_CONTINUE : sys_check_pid(call);
+	if (!call->sup->view->all_cpus && pid >= 0)
+		return set_given_affinity(call, pid ? pid : call->tid);
+	return pid == 0 ? CALL_CONTINUE : sys_check_pid(call);
 }
 
 int sys_tkill(Call *call)
@@ -227,7 +249,7 @@ int sys_priority(Call *call)
 /* Trapped so that a fork bomb ends with its supervisor: without one it gets ENOSYS. */
 int sys_fork(Call *call)
 {
-	(void)call;
+	hostview_note_fork(call->sup->view);
 	return CALL_CONTINUE;
 }
 
@@ -243,6 +265,7 @@ int sys_clone(Call *call)
 		atomic_store(&call->sup->files_shared, true);
 	if ((flags & CLONE_FS) && !(flags & CLONE_THREAD))
 		atomic_store(&call->sup->umask_shared, true);
+	hostview_note_fork(call->sup->view);
 	return CALL_CONTINUE;
 }
 

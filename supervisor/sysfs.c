@@ -1,15 +1,14 @@
 /* supervisor/sysfs.c - /sys for guests: a small, read-only allow-list of what programs ask to size themselves.
  *
  * Patterns are matched component by component ("*": any one name, "#": a number). A symlink of the host is never followed: none is in the
- * list but the names of joined v1 controllers ("cpu" -> "cpu,cpuacct"), whose text is checked to be a plain name. Of the control
- * groups only the sandbox's own directory and those above it exist, and in them only the limits and counters that
- * language runtimes read. */
-#include "supervisor/foreign_internal.h"
+ * list. What names processors is rendered where the sandbox has not all of them (sysfs_cpu.c); of the control groups there is one, the sandbox's, whose files are
+ * not the host's at all (cgroupfs.c). */
+#include "supervisor/sysfs_internal.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <fnmatch.h>
-
-#define CGROUP_ROOT "fs/cgroup"
+#include <sys/stat.h>
 
 static const char *const allowed_dirs[] = {
 	"",
@@ -57,15 +56,6 @@ static const char *const allowed_files[] = {
 	"kernel/mm/hugepages/hugepages-*/free_hugepages",
 };
 
-static const char *const cgroup_files[] = {
-	"cgroup.controllers",	 "cpu.cfs_period_us",	"cpu.cfs_quota_us",	     "cpu.max",		      "cpu.shares",
-	"cpu.stat",		 "cpu.weight",		"cpuacct.usage",	     "cpuset.cpus",	      "cpuset.cpus.effective",
-	"cpuset.effective_cpus", "cpuset.mems",		"cpuset.mems.effective",     "memory.current",	      "memory.high",
-	"memory.limit_in_bytes", "memory.max",		"memory.max_usage_in_bytes", "memory.stat",	      "memory.swap.current",
-	"memory.swap.max",	 "memory.use_hierarchy", "memory.usage_in_bytes",    "memory.memsw.limit_in_bytes", "pids.current",
-	"pids.max",
-};
-
 static bool matches(const char *const *patterns, size_t count, const char *path)
 {
 	for (size_t i = 0; i < count; i++)
@@ -74,98 +64,30 @@ static bool matches(const char *const *patterns, size_t count, const char *path)
 	return false;
 }
 
-/* ---- control groups ---- */
-
-/* One line "ID:CONTROLLERS:PATH" of /proc/<pid>/cgroup as a path below /sys; NULL for lines without a place there. */
-static char *cgroup_dir(char *line)
+/* Number of a file of the control group, or -1. */
+static int cgroup_file(const char *path)
 {
-	char *controllers = strchr(line, ':');
-	char *path = controllers ? strchr(controllers + 1, ':') : NULL;
-
-	if (!path)
-		return NULL;
-	*path++ = 0;
-	controllers++;
-	if (path[0] != '/' || strstr(path, "/..")) /* outside of what this namespace shows */
-		return NULL;
-	if (strncmp(controllers, "name=", 5) == 0)
-		controllers += 5;
-	const char *rest = path[1] ? path : "";
-	return bv_asprintf("%s%s%s%s", CGROUP_ROOT, *controllers ? "/" : "", controllers, rest);
-}
-
-int sysfs_init(Foreign *f)
-{
-	CLEAN_FREE char *text = NULL;
-	char path[32], *at;
-	size_t lines = 2, n = 0;
-
-	snprintf(path, sizeof(path), "%d/cgroup", (int)f->env.init_pid);
-	if (bv_read_file_at(f->proc_fd, path, 64 * 1024, &text) < 0)
-		return 0; /* a kernel without control groups: nothing to show */
-	for (at = text; *at; at++)
-		lines += *at == '\n';
-	f->cgroups = calloc(lines, sizeof(*f->cgroups));
-	if (!f->cgroups)
-		return -ENOMEM;
-	at = text;
-	for (char *line; (line = strsep(&at, "\n"));) {
-		char *dir = cgroup_dir(line);
-		if (dir)
-			f->cgroups[n++] = dir;
-	}
-	return 0;
-}
-
-void sysfs_release(Foreign *f)
-{
-	for (char **dir = f->cgroups; dir && *dir; dir++)
-		free(*dir);
-	free(f->cgroups);
-	f->cgroups = NULL;
-}
-
-/* Is `path` (below /sys) one of the sandbox's groups, or above one? */
-static bool is_cgroup_dir(const Foreign *f, const char *path, size_t len)
-{
-	for (char **dir = f->cgroups; dir && *dir; dir++)
-		if (strncmp(*dir, path, len) == 0 && ((*dir)[len] == '/' || (*dir)[len] == 0))
-			return true;
-	return false;
-}
-
-static bool is_cgroup_file(const Foreign *f, const char *path)
-{
-	const char *name = strrchr(path, '/');
-
-	return name && is_cgroup_dir(f, path, (size_t)(name - path)) && matches(cgroup_files, ARRAY_LEN(cgroup_files), name + 1);
-}
-
-/* "cpu" -> "cpu,cpuacct": a link beside the hierarchy whose text is a plain name. */
-static bool is_controller_link(const Foreign *f, const char *path, char *text, size_t size)
-{
-	const char *name = path + strlen(CGROUP_ROOT "/");
-
-	if (strncmp(path, CGROUP_ROOT "/", strlen(CGROUP_ROOT "/")) != 0 || strchr(name, '/'))
-		return false;
-	return foreign_readlinkat(f->sys_fd, path, text, size) > 0 && !strchr(text, '/') && text[0] != '.';
+	if (strncmp(path, CGROUP_ROOT "/", strlen(CGROUP_ROOT "/")) != 0)
+		return -1;
+	for (size_t i = 0; cgroupfs_name(i); i++)
+		if (strcmp(path + strlen(CGROUP_ROOT "/"), cgroupfs_name(i)) == 0)
+			return (int)i;
+	return -1;
 }
 
 /* ---- ops ---- */
 
 static int find(const Foreign *f, const char *path, CowForeignKind *kind)
 {
-	bool in_cgroups = strncmp(path, CGROUP_ROOT "/", strlen(CGROUP_ROOT "/")) == 0;
-	char text[NAME_MAX + 1];
 	struct statx st;
 
-	if (in_cgroups && is_controller_link(f, path, text, sizeof(text))) {
-		*kind = COW_F_SYMLINK;
-		return 0;
+	if (strncmp(path, CGROUP_ROOT "/", strlen(CGROUP_ROOT "/")) == 0) {
+		*kind = COW_F_FILE;
+		return cgroup_file(path) >= 0 ? 0 : -ENOENT;
 	}
-	bool dir = in_cgroups ? is_cgroup_dir(f, path, strlen(path)) : matches(allowed_dirs, ARRAY_LEN(allowed_dirs), path);
-	bool file = in_cgroups ? is_cgroup_file(f, path) : matches(allowed_files, ARRAY_LEN(allowed_files), path);
-	if (!dir && !file)
+	bool dir = matches(allowed_dirs, ARRAY_LEN(allowed_dirs), path);
+	bool file = matches(allowed_files, ARRAY_LEN(allowed_files), path);
+	if ((!dir && !file) || !sysfs_is_given(f, path))
 		return -ENOENT;
 	int r = foreign_statx(f->sys_fd, path, AT_SYMLINK_NOFOLLOW, STATX_TYPE, &st);
 	if (r < 0)
@@ -190,45 +112,79 @@ static int sysfs_follow(void *ctx, const CowReq *req, const char *path, CowLoc *
 
 static ssize_t sysfs_readlink(void *ctx, const CowReq *req, const char *path, char *buf, size_t size)
 {
-	char text[NAME_MAX + 1];
 	CowForeignKind kind;
 	int r = find(ctx, path, &kind);
 
-	(void)req;
+	(void)req, (void)buf, (void)size;
+	return r < 0 ? r : -EINVAL; /* no links either */
+}
+
+/* The group's directory is the host's, its files are nobody's. */
+static int cgroup_statx(const Foreign *f, int number, unsigned mask, struct statx *out)
+{
+	int r = foreign_statx(f->sys_fd, CGROUP_ROOT, AT_SYMLINK_NOFOLLOW, mask | STATX_BASIC_STATS, out);
+
 	if (r < 0)
 		return r;
-	if (kind != COW_F_SYMLINK || !is_controller_link(ctx, path, text, sizeof(text)))
-		return -EINVAL;
-	return foreign_cut(text, buf, size);
+	out->stx_mode = S_IFREG | 0444;
+	out->stx_nlink = 1;
+	out->stx_ino += 1 + (unsigned)number;
+	out->stx_size = out->stx_blocks = 0;
+	return 0;
 }
 
 static int sysfs_statx(void *ctx, const CowReq *req, const char *path, unsigned mask, struct statx *out)
 {
 	const Foreign *f = ctx;
 	CowForeignKind kind;
-	int r = find(f, path, &kind);
+	int r = find(f, path, &kind), number = cgroup_file(path);
 
 	(void)req;
-	return r < 0 ? r : foreign_statx(f->sys_fd, path, AT_SYMLINK_NOFOLLOW, mask, out);
+	if (r < 0)
+		return r;
+	return number >= 0 ? cgroup_statx(f, number, mask, out) : foreign_statx(f->sys_fd, path, AT_SYMLINK_NOFOLLOW, mask, out);
+}
+
+static int open_text(Foreign *f, const char *path, bool may_block, int flags, int *fd)
+{
+	char *text = NULL;
+	size_t len = 0;
+	FILE *out = open_memstream(&text, &len);
+
+	if (!out)
+		return -ENOMEM;
+	int r = cgroup_file(path) >= 0 ? cgroupfs_render(f, path + strlen(CGROUP_ROOT "/"), may_block, out) : sysfs_cpu_render(f, path, out);
+	bool failed = ferror(out) != 0;
+	if ((fclose(out) != 0 || failed) && r == 0)
+		r = -ENOMEM;
+	if (r == 0)
+		r = foreign_sealed_file(f, strrchr(path, '/') + 1, text, len, flags, fd);
+	free(text);
+	return r;
 }
 
 static int sysfs_open(void *ctx, const CowReq *req, const char *path, int flags, int *fd)
 {
 	Foreign *f = ctx;
 	CowForeignKind kind;
-	int r = find(f, path, &kind);
+	int r = find(f, path, &kind), opened = -1;
+	bool text = cgroup_file(path) >= 0 || sysfs_cpu_is_text(f, path);
 
-	(void)req;
 	if (r < 0)
 		return r;
-	if (kind == COW_F_SYMLINK && !(flags & O_PATH))
-		return -ELOOP;
 	if (!(flags & O_PATH) && ((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)))
 		return kind == COW_F_DIR ? -EISDIR : -EACCES;
-	int opened = openat(f->sys_fd, *path ? path : ".", foreign_open_flags(flags));
-	if (opened < 0)
-		return bv_neg_errno();
-	if (kind == COW_F_DIR || (flags & O_PATH))
+	if (text && (flags & O_DIRECTORY))
+		return -ENOTDIR;
+	if (text) {
+		r = open_text(f, path, req && req->may_block, flags, &opened);
+	} else {
+		opened = openat(f->sys_fd, *path ? path : ".", foreign_open_flags(flags));
+		r = opened < 0 ? bv_neg_errno() : 0;
+	}
+	if (r < 0)
+		return r;
+	if (kind == COW_F_DIR || text || (flags & O_PATH))
 		ident_put_fd(f->ident, FOREIGN_SYS, opened, path);
 	*fd = opened;
 	return 0;
@@ -249,10 +205,26 @@ static bool is_shown(void *ctx, const char *name)
 	return n > 0 && (size_t)n < sizeof(path) && find(l->f, path, &kind) == 0;
 }
 
+static int list_cgroup(const Foreign *f, int (*emit)(void *ectx, const char *name, uint64_t ino, unsigned char d_type), void *ectx)
+{
+	struct statx st;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && cgroupfs_name(i); i++) {
+		r = cgroup_statx(f, (int)i, STATX_INO, &st);
+		if (r == 0)
+			r = emit(ectx, cgroupfs_name(i), st.stx_ino, DT_REG);
+	}
+	return r;
+}
+
 static int sysfs_list(void *ctx, const CowReq *req, const char *path,
 		      int (*emit)(void *ectx, const char *name, uint64_t ino, unsigned char d_type), void *ectx)
 {
 	SysListing l = { .f = ctx, .dir = path };
+
+	if (strcmp(path, CGROUP_ROOT) == 0)
+		return list_cgroup(ctx, emit, ectx);
 	int fd, r = sysfs_open(ctx, req, path, O_RDONLY | O_DIRECTORY, &fd);
 
 	return r < 0 ? r : foreign_list(fd, is_shown, &l, emit, ectx);

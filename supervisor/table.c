@@ -153,7 +153,7 @@ const Syscall syscall_table[] = {
 	EMULATE(getpgid, sys_check_pid, &pid_zero, "own processes only"),
 	EMULATE(getsid, sys_check_pid, &pid_zero, "own processes only"),
 	EMULATE(sched_getaffinity, sys_getaffinity, &pid_zero, "own processes only"),
-	EMULATE(sched_setaffinity, sys_setaffinity, NULL, "own processes only; notes that affinities are in use"),
+	EMULATE(sched_setaffinity, sys_setaffinity, NULL, "own processes and the sandbox's processors only; notes that affinities are in use"),
 	EMULATE(sched_getparam, sys_check_pid, &pid_zero, "own processes only"),
 	EMULATE(sched_setparam, sys_check_pid, &pid_zero, "own processes only"),
 	EMULATE(sched_getscheduler, sys_check_pid, &pid_zero, "own processes only"),
@@ -353,8 +353,8 @@ const Syscall syscall_table[] = {
 	NATIVE(timer_gettime, "time, synchronisation, random numbers"),
 	NATIVE(timer_getoverrun, "time, synchronisation, random numbers"),
 	NATIVE(getrandom, "time, synchronisation, random numbers"),
-	NATIVE(uname, "time, synchronisation, random numbers"),
-	NATIVE(sysinfo, "time, synchronisation, random numbers"),
+	EMULATE(uname, sys_uname, NULL, "host name and release can be the sandbox's own"),
+	EMULATE(sysinfo, sys_sysinfo, NULL, "uptime, load, memory and processes of the sandbox"),
 #ifdef __NR_set_thread_area
 	NATIVE(set_thread_area, "time, synchronisation, random numbers"),
 #endif

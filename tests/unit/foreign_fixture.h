@@ -7,6 +7,7 @@
 #define TESTS_FOREIGN_FIXTURE_H
 
 #include "supervisor/foreign.h"
+#include "supervisor/hostview.h"
 
 #define FIX_EXE "/virtual/bin/program"
 #define FIX_CWD "/virtual/cwd"
@@ -16,6 +17,7 @@ typedef struct Fixture {
 	int to_init, from_init;
 	char scratch[64]; /* a real directory; private */
 	char file[80];	  /* a file in it */
+	HostView view;	  /* all of the host, until a test says otherwise */
 	Foreign *foreign;
 	dev_t given_dev; /* what is_given answers true for */
 	ino_t given_ino;

@@ -218,6 +218,11 @@ int cowfs_by_host_path(Cowfs *fs, const CowReq *req, const char *host_path, dev_
 	*out = (CowLoc){ .kind = COW_LOWER, .path = strdup(host_path) };
 	return 0;
 }
+int cowfs_statx(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, unsigned mask, struct statx *out)
+{
+	(void)fs, (void)req, (void)at, (void)flags;
+	return statx(AT_FDCWD, path, 0, mask, out) < 0 ? bv_neg_errno() : 0;
+}
 ssize_t cowfs_virtual_path(Cowfs *fs, const CowLoc *loc, char *buf, size_t size)
 {
 	(void)fs;
@@ -269,7 +274,10 @@ Fixture *fixture_new(void)
 	close(answers[1]);
 	fx->to_init = commands[1];
 	fx->from_init = answers[0];
+	if (hostview_init(&fx->view, NULL, NULL, NULL) < 0)
+		abort();
 	ForeignEnv env = { .init_pid = fx->init,
+			   .view = &fx->view,
 			   .supervisor_pid = getpid(),
 			   .loc_of_fd = loc_of_fd,
 			   .loc_of_cwd = loc_of_cwd,

@@ -265,30 +265,77 @@ static void sys_is_read_only_and_has_no_way_out(void **state)
 	assert_int_equal(c->sys->readlink(c->fs, &c->req, "devices", text, sizeof(text)), -EINVAL);
 }
 
-static void control_groups_of_others_do_not_exist(void **state)
+/* One group, the sandbox's, whatever the host has. */
+static void control_groups_of_the_host_do_not_exist(void **state)
 {
 	Ctx *c = *state;
-	char path[512], all[65536];
-	CLEAN_FREE char *own = NULL;
+	char path[512], all[65536], text[64] = "";
+	CLEAN_FD int fd = -1;
+	struct statx a, b;
 	DIR *d = opendir("/sys/fs/cgroup");
 
 	if (!d || look(c, c->sys, "fs/cgroup") < 0)
 		skip();
-	/* Every directory shown lies on the way to the test's own group. */
-	assert_true(bv_read_file_at(AT_FDCWD, "/proc/self/cgroup", 65536, &own) > 0);
 	names_of(c, c->sys, "fs/cgroup", all);
+	assert_non_null(strstr(all, "<memory.max>"));
+	assert_null(strstr(all, "<tasks>"));
 	for (const struct dirent *e; (e = readdir(d));) {
-		if (e->d_type != DT_DIR || e->d_name[0] == '.')
-			continue;
 		snprintf(path, sizeof(path), "fs/cgroup/%s", e->d_name);
-		if (!strstr(own, e->d_name))
+		if (e->d_name[0] != '.' && e->d_type == DT_DIR)
 			assert_int_equal(look(c, c->sys, path), -ENOENT);
-		snprintf(path, sizeof(path), "fs/cgroup/%s/cgroup.procs", e->d_name);
-		assert_int_equal(look(c, c->sys, path), -ENOENT);
 	}
 	closedir(d);
-	assert_int_equal(look(c, c->sys, "fs/cgroup/cgroup.procs"), -ENOENT);
-	assert_null(strstr(all, "<tasks>"));
+	c->fx->view.memory = 64 << 20;
+	c->fx->view.quota = 1.5;
+	assert_int_equal(open_as(c, c->sys, "fs/cgroup/memory.max", O_RDONLY, &fd), 0);
+	assert_true(read(fd, text, sizeof(text) - 1) > 0);
+	assert_string_equal(text, "67108864\n");
+	bv_close_fd(&fd);
+	assert_int_equal(open_as(c, c->sys, "fs/cgroup/cpu.max", O_RDONLY, &fd), 0);
+	memset(text, 0, sizeof(text));
+	assert_true(read(fd, text, sizeof(text) - 1) > 0);
+	assert_string_equal(text, "150000 100000\n");
+	assert_int_equal(open_errno(c, c->sys, "fs/cgroup/memory.max", O_WRONLY), -EACCES);
+	assert_int_equal(open_errno(c, c->sys, "fs/cgroup/memory.max", O_RDONLY | O_DIRECTORY), -ENOTDIR);
+	assert_int_equal(c->sys->statx(c->fs, &c->req, "fs/cgroup/memory.max", STATX_BASIC_STATS, &a), 0);
+	assert_int_equal(c->sys->statx(c->fs, &c->req, "fs/cgroup/cpu.max", STATX_BASIC_STATS, &b), 0);
+	assert_true(S_ISREG(a.stx_mode) && a.stx_ino != b.stx_ino);
+}
+
+static void read_as(Ctx *c, const char *path, char *text, size_t size)
+{
+	CLEAN_FD int fd = -1;
+
+	memset(text, 0, size);
+	assert_int_equal(open_as(c, c->sys, path, O_RDONLY, &fd), 0);
+	assert_true(read(fd, text, size - 1) > 0);
+}
+
+static void processors_that_were_not_given_do_not_exist(void **state)
+{
+	Ctx *c = *state;
+	char text[4096], all[65536];
+
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		skip();
+	c->fx->view.all_cpus = false;
+	CPU_SET(1, &c->fx->view.cpus);
+	read_as(c, "devices/system/cpu/online", text, sizeof(text));
+	assert_string_equal(text, "1\n");
+	read_as(c, "devices/system/cpu/present", text, sizeof(text));
+	assert_string_equal(text, "1\n");
+	read_as(c, "devices/system/cpu/possible", text, sizeof(text));
+	assert_string_equal(text, "0-1\n");
+	read_as(c, "devices/system/cpu/offline", text, sizeof(text));
+	assert_string_equal(text, "0\n");
+	read_as(c, "devices/system/cpu/cpu1/topology/thread_siblings_list", text, sizeof(text));
+	assert_string_equal(text, "1\n");
+	read_as(c, "devices/system/cpu/cpu1/topology/core_siblings", text, sizeof(text));
+	assert_int_equal(strtoul(text + strlen(text) - 2, NULL, 16), 2);
+	names_of(c, c->sys, "devices/system/cpu", all);
+	assert_null(strstr(all, "<cpu0>"));
+	assert_non_null(strstr(all, "<cpu1>"));
+	assert_int_equal(look(c, c->sys, "devices/system/cpu/cpu0/topology"), -ENOENT);
 }
 
 int main(void)
@@ -304,7 +351,8 @@ int main(void)
 		T(a_given_terminal_has_a_name),
 		T(sys_has_what_runtimes_read),
 		T(sys_is_read_only_and_has_no_way_out),
-		T(control_groups_of_others_do_not_exist),
+		T(control_groups_of_the_host_do_not_exist),
+		T(processors_that_were_not_given_do_not_exist),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -233,9 +233,9 @@ static void dangerous_files_do_not_exist(void **state)
 {
 	static const char *const names[] = { "kcore", "kmsg", "keys", "kallsyms", "sysrq-trigger", "modules", "slabinfo", "timer_list",
 					     "cmdline", "bus", "irq", "sys/kernel/core_pattern", "sys/kernel/modprobe", "sys/vm/drop_caches",
-					     "sys/kernel/sysrq", "fs", "driver", "acpi", "sys/fs/binfmt_misc", "1", "net/tcp" };
+					     "sys/kernel/sysrq", "zoneinfo", "fs", "driver", "acpi", "sys/fs/binfmt_misc", "1", "net/tcp" };
 	static const char *const of_process[] = { "map_files", "syscall", "stack", "autogroup", "cwd/etc", "root/etc", "root/proc",
-						  "fd/9/etc", "net/unix", "net/arp", "task/1", "task/abc" };
+						  "fd/9/etc", "net/nf_conntrack", "net/fib_trie", "task/1", "task/abc" };
 	Ctx *c = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -504,22 +504,121 @@ static void mappings_show_virtual_paths(void **state)
 	assert_string_equal(out, "7f00 default file=/virtual/blob mapped=1\n7f01 default file=/a\\040b mapped=2\n7f02 default heap\n");
 }
 
-static void mounts_of_the_store_are_left_out(void **state)
+static void mounts_are_the_views_alone(void **state)
 {
 	Ctx *c = *state;
-	char in[2048], out[2048];
-	const char *s = c->fx->scratch;
+	struct stat st;
+	char line[64];
 
-	snprintf(in, sizeof(in),
-		 "1 0 8:1 / / rw - ext4 /dev/sda rw\n2 1 0:5 / %s rw - tmpfs none rw\n3 1 0:5 / %s/a rw - tmpfs none rw\n"
-		 "4 1 0:6 / /m rw - overlay o rw,lowerdir=/x:%s/up\n5 1 0:7 / %sx rw - tmpfs none rw\n",
-		 s, s, s, s);
-	render(c, procfs_render_mounts, "mountinfo", in, out, sizeof(out));
-	snprintf(in, sizeof(in), "1 0 8:1 / / rw - ext4 /dev/sda rw\n5 1 0:7 / %sx rw - tmpfs none rw\n", s);
-	assert_string_equal(out, in);
-	snprintf(in, sizeof(in), "device a mounted on %s with fstype nfs\n\tage: 1\ndevice b mounted on /b with fstype nfs\n\tage: 2\n", s);
-	render(c, procfs_render_mounts, "mountstats", in, out, sizeof(out));
-	assert_string_equal(out, "device b mounted on /b with fstype nfs\n\tage: 2\n");
+	c->req.may_block = true;
+	char *info = read_all(c, of(c, c->guest, "mountinfo"));
+	assert_int_equal(stat("/", &st), 0);
+	snprintf(line, sizeof(line), "1 0 %u:%u / / rw", major(st.st_dev), minor(st.st_dev));
+	assert_memory_equal(info, line, strlen(line));
+	for (char *at = info; (at = strchr(at, '\n')) && at[1]; at++) /* " / " is the root of each; its parent is there */
+		assert_non_null(strstr(at, " - "));
+	assert_null(strstr(info, c->fx->scratch));
+	char *mounts = read_all(c, of(c, c->guest, "mounts"));
+	assert_memory_equal(mounts, "bvisor / ", 9);
+	assert_non_null(strstr(mounts, "\nproc /proc proc "));
+	char *stats = read_all(c, of(c, c->guest, "mountstats"));
+	assert_memory_equal(stats, "device bvisor mounted on / with fstype ", 39);
+	free(info), free(mounts), free(stats);
+}
+
+static void counters_become_nothing_and_names_stay(void **state)
+{
+	Ctx *c = *state;
+	char out[512];
+
+	render(c, procfs_render_counters, "dev", " face |bytes\n eth0: 315   18 -1\nIcmp6: In6 12\nIp6InReceives\t313\n", out, sizeof(out));
+	assert_string_equal(out, " face |bytes\n eth0:   0    0  0\nIcmp6: In6  0\nIp6InReceives\t  0\n");
+	render(c, procfs_render_header, "swaps", "Filename Type\n/swap file\n", out, sizeof(out));
+	assert_string_equal(out, "Filename Type\n");
+	render(c, procfs_render_file_nr, "file-nr", "1234\t0\t99\n", out, sizeof(out));
+	assert_string_equal(out, "0\t0\t99\n");
+	render(c, procfs_render_cgroups, "cgroups", "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t4\t77\t1\n", out, sizeof(out));
+	assert_string_equal(out, "#subsys_name\thierarchy\tnum_cgroups\tenabled\ncpu\t0\t1\t1\n");
+}
+
+/* Two packages of two cores with two threads each, of which three threads are the sandbox's. */
+static void processors_that_were_not_given_are_not_in_cpuinfo(void **state)
+{
+	Ctx *c = *state;
+	char in[4096] = "", out[4096];
+
+	for (int i = 0; i < 8; i++)
+		snprintf(in + strlen(in), sizeof(in) - strlen(in), "processor\t: %d\nphysical id\t: %d\nsiblings\t: 4\ncore id\t\t: %d\ncpu cores\t: 2\nflags\t\t: x\n\n", i, i / 4,
+			 i / 2 % 2);
+	c->fx->view.all_cpus = false;
+	CPU_SET(2, &c->fx->view.cpus);
+	CPU_SET(3, &c->fx->view.cpus);
+	CPU_SET(7, &c->fx->view.cpus);
+	render(c, procfs_render_cpuinfo, "cpuinfo", in, out, sizeof(out));
+	assert_string_equal(out, "processor\t: 2\nphysical id\t: 0\nsiblings\t: 2\ncore id\t\t: 1\ncpu cores\t: 1\nflags\t\t: x\n\n"
+				 "processor\t: 3\nphysical id\t: 0\nsiblings\t: 2\ncore id\t\t: 1\ncpu cores\t: 1\nflags\t\t: x\n\n"
+				 "processor\t: 7\nphysical id\t: 1\nsiblings\t: 1\ncore id\t\t: 1\ncpu cores\t: 1\nflags\t\t: x\n\n");
+	/* Whatever has no blocks of processors stays. */
+	render(c, procfs_render_cpuinfo, "cpuinfo", "processor\t: 0\nBogoMIPS\t: 1\n\nHardware\t: board\n", out, sizeof(out));
+	assert_string_equal(out, "Hardware\t: board\n\n");
+}
+
+static void times_count_from_the_start_of_the_sandbox(void **state)
+{
+	Ctx *c = *state;
+	unsigned long long hz = (unsigned long long)sysconf(_SC_CLK_TCK), start = c->fx->view.start, btime = 0;
+	char in[512], out[512], want[512];
+
+	c->req.may_block = true;
+	const char format[] = "7 (a) b) %c 1 7 7 0 -1 4194560 0 0 0 0 1 2 3 4 20 0 1 0 %llu 100 5 18446744073709551615\n";
+	snprintf(in, sizeof(in), format, 'S', (start + 5) * hz);
+	snprintf(want, sizeof(want), format, 'S', 5 * hz);
+	render(c, procfs_render_task_stat, "stat", in, out, sizeof(out));
+	assert_string_equal(out, want);
+	char *uptime = read_all(c, "uptime");
+	assert_true(strtod(uptime, NULL) < 60);
+	char *stat = read_all(c, "stat");
+	assert_non_null(strstr(stat, "\ncpu0 "));
+	btime = strtoull(strstr(stat, "\nbtime ") + 7, NULL, 10);
+	assert_true((unsigned long long)time(NULL) - btime < 60);
+	free(uptime), free(stat);
+}
+
+/* What programs keep open is made anew while they do, and not when nobody does. */
+static void texts_that_are_held_open_are_kept_up_to_date(void **state)
+{
+	Ctx *c = *state;
+	char first[64] = "", again[64] = "";
+	int fd = -1;
+
+	c->req.may_block = true;
+	assert_false(foreign_tick(c->fx->foreign));
+	assert_int_equal(c->ops->open(c->fs, &c->req, "uptime", O_RDONLY, &fd), 0);
+	assert_true(pread(fd, first, sizeof(first) - 1, 0) > 0);
+	for (int i = 0; i < 100; i++) {
+		assert_true(foreign_tick(c->fx->foreign));
+		assert_true(pread(fd, again, sizeof(again) - 1, 0) > 0);
+		if (strtod(again, NULL) > strtod(first, NULL))
+			break;
+		usleep(20000);
+	}
+	assert_true(strtod(again, NULL) > strtod(first, NULL));
+	assert_true(write(fd, "x", 1) < 0);
+	close(fd);
+	for (int i = 0; i < 100 && foreign_tick(c->fx->foreign); i++)
+		usleep(20000);
+	assert_false(foreign_tick(c->fx->foreign));
+}
+
+static void what_takes_long_is_not_made_by_who_may_not_wait(void **state)
+{
+	Ctx *c = *state;
+
+	assert_int_equal(open_errno(c, "loadavg", O_RDONLY), -EINPROGRESS);
+	assert_int_equal(open_errno(c, of(c, c->guest, "net/tcp"), O_RDONLY), -EINPROGRESS);
+	c->req.may_block = true;
+	assert_int_equal(open_errno(c, "loadavg", O_RDONLY), 0);
+	assert_int_equal(open_errno(c, of(c, c->guest, "net/tcp"), O_RDONLY), 0);
 }
 
 static void a_directory_descriptor_does_not_come_to_mean_another_process(void **state)
@@ -625,7 +724,12 @@ int main(void)
 		T(kernel_settings_are_read_only),
 		T(texts_do_not_name_the_store),
 		T(mappings_show_virtual_paths),
-		T(mounts_of_the_store_are_left_out),
+		T(mounts_are_the_views_alone),
+		T(counters_become_nothing_and_names_stay),
+		T(processors_that_were_not_given_are_not_in_cpuinfo),
+		T(times_count_from_the_start_of_the_sandbox),
+		T(texts_that_are_held_open_are_kept_up_to_date),
+		T(what_takes_long_is_not_made_by_who_may_not_wait),
 		T(a_directory_descriptor_does_not_come_to_mean_another_process),
 		T(a_reused_pid_is_an_outsider),
 		T(kill_reaches_guests_only),

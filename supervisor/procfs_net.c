@@ -1,0 +1,154 @@
+/* supervisor/procfs_net.c - /proc/<pid>/net: of the tables of sockets those that a process of the sandbox holds, of the counters nothing. Interfaces, addresses
+ * and routes are as they are: they are what a guest's packets take, and netlink and ioctl tell the same.
+ *
+ * A socket that nobody holds any more (TIME_WAIT, the last packets of a closed one) has no owner that could be told: it is not shown. */
+#include "supervisor/procfs_internal.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+
+typedef struct Inodes {
+	unsigned long long *items;
+	size_t count, room;
+} Inodes;
+
+static int add_sockets(const ProcRef *ref, Inodes *list)
+{
+	int fd = openat(ref->fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	unsigned long long inode;
+	char text[64];
+
+	if (!d && fd >= 0)
+		close(fd);
+	for (const struct dirent *e; d && r == 0 && (e = readdir(d));) {
+		ssize_t n = readlinkat(fd, e->d_name, text, sizeof(text) - 1);
+		text[MAX(n, 0)] = 0;
+		if (sscanf(text, "socket:[%llu]", &inode) != 1)
+			continue;
+		if (BV_GROW(list->items, list->count, list->room))
+			list->items[list->count++] = inode;
+		else
+			r = -ENOMEM;
+	}
+	if (d)
+		closedir(d);
+	return r;
+}
+
+typedef struct Collect {
+	ProcTree *tree;
+	Inodes inodes;
+} Collect;
+
+static int add_of_process(void *ctx, pid_t pid)
+{
+	Collect *c = ctx;
+	ProcRef *ref;
+
+	if (proctree_get(c->tree, pid, &ref) < 0)
+		return 0; /* gone */
+	int r = ref->forked ? 0 : add_sockets(ref, &c->inodes);
+	proctree_put(c->tree, ref);
+	return r;
+}
+
+static int compare(const void *a, const void *b)
+{
+	unsigned long long x = *(const unsigned long long *)a, y = *(const unsigned long long *)b;
+
+	return (x > y) - (x < y);
+}
+
+static int collect(const Foreign *f, Inodes *out)
+{
+	Collect c = { .tree = f->tree };
+	int r = proctree_list(f->tree, add_of_process, &c);
+
+	if (r < 0) {
+		free(c.inodes.items);
+		return r;
+	}
+	if (c.inodes.count)
+		qsort(c.inodes.items, c.inodes.count, sizeof(*c.inodes.items), compare);
+	*out = c.inodes;
+	return 0;
+}
+
+/* The column `number` of a line, or NULL. */
+static char *column(char *line, int number)
+{
+	char *at = line + strspn(line, " ");
+
+	for (; number > 0 && *at; number--) {
+		at += strcspn(at, " ");
+		at += strspn(at, " ");
+	}
+	return *at ? at : NULL;
+}
+
+static bool is_held(const Inodes *held, const char *text)
+{
+	unsigned long long inode = text ? strtoull(text, NULL, 10) : 0;
+
+	return inode && held->count && bsearch(&inode, held->items, held->count, sizeof(inode), compare);
+}
+
+/* The name of a unix socket: in the view, and without what keeps sandboxes apart in the abstract name space (sys_sock.c). */
+static void put_unix(const Foreign *f, char *line, FILE *out)
+{
+	char *path = column(line, 7), shown[PATH_MAX + 32] = "", prefix[32];
+
+	if (path) {
+		size_t len = (size_t)snprintf(prefix, sizeof(prefix), "@bv%x:", (unsigned)f->env.init_pid);
+		if (strncmp(path, prefix, len) == 0)
+			snprintf(shown, sizeof(shown), "@%s", path + len);
+		else if (path[0] == '/' && strncmp(path, "/proc/", 6) != 0)
+			foreign_guest_text(f, path, shown, sizeof(shown));
+		*path = 0;
+	}
+	fprintf(out, "%s%s\n", line, shown);
+}
+
+/* Tables whose rows have the socket's inode in one column. */
+int procfs_render_sockets(const Foreign *f, const ProcPath *at, char *in, FILE *out)
+{
+	bool unix_names = strcmp(at->name, "unix") == 0;
+	Inodes held = { 0 };
+
+	if (!at->may_block)
+		return -EINPROGRESS;
+	int r = collect(f, &held);
+	if (r < 0)
+		return r;
+	for (char *line = strsep(&in, "\n"), *title = line; line && (in || *line); line = strsep(&in, "\n")) {
+		if (line == title)
+			fprintf(out, "%s\n", line);
+		else if (unix_names && is_held(&held, column(line, 6)))
+			put_unix(f, line, out);
+		else if (!unix_names && is_held(&held, column(line, 9)))
+			fprintf(out, "%s\n", line);
+	}
+	free(held.items);
+	return 0;
+}
+
+/* Every number that stands for itself becomes 0, in its place. */
+int procfs_render_counters(const Foreign *f, const ProcPath *at, char *in, FILE *out)
+{
+	bool starts = false;
+
+	(void)f, (void)at;
+	for (char *c = in; *c;) {
+		size_t n = starts ? strspn(c, "-0123456789") : 0;
+		if (n) {
+			fprintf(out, "%*d", (int)n, 0);
+			c += n;
+			starts = false;
+		} else {
+			starts = *c == ' ' || *c == '\t';
+			putc(*c++, out);
+		}
+	}
+	return 0;
+}
