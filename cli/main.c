@@ -45,6 +45,8 @@ static const Command commands[] = {
 	 "                     :PORT or :FROM-TO; :PORT anywhere; unix:PATH, a socket of the host (repeatable)\n"
 	 "  --dns SERVERS      whom names are asked of: ADDRESS[:PORT],... (default: the host's name servers)\n"
 	 "  --ro               every change that the command tries fails with EROFS\n"
+	 "  --hostname NAME    what the command sees as the host's name\n"
+	 "  --kernel-release R what it sees as the kernel's release, such as 6.1.0-18-amd64\n"
 	 "  --rm               discard the sandbox when the command ends\n" SYNC_OPTION SPOOL_OPTION COMMAND_OPTIONS HELP_OPTION
 	 "\nExit code: that of the command; 124 timeout, 125 error of bvisor, 126 not executable, 127 not found, 128+N ended by signal N.\n",
 	 cmd_run},

@@ -15,6 +15,8 @@ void config_release(SandboxConfig *config)
 	free(config->backend);
 	free(config->data_dir);
 	free(config->cwd);
+	free(config->hostname);
+	free(config->kernel_release);
 	strv_free(config->command);
 	strv_free(config->rw);
 	strv_free(config->hide);
@@ -50,7 +52,8 @@ static bool fill_json(cJSON *json, const SandboxConfig *c)
 	       add_list(json, "show", c->show) && cJSON_AddBoolToObject(json, "ro", c->ro) && cJSON_AddBoolToObject(json, "unnamed", c->unnamed) &&
 	       (!c->env || add_list(json, "env", c->env)) && (!c->ephemeral || cJSON_AddTrueToObject(json, "ephemeral")) && (!c->spool || cJSON_AddNumberToObject(json, "spool", (double)c->spool)) &&
 	       (!c->continuous || cJSON_AddTrueToObject(json, "continuous")) && (!c->carries || cJSON_AddTrueToObject(json, "carries")) &&
-	       (!c->net || cJSON_AddStringToObject(json, "net", c->net)) && (!c->dns || cJSON_AddStringToObject(json, "dns", c->dns)) && (!c->allow || add_list(json, "allow", c->allow));
+	       (!c->net || cJSON_AddStringToObject(json, "net", c->net)) && (!c->dns || cJSON_AddStringToObject(json, "dns", c->dns)) && (!c->allow || add_list(json, "allow", c->allow)) &&
+	       (!c->hostname || cJSON_AddStringToObject(json, "hostname", c->hostname)) && (!c->kernel_release || cJSON_AddStringToObject(json, "kernel_release", c->kernel_release));
 }
 
 int config_write(int dirfd, const SandboxConfig *config, BvError **err)
@@ -122,6 +125,10 @@ static int parse_config(const cJSON *json, SandboxConfig *c)
 	if ((r = get_string(json, "name", true, &c->name)) < 0 || (r = get_string(json, "backend", true, &c->backend)) < 0 ||
 	    (r = get_string(json, "net", false, &c->net)) < 0 || (r = get_string(json, "dns", false, &c->dns)) < 0 || (r = get_string(json, "data", false, &c->data_dir)) < 0 || (r = get_string(json, "cwd", false, &c->cwd)) < 0)
 		return r;
+	if ((r = get_string(json, "hostname", false, &c->hostname)) < 0 || (r = get_string(json, "kernel_release", false, &c->kernel_release)) < 0)
+		return r;
+	if ((c->hostname && !machine_is_hostname(c->hostname)) || (c->kernel_release && !machine_is_release(c->kernel_release)))
+		return -EUCLEAN;
 	if (c->data_dir && c->data_dir[0] != '/')
 		return -EUCLEAN;
 	if ((r = get_list(json, "command", &c->command)) < 0 || (r = get_list(json, "rw", &c->rw)) < 0 ||

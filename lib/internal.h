@@ -67,6 +67,9 @@ bool path_is_selected(const char *path, const char *const *selection);
 char *path_absolute(const char *path);
 
 bool environment_is_entry(const char *text); /* "NAME=..." */
+/* What guests may be shown as names of the machine: text that programs take for one, and that fits struct utsname. */
+bool machine_is_hostname(const char *text);
+bool machine_is_release(const char *text);
 
 /* ---- sandbox.json (config.c) ---- */
 
@@ -77,6 +80,7 @@ typedef struct SandboxConfig {
 	char *backend;	/* as given: "dir", "dir:PATH", "tmpfs" */
 	char *data_dir; /* where meta.db and blobs are; NULL: the sandbox's own directory */
 	char *cwd;	/* may be NULL */
+	char *hostname, *kernel_release; /* what guests see as such; NULL: the host's */
 	Strv command, rw, hide, show;
 	char *net;  /* what guests may reach: "host", "internet" or "none"; NULL, of an older sandbox: "host" */
 	char *dns;  /* "ADDRESS[:PORT],...": whom names are asked of; NULL: the host's name servers */

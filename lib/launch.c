@@ -259,6 +259,12 @@ static bool add_hold(cJSON *req, const SandboxConfig *config)
 	return hold && cJSON_AddStringToObject(req, "hold", hold);
 }
 
+static bool add_machine(cJSON *req, const SandboxConfig *config)
+{
+	return (!config->hostname || cJSON_AddStringToObject(req, "hostname", config->hostname)) &&
+	       (!config->kernel_release || cJSON_AddStringToObject(req, "release", config->kernel_release));
+}
+
 static cJSON *start_request(BvSandbox *sb, bool fetches)
 {
 	const char *mask = getenv("BVISOR_MASK");
@@ -280,6 +286,8 @@ static cJSON *start_request(BvSandbox *sb, bool fetches)
 	if (sb->config.ephemeral && !add_remove(req, sb->config.data_dir))
 		goto fail;
 	if ((fetches || sb->config.spool) && !add_hold(req, &sb->config))
+		goto fail;
+	if (!add_machine(req, &sb->config))
 		goto fail;
 	if (!cJSON_AddStringToObject(req, "dir", sb->dir) || !cJSON_AddStringToObject(req, "blobs", blobs) ||
 	    !cJSON_AddStringToObject(req, "db", db) || !cJSON_AddBoolToObject(req, "durable", !memory && !sb->config.ephemeral) ||

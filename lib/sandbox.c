@@ -106,6 +106,17 @@ static int add_paths(Strv *out, const char *const *from, const char *what, bool 
 	return r < 0 ? lib_fail(err, r, "out of memory") : 0;
 }
 
+static int take_machine(SandboxConfig *c, const BvCreateOptions *o, BvError **err)
+{
+	if (o->hostname && !machine_is_hostname(o->hostname))
+		return lib_fail(err, -EINVAL, "hostname: '%s' is no host name: letters, digits, '.', '_' and '-', at most 64", o->hostname);
+	if (o->kernel_release && !machine_is_release(o->kernel_release))
+		return lib_fail(err, -EINVAL, "kernel-release: '%s' is no release such as 6.1.0-18-amd64", o->kernel_release);
+	c->hostname = o->hostname ? strdup(o->hostname) : NULL;
+	c->kernel_release = o->kernel_release ? strdup(o->kernel_release) : NULL;
+	return (o->hostname && !c->hostname) || (o->kernel_release && !c->kernel_release) ? lib_fail(err, -ENOMEM, "out of memory") : 0;
+}
+
 static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvError **err)
 {
 	struct timespec now;
@@ -125,6 +136,8 @@ static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvErr
 	c->backend = strdup(o->backend ? o->backend : "dir");
 	if (c->continuous && (c->ephemeral || !o->backend || !backend_is_place(o->backend)))
 		return lib_fail(err, -EINVAL, c->ephemeral ? "what is deleted when it ends cannot be kept in its backend all the time" : "only a sandbox with a bucket as its backend (s3://BUCKET/PREFIX) can be kept there all the time");
+	if ((r = take_machine(c, o, err)) < 0)
+		return r;
 	c->cwd = o->cwd ? strdup(o->cwd) : NULL;
 	if (!c->backend || (o->cwd && !c->cwd) || strv_copy(&c->command, o->command) < 0 || strv_copy(&c->env, o->env) < 0)
 		return lib_fail(err, -ENOMEM, "out of memory");
@@ -391,17 +404,21 @@ int sandbox_create_filled(SandboxConfig *config, const char *home, const char *n
 	return r;
 }
 
+static int copy_text(const char *from, char **to)
+{
+	*to = from ? strdup(from) : NULL;
+	return from && !*to ? -ENOMEM : 0;
+}
+
+/* But for where the data are. */
 static int copy_config(const SandboxConfig *from, SandboxConfig *to)
 {
 	*to = *from;
-	to->data_dir = NULL;
+	to->name = to->backend = to->data_dir = to->cwd = to->net = to->dns = to->hostname = to->kernel_release = NULL;
 	to->command = to->rw = to->hide = to->show = to->env = to->allow = NULL;
-	to->name = strdup(from->name);
-	to->backend = strdup(from->backend);
-	to->cwd = from->cwd ? strdup(from->cwd) : NULL;
-	to->net = from->net ? strdup(from->net) : NULL;
-	to->dns = from->dns ? strdup(from->dns) : NULL;
-	if (!to->name || !to->backend || (from->cwd && !to->cwd) || (from->net && !to->net) || (from->dns && !to->dns) || strv_copy(&to->allow, (const char *const *)from->allow) < 0 || strv_copy(&to->command, (const char *const *)from->command) < 0 ||
+	if (copy_text(from->name, &to->name) < 0 || copy_text(from->backend, &to->backend) < 0 || copy_text(from->cwd, &to->cwd) < 0 || copy_text(from->net, &to->net) < 0 ||
+	    copy_text(from->dns, &to->dns) < 0 || copy_text(from->hostname, &to->hostname) < 0 || copy_text(from->kernel_release, &to->kernel_release) < 0 ||
+	    strv_copy(&to->allow, (const char *const *)from->allow) < 0 || strv_copy(&to->command, (const char *const *)from->command) < 0 ||
 	    strv_copy(&to->rw, (const char *const *)from->rw) < 0 || strv_copy(&to->hide, (const char *const *)from->hide) < 0 ||
 	    strv_copy(&to->show, (const char *const *)from->show) < 0 || strv_copy(&to->env, (const char *const *)from->env) < 0)
 		return -ENOMEM;

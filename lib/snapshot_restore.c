@@ -365,6 +365,17 @@ static int take_network(const SnapInfo *info, SandboxConfig *c, BvError **err)
 	return r < 0 ? lib_fail(err, r, "out of memory") : network_config(net ? net : "host", (const char *const *)allow, NULL, c, err);
 }
 
+/* What is no such name is nobody's. */
+static void take_machine(const SnapInfo *info, SandboxConfig *c)
+{
+	CLEAN_FREE char *hostname = snapshots_field(info, "hostname"), *release = snapshots_field(info, "kernel_release");
+
+	if (hostname && machine_is_hostname(hostname))
+		c->hostname = TAKE_PTR(hostname);
+	if (release && machine_is_release(release))
+		c->kernel_release = TAKE_PTR(release);
+}
+
 static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const BvRestoreOptions *o, SandboxConfig *c, BvError **err)
 {
 	CLEAN_FREE char *ro = snapshots_field(info, "ro");
@@ -387,6 +398,7 @@ static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const 
 	c->unnamed = !o->name;
 	c->spool = o->spool;
 	c->continuous = o->flags & BV_RESTORE_CONTINUOUS;
+	take_machine(info, c);
 	if (r == 0)
 		r = take_list(info, "command", NULL, &c->command);
 	if (r == 0)

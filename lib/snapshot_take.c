@@ -220,6 +220,10 @@ static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOption
 		rc = add_field(w, "cwd", c->cwd);
 	if (rc == 0 && c->ro)
 		rc = add_field(w, "ro", "1");
+	if (rc == 0 && c->hostname)
+		rc = add_field(w, "hostname", c->hostname);
+	if (rc == 0 && c->kernel_release)
+		rc = add_field(w, "kernel_release", c->kernel_release);
 	CLEAN_CONFIG SandboxConfig now = {0};
 	if (rc == 0)
 		rc = network_now(sb, &now, NULL);
