@@ -156,7 +156,7 @@ const char *cgroupfs_name(size_t i)
 
 int cgroupfs_render(const Foreign *f, const char *name, bool may_block, FILE *out)
 {
-	Group g = { .f = f, .v = f->env.view };
+	Group g = { .f = f, .v = hostview_bounds(f->env.view) };
 
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
 		if (strcmp(files[i].name, name) != 0)

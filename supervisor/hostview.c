@@ -54,6 +54,22 @@ int hostview_init(HostView *v, const cpu_set_t *cpus, const char *host_name, con
 	return 0;
 }
 
+const HostView *hostview_bounds(HostView *v)
+{
+	if (atomic_load(&v->bounds_known))
+		return v;
+	pthread_mutex_lock(&v->lock);
+	if (!atomic_load(&v->bounds_known)) {
+		uint64_t all = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
+		hostgroup_read(v);
+		if (v->memory >= all)
+			v->memory = 0;
+		atomic_store(&v->bounds_known, true);
+	}
+	pthread_mutex_unlock(&v->lock);
+	return v;
+}
+
 bool hostview_has_cpu(const HostView *v, unsigned cpu)
 {
 	return v->all_cpus || (cpu < CPU_SETSIZE && CPU_ISSET(cpu, &v->cpus));

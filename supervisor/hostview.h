@@ -31,9 +31,10 @@ typedef struct HostUsage {
 typedef struct HostView {
 	cpu_set_t cpus;
 	bool all_cpus;	 /* all that the host has, or it cannot be told: texts of the host are right */
-	uint64_t memory; /* bytes; 0: the host's */
+	uint64_t memory; /* bytes; 0: the host's. This and the next two: ask hostview_bounds first */
 	double quota;	 /* processors' worth of time; 0: all of them */
 	uint64_t pids;	 /* 0: no bound */
+	atomic_bool bounds_known;
 	char host_name[HOSTVIEW_NAME], release[HOSTVIEW_NAME]; /* "": the host's */
 	uint64_t start;	 /* seconds of CLOCK_BOOTTIME */
 	atomic_uint_fast64_t forks; /* processes and threads made so far */
@@ -47,6 +48,9 @@ typedef struct HostView {
 /* `host_name`, `release`: NULL or "" for the host's. `cpus`: NULL if it cannot be told. -EINVAL: a name that is too long. */
 int hostview_init(HostView *v, const cpu_set_t *cpus, const char *host_name, const char *release) MUST_CHECK;
 
+/* memory, quota and pids as they are when the groups that bvisor itself runs in have been looked at, which is done once, when somebody asks. Returns `v`. */
+const HostView *hostview_bounds(HostView *v);
+void hostgroup_read(HostView *v); /* hostgroup.c: takes the bounds of those groups over where they are lower */
 bool hostview_has_cpu(const HostView *v, unsigned cpu);
 unsigned hostview_cpu_count(const HostView *v);
 unsigned hostview_last_cpu(const HostView *v); /* the highest number; only if not all_cpus */

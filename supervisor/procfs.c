@@ -187,10 +187,10 @@ static int open_native(const ProcPath *at, int flags, int *fd)
 /* Is the host's own text right? */
 static bool is_as_is(const Foreign *f, const ProcRow *row)
 {
-	const HostView *v = f->env.view;
+	HostView *v = f->env.view;
 	unsigned only = row->flags & (ROW_IF_CPUS | ROW_IF_MEMORY | ROW_IF_NAME | ROW_IF_RELEASE);
 
-	return only && !((only & ROW_IF_CPUS) && !v->all_cpus) && !((only & ROW_IF_MEMORY) && v->memory) && !((only & ROW_IF_NAME) && v->host_name[0]) &&
+	return only && !((only & ROW_IF_CPUS) && !v->all_cpus) && !((only & ROW_IF_MEMORY) && hostview_bounds(v)->memory) && !((only & ROW_IF_NAME) && v->host_name[0]) &&
 	       !((only & ROW_IF_RELEASE) && v->release[0]);
 }
 

@@ -124,7 +124,7 @@ static bool is_fact(const char *name, size_t len)
 /* Under a bound: what the processes have of their own is used, all else is free. The host's caches are nobody's here. */
 int procfs_render_meminfo(const Foreign *f, const ProcPath *at, char *in, FILE *out)
 {
-	uint64_t total = f->env.view->memory / 1024, used;
+	uint64_t total = hostview_bounds(f->env.view)->memory / 1024, used;
 	HostUsage u;
 	int r = usage_of(f, at, &u);
 

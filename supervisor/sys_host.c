@@ -61,7 +61,7 @@ int sys_sysinfo(Call *call)
 	for (int i = 0; i < 3; i++)
 		si.loads[i] = usage.loads[i] << (SI_LOAD_SHIFT - HOSTVIEW_LOAD_BITS);
 	si.procs = (unsigned short)MIN(usage.threads, UINT16_MAX);
-	if (v->memory)
+	if (hostview_bounds(v)->memory)
 		give_memory(v, &usage, &si);
 	return mem_write(call, call->args[0], &si, sizeof si);
 }

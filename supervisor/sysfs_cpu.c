@@ -137,8 +137,8 @@ bool sysfs_is_given(const Foreign *f, const char *path)
 {
 	const char *number = path + strlen(CPU_DIR "cpu");
 
-	if (f->env.view->memory && strncmp(path, NODE_DIR, strlen(NODE_DIR)) == 0 && ends_with(path, "/meminfo"))
-		return false;
+	if (strncmp(path, NODE_DIR, strlen(NODE_DIR)) == 0 && ends_with(path, "/meminfo"))
+		return hostview_bounds(f->env.view)->memory == 0;
 	if (strncmp(path, CPU_DIR "cpu", strlen(CPU_DIR "cpu")) != 0 || *number < '0' || *number > '9')
 		return true;
 	return hostview_has_cpu(f->env.view, (unsigned)strtoul(number, NULL, 10));
