@@ -150,6 +150,16 @@ static List sandbox_environment(const Parsed *p)
 
 /* ---- run ---- */
 
+/* Shells export the host's name; who gives another one does not mean that. */
+static void rename_host(Parsed *p)
+{
+	for (size_t i = 0; i < p->env_changes.count; i++)
+		if (strncmp(p->env_changes.items[i], "HOSTNAME=", 9) == 0)
+			return;
+	if (p->create.hostname && getenv("HOSTNAME"))
+		list_add(&p->env_changes, xasprintf("HOSTNAME=%s", p->create.hostname));
+}
+
 static int count_change(void *ctx, const BvChange *change)
 {
 	(void)change;
@@ -246,6 +256,7 @@ int cmd_run(const Command *cmd, int argc, char **argv)
 	p.create.show = p.show.items;
 	p.create.allow = p.allow.items;
 	p.create.command = p.session.argv;
+	rename_host(&p);
 	p.create.env = sandbox_environment(&p).items;
 	set_environment(&p, NULL);
 	p.create.cwd = p.session.cwd ? p.session.cwd : cwd;
