@@ -286,6 +286,19 @@ ssize_t cowfs_readlink(Cowfs *fs, const CowReq *req, const CowLoc *at, const cha
 	return rc;
 }
 
+/* 1: *out has it. 0: it is that of the place where this file system is pinned, which has one of its kind on the host: `host`. */
+static int foreign_statfs(Cowfs *fs, const CowWalk *w, char host[PATH_MAX], struct statfs *out)
+{
+	const CowForeign *f = w->cur.foreign;
+	char top[1] = "";
+	const CowLoc pin = {.kind = COW_FOREIGN, .foreign = f, .path = top};
+	int rc = f->ops->statfs ? f->ops->statfs(f->ctx, w->path, out) : -EOPNOTSUPP;
+
+	if (rc != -EOPNOTSUPP)
+		return rc < 0 ? rc : 1;
+	return cowfs_virtual_path(fs, &pin, host, PATH_MAX) < 0 ? -ENOENT : 0;
+}
+
 int cowfs_statfs(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, struct statfs *out)
 {
 	char host[PATH_MAX] = "/";
@@ -299,17 +312,14 @@ int cowfs_statfs(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *pat
 	else if (rc == 0 && w.cur.kind == COW_NODE && w.cur.node->origin)
 		snprintf(host, PATH_MAX, "%s", w.cur.node->origin); /* an origin is shorter than PATH_MAX */
 	fs_unlock(fs);
-	if (rc == 0 && w.cur.kind == COW_FOREIGN) { /* the place where it is pinned has one of its kind on the host */
-		char top[1] = "";
-		const CowLoc pin = {.kind = COW_FOREIGN, .foreign = w.cur.foreign, .path = top};
-		rc = cowfs_virtual_path(fs, &pin, host, sizeof host) < 0 ? -ENOENT : 0;
-	}
+	if (rc == 0 && w.cur.kind == COW_FOREIGN)
+		rc = foreign_statfs(fs, &w, host, out);
 	if (rc == 0) {
 		CLEAN_FD int fd = lower_open(fs, host, O_PATH | O_NOFOLLOW, 0);
 		rc = fd < 0 ? fd : fstatfs(fd, out) < 0 ? bv_neg_errno() : 0;
 	}
 	walk_end(&w);
-	return rc;
+	return MIN(rc, 0);
 }
 
 /* ---- after a change ---- */

@@ -190,6 +190,8 @@ typedef struct CowForeignOps {
 		    int (*emit)(void *ectx, const char *name, uint64_t ino, unsigned char d_type), void *ectx);
 	/* Does a directory descriptor with this identity belong here? Writes its path (at most size). -ENOENT if not. */
 	int (*by_identity)(void *ctx, dev_t dev, ino_t ino, char *path, size_t size);
+	/* NULL, or -EOPNOTSUPP: as the host's file system at the place where this one is pinned. */
+	int (*statfs)(void *ctx, const char *path, struct statfs *out);
 	/* What making a name that is not there answers (positive; 0: EACCES). procfs: ENOENT, its lookup fails before anything is checked. */
 	int create_error;
 	/* open with O_WRONLY etc. is decided by open(); every other change of a foreign object that is there is -EPERM, except that owner

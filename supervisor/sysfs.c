@@ -8,7 +8,10 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
 
 static const char *const allowed_dirs[] = {
 	"",
@@ -230,6 +233,18 @@ static int sysfs_list(void *ctx, const CowReq *req, const char *path,
 	return r < 0 ? r : foreign_list(fd, is_shown, &l, emit, ectx);
 }
 
+/* Runtimes tell by the type which version of groups there is. */
+static int sysfs_statfs(void *ctx, const char *path, struct statfs *out)
+{
+	size_t len = strlen(CGROUP_ROOT);
+
+	(void)ctx;
+	if (strncmp(path, CGROUP_ROOT, len) != 0 || (path[len] && path[len] != '/'))
+		return -EOPNOTSUPP;
+	*out = (struct statfs){ .f_type = CGROUP2_SUPER_MAGIC, .f_bsize = 4096, .f_frsize = 4096, .f_namelen = NAME_MAX, .f_flags = ST_RDONLY | ST_NOSUID | ST_NODEV | ST_NOEXEC };
+	return 0;
+}
+
 static int sysfs_by_identity(void *ctx, dev_t dev, ino_t ino, char *path, size_t size)
 {
 	Foreign *f = ctx;
@@ -245,4 +260,5 @@ const CowForeignOps sysfs_ops = {
 	.open = sysfs_open,
 	.list = sysfs_list,
 	.by_identity = sysfs_by_identity,
+	.statfs = sysfs_statfs,
 };
