@@ -18,12 +18,31 @@ static uint64_t boottime_ns(void)
 	return (uint64_t)now.tv_sec * NS + (uint64_t)now.tv_nsec;
 }
 
+void hostview_read_cpus(const char *text, cpu_set_t *out)
+{
+	CPU_ZERO(out);
+	for (const char *at = text; *at >= '0' && *at <= '9';) {
+		char *end;
+		unsigned long from = strtoul(at, &end, 10), to = from;
+		if (*end == '-')
+			to = strtoul(end + 1, &end, 10);
+		for (; from <= to && from < CPU_SETSIZE; from++)
+			CPU_SET(from, out);
+		at = *end == ',' ? end + 1 : end;
+	}
+}
+
 /* Are these all the processors that are online? */
 static bool is_whole_host(const cpu_set_t *cpus)
 {
-	long online = sysconf(_SC_NPROCESSORS_ONLN);
+	CLEAN_FREE char *text = NULL;
+	cpu_set_t online, both;
 
-	return online > 0 && CPU_COUNT(cpus) >= online;
+	if (bv_read_file_at(AT_FDCWD, "/sys/devices/system/cpu/online", 65536, &text) <= 0)
+		return true;
+	hostview_read_cpus(text, &online);
+	CPU_AND(&both, &online, cpus);
+	return CPU_EQUAL(&both, &online);
 }
 
 static int take_name(char to[HOSTVIEW_NAME], const char *from)

@@ -51,6 +51,8 @@ int hostview_init(HostView *v, const cpu_set_t *cpus, const char *host_name, con
 /* memory, quota and pids as they are when the groups that bvisor itself runs in have been looked at, which is done once, when somebody asks. Returns `v`. */
 const HostView *hostview_bounds(HostView *v);
 void hostgroup_read(HostView *v); /* hostgroup.c: takes the bounds of those groups over where they are lower */
+/* A list as the kernel prints it: "0-3,8". */
+void hostview_read_cpus(const char *text, cpu_set_t *out);
 bool hostview_has_cpu(const HostView *v, unsigned cpu);
 unsigned hostview_cpu_count(const HostView *v);
 unsigned hostview_last_cpu(const HostView *v); /* the highest number; only if not all_cpus */

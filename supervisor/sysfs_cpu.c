@@ -7,21 +7,6 @@
 #define CPU_DIR "devices/system/cpu/"
 #define NODE_DIR "devices/system/node/node"
 
-/* "0-3,8" */
-static void read_list(const char *text, cpu_set_t *out)
-{
-	CPU_ZERO(out);
-	for (const char *at = text; *at >= '0' && *at <= '9';) {
-		char *end;
-		unsigned long from = strtoul(at, &end, 10), to = from;
-		if (*end == '-')
-			to = strtoul(end + 1, &end, 10);
-		for (; from <= to && from < CPU_SETSIZE; from++)
-			CPU_SET(from, out);
-		at = *end == ',' ? end + 1 : end;
-	}
-}
-
 void sysfs_put_cpus(FILE *out, const cpu_set_t *cpus)
 {
 	const char *comma = "";
@@ -119,7 +104,7 @@ int sysfs_cpu_render(const Foreign *f, const char *path, FILE *out)
 		put_possible(v, form_of(path) == FORM_OFFLINE, out);
 		break;
 	case FORM_LIST:
-		read_list(text, &cpus);
+		hostview_read_cpus(text, &cpus);
 		CPU_AND(&cpus, &cpus, &v->cpus);
 		sysfs_put_cpus(out, &cpus);
 		break;

@@ -584,6 +584,45 @@ static void times_count_from_the_start_of_the_sandbox(void **state)
 	free(uptime), free(stat);
 }
 
+/* A minute of one processor: e^-1 of what was there is left of the first average. Times do not go back when processes have gone. */
+static void load_is_how_many_processors_were_kept_busy(void **state)
+{
+	Ctx *c = *state;
+	HostView *v = &c->fx->view;
+	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK), second = 1000000000;
+	struct timespec now;
+	HostUsage u;
+
+	assert_int_equal(hostview_usage(v, foreign_proctree(c->fx->foreign), 0, true, &u), 0);
+	assert_true(u.processes >= 1 && u.threads >= u.processes && u.loads[0] == 0 && u.newest > 1);
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	v->sampled = 1;
+	v->load_at = (uint64_t)now.tv_sec * second + (uint64_t)now.tv_nsec - 60 * second;
+	v->load_ticks = 0;
+	v->usage.user = 50 * hz;
+	v->usage.system = 10 * hz;
+	assert_int_equal(hostview_usage(v, foreign_proctree(c->fx->foreign), 0, true, &u), 0);
+	assert_true(u.user >= 50 * hz && u.user < 51 * hz);
+	assert_in_range(u.loads[0], (1 << HOSTVIEW_LOAD_BITS) * 60 / 100, (1 << HOSTVIEW_LOAD_BITS) * 66 / 100); /* 1 - e^-1 */
+	assert_in_range(u.loads[1], (1 << HOSTVIEW_LOAD_BITS) * 16 / 100, (1 << HOSTVIEW_LOAD_BITS) * 20 / 100); /* 1 - e^-0.2 */
+	assert_int_equal(hostview_usage(v, foreign_proctree(c->fx->foreign), 60 * second, false, &u), 0); /* young enough */
+	assert_int_equal(hostview_usage(v, foreign_proctree(c->fx->foreign), 0, false, &u), -EINPROGRESS);
+}
+
+static void names_that_are_too_long_are_refused(void **state)
+{
+	char name[HOSTVIEW_NAME + 1];
+	HostView v;
+
+	(void)state;
+	memset(name, 'x', sizeof(name));
+	name[HOSTVIEW_NAME] = 0;
+	assert_int_equal(hostview_init(&v, NULL, name, NULL), -EINVAL);
+	assert_int_equal(hostview_init(&v, NULL, NULL, name), -EINVAL);
+	name[HOSTVIEW_NAME - 1] = 0;
+	assert_int_equal(hostview_init(&v, NULL, name, name), 0);
+}
+
 /* What programs keep open is made anew while they do, and not when nobody does. */
 static void texts_that_are_held_open_are_kept_up_to_date(void **state)
 {
@@ -728,6 +767,8 @@ int main(void)
 		T(counters_become_nothing_and_names_stay),
 		T(processors_that_were_not_given_are_not_in_cpuinfo),
 		T(times_count_from_the_start_of_the_sandbox),
+		T(load_is_how_many_processors_were_kept_busy),
+		T(names_that_are_too_long_are_refused),
 		T(texts_that_are_held_open_are_kept_up_to_date),
 		T(what_takes_long_is_not_made_by_who_may_not_wait),
 		T(a_directory_descriptor_does_not_come_to_mean_another_process),
