@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <linux/openat2.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -120,6 +121,23 @@ int bv_openat_plain(int dirfd, const char *path, int flags)
 	long fd = syscall(SYS_openat2, dirfd, path, &how, sizeof how);
 
 	return fd >= 0 || errno != ENOSYS ? (int)fd : openat(dirfd, path, flags | O_NOFOLLOW);
+}
+
+int bv_keep_fds(int *fds, size_t n)
+{
+	int high[16];
+
+	for (size_t i = 0; i < n; i++) {
+		high[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, 3 + (int)n);
+		if (high[i] < 0)
+			return bv_neg_errno();
+	}
+	for (size_t i = 0; i < n; i++) {
+		fds[i] = 3 + (int)i;
+		if (dup3(high[i], fds[i], O_CLOEXEC) < 0)
+			return bv_neg_errno();
+	}
+	return close_range(3 + (unsigned)n, ~0U, 0) < 0 ? bv_neg_errno() : 0;
 }
 
 int bv_mkdir_all(const char *path)

@@ -96,6 +96,9 @@ int bv_openat_plain(int dirfd, const char *path, int flags) MUST_CHECK;
 /* The first `size` bytes of `from` into the empty file `to`, which gets that size; holes stay holes. clone: share the blocks where the file system
  * can. What `from` lost meanwhile reads as zeroes. 0 or negative errno. */
 int bv_copy_data(int from, int to, uint64_t size, bool clone) MUST_CHECK;
+/* Makes the `n` descriptors (at most 16) 3, 4, ... in this order, all close-on-exec, and closes every other one from there on: for a child that was just forked. fds[] gets the new numbers.
+ * -EMFILE, -EBADF. */
+int bv_keep_fds(int *fds, size_t n) MUST_CHECK;
 /* mkdir -p with mode 0700 for what is missing. 0 or negative errno. */
 int bv_mkdir_all(const char *path) MUST_CHECK;
 /* Removes a tree below dirfd, never following a symlink, never leaving the file system it started on. A missing tree is success. */

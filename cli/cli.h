@@ -1,13 +1,14 @@
 /* cli/cli.h - what the commands of `bvisor` share.
  *
  * The CLI is a thin user of libbvisor. Every command is one row of the table in main.c and one function: parse, call the library, print.
- * Exit codes: the guest's own; 125 an error of bvisor, 126 not executable, 127 not found, 128+n ended by signal n, 124 timeout. */
+ * Exit codes: the guest's own; 125 an error of bvisor, 126 not executable, 127 not found, 128+n ended by signal n, 124 timeout or output limit. */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
 #include "include/bvisor/bvisor.h"
 
 #include <getopt.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -96,6 +97,10 @@ unsigned parse_positive(const Command *cmd, const char *option, const char *text
 bool parse_sync(const Command *cmd, const char *text);
 /* Bytes: "500M", "20G", "1GiB". */
 uint64_t parse_size(const Command *cmd, const char *option, const char *text);
+/* The same, and larger. */
+uint64_t parse_limit(const Command *cmd, const char *option, const char *text);
+/* Processors: "2", "0.5". */
+double parse_cpus(const Command *cmd, const char *option, const char *text);
 /* "90", "1.5s", "500ms", "2m", "1h": milliseconds; a usage error otherwise. */
 int parse_duration(const Command *cmd, const char *option, const char *text);
 /* "TERM", "SIGTERM", "15"; a usage error otherwise. */
@@ -139,6 +144,7 @@ typedef struct SessionOptions {
 	const char *cwd;	/* NULL: ours */
 	int trace_fd;		/* -1 */
 	int timeout_ms;		/* -1: none */
+	uint64_t output_limit;	/* bytes of stdout and stderr together; 0: none */
 	bool tty;
 	bool detach;
 	bool owns_sandbox; /* the second signal and the timeout kill everything in it, not just this command */
@@ -158,8 +164,23 @@ int tty_master(const Tty *tty);
 /* Moves what is there from stdin to the command, or from the command to stdout; false at the end of that direction. */
 bool tty_input(Tty *tty);
 bool tty_output(Tty *tty);
+/* How many bytes the command has written to it. */
+uint64_t tty_written(const Tty *tty);
 /* Restores the user's terminal. NULL is allowed. */
 void tty_close(Tty *tty);
+
+typedef struct Output Output;
+/* Pipes for the command in the place of stdout and stderr, whose ends for it are put into fds[1] and fds[2], the caller's to close (one descriptor where both are the same file; untouched where
+ * ours is closed). NULL with errno. */
+Output *output_open(uint64_t limit, int fds[3]);
+/* What to poll (fd -1: nothing), and what to do then. False: there was more than the limit, which is passed on and no more. */
+void output_polls(const Output *output, struct pollfd polls[2]);
+bool output_step(Output *output, const struct pollfd polls[2]);
+void output_finish(Output *output); /* the command has ended */
+bool output_exceeded(const Output *output); /* NULL: no */
+void output_close(Output *output); /* NULL is allowed */
+/* The text of a remark or warning, which may have more lines than one. */
+void cli_tell(const char *lines);
 
 /* ---- printing ---- */
 

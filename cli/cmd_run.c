@@ -7,10 +7,11 @@
 
 #define MESSAGE_MAX 200
 
-enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_HOSTNAME, OPT_RELEASE };
+enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_HOSTNAME, OPT_RELEASE, OPT_MEMORY, OPT_CPUS, OPT_PIDS, OPT_IO_READ, OPT_IO_WRITE, OPT_NOFILE, OPT_BEST_EFFORT, OPT_OUTPUT };
 
 typedef struct Parsed {
 	BvCreateOptions create;
+	BvLimits limits;
 	SessionOptions session;
 	List rw, hide, show, allow, env_changes;
 	bool clear_env, interactive, tty, rm, generations;
@@ -19,17 +20,36 @@ typedef struct Parsed {
 
 #define LONG_COMMAND \
 	{"cwd", required_argument, NULL, OPT_CWD}, {"env", required_argument, NULL, OPT_ENV}, {"clear-env", no_argument, NULL, OPT_CLEAR_ENV}, \
-		{"timeout", required_argument, NULL, OPT_TIMEOUT}, {"trace", required_argument, NULL, OPT_TRACE}, {"interactive", no_argument, NULL, 'i'}, \
+		{"timeout", required_argument, NULL, OPT_TIMEOUT}, {"output-limit", required_argument, NULL, OPT_OUTPUT}, {"trace", required_argument, NULL, OPT_TRACE}, {"interactive", no_argument, NULL, 'i'}, \
 		{"tty", no_argument, NULL, 't'}, {"detach", no_argument, NULL, 'd'}, {"generations", no_argument, NULL, OPT_GENERATIONS}, LONG_KEY, LONG_COMMON
+
+#define LONG_LIMITS \
+	{"memory", required_argument, NULL, OPT_MEMORY}, {"cpus", required_argument, NULL, OPT_CPUS}, {"pids", required_argument, NULL, OPT_PIDS}, \
+		{"io-read", required_argument, NULL, OPT_IO_READ}, {"io-write", required_argument, NULL, OPT_IO_WRITE}, \
+		{"nofile", required_argument, NULL, OPT_NOFILE}, {"best-effort", no_argument, NULL, OPT_BEST_EFFORT}
 
 static const struct option run_options[] = {
 	{"name", required_argument, NULL, OPT_NAME}, {"backend", required_argument, NULL, OPT_BACKEND}, {"rw", required_argument, NULL, OPT_RW},
 	{"hide", required_argument, NULL, OPT_HIDE}, {"show", required_argument, NULL, OPT_SHOW},	{"ro", no_argument, NULL, OPT_RO},
 	{"rm", no_argument, NULL, OPT_RM},	     {"spool-size", required_argument, NULL, OPT_SPOOL}, {"sync", required_argument, NULL, OPT_SYNC},
 	{"net", required_argument, NULL, OPT_NET},   {"allow", required_argument, NULL, OPT_ALLOW}, {"dns", required_argument, NULL, OPT_DNS},
-	{"hostname", required_argument, NULL, OPT_HOSTNAME}, {"kernel-release", required_argument, NULL, OPT_RELEASE}, LONG_COMMAND,						{0},
+	{"hostname", required_argument, NULL, OPT_HOSTNAME}, {"kernel-release", required_argument, NULL, OPT_RELEASE}, LONG_LIMITS, LONG_COMMAND,						{0},
 };
 static const struct option exec_options[] = {LONG_COMMAND, {0}};
+
+static bool take_limit(const Command *cmd, BvLimits *l, int c)
+{
+	switch (c) {
+	case OPT_MEMORY: l->memory = parse_size(cmd, "--memory", optarg); return true;
+	case OPT_CPUS: l->cpus = parse_cpus(cmd, "--cpus", optarg); return true;
+	case OPT_PIDS: l->pids = parse_limit(cmd, "--pids", optarg); return true;
+	case OPT_IO_READ: l->io_read = parse_size(cmd, "--io-read", optarg); return true;
+	case OPT_IO_WRITE: l->io_write = parse_size(cmd, "--io-write", optarg); return true;
+	case OPT_NOFILE: l->nofile = parse_limit(cmd, "--nofile", optarg); return true;
+	case OPT_BEST_EFFORT: l->flags |= BV_LIMITS_BEST_EFFORT; return true;
+	default: return false;
+	}
+}
 
 static void take_option(const Command *cmd, Parsed *p, int c)
 {
@@ -51,6 +71,7 @@ static void take_option(const Command *cmd, Parsed *p, int c)
 	case OPT_ALLOW: list_add(&p->allow, optarg); break;
 	case OPT_RO: p->create.flags |= BV_CREATE_READ_ONLY; break;
 	case OPT_TIMEOUT: p->session.timeout_ms = parse_duration(cmd, "--timeout", optarg); break;
+	case OPT_OUTPUT: p->session.output_limit = parse_size(cmd, "--output-limit", optarg); break;
 	case OPT_TRACE: p->trace = optarg; break;
 	case OPT_RM: p->rm = true; break;
 	case OPT_SYNC: p->create.flags |= parse_sync(cmd, optarg) ? BV_CREATE_CONTINUOUS : 0; break;
@@ -62,20 +83,20 @@ static void take_option(const Command *cmd, Parsed *p, int c)
 	case 't': p->tty = true; break;
 	case 'd': p->session.detach = true; break;
 	default:
-		if (!key_option(key_of_command(), c))
+		if (!take_limit(cmd, &p->limits, c) && !key_option(key_of_command(), c))
 			usage_error(cmd, "unknown option");
 	}
 }
 
 static Parsed parse(const Command *cmd, int argc, char **argv, const struct option *longs)
 {
-	Parsed p = {.create = BV_CREATE_OPTIONS_INIT, .session = {.trace_fd = -1, .timeout_ms = -1}};
+	Parsed p = {.create = BV_CREATE_OPTIONS_INIT, .limits = BV_LIMITS_INIT, .session = {.trace_fd = -1, .timeout_ms = -1}};
 	int c;
 
 	while ((c = opts_next(cmd, argc, argv, "+:itd", longs)) != -1)
 		take_option(cmd, &p, c);
-	if (p.session.detach && (p.rm || p.tty || p.session.timeout_ms >= 0))
-		usage_error(cmd, "--detach goes with none of --rm, --tty and --timeout");
+	if (p.session.detach && (p.rm || p.tty || p.session.timeout_ms >= 0 || p.session.output_limit))
+		usage_error(cmd, "--detach goes with none of --rm, --tty, --timeout and --output-limit");
 	if (p.generations && (p.rm || p.session.detach))
 		usage_error(cmd, "--generations goes with neither --rm nor --detach");
 	return p;
@@ -260,6 +281,7 @@ int cmd_run(const Command *cmd, int argc, char **argv)
 	p.create.env = sandbox_environment(&p).items;
 	set_environment(&p, NULL);
 	p.create.cwd = p.session.cwd ? p.session.cwd : cwd;
+	p.create.limits = &p.limits;
 	p.session.owns_sandbox = true;
 	p.create.flags |= p.rm ? BV_CREATE_EPHEMERAL : 0;
 	code = bv_sandbox_create(&p.create, &sb, &err);

@@ -14,11 +14,19 @@
 	"  --env NAME=VALUE   set a variable; --env NAME takes its present value\n" \
 	"  --clear-env        start from an empty environment\n" \
 	"  --timeout DURATION send TERM after it, KILL 2 s later; exit code 124\n" \
+	"  --output-limit SIZE  end the command when it has written more to stdout and stderr; exit code 124\n" \
 	"  --trace FILE       write every intercepted system call to FILE\n" \
 	"  -i, --interactive  keep the three descriptors as they are, even on a terminal\n" \
 	"  -t, --tty          give the command a terminal of its own (the default on a terminal)\n" \
 	"  -d, --detach       do not wait: the command goes on in the background\n" \
 	"  --generations      keep what the sandbox is when the command has ended, as a snapshot (see log)\n" KEY_OPTION_HELP
+#define LIMIT_OPTIONS \
+	"  --memory SIZE      limit of memory for all that runs in it together (500M, 2G); beyond that a process is killed\n" \
+	"  --cpus N           of processors (2, 0.5)\n" \
+	"  --pids N           of processes and threads\n" \
+	"  --io-read SIZE, --io-write SIZE  of bytes per second from and to each disk\n" \
+	"  --nofile N         of open descriptors of each process\n" \
+	"  --best-effort      warn of a limit that cannot be enforced here, instead of failing\n"
 #define SYNC_OPTION \
 	"  --sync WHEN        when changes go to the bucket: on-snapshot (default), or continuous: all the time, as NAME.sync\n"
 #define SPOOL_OPTION \
@@ -47,8 +55,8 @@ static const Command commands[] = {
 	 "  --ro               every change that the command tries fails with EROFS\n"
 	 "  --hostname NAME    what the command sees as the host's name\n"
 	 "  --kernel-release R what it sees as the kernel's release, such as 6.1.0-18-amd64\n"
-	 "  --rm               discard the sandbox when the command ends\n" SYNC_OPTION SPOOL_OPTION COMMAND_OPTIONS HELP_OPTION
-	 "\nExit code: that of the command; 124 timeout, 125 error of bvisor, 126 not executable, 127 not found, 128+N ended by signal N.\n",
+	 "  --rm               discard the sandbox when the command ends\n" LIMIT_OPTIONS SYNC_OPTION SPOOL_OPTION COMMAND_OPTIONS HELP_OPTION
+	 "\nExit code: that of the command; 124 timeout or output limit, 125 error of bvisor, 126 not executable, 127 not found, 128+N ended by signal N.\n",
 	 cmd_run},
 	{"exec", "[OPTION...] [NAME] -- COMMAND [ARGUMENT...]", "Run one more command in a sandbox, running or stopped (default: the newest)",
 	 COMMAND_OPTIONS HELP_OPTION, cmd_exec},

@@ -105,6 +105,26 @@ uint64_t parse_size(const Command *cmd, const char *option, const char *text)
 	return (uint64_t)value;
 }
 
+uint64_t parse_limit(const Command *cmd, const char *option, const char *text)
+{
+	char *end = NULL;
+	unsigned long long n = isdigit((unsigned char)text[0]) ? strtoull(text, &end, 10) : 0;
+
+	if (n == 0 || n > 1000000000000 || *end)
+		usage_error(cmd, "%s: '%s' is no number (from 1 to 1000000000000)", option, text);
+	return n;
+}
+
+double parse_cpus(const Command *cmd, const char *option, const char *text)
+{
+	char *end = NULL;
+	double value = isdigit((unsigned char)text[0]) || text[0] == '.' ? strtod(text, &end) : -1;
+
+	if (!end || end == text || *end || !(value >= 0.01 && value <= 100000))
+		usage_error(cmd, "%s: '%s' is no number of processors (such as 2, 0.5; at least 0.01)", option, text);
+	return value;
+}
+
 unsigned parse_positive(const Command *cmd, const char *option, const char *text)
 {
 	char *end = NULL;
@@ -256,6 +276,15 @@ int cli_fail(const char *fmt, ...)
 	fputc('\n', stderr);
 	free(text);
 	return EXIT_BVISOR;
+}
+
+void cli_tell(const char *lines)
+{
+	for (const char *at = lines; *at;) {
+		size_t len = strcspn(at, "\n");
+		cli_fail("%.*s", (int)len, at);
+		at += len + (at[len] == '\n');
+	}
 }
 
 int cli_fail_error(BvError *err)

@@ -20,11 +20,12 @@ typedef struct Session {
 	BvSandbox *sb;
 	BvProcess *process;
 	Tty *tty;
+	Output *output; /* NULL: the command has our own descriptors */
 	const SessionOptions *o;
 	int signals, ended;
 	bool input_open;
 	unsigned interrupts;
-	bool timed_out;
+	bool timed_out, flooded; /* a limit has ended it: of time, of output */
 	int64_t deadline; /* of the next step of the timeout; -1 */
 	BvStatus status;  /* written by the waiter before `ended` fires */
 	BvError *error;
@@ -92,6 +93,16 @@ static void on_deadline(Session *s)
 	}
 }
 
+static void check_output(Session *s)
+{
+	bool more = output_exceeded(s->output) || (s->tty && s->o->output_limit && tty_written(s->tty) > s->o->output_limit);
+
+	if (more && !s->flooded) {
+		s->flooded = true;
+		kill_hard(s);
+	}
+}
+
 static int poll_timeout(const Session *s)
 {
 	int64_t left = s->deadline - now_ms();
@@ -111,7 +122,11 @@ static void loop(Session *s)
 			{.fd = s->signals, .events = POLLIN},
 			{.fd = output_open ? tty_master(s->tty) : -1, .events = POLLIN},
 			{.fd = s->input_open ? STDIN_FILENO : -1, .events = POLLIN},
+			{.fd = -1},
+			{.fd = -1},
 		};
+		if (s->output && !s->flooded)
+			output_polls(s->output, polls + 4);
 		int n = poll(polls, ARRAY_LEN(polls), poll_timeout(s));
 		if (n == 0)
 			on_deadline(s);
@@ -119,6 +134,9 @@ static void loop(Session *s)
 			continue;
 		if (polls[2].revents)
 			output_open = tty_output(s->tty);
+		if (s->output)
+			(void)output_step(s->output, polls + 4);
+		check_output(s);
 		if (polls[3].revents)
 			s->input_open = tty_input(s->tty);
 		if (polls[1].revents)
@@ -127,14 +145,27 @@ static void loop(Session *s)
 			break;
 	}
 	while (output_open) /* what the command wrote last; the master does not block */
-		output_open = tty_output(s->tty);
+		output_open = tty_output(s->tty) && !s->flooded;
+	if (s->output)
+		output_finish(s->output);
+	check_output(s);
+}
+
+static void tell_end(const Session *s)
+{
+	char size[32];
+
+	if (s->flooded)
+		cli_fail("the command has written more than the output limit of %s, and was ended; --output-limit sets it", human_size(s->o->output_limit, size));
+	else if (s->timed_out)
+		cli_fail("the command has run longer than the timeout of %g s, and was ended; --timeout sets it", s->o->timeout_ms / 1000.0);
 }
 
 static int exit_code(Session *s)
 {
 	if (s->result < 0)
 		return cli_fail_error(s->error);
-	if (s->timed_out)
+	if (s->timed_out || s->flooded)
 		return EXIT_TIMEOUT;
 	return s->status.signal ? EXIT_SIGNAL + s->status.signal : s->status.exit_code;
 }
@@ -157,8 +188,11 @@ static int supervise(Session *s, const sigset_t *set)
 	pthread_join(thread, NULL);
 	tty_close(s->tty);
 	s->tty = NULL;
+	if ((s->timed_out || s->flooded) && s->o->owns_sandbox) /* and what it has left */
+		(void)bv_sandbox_kill(s->sb, SIGKILL, NULL);
 	if (bv_process_remark(s->process))
-		cli_fail("%s", bv_process_remark(s->process));
+		cli_tell(bv_process_remark(s->process));
+	tell_end(s);
 	return exit_code(s);
 }
 
@@ -179,6 +213,22 @@ static int spawn_failed(BvError *err, const SessionOptions *o)
 	return code == -ENOENT || code == -ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }
 
+static int spawn_with_output(Session *s, BvSpawnOptions *spawn, BvError **err)
+{
+	int fds[3] = {-1, -1, -1}, r;
+
+	s->output = s->o->output_limit && !s->tty ? output_open(s->o->output_limit, fds) : NULL;
+	for (int i = 1; i < 3; i++)
+		if (fds[i] >= 0)
+			spawn->fds[i] = fds[i];
+	r = bv_sandbox_spawn(s->sb, spawn, &s->process, err);
+	if (fds[2] >= 0 && fds[2] != fds[1])
+		close(fds[2]);
+	if (fds[1] >= 0)
+		close(fds[1]);
+	return r;
+}
+
 static int start(Session *s, int slave, BvError **err)
 {
 	BvSpawnOptions spawn = BV_SPAWN_OPTIONS_INIT;
@@ -192,7 +242,7 @@ static int start(Session *s, int slave, BvError **err)
 		spawn.fds[i] = slave;
 	for (int i = 0; i < 3 && s->o->detach; i++)
 		spawn.fds[i] = BV_FD_NULL;
-	return bv_sandbox_spawn(s->sb, &spawn, &s->process, err);
+	return spawn_with_output(s, &spawn, err);
 }
 
 static void forwarded_signals(sigset_t *set)
@@ -224,11 +274,15 @@ int session_run(BvSandbox *sb, const SessionOptions *o, bool *started)
 		close(slave);
 	if (r < 0) {
 		tty_close(s.tty);
+		output_close(s.output);
 		return spawn_failed(err, o);
 	}
 	*started = true;
+	if (bv_sandbox_warning(sb))
+		cli_tell(bv_sandbox_warning(sb));
 	r = o->detach ? 0 : supervise(&s, &set);
 	bv_process_close(s.process);
+	output_close(s.output);
 	close(s.signals);
 	close(s.ended);
 	sigprocmask(SIG_SETMASK, &before, NULL);

@@ -14,6 +14,7 @@
 
 struct Tty {
 	int master;
+	uint64_t written;     /* by the command */
 	bool raw;	      /* the user's terminal has to be restored */
 	struct termios saved; /* of stdin */
 };
@@ -115,7 +116,13 @@ bool tty_output(Tty *tty)
 
 	if (n < 0 && errno == EINTR)
 		return true;
+	tty->written += n > 0 ? (uint64_t)n : 0;
 	return n > 0 && write_all(STDOUT_FILENO, buf, (size_t)n); /* EIO: nobody has the other side any more */
+}
+
+uint64_t tty_written(const Tty *tty)
+{
+	return tty->written;
 }
 
 void tty_close(Tty *tty)

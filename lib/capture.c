@@ -22,6 +22,7 @@ typedef struct Pump {
 	size_t input_len, sent;
 	Sink sinks[3];	   /* 1 and 2 */
 	uint64_t deadline; /* UINT64_MAX: none */
+	uint64_t room;	   /* for output that may still come */
 } Pump;
 
 static ssize_t write_no_sigpipe(int fd, const void *bytes, size_t len)
@@ -70,10 +71,15 @@ static int drain(Pump *p, int stream)
 		s->room = room;
 	}
 	n = read(bv_process_fd(p->process, stream), s->bytes + s->len, s->room - s->len - 1);
-	if (n > 0)
-		s->len += (size_t)n;
-	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+	if (n > 0) {
+		size_t kept = (size_t)MIN((uint64_t)n, p->room);
+		s->len += kept;
+		p->room -= kept;
+		if (kept < (size_t)n)
+			return -EFBIG;
+	} else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
 		bv_process_close_fd(p->process, stream);
+	}
 	return 0;
 }
 
@@ -86,7 +92,7 @@ static int remaining(uint64_t deadline)
 	return now >= deadline ? 0 : (int)MIN((deadline - now) / 1000000 + 1, (uint64_t)1000000000);
 }
 
-/* Moves bytes until every stream is closed: 0; -ETIMEDOUT at the deadline. */
+/* Moves bytes until every stream is closed: 0; -ETIMEDOUT at the deadline, -EFBIG: there was no room for more. */
 static int pump(Pump *p)
 {
 	for (;;) {
@@ -113,7 +119,7 @@ static int pump(Pump *p)
 	}
 }
 
-/* The deadline has passed: end the command, and take what it wrote until it was gone. Its own children may keep the pipes open, so this
+/* A limit has been passed: end the command, and take what it wrote until it was gone. Its own children may keep the pipes open, so this
  * does not wait for the end of the streams. */
 static int kill_and_collect(Pump *p, BvStatus *status, BvError **err)
 {
@@ -123,7 +129,7 @@ static int kill_and_collect(Pump *p, BvStatus *status, BvError **err)
 	p->deadline = bv_now_ns() + GRACE_NS / 10;
 	bv_process_close_fd(p->process, 0);
 	r = pump(p);
-	if (r < 0 && r != -ETIMEDOUT)
+	if (r < 0 && r != -ETIMEDOUT && r != -EFBIG)
 		return lib_fail(err, r, "cannot read the command's output: %s", strerror(-r));
 	return bv_process_wait(p->process, (int)(GRACE_NS / 1000000), status, err);
 }
@@ -134,11 +140,11 @@ static int run_to_end(Pump *p, BvOutput *out, BvError **err)
 
 	if (r == 0)
 		r = bv_process_wait(p->process, remaining(p->deadline), &out->status, err);
-	else if (r != -ETIMEDOUT)
+	else if (r != -ETIMEDOUT && r != -EFBIG)
 		return lib_fail(err, r, "cannot read the command's output: %s", strerror(-r));
-	if (r != -ETIMEDOUT)
+	if (r != -ETIMEDOUT && r != -EFBIG)
 		return r;
-	out->timed_out = 1;
+	out->timed_out = r == -EFBIG ? BV_KILLED_OUTPUT : BV_KILLED_TIMEOUT;
 	return kill_and_collect(p, &out->status, err);
 }
 
@@ -160,6 +166,7 @@ int bv_sandbox_exec(BvSandbox *sb, const BvSpawnOptions *options, const void *in
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
+	p.room = o.output_limit ? o.output_limit : UINT64_MAX;
 	if (timeout_ms >= 0)
 		p.deadline = bv_now_ns() + (uint64_t)timeout_ms * 1000000;
 	if (input)

@@ -3,6 +3,7 @@
  * The file is written into a directory that is not published yet, so readers never see half of it. It is not synced here: the supervisor
  * syncs it before the first durable commit, so that starting a command costs no disk flush. */
 #include "lib/internal.h"
+#include "lib/limits.h"
 
 #include <fcntl.h>
 
@@ -53,7 +54,8 @@ static bool fill_json(cJSON *json, const SandboxConfig *c)
 	       (!c->env || add_list(json, "env", c->env)) && (!c->ephemeral || cJSON_AddTrueToObject(json, "ephemeral")) && (!c->spool || cJSON_AddNumberToObject(json, "spool", (double)c->spool)) &&
 	       (!c->continuous || cJSON_AddTrueToObject(json, "continuous")) && (!c->carries || cJSON_AddTrueToObject(json, "carries")) &&
 	       (!c->net || cJSON_AddStringToObject(json, "net", c->net)) && (!c->dns || cJSON_AddStringToObject(json, "dns", c->dns)) && (!c->allow || add_list(json, "allow", c->allow)) &&
-	       (!c->hostname || cJSON_AddStringToObject(json, "hostname", c->hostname)) && (!c->kernel_release || cJSON_AddStringToObject(json, "kernel_release", c->kernel_release));
+	       (!c->hostname || cJSON_AddStringToObject(json, "hostname", c->hostname)) && (!c->kernel_release || cJSON_AddStringToObject(json, "kernel_release", c->kernel_release)) &&
+	       lib_limits_add(json, &c->limits);
 }
 
 int config_write(int dirfd, const SandboxConfig *config, BvError **err)
@@ -133,6 +135,8 @@ static int parse_config(const cJSON *json, SandboxConfig *c)
 		return -EUCLEAN;
 	if ((r = get_list(json, "command", &c->command)) < 0 || (r = get_list(json, "rw", &c->rw)) < 0 ||
 	    (r = get_list(json, "hide", &c->hide)) < 0 || (r = get_list(json, "show", &c->show)) < 0)
+		return r;
+	if ((r = lib_limits_parse(json, &c->limits)) < 0)
 		return r;
 	if (cJSON_HasObjectItem(json, "allow") && (r = get_list(json, "allow", &c->allow)) < 0)
 		return r;

@@ -89,6 +89,7 @@ typedef struct SandboxConfig {
 	bool ro, unnamed, ephemeral;
 	uint64_t spool;	 /* bytes of files that can be fetched again which may be here; 0: as many as there is room for */
 	bool continuous; /* what changes goes to the backend, a place, all the time (sync.h) */
+	BvLimits limits;
 	bool carries; /* restored from a snapshot that carries files of a host: its own go on to do so (base.h) */
 	int64_t created_sec;
 	long created_nsec;
@@ -133,6 +134,7 @@ struct BvSandbox {
 	bool is_new; /* protected by mu: nobody can have started a supervisor yet */
 	bool prunes; /* protected by mu: older sandboxes are to be looked for, see sandbox_prune_once */
 	bool joined; /* protected by mu: conn leads to a supervisor that somebody else started, and nothing was spawned on it yet */
+	char *warning; /* of the supervisor's start; NULL: none. Written once, before the first spawn returns */
 	int key_fd; /* of a key that came from a pipe, or -1 */
 	BvKeyOptions key; /* of bv_sandbox_set_key, with paths of our own; size 0: nothing was said (unlock.h) */
 	pthread_mutex_t view_mu;

@@ -5,6 +5,7 @@
 #include "lib/launch.h"
 #include "lib/embed.h"
 #include "lib/hold.h"
+#include "lib/limits.h"
 #include "lib/store.h"
 #include "lib/unlock.h"
 #include "lib/view.h"
@@ -289,7 +290,7 @@ static cJSON *start_request(BvSandbox *sb, bool fetches)
 		goto fail;
 	if (!add_machine(req, &sb->config))
 		goto fail;
-	if (!cJSON_AddStringToObject(req, "dir", sb->dir) || !cJSON_AddStringToObject(req, "blobs", blobs) ||
+	if (!lib_limits_add(req, &sb->config.limits) || !cJSON_AddStringToObject(req, "dir", sb->dir) || !cJSON_AddStringToObject(req, "blobs", blobs) ||
 	    !cJSON_AddStringToObject(req, "db", db) || !cJSON_AddBoolToObject(req, "durable", !memory && !sb->config.ephemeral) ||
 	    !cJSON_AddBoolToObject(req, "ro", sb->config.ro) || !cJSON_AddNumberToObject(req, "spool", (double)sb->config.spool) || !cJSON_AddStringToObject(req, "mask", mask ? mask : ""))
 		goto fail;
@@ -307,6 +308,7 @@ static int handshake(BvSandbox *sb, Conn *conn, const char *program, BvError **e
 	bool fetches = view_is_remote(sb);
 	cJSON *req = start_request(sb, fetches);
 	CLEAN_FD int key = -1;
+	cJSON *answer = NULL;
 	int r = fetches ? unlock_for_start(sb, &key, &why) : 0;
 
 	if (r == 0 && req)
@@ -314,8 +316,12 @@ static int handshake(BvSandbox *sb, Conn *conn, const char *program, BvError **e
 	if (r == 0 && (!req || (key >= 0 && !cJSON_AddTrueToObject(req, "key"))))
 		r = lib_fail(&why, -ENOMEM, "out of memory");
 	if (r == 0)
-		r = conn_call(conn, TAKE_PTR(req), &key, key >= 0, NULL, &why);
+		r = conn_call(conn, TAKE_PTR(req), &key, key >= 0, &answer, &why);
 	cJSON_Delete(req);
+	const char *warning = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(answer, "warning"));
+	if (r == 0 && warning && !sb->warning)
+		sb->warning = strdup(warning);
+	cJSON_Delete(answer);
 
 	if (r == -ECONNRESET)
 		(void)lib_fail(err, r, "the supervisor %s ended while starting (see %s/supervisor.log)", program, sb->store);

@@ -3,6 +3,7 @@
  * The question "has it ended?" is asked once per process, at the first wait; its answer stays in p->wait until close, and
  * several threads may look at it. */
 #include "lib/conn.h"
+#include "lib/limits.h"
 #include "lib/store.h"
 #include "lib/sync.h"
 
@@ -390,6 +391,14 @@ const char *bv_process_remark(BvProcess *p)
 		remark = cJSON_GetObjectItemCaseSensitive(p->wait.answer, "remark");
 	pthread_mutex_unlock(&p->mu);
 	return cJSON_IsString(remark) ? remark->valuestring : NULL;
+}
+
+int bv_process_limits(BvProcess *p, int (*visit)(void *, const BvLimitInfo *), void *ctx)
+{
+	pthread_mutex_lock(&p->mu);
+	const cJSON *answer = p->asked ? p->wait.answer : NULL; /* stays until close */
+	pthread_mutex_unlock(&p->mu);
+	return lib_limits_visit(answer, visit, ctx);
 }
 
 /* ---- signals ---- */

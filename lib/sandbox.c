@@ -1,6 +1,7 @@
 /* lib/sandbox.c - handles on sandboxes: making, opening, reaching the supervisor, removing. */
 #include "lib/launch.h"
 #include "lib/hold.h"
+#include "lib/limits.h"
 #include "lib/settle.h"
 #include "lib/sync.h"
 #include "lib/unlock.h"
@@ -23,6 +24,7 @@ static void handle_free(BvSandbox *sb)
 	config_release(&sb->config);
 	unlock_release(sb);
 	bv_close_fd(&sb->dirfd);
+	free(sb->warning);
 	free(sb->dir);
 	free(sb->store);
 	pthread_mutex_destroy(&sb->view_mu);
@@ -130,6 +132,9 @@ static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvErr
 	c->ephemeral = o->flags & BV_CREATE_EPHEMERAL;
 	c->continuous = o->flags & BV_CREATE_CONTINUOUS;
 	c->spool = o->spool;
+	r = lib_limits_take(o->limits, &c->limits, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; o->env && o->env[i]; i++)
 		if (!environment_is_entry(o->env[i]))
 			return lib_fail(err, -EINVAL, "'%s' is no variable: NAME=value", o->env[i]);

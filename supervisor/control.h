@@ -13,8 +13,10 @@
  *           "remove": [PATH...] (the sandbox's directory and these are deleted when the supervisor ends; absent: it is kept),
  *           "hostname": NAME, "release": RELEASE (what guests see as such; absent: the host's), "limits": {"cpus": NUMBER, "memory": BYTES, "pids": NUMBER} (what guests see as given; absent or 0: the host's),
  *           "spool": BYTES (0: no bound), "hold": NAME (of its hold in the place that its files come from; absent: none of them comes from elsewhere, nor will),
+ *           "limits": {"memory", "io-read", "io-write": BYTES, "cpus", "pids", "nofile": N, "best_effort": bool} (limits.h; absent: none),
  *           "key": true (a descriptor has come along, from which the key of that place is read)}
- *           -> {"pid": supervisor's}. Takes flock(SANDBOXDIR/sandbox.json) exclusively: EAGAIN when another supervisor has it.
+ *           -> {"pid": supervisor's} and, of limits that are not enforced, "warning": LINES.
+ *           Takes flock(SANDBOXDIR/sandbox.json) exclusively: EAGAIN when another supervisor has it.
  *  spawn   {"argv": [..], "env": ["K=V"..], "cwd": PATH, "tty": bool, "tied": bool, "umask": BITS, "ignored": [SIGNAL...],
  *           "closed": [0, 1, 2], "deleted": bool, "hide": [PATH...]} + descriptors stdin, stdout, stderr [, cwd] [, trace]
  *           tty: descriptor 0 becomes the controlling terminal. tied: killed when this connection closes. ignored: signals that the command
@@ -24,7 +26,8 @@
  *           hide (may be absent): names of the host that no guest sees from now on, beside those of the start; what guests have opened or renamed by then they keep.
  *           -> {"id": N, "pid": P}; or errno ENOENT/EACCES/ENOEXEC... of the exec itself, "stage": "exec" (cwd: "stage": "cwd").
  *           argv[0] without a slash is searched in the PATH of env, inside the sandbox.
- *  wait    {"id": N} -> {"exit": code} or {"signal": S, "core": bool}, perhaps with "remark": "what else went wrong, for people", when it has ended (kept until asked once by the spawner)
+ *  wait    {"id": N} -> {"exit": code} or {"signal": S, "core": bool}, perhaps with "remark": "what else went wrong, for people" (lines) and "limits", as in stats with what was reached
+ *           meanwhile, when it has ended (kept until asked once by the spawner)
  *           and what it did is in the database (not when the sandbox is to be deleted)
  *  kill    {"id": N or 0 for every guest, "signal": S} -> {}
  *  ps      -> {"processes": [{"pid","ppid","id","state","comm","args","start"}]}
@@ -35,7 +38,7 @@
  *  frozen  -> {}, within 2 s; else it is as if it had never been. Bodies stay as they were until
  *  thaw    -> {}, or errno: what was read since the freeze is not all of that moment. Also when the connection closes.
  *  net     {"net": MODE, "allow": [RULE...]} -> {} : other rules from now on; EBUSY from or to the mode host
- *  stats   -> {"calls": {"NAME": N...} of unsupported and refused calls, "features": {...}, "cowfs": {...}}
+ *  stats   -> {"calls": {"NAME": N...} of unsupported and refused calls, "features": {...}, "cowfs": {...}, "limits": [{"name", "limit", "by", "peak", "hits"}...]}
  *  stop    -> {} after all guests are dead, the database is closed (or the sandbox deleted) and the lock is free; then the connection ends.
  */
 #ifndef SUPERVISOR_CONTROL_H

@@ -169,6 +169,17 @@ static int unpack_strings(Spawn *s)
 	return 0;
 }
 
+/* Before anything of the command runs. One that cannot be entered would be a limit that does not hold. */
+static int enter_limits(const InitConfig *config)
+{
+	for (int i = 0; i < config->n_doors; i++)
+		if (write(config->doors[i], "0", 1) != 1)
+			return errno;
+	if (config->cpus && sched_setaffinity(0, sizeof *config->cpus, config->cpus) < 0)
+		return errno;
+	return 0;
+}
+
 /* Runs in the child, which still shares init's descriptor table: the listener's number is told over `up`, init passes it on and closes it, says
  * so over `down`, and only then the table becomes the child's own. Never returns. */
 static void child_main(const InitConfig *config, const Spawn *s, int landlock, int up, int down)
@@ -193,7 +204,8 @@ static void child_main(const InitConfig *config, const Spawn *s, int landlock, i
 		setrlimit(RLIMIT_CORE, &no_core_either);
 	umask(s->msg.mask);
 	environ = s->env;
-	if (fchdir(s->fds[4]) < 0)
+	err = enter_limits(config);
+	if (!err && fchdir(s->fds[4]) < 0)
 		err = errno;
 	if (!err && (s->msg.flags & SPAWN_TTY) && ioctl(s->fds[1], TIOCSCTTY, 0) < 0)
 		err = errno;
@@ -382,13 +394,13 @@ int init_start(const InitConfig *config, Init *out)
 	}
 	if (pid == 0) {
 		/* Nothing of the supervisor's may stay open here: the control connection's end must be seen by its peer. */
-		int keep = fcntl(sv[1], F_DUPFD_CLOEXEC, 3);
-		if (keep != 3) {
-			dup3(keep, 3, O_CLOEXEC);
-			keep = 3;
-		}
-		close_range(4, ~0U, 0);
-		init_main(config, keep);
+		InitConfig own = *config;
+		int fds[1 + ARRAY_LEN(own.doors)] = {sv[1]};
+		memcpy(fds + 1, own.doors, sizeof own.doors);
+		if (bv_keep_fds(fds, 1 + (size_t)own.n_doors) < 0)
+			_exit(1);
+		memcpy(own.doors, fds + 1, sizeof own.doors);
+		init_main(&own, fds[0]);
 	}
 	close(sv[1]);
 	*out = (Init){.pid = pid, .sock = sv[0]};

@@ -9,6 +9,7 @@
 #include "base/util.h"
 
 #include <linux/filter.h>
+#include <sched.h>
 #include <sys/resource.h>
 
 typedef struct Init {
@@ -22,6 +23,9 @@ typedef struct InitConfig {
 	bool killable;
 	int landlock_abi;	 /* 0: no Landlock floor */
 	struct rlimit nofile;	 /* what guests get */
+	const cpu_set_t *cpus;	 /* that guests are bound to; NULL: all */
+	int doors[4];		 /* of the control groups that each command enters (cgroup.h); init_start leaves them open */
+	int n_doors;
 } InitConfig;
 
 /* Forks it. 0 or negative errno. */

@@ -274,6 +274,8 @@ static void *receiver(void *arg)
 	Listener *li = arg;
 	struct seccomp_notif n;
 
+	if (li->sup->cpus_limited) /* keep_on_this_cpu binds guests to the processor that it is on */
+		sched_setaffinity(0, sizeof li->sup->cpus, &li->sup->cpus);
 	while (!atomic_load(&li->stop) && receive_one(li, &n))
 		;
 	return NULL;

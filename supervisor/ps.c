@@ -107,5 +107,6 @@ cJSON *stats_json(Supervisor *sup)
 	cJSON_AddNumberToObject(c, "blob_bytes", (double)st.blob_bytes);
 	cJSON_AddNumberToObject(c, "copy_ups", (double)st.copy_ups);
 	cJSON_AddNumberToObject(c, "commits", (double)st.commits);
+	cJSON_AddItemToObject(o, "limits", limits_json(sup, NULL));
 	return o;
 }

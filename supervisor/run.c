@@ -138,12 +138,18 @@ static int start_init(Supervisor *sup, Start *st, const struct rlimit *nofile)
 
 	if (r < 0)
 		return bv_fail(&st->error, r, "cannot build the seccomp filter: %s", strerror(-r));
-	const InitConfig config = {.filter = sup->filter,
+	InitConfig config = {.filter = sup->filter,
 				   .filter_len = sup->filter_len,
 				   .killable = sup->features.killable,
 				   .landlock_abi = sup->features.landlock_abi,
-				   .nofile = *nofile};
+				   .nofile = *nofile,
+				   .cpus = sup->cpus_limited ? &sup->cpus : NULL};
+	config.n_doors = limits_doors(sup, config.doors);
+	if (config.n_doors < 0)
+		return bv_fail(&st->error, config.n_doors, "cannot open the sandbox's control group: %s", strerror(-config.n_doors));
 	r = init_start(&config, &st->init);
+	for (int i = 0; i < config.n_doors; i++)
+		close(config.doors[i]);
 	if (r < 0)
 		return bv_fail(&st->error, r, "cannot start the sandbox's init process: %s; is a process limit reached?", strerror(-r));
 	sup->init = &st->init;
@@ -368,6 +374,16 @@ static int start_foreign(Supervisor *sup, Start *st)
 	return 0;
 }
 
+/* What is told of the sandbox in the names of its control groups. */
+static int start_limits(Supervisor *sup, Start *st, struct rlimit *nofile)
+{
+	const char *slash = strrchr(st->dir, '/');
+	Limits limits;
+	int r = limits_read(st->packet.json, &limits);
+
+	return r < 0 ? r : limits_start(sup, &limits, slash ? slash + 1 : st->dir, nofile, &st->error);
+}
+
 static int read_groups(Supervisor *sup)
 {
 	int n = getgroups(0, NULL);
@@ -415,6 +431,8 @@ static int start(Supervisor *sup, Start *st)
 	if (r == 0)
 		r = clear_run_dir(sup, st);
 	if (r == 0)
+		r = start_limits(sup, st, &guest_nofile);
+	if (r == 0)
 		r = start_view(sup, st);
 	if (r == 0)
 		r = start_init(sup, st, &guest_nofile);
@@ -435,11 +453,13 @@ static int start(Supervisor *sup, Start *st)
 	if (r == 0)
 		r = pin_grants(sup, st);
 	if (r == 0)
+		r = limits_start_view(sup, &st->error);
+	if (r == 0)
 		r = start_net(sup, st);
 	return r;
 }
 
-static void tell_start(const Start *st, int r)
+static void tell_start(const Supervisor *sup, const Start *st, int r)
 {
 	cJSON *o = cJSON_CreateObject();
 
@@ -447,6 +467,8 @@ static void tell_start(const Start *st, int r)
 	cJSON_AddBoolToObject(o, "ok", r == 0);
 	if (r == 0) {
 		cJSON_AddNumberToObject(o, "pid", getpid());
+		if (limits_warning(sup))
+			cJSON_AddStringToObject(o, "warning", limits_warning(sup));
 	} else {
 		cJSON_AddNumberToObject(o, "errno", -r);
 		cJSON_AddStringToObject(o, "error", st->error ? st->error : strerror(-r));
@@ -484,6 +506,7 @@ static int finish(Supervisor *sup, Start *st)
 		init_end(sup->init);
 	kill_descendants(); /* also what init could not kill because it died first */
 	workers_free(sup->workers);
+	limits_end(sup);
 	if (st->remove && st->lock_fd >= 0) {
 		r = remove_sandbox(st);
 	} else {
@@ -513,7 +536,7 @@ void supervisor_run(void)
 
 	mallopt(M_ARENA_MAX, 2); /* a heap for each of some dozen threads would be memory that is never used */
 	int r = start(&sup, &st);
-	tell_start(&st, r);
+	tell_start(&sup, &st, r);
 	if (r == 0)
 		server_run(&sup, CONTROL_FD, &stop);
 	int end = finish(&sup, &st);

@@ -118,14 +118,25 @@ static void share_denied(Supervisor *sup, Command *c)
 		c->remark = TAKE_PTR(text);
 }
 
+/* What of the limits was reached while it ran: by it, or beside it. */
+static void add_limits(Supervisor *sup, const Command *c, cJSON *o)
+{
+	if (limits_any(sup))
+		cJSON_AddItemToObject(o, "limits", limits_json(sup, &c->hits));
+	CLEAN_FREE char *reached = limits_remark(sup, &c->hits);
+	CLEAN_FREE char *both = reached && c->remark ? bv_asprintf("%s\n%s", c->remark, reached) : NULL;
+	const char *remark = both ? both : reached ? reached : c->remark;
+	if (remark)
+		cJSON_AddStringToObject(o, "remark", remark);
+}
+
 static int tell_status(Supervisor *sup, Command *c)
 {
 	cJSON *o = cJSON_CreateObject();
 
 	share_fetch_error(sup);
 	share_denied(sup, c);
-	if (c->remark)
-		cJSON_AddStringToObject(o, "remark", c->remark);
+	add_limits(sup, c, o);
 	if (WIFEXITED(c->status)) {
 		cJSON_AddNumberToObject(o, "exit", WEXITSTATUS(c->status));
 	} else {
@@ -229,6 +240,8 @@ static void request_spawn(Server *s, int client, double seq, Packet *p)
 		return;
 	}
 	share_fetch_error(sup);
+	limits_hits(sup, &c->hits);
+	limits_note_spawn(sup);
 	c->next = sup->commands;
 	sup->commands = c;
 }

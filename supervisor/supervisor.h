@@ -7,6 +7,7 @@
  *   sys_*.c     handlers: decode, one call into cowfs, encode
  *   task.c      what little is remembered of a guest thread (umask, exec in flight)
  *   freeze.c    all guests stand still for a moment (snapshots)
+ *   limits.c    what the sandbox may use: cgroup.c, meter.c
  *   mem.c       guest memory; ptrace.c rewriting of a call in flight; features.c what this kernel can do
  *
  * Locks (outermost first; none is held while a guest is waited for):
@@ -19,6 +20,7 @@
 #include "cowfs/cowfs.h"
 #include "supervisor/caller.h"
 #include "supervisor/features.h"
+#include "supervisor/limits.h"
 
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -36,6 +38,7 @@ typedef struct ProcTree ProcTree;
 typedef struct Init Init;
 typedef struct Net Net;
 typedef struct HostView HostView;
+typedef struct LimitState LimitState;
 
 #define STORE_PATH_MAX 3072 /* leaves room for names below it in a PATH_MAX */
 
@@ -72,6 +75,8 @@ struct Supervisor {
 	atomic_uint gate_inside; /* see freeze.h */
 	atomic_bool gate_closed;
 	atomic_bool stopping;
+	LimitState *limits; /* limits.h; NULL: none */
+	bool cpus_limited; /* cpus is not all that there are */
 	bool discards; /* the sandbox is deleted at the end: nothing needs to be kept */
 };
 
@@ -90,6 +95,7 @@ typedef struct Command {
 	Listener *listener;
 	FILE *trace;
 	char *remark; /* what its client is told with its end; or NULL */
+	LimitHits hits; /* at its start */
 } Command;
 
 /* Takes these paths of the host out of the view, at the start or while guests run (run.c). *err names the one that failed. */

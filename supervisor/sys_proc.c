@@ -249,6 +249,10 @@ int sys_priority(Call *call)
 /* Trapped so that a fork bomb ends with its supervisor: without one it gets ENOSYS. */
 int sys_fork(Call *call)
 {
+	int r = limits_may_clone(call->sup, call->req.may_block);
+
+	if (r < 0)
+		return r;
 	hostview_note_fork(call->sup->view);
 	return CALL_CONTINUE;
 }
@@ -265,8 +269,7 @@ int sys_clone(Call *call)
 		atomic_store(&call->sup->files_shared, true);
 	if ((flags & CLONE_FS) && !(flags & CLONE_THREAD))
 		atomic_store(&call->sup->umask_shared, true);
-	hostview_note_fork(call->sup->view);
-	return CALL_CONTINUE;
+	return sys_fork(call);
 }
 
 int sys_unshare(Call *call)

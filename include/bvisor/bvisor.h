@@ -61,6 +61,22 @@ enum {
 	BV_CREATE_EPHEMERAL = 2, /* deleted when no command and no handle is left, however this process ends; nothing of it is durable */
 };
 
+enum {
+	BV_LIMITS_BEST_EFFORT = 1, /* what cannot be enforced here is a warning (bv_sandbox_warning), not an error of the first spawn */
+};
+/* What all commands of a sandbox together may use; 0: no limit. Without control groups that may be written to, memory and processes are counted by the supervisor. */
+typedef struct BvLimits {
+	size_t size;
+	unsigned flags;	     /* BV_LIMITS_* */
+	double cpus;	     /* processors: 1.5 */
+	uint64_t memory;     /* bytes, with those of swap; beyond that the kernel kills a process of the sandbox */
+	uint64_t pids;	     /* processes and threads: EAGAIN */
+	uint64_t io_read;    /* bytes per second, from each disk */
+	uint64_t io_write;   /* the same to each disk; cgroup v2 only */
+	uint64_t nofile;     /* descriptors of each process: EMFILE */
+} BvLimits;
+#define BV_LIMITS_INIT {sizeof(BvLimits), 0, 0, 0, 0, 0, 0, 0}
+
 typedef struct BvCreateOptions {
 	size_t size;
 	unsigned flags;		    /* BV_CREATE_* */
@@ -79,11 +95,12 @@ typedef struct BvCreateOptions {
 	const char *dns; /* whom names are asked of, if not the host's name servers: "ADDRESS[:PORT],..."; NULL: those */
 	const char *hostname;	    /* what guests see as the host's name: letters, digits, '.', '_' and '-', at most 64; NULL: the host's */
 	const char *kernel_release; /* what they see as the kernel's release ("6.1.0-18-amd64"): likewise, also '+' and '~', beginning with a digit; NULL: the kernel's */
+	const BvLimits *limits;	    /* belong to the sandbox, not to its snapshots; NULL: none */
 } BvCreateOptions;
-#define BV_CREATE_OPTIONS_INIT {sizeof(BvCreateOptions), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL}
+#define BV_CREATE_OPTIONS_INIT {sizeof(BvCreateOptions), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL}
 
 /* Makes a new sandbox in the store. *out is the caller's to close; the sandbox itself stays until bv_sandbox_remove (or see EPHEMERAL).
- * -EINVAL (name, backend, path, host name, kernel release or size of the options), -EEXIST (name), -EACCES, -EROFS, -ENOSPC (store or backend), -ENOMEM. */
+ * -EINVAL (name, backend, path, host name, kernel release, limit or size of the options), -EEXIST (name), -EACCES, -EROFS, -ENOSPC (store or backend), -ENOMEM. */
 int bv_sandbox_create(const BvCreateOptions *options, BvSandbox **out, BvError **err);
 /* Opens an existing sandbox; name NULL means the newest one, store NULL the default store.
  * -EINVAL (name), -ENOENT (no such sandbox; its memory backend is gone after a reboot), -EPROTO (written by a newer version), -EUCLEAN
@@ -147,8 +164,9 @@ typedef struct BvSpawnOptions {
 	const char *cwd;	 /* directory of the view; NULL: the caller's current directory, also a deleted one */
 	int fds[3];		 /* stdin, stdout, stderr: a descriptor, which stays the caller's, or BV_FD_* */
 	int trace_fd;		 /* descriptor for a trace of system calls, or -1 */
+	uint64_t output_limit;	 /* bv_sandbox_exec only: bytes of stdout and stderr together; beyond that the command is killed; 0: no limit */
 } BvSpawnOptions;
-#define BV_SPAWN_OPTIONS_INIT {sizeof(BvSpawnOptions), 0, NULL, NULL, NULL, {BV_FD_INHERIT, BV_FD_INHERIT, BV_FD_INHERIT}, -1}
+#define BV_SPAWN_OPTIONS_INIT {sizeof(BvSpawnOptions), 0, NULL, NULL, NULL, {BV_FD_INHERIT, BV_FD_INHERIT, BV_FD_INHERIT}, -1, 0}
 
 typedef struct BvStatus {
 	int exit_code; /* 0..255, or -1 when a signal ended it */
@@ -159,7 +177,7 @@ typedef struct BvStatus {
 /* Starts a command in the sandbox (also in one whose earlier commands have ended: it sees their files). *out is the caller's to close.
  * Signals that the caller ignores now are ignored in the command, as after execve(2); the others have their default action.
  * -EINVAL (options), -E2BIG, -ENOENT/-EACCES/-ENOEXEC/-ENOTDIR/-ELOOP of the command ("stage" exec) or its directory (stage "cwd"),
- * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
+ * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EOPNOTSUPP (a limit cannot be enforced here), -ERANGE (a limit is above what the host has), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
 int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProcess **out, BvError **err);
 /* Whether a variable ("NAME" or "NAME=value") of the caller's environment is withheld from commands unless it is given by `env`: keys and tokens of S3, and where those and the keys of
  * snapshots are. With them a guest could reach the places that its own snapshots are in. */
@@ -167,8 +185,8 @@ int bv_process_withholds(const char *variable);
 /* Waits for the end of the command, at most timeout_ms milliseconds (-1: for ever). May be asked again and by several threads at once: the
  * answer stays. -ETIMEDOUT, -ECONNRESET (the supervisor died, and with it the command). */
 int bv_process_wait(BvProcess *process, int timeout_ms, BvStatus *status, BvError **err);
-/* After bv_process_wait: what went wrong in the sandbox beside the command, for people (a file could not be fetched from where the sandbox was restored from, or no more can be soon); NULL: nothing.
- * Valid until bv_process_close. */
+/* After bv_process_wait: what went wrong in the sandbox beside the command, for people, one line each (a limit was reached; a file could not be fetched from where the sandbox was restored from, or no
+ * more can be soon); NULL: nothing. Valid until bv_process_close. */
 const char *bv_process_remark(BvProcess *process);
 /* Sends a signal to the command's first process. -EINVAL (signal), -ESRCH (it has ended), -ECONNRESET. */
 int bv_process_kill(BvProcess *process, int signal, BvError **err);
@@ -183,17 +201,21 @@ void bv_process_close_fd(BvProcess *process, int stream);
 /* Forgets the process: closes the pipe ends. A command that still runs goes on until the sandbox is closed. NULL is allowed. */
 void bv_process_close(BvProcess *process);
 
+enum {
+	BV_KILLED_TIMEOUT = 1, /* timeout_ms had passed */
+	BV_KILLED_OUTPUT = 2,  /* it wrote more than output_limit, which is what was captured */
+};
 typedef struct BvOutput {
 	BvStatus status;
 	char *out; /* captured bytes and a final NUL; NULL when that stream was not a pipe; caller frees with bv_free */
 	size_t out_len;
 	char *err;
 	size_t err_len;
-	int timed_out; /* 1: it was killed because timeout_ms had passed */
+	int timed_out; /* BV_KILLED_*: a limit of this call has ended it; 0: none */
 } BvOutput;
 
 /* Spawn, feed `input` (may be NULL: then stdin is as in the options) to stdin, capture stdout and stderr until everybody has closed them, wait. BV_FD_INHERIT of streams 1 and 2
- * means "capture" here. After timeout_ms (-1: never) the command is killed. Errors of bv_sandbox_spawn and bv_process_wait. */
+ * means "capture" here. After timeout_ms (-1: never), or when it has written more than output_limit, the command is killed. Errors of bv_sandbox_spawn and bv_process_wait. */
 int bv_sandbox_exec(BvSandbox *sandbox, const BvSpawnOptions *options, const void *input, size_t input_len, int timeout_ms, BvOutput *out, BvError **err);
 
 typedef struct BvProcessInfo {
@@ -239,6 +261,21 @@ typedef struct BvNetwork {
 
 /* Calls `visit` once with what the sandbox may reach and, if it runs, what was refused; valid during the call. Returns what it returns. -ECONNRESET, -EUCLEAN, -ENOMEM. */
 int bv_sandbox_network(BvSandbox *sandbox, int (*visit)(void *ctx, const BvNetwork *network), void *ctx, BvError **err);
+
+typedef struct BvLimitInfo {
+	const char *name; /* "memory", "cpus", "pids", "io-read", "io-write", "nofile" */
+	const char *by;	  /* what enforces it: "cgroup v2", "cgroup v1", "supervisor", "affinity", "rlimit"; "nothing" (BV_LIMITS_BEST_EFFORT) */
+	double limit;
+	uint64_t peak; /* the most that was used since the supervisor started; 0: not known */
+	uint64_t hits; /* how often it was reached: processes that were killed, calls that failed */
+} BvLimitInfo;
+/* Calls `visit` for each limit of a running sandbox, with what was reached since its supervisor started (it runs as long as a command or a handle that started one). Non-zero from visit stops
+ * and is returned. -ESRCH (stopped), -ECONNRESET, -ENOMEM. */
+int bv_sandbox_limits(BvSandbox *sandbox, int (*visit)(void *ctx, const BvLimitInfo *info), void *ctx, BvError **err);
+/* After bv_process_wait: the same, with the hits since that command was started. */
+int bv_process_limits(BvProcess *process, int (*visit)(void *ctx, const BvLimitInfo *info), void *ctx);
+/* After a spawn: the limits that are not enforced here, one line each (BV_LIMITS_BEST_EFFORT); NULL: all are. Valid until close. */
+const char *bv_sandbox_warning(const BvSandbox *sandbox);
 
 /* ---- what changed ---- */
 

@@ -1,0 +1,135 @@
+#include "lib/limits.h"
+#include "lib/conn.h"
+
+#define NUMBER_MAX 9e15 /* what a JSON number keeps exactly */
+
+typedef struct Field {
+	const char *name;
+	size_t offset; /* of a uint64_t */
+} Field;
+
+static const Field fields[] = {
+	{"memory", offsetof(BvLimits, memory)},
+	{"pids", offsetof(BvLimits, pids)},
+	{"io-read", offsetof(BvLimits, io_read)},
+	{"io-write", offsetof(BvLimits, io_write)},
+	{"nofile", offsetof(BvLimits, nofile)},
+};
+
+static uint64_t *value_of(BvLimits *limits, const Field *f)
+{
+	return (uint64_t *)(void *)((char *)limits + f->offset);
+}
+
+static uint64_t value(const BvLimits *limits, const Field *f)
+{
+	return *(const uint64_t *)(const void *)((const char *)limits + f->offset);
+}
+
+bool lib_limits_any(const BvLimits *limits)
+{
+	bool any = limits->cpus > 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		any |= value(limits, &fields[i]) != 0;
+	return any;
+}
+
+static bool is_cpus(double cpus)
+{
+	return cpus == 0 || (cpus >= 0.01 && cpus <= 100000);
+}
+
+int lib_limits_take(const BvLimits *given, BvLimits *out, BvError **err)
+{
+	*out = (BvLimits)BV_LIMITS_INIT;
+	if (lib_take_options(out, sizeof(*out), given) < 0)
+		return lib_fail(err, -EINVAL, "the limits have a size that this library does not know");
+	if (!is_cpus(out->cpus))
+		return lib_fail(err, -EINVAL, "the limit cpus is %g: it takes 0.01 at least", out->cpus);
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		if ((double)value(out, &fields[i]) > NUMBER_MAX)
+			return lib_fail(err, -EINVAL, "the limit %s is too large: %llu", fields[i].name, (unsigned long long)value(out, &fields[i]));
+	return 0;
+}
+
+bool lib_limits_add(cJSON *object, const BvLimits *limits)
+{
+	if (!lib_limits_any(limits))
+		return true;
+	cJSON *o = cJSON_AddObjectToObject(object, "limits");
+	bool added = o && cJSON_AddBoolToObject(o, "best_effort", limits->flags & BV_LIMITS_BEST_EFFORT) && (limits->cpus <= 0 || cJSON_AddNumberToObject(o, "cpus", limits->cpus));
+	for (size_t i = 0; added && i < ARRAY_LEN(fields); i++)
+		if (value(limits, &fields[i]))
+			added = cJSON_AddNumberToObject(o, fields[i].name, (double)value(limits, &fields[i]));
+	return added;
+}
+
+int lib_limits_parse(const cJSON *object, BvLimits *out)
+{
+	const cJSON *o = cJSON_GetObjectItemCaseSensitive(object, "limits");
+	const cJSON *cpus = cJSON_GetObjectItemCaseSensitive(o, "cpus");
+
+	*out = (BvLimits)BV_LIMITS_INIT;
+	out->flags = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(o, "best_effort")) ? BV_LIMITS_BEST_EFFORT : 0;
+	out->cpus = cJSON_IsNumber(cpus) ? cpus->valuedouble : 0;
+	if (!is_cpus(out->cpus))
+		return -EUCLEAN;
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		const cJSON *item = cJSON_GetObjectItemCaseSensitive(o, fields[i].name);
+		if (item && !(cJSON_IsNumber(item) && item->valuedouble > 0 && item->valuedouble <= NUMBER_MAX))
+			return -EUCLEAN; /* who has set it counts on it */
+		*value_of(out, &fields[i]) = item ? (uint64_t)item->valuedouble : 0;
+	}
+	return 0;
+}
+
+static double number(const cJSON *item, const char *key)
+{
+	const cJSON *n = cJSON_GetObjectItemCaseSensitive(item, key);
+
+	return cJSON_IsNumber(n) && n->valuedouble > 0 ? n->valuedouble : 0;
+}
+
+int lib_limits_visit(const cJSON *answer, int (*visit)(void *, const BvLimitInfo *), void *ctx)
+{
+	const cJSON *item;
+	int r = 0;
+
+	cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(answer, "limits"))
+	{
+		const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "name"));
+		const char *by = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(item, "by"));
+		const BvLimitInfo info = {
+			.name = name ? name : "",
+			.by = by ? by : "nothing",
+			.limit = number(item, "limit"),
+			.peak = (uint64_t)number(item, "peak"),
+			.hits = (uint64_t)number(item, "hits"),
+		};
+		r = visit(ctx, &info);
+		if (r != 0)
+			break;
+	}
+	return r;
+}
+
+int bv_sandbox_limits(BvSandbox *sb, int (*visit)(void *, const BvLimitInfo *), void *ctx, BvError **err)
+{
+	Conn *conn = NULL;
+	cJSON *answer = NULL;
+	int r = sandbox_connect(sb, false, &conn, err);
+
+	if (r == 0)
+		r = conn_call(conn, conn_request("stats"), NULL, 0, &answer, err);
+	if (r == 0)
+		r = lib_limits_visit(answer, visit, ctx);
+	cJSON_Delete(answer);
+	conn_put(conn);
+	return r;
+}
+
+const char *bv_sandbox_warning(const BvSandbox *sb)
+{
+	return sb->warning;
+}

@@ -1,0 +1,17 @@
+/* lib/limits.h - the limits of a sandbox: in its description, in the start request, in answers of the supervisor. */
+#ifndef LIB_LIMITS_H
+#define LIB_LIMITS_H
+
+#include "lib/internal.h"
+
+/* A caller's limits (NULL: none). -EINVAL. */
+int lib_limits_take(const BvLimits *given, BvLimits *out, BvError **err) MUST_CHECK;
+bool lib_limits_any(const BvLimits *limits);
+/* "limits" of an object, as in supervisor/control.h; nothing if there are none. False: no memory. */
+bool lib_limits_add(cJSON *object, const BvLimits *limits) MUST_CHECK;
+/* From such an object. -EUCLEAN. */
+int lib_limits_parse(const cJSON *object, BvLimits *out) MUST_CHECK;
+/* Those that an answer reports. */
+int lib_limits_visit(const cJSON *answer, int (*visit)(void *ctx, const BvLimitInfo *info), void *ctx);
+
+#endif
