@@ -7,7 +7,7 @@
 
 #define MESSAGE_MAX 200
 
-enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_HOSTNAME, OPT_RELEASE, OPT_MEMORY, OPT_CPUS, OPT_PIDS, OPT_IO_READ, OPT_IO_WRITE, OPT_NOFILE, OPT_BEST_EFFORT, OPT_OUTPUT };
+enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_HOSTNAME, OPT_RELEASE, OPT_MEMORY, OPT_CPUS, OPT_PIDS, OPT_IO_READ, OPT_IO_WRITE, OPT_DISK, OPT_DISK_FILES, OPT_NOFILE, OPT_BEST_EFFORT, OPT_OUTPUT };
 
 typedef struct Parsed {
 	BvCreateOptions create;
@@ -25,8 +25,8 @@ typedef struct Parsed {
 
 #define LONG_LIMITS \
 	{"memory", required_argument, NULL, OPT_MEMORY}, {"cpus", required_argument, NULL, OPT_CPUS}, {"pids", required_argument, NULL, OPT_PIDS}, \
-		{"io-read", required_argument, NULL, OPT_IO_READ}, {"io-write", required_argument, NULL, OPT_IO_WRITE}, \
-		{"nofile", required_argument, NULL, OPT_NOFILE}, {"best-effort", no_argument, NULL, OPT_BEST_EFFORT}
+		{"io-read", required_argument, NULL, OPT_IO_READ}, {"io-write", required_argument, NULL, OPT_IO_WRITE}, {"disk", required_argument, NULL, OPT_DISK}, \
+		{"disk-files", required_argument, NULL, OPT_DISK_FILES}, {"nofile", required_argument, NULL, OPT_NOFILE}, {"best-effort", no_argument, NULL, OPT_BEST_EFFORT}
 
 static const struct option run_options[] = {
 	{"name", required_argument, NULL, OPT_NAME}, {"backend", required_argument, NULL, OPT_BACKEND}, {"rw", required_argument, NULL, OPT_RW},
@@ -45,6 +45,8 @@ static bool take_limit(const Command *cmd, BvLimits *l, int c)
 	case OPT_PIDS: l->pids = parse_limit(cmd, "--pids", optarg); return true;
 	case OPT_IO_READ: l->io_read = parse_size(cmd, "--io-read", optarg); return true;
 	case OPT_IO_WRITE: l->io_write = parse_size(cmd, "--io-write", optarg); return true;
+	case OPT_DISK: l->disk = parse_size(cmd, "--disk", optarg); return true;
+	case OPT_DISK_FILES: l->disk_files = parse_limit(cmd, "--disk-files", optarg); return true;
 	case OPT_NOFILE: l->nofile = parse_limit(cmd, "--nofile", optarg); return true;
 	case OPT_BEST_EFFORT: l->flags |= BV_LIMITS_BEST_EFFORT; return true;
 	default: return false;

@@ -24,6 +24,7 @@
 	"  --memory SIZE      limit of memory for all that runs in it together (500M, 2G); beyond that a process is killed\n" \
 	"  --cpus N           of processors (2, 0.5)\n" \
 	"  --pids N           of processes and threads\n" \
+	"  --disk SIZE        of what it changes; --disk-files N: of how many files and directories\n" \
 	"  --io-read SIZE, --io-write SIZE  of bytes per second from and to each disk\n" \
 	"  --nofile N         of open descriptors of each process\n" \
 	"  --best-effort      warn of a limit that cannot be enforced here, instead of failing\n"

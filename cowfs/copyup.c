@@ -48,12 +48,15 @@ static bool same_version(const struct statx *a, const struct statx *b)
 typedef struct Copy {
 	BlobId id;
 	int fd;		       /* the blob */
+	uint64_t reserved;     /* of the quota */
 	struct statx from, to; /* the host's file as copied; the blob */
 } Copy;
 
 static void copy_discard(Cowfs *fs, Copy *copy)
 {
 	bv_close_fd(&copy->fd);
+	quota_release(fs, copy->reserved);
+	copy->reserved = 0;
 	if (copy->id)
 		(void)blob_remove(fs->blobs, copy->id); /* unreferenced: removed at the next start if not now */
 	copy->id = 0;
@@ -76,10 +79,17 @@ static int copy_make(Cowfs *fs, const char *origin, mode_t mode, const char *sta
 		rc = -ESTALE;
 	if (rc < 0)
 		return rc;
-	BlobId id = atomic_fetch_add(&fs->next_id, 1);
-	rc = body_create(fs, id, mode & 07777, O_RDWR, &copy->fd);
+	uint64_t taken = truncated ? 0 : copy->from.stx_blocks * 512;
+	rc = quota_reserve(fs, taken);
 	if (rc < 0)
 		return rc;
+	copy->reserved = taken;
+	BlobId id = atomic_fetch_add(&fs->next_id, 1);
+	rc = body_create(fs, id, mode & 07777, O_RDWR, &copy->fd);
+	if (rc < 0) {
+		copy_discard(fs, copy);
+		return rc;
+	}
 	copy->id = id;
 	if (stand_in)
 		IGNORE_RESULT(watch_adopt(fs, stand_in, id, mode & 07777, &copy->fd)); /* the new blob is as good, only less watched */
@@ -125,6 +135,7 @@ static int copy_publish(Cowfs *fs, CowNode *node, Copy *copy, bool truncated)
 	node->have = (node->have | OV_MODE | OV_OWNER | OV_NLINK) & ~(unsigned)(OV_ATIME | OV_MTIME | OV_CTIME);
 	node->blob = copy->id;
 	copy->id = 0;
+	quota_note(fs, node->blob, &copy->to);
 	ident_set(fs, &node->own_id, node, statx_dev(&copy->to), copy->to.stx_ino);
 	node_drop_origin(fs, node);
 	node_dirty(fs, node);

@@ -199,6 +199,34 @@ typedef struct CowForeignOps {
 } CowForeignOps;
 int cowfs_pin_foreign(Cowfs *fs, const char *path, const CowForeignOps *ops, void *ctx, const CowForeign **out) MUST_CHECK;
 
+/* ---- how much the layer may take (quota.c) ---- */
+
+typedef struct CowQuotaConfig {
+	uint64_t bytes, files; /* of bodies and database; of records; 0: no bound */
+	void (*wake)(void *ctx); /* cowfs_quota_look is to be called soon: somebody may write from now on. Any thread, perhaps under cowfs' lock */
+	void *ctx;
+} CowQuotaConfig;
+/* From now on what would go beyond is -EDQUOT: new records and copy-ups. Before the first guest, after the pins; once. Looks at all bodies that are here. -ENOMEM. */
+int cowfs_quota_start(Cowfs *fs, const CowQuotaConfig *config) MUST_CHECK;
+
+typedef struct CowGrowing {
+	dev_t dev;
+	ino_t ino;
+} CowGrowing;
+/* Looks at the bodies that somebody may be writing to. If there are more bytes than allowed, *n bodies that have grown since the last time are put into `growing` (which has room for *n); else *n is
+ * 0. Returns after how many milliseconds it is to be done again, unless `wake` is called sooner. Any thread. */
+unsigned cowfs_quota_look(Cowfs *fs, CowGrowing *growing, size_t *n);
+/* Before the kernel allocates so much for a guest: 0 or -EDQUOT. */
+int cowfs_quota_promise(Cowfs *fs, uint64_t bytes) MUST_CHECK;
+/* Something was -EDQUOT: what guests have removed goes now, so that it may be tried again. May wait. */
+void cowfs_quota_settle(Cowfs *fs);
+enum { COW_FULL_BYTES = 1, COW_FULL_FILES = 2 };
+unsigned cowfs_quota_full(Cowfs *fs); /* after -EDQUOT: which bound it was */
+typedef struct CowQuotaUsage {
+	uint64_t bytes, files, peak; /* peak: of bytes */
+} CowQuotaUsage;
+void cowfs_quota_usage(Cowfs *fs, CowQuotaUsage *out);
+
 /* ---- finding objects ---- */
 
 enum {

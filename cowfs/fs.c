@@ -108,6 +108,7 @@ static void fs_free(Cowfs *fs)
 	if (!fs)
 		return;
 	meta_close(fs->meta);
+	quota_free(fs);
 	seal_release(fs);
 	opened_release(fs);
 	fs_free_index(fs);

@@ -10,11 +10,13 @@
  *  I7  an object of the host without record is shown as the host has it now.
  *
  * Lock order (outer first):
+ *   quota->looking        mutex: one look at sizes at a time (quota.c)
  *   fs->lock              rwlock: nodes, dentries, all tables; never held over anything that may wait
  *     fs->list_lock       mutex: the cache of sorted directory lists
  *     fs->lower.lock      mutex: the cache of verified host prefixes
  *     fs->commit_lock     mutex: what the writer thread was asked and has done
  *     fs->opened.lock     mutex: what was opened of the host (taken with none of the three above)
+ *     quota->lock         mutex: sizes of bodies (quota.c), taken last
  * The writer thread takes fs->lock only to collect a batch and to drop orphans, and holds nothing while SQLite works.
  *
  * What is in a pinned directory (N_PRIVATE) is not stored; its device number is its own, so that nothing is renamed or linked out of it.
@@ -50,6 +52,7 @@
 #define COW_STATX_MASK (STATX_BASIC_STATS | STATX_BTIME)
 
 typedef struct CowMeta CowMeta;
+typedef struct CowQuota CowQuota;
 typedef struct CowDentry CowDentry;
 
 typedef struct CowXattr {
@@ -306,6 +309,7 @@ struct Cowfs {
 	CowMappers mappers;
 	int timeless; /* whether stores into a mapped body leave its times as they are; -1: not asked yet */
 	_Atomic unsigned lookers; /* who reads the database and its blobs beside us */
+	CowQuota *quota; /* NULL: no bounds */
 	uint64_t spool_bound; /* bytes of bodies that can be fetched again; 0: none */
 	_Atomic uint64_t spool_bytes, spool_next; /* about how many are here, and when to look */
 	pthread_mutex_t spool_lock; /* before all others: who makes room */
@@ -547,6 +551,19 @@ int copy_bytes(Cowfs *fs, int from, int to, uint64_t size) MUST_CHECK;
 int body_fetch(Cowfs *fs, const CowReq *req, CowNode *node) MUST_CHECK;
 int body_lost(Cowfs *fs, BlobId id); /* a record names it and it is not there: -EIO, and the reason is noted */
 void trouble_note(Cowfs *fs, char *what); /* for cowfs_fetch_error; takes the malloc'ed text over, NULL is no memory. No lock is needed */
+
+/* ---- quota.c: fs->lock held for writing unless said otherwise; all return at once where there is no bound ---- */
+int quota_record(Cowfs *fs, bool is_new) MUST_CHECK; /* may a record come to be (or become larger)? 0 or -EDQUOT */
+int quota_room(Cowfs *fs, uint64_t bytes) MUST_CHECK; /* is there room for so much? No lock is needed */
+/* The same, and it is kept until it is released. No lock is needed. */
+int quota_reserve(Cowfs *fs, uint64_t bytes) MUST_CHECK;
+void quota_release(Cowfs *fs, uint64_t bytes);
+void quota_note(Cowfs *fs, BlobId id, const struct statx *st); /* somebody may write to this body from now on; st: what it is now, if that is known */
+void quota_gone(Cowfs *fs, BlobId id);
+void quota_statfs(Cowfs *fs, struct statfs *st); /* fs->lock is not held */
+void quota_free(Cowfs *fs);
+/* walk_cur_node for who changes the object. */
+int walk_changed_node(CowWalk *w, CowNode **out) MUST_CHECK;
 
 /* ---- spool.c: fs->lock is not held ---- */
 void spool_grown(Cowfs *fs, BlobId id); /* it was fetched */

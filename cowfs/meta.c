@@ -140,6 +140,13 @@ static int lock_file(CowMeta *meta, const CowfsConfig *config, char **err)
 	return 0;
 }
 
+uint64_t meta_bytes(const CowMeta *meta)
+{
+	struct stat st;
+
+	return fstat(meta->lock_fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
 static int open_db(CowMeta *meta, char **err)
 {
 	int flags = meta->readonly ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE;

@@ -62,7 +62,8 @@ int create_check(CowWalk *w, bool is_dir, CowNode **dir)
 	int rc = walk_dir_node(w, dir);
 	if (rc < 0)
 		return rc;
-	return node_allows(w->req, *dir, W_OK | X_OK);
+	rc = node_allows(w->req, *dir, W_OK | X_OK);
+	return rc < 0 ? rc : quota_record(w->fs, true);
 }
 
 /* Walks to the parent of a new name. 0 with *dir, 1 (host), or an error; the lock is held either way. */
@@ -226,7 +227,7 @@ int cowfs_link(Cowfs *fs, const CowReq *req, const CowLoc *old_at, const char *o
 	else if (rc == 1 || (rc == 0 && from.cur.grant))
 		rc = rc == 1 && from.cur.grant && from.cur.grant == to.dir.grant ? grant_link(&from, &to) : -EXDEV;
 	else if (rc == 0) {
-		rc = walk_cur_node(&from, &node);
+		rc = walk_changed_node(&from, &node);
 		if (rc == 0)
 			rc = link_node(&to, dir, node);
 	}

@@ -130,8 +130,10 @@ void node_remove(Cowfs *fs, CowNode *node)
 		watch_forget(fs, node);
 	node_drop_origin(fs, node);
 	hmap_remove(&fs->nodes, &node->by_id);
-	if (node->blob)
+	if (node->blob) {
+		quota_gone(fs, node->blob);
 		dead_blob_add(fs, node->blob);
+	}
 	if (node->flags & N_STORED)
 		node_dirty(fs, node);
 	node_put(node);

@@ -319,7 +319,7 @@ static int open_found(CowWalk *w, int flags, int *fd)
 	if (w->cur.kind == COW_NODE)
 		node = w->cur.node; /* nothing to record: the lock may be held for reading only */
 	else
-		rc = walk_cur_node(w, &node);
+		rc = wants_write(flags) ? walk_changed_node(w, &node) : walk_cur_node(w, &node);
 	if (rc < 0)
 		return rc;
 	/* open_node may release the lock. */
@@ -414,6 +414,8 @@ static int create_nameless(CowWalk *w, int flags, mode_t mode, int *fd)
 	rc = walk_cur_node(w, &dir);
 	if (rc == 0)
 		rc = dir->flags & N_DEAD ? -ENOENT : node_allows(w->req, dir, W_OK | X_OK);
+	if (rc == 0)
+		rc = quota_record(w->fs, true);
 	if (rc < 0)
 		return rc;
 	CowNode *node = node_make(w->fs, w->req, dir, S_IFREG | (mode & 07777));

@@ -78,6 +78,7 @@ bool orphan_drop_new(Cowfs *fs, CowNode *node)
 		return false;
 	if (!is_unused(fs, node->blob, DROP_BLOCKS_MAX) || blob_remove(fs->blobs, node->blob) < 0)
 		return false;
+	quota_gone(fs, node->blob);
 	node->blob = 0;
 	node_remove(fs, node);
 	return true;

@@ -181,7 +181,7 @@ static int rename_records(Rename *r)
 	if (rc == 0 && r->from_dir->vdev != r->to_dir->vdev)
 		rc = -EXDEV;
 	if (rc == 0)
-		rc = walk_cur_node(r->from, &r->node);
+		rc = walk_changed_node(r->from, &r->node);
 	if (rc == 0 && r->to->found)
 		rc = walk_cur_node(r->to, &r->victim);
 	if (rc < 0)

@@ -75,6 +75,7 @@ void seal_note_writer(Cowfs *fs, CowNode *node)
 {
 	node->flags = (node->flags | N_WRITER) & ~(unsigned)N_UNOPENED;
 	unchanged_note(fs, node);
+	quota_note(fs, node->blob, NULL);
 	bump_ctime(fs, node);
 	if (fs->seal.noting && note(&fs->seal, node) < 0)
 		fs->seal.error = -ENOMEM;

@@ -112,7 +112,7 @@ static int setattr_locked(CowWalk *w, const CowAttr *attr)
 		return -EOPNOTSUPP;
 	rc = may_set(w->req, &st, attr);
 	if (rc == 0)
-		rc = walk_cur_node(w, &node);
+		rc = walk_changed_node(w, &node);
 	if (rc == 0 && (attr->set & (COW_SET_ATIME | COW_SET_MTIME)))
 		rc = free_body(w, node);
 	if (rc < 0)
@@ -169,7 +169,7 @@ static int truncate_locked(CowWalk *w, uint64_t size)
 		return rc;
 	if (place == 1)
 		return grant_truncate(w, size);
-	rc = walk_cur_node(w, &node);
+	rc = walk_changed_node(w, &node);
 	if (rc < 0)
 		return rc;
 	/* copyup_node may release the lock. */

@@ -726,6 +726,13 @@ static int host_file_node(CowWalk *w, const struct statx *st, CowNode **out)
 	return rc;
 }
 
+int walk_changed_node(CowWalk *w, CowNode **out)
+{
+	int rc = w->cur.kind == COW_NODE ? 0 : quota_record(w->fs, true);
+
+	return rc < 0 ? rc : walk_cur_node(w, out);
+}
+
 int walk_cur_node(CowWalk *w, CowNode **out)
 {
 	struct statx st;

@@ -276,7 +276,9 @@ static int change_locked(CowWalk *w, const XattrChange *c)
 		return -ENODATA;
 	if (old >= 0 && c->value && (c->xflags & XATTR_CREATE))
 		return -EEXIST;
-	rc = walk_cur_node(w, &node);
+	rc = c->value ? quota_record(w->fs, false) : 0;
+	if (rc == 0)
+		rc = walk_changed_node(w, &node);
 	if (rc == 0)
 		rc = xattr_set_row(node, c->name, c->value, c->value ? c->size : 0, !c->value);
 	if (rc < 0)

@@ -13,6 +13,8 @@ static const Field fields[] = {
 	{"pids", offsetof(BvLimits, pids)},
 	{"io-read", offsetof(BvLimits, io_read)},
 	{"io-write", offsetof(BvLimits, io_write)},
+	{"disk", offsetof(BvLimits, disk)},
+	{"disk-files", offsetof(BvLimits, disk_files)},
 	{"nofile", offsetof(BvLimits, nofile)},
 };
 
@@ -114,6 +116,22 @@ int lib_limits_visit(const cJSON *answer, int (*visit)(void *, const BvLimitInfo
 	return r;
 }
 
+int lib_limits_saved(const BvSandbox *sb, cJSON **out, BvError **err)
+{
+	CLEAN_FREE char *text = NULL;
+	ssize_t n = bv_read_file_at(sb->dirfd, "limits.json", 1 << 20, &text);
+	cJSON *list = n < 0 ? NULL : cJSON_ParseWithLength(text, (size_t)n), *o = cJSON_CreateObject();
+
+	if (!cJSON_IsArray(list) || !o || !cJSON_AddFalseToObject(o, "running") || !cJSON_AddItemToObject(o, "limits", list)) {
+		cJSON_Delete(list);
+		cJSON_Delete(o);
+		return -ESRCH;
+	}
+	lib_error_clear(err);
+	*out = o;
+	return 0;
+}
+
 int bv_sandbox_limits(BvSandbox *sb, int (*visit)(void *, const BvLimitInfo *), void *ctx, BvError **err)
 {
 	Conn *conn = NULL;
@@ -122,6 +140,8 @@ int bv_sandbox_limits(BvSandbox *sb, int (*visit)(void *, const BvLimitInfo *), 
 
 	if (r == 0)
 		r = conn_call(conn, conn_request("stats"), NULL, 0, &answer, err);
+	else if (r == -ESRCH)
+		r = lib_limits_saved(sb, &answer, err);
 	if (r == 0)
 		r = lib_limits_visit(answer, visit, ctx);
 	cJSON_Delete(answer);

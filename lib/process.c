@@ -539,6 +539,8 @@ int bv_sandbox_stats(BvSandbox *sb, char **json, BvError **err)
 
 	if (r == 0)
 		r = conn_call(conn, conn_request("stats"), NULL, 0, &answer, err);
+	else if (r == -ESRCH)
+		r = lib_limits_saved(sb, &answer, err);
 	if (r == 0) {
 		cJSON_DeleteItemFromObjectCaseSensitive(answer, "seq");
 		cJSON_DeleteItemFromObjectCaseSensitive(answer, "ok");

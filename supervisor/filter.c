@@ -125,6 +125,7 @@ static const Syscall *filter_row(int nr, unsigned flags)
 		if (!(flags & FILTER_NET))
 			return &native;
 		return row->native ? row : NULL;
+	case POLICY_EMULATE_FOR_LIMITS: return flags & FILTER_DISK ? NULL : row;
 	default: return row->native ? row : NULL;
 	}
 }

@@ -11,6 +11,7 @@
 enum {
 	FILTER_ROOT = 1, /* the supervisor is root (virtual credentials) */
 	FILTER_NET = 2,	 /* the network is closed */
+	FILTER_DISK = 4, /* the layer has a bound of bytes */
 };
 int filter_build(unsigned flags, struct sock_filter **out, unsigned short *len) MUST_CHECK;
 

@@ -93,6 +93,7 @@ int sys_priority(struct Call *call);
 int sys_prctl(struct Call *call);
 int sys_seccomp(struct Call *call);
 int sys_personality(struct Call *call);
+int sys_fallocate(struct Call *call);
 int sys_fcntl(struct Call *call);
 int sys_ioctl(struct Call *call);
 int sys_socket(struct Call *call);

@@ -1,6 +1,7 @@
 /* limits.c - see limits.h. */
 #include "supervisor/limits.h"
 #include "supervisor/cgroup.h"
+#include "supervisor/diskmeter.h"
 #include "supervisor/init.h"
 #include "supervisor/meter.h"
 #include "supervisor/packet.h"
@@ -9,6 +10,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 #include <sys/sysinfo.h>
 
 #define CPU_PERIOD_US 100000
@@ -20,14 +22,17 @@ typedef struct LimitState {
 	const char *by[LIMIT_KINDS];
 	Cgroup group;
 	Meter *meter; /* of what no control group counts; NULL: nothing */
+	DiskMeter *disk; /* NULL: no limit of bytes */
+	_Atomic uint64_t full[2]; /* calls that were answered EDQUOT, for bytes and for files */
 	char *warning;
 	pthread_t watcher;
 	pthread_mutex_t lock;
 	pthread_cond_t wake;
-	bool watches, stop; /* stop: protected by lock */
+	bool watches;
+	bool stop, poked; /* protected by lock */
 } LimitState;
 
-static const char *const names[LIMIT_KINDS] = {"memory", "cpus", "pids", "io-read", "io-write", "nofile"};
+static const char *const names[LIMIT_KINDS] = {"memory", "cpus", "pids", "io-read", "io-write", "disk", "disk-files", "nofile"};
 
 int limits_read(const cJSON *start, Limits *out)
 {
@@ -48,6 +53,11 @@ bool limits_any(const Supervisor *sup)
 	return sup->limits;
 }
 
+bool limits_of_disk(const Supervisor *sup)
+{
+	return sup->limits && sup->limits->asked.of[LIMIT_DISK];
+}
+
 const char *limits_warning(const Supervisor *sup)
 {
 	return sup->limits ? sup->limits->warning : NULL;
@@ -62,7 +72,7 @@ static const char *text_of(LimitKind kind, uint64_t value, char out[48])
 
 	if (kind == LIMIT_CPUS) {
 		snprintf(out, 48, "%g", scaled / 1000);
-	} else if (kind == LIMIT_PIDS || kind == LIMIT_NOFILE) {
+	} else if (kind == LIMIT_PIDS || kind == LIMIT_FILES || kind == LIMIT_NOFILE) {
 		snprintf(out, 48, "%llu", (unsigned long long)value);
 	} else {
 		while (scaled >= 1024 && unit + 1 < ARRAY_LEN(units)) {
@@ -356,18 +366,52 @@ static void *watch(void *arg)
 
 	pthread_mutex_lock(&s->lock);
 	while (!s->stop) {
+		s->poked = false;
 		pthread_mutex_unlock(&s->lock);
-		unsigned ms = meter_look(s->meter);
+		unsigned ms = s->meter ? meter_look(s->meter) : UINT32_MAX;
+		if (s->disk)
+			ms = MIN(ms, diskmeter_look(s->disk));
 		clock_gettime(CLOCK_REALTIME, &until);
 		until.tv_nsec += (long)ms * 1000000;
 		until.tv_sec += until.tv_nsec / 1000000000;
 		until.tv_nsec %= 1000000000;
 		pthread_mutex_lock(&s->lock);
-		if (!s->stop)
+		if (!s->stop && !s->poked)
 			pthread_cond_timedwait(&s->wake, &s->lock, &until);
 	}
 	pthread_mutex_unlock(&s->lock);
 	return NULL;
+}
+
+/* Perhaps under cowfs' lock. */
+static void poke(void *ctx)
+{
+	LimitState *s = ctx;
+
+	pthread_mutex_lock(&s->lock);
+	s->poked = true;
+	pthread_cond_signal(&s->wake);
+	pthread_mutex_unlock(&s->lock);
+}
+
+static int start_disk(Supervisor *sup, const char *where, char **err)
+{
+	LimitState *s = sup->limits;
+	const CowQuotaConfig config = {.bytes = s->asked.of[LIMIT_DISK], .files = s->asked.of[LIMIT_FILES], .wake = poke, .ctx = s};
+	struct statvfs st;
+	int r = 0;
+
+	if (!config.bytes && !config.files)
+		return 0;
+	if (statvfs(where, &st) == 0 && st.f_blocks)
+		r = check_one(s, LIMIT_DISK, (uint64_t)st.f_blocks * st.f_frsize, "the file system of the store has", err);
+	if (r == 0)
+		r = cowfs_quota_start(sup->fs, &config);
+	if (r == 0 && config.bytes)
+		r = diskmeter_new(sup, &s->disk);
+	enforced(s, LIMIT_DISK, "supervisor");
+	enforced(s, LIMIT_FILES, "supervisor");
+	return r;
 }
 
 int limits_start_view(Supervisor *sup, char **err)
@@ -376,12 +420,16 @@ int limits_start_view(Supervisor *sup, char **err)
 
 	if (!s)
 		return 0;
-	uint64_t memory = s->group.of[CGROUP_MEMORY] ? 0 : s->asked.of[LIMIT_MEMORY], pids = s->group.of[CGROUP_PIDS] ? 0 : s->asked.of[LIMIT_PIDS];
-	int r = memory || pids ? meter_new(sup, memory, pids, &s->meter) : 0;
-	if (r < 0 || !memory)
-		return r;
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_cond_init(&s->wake, NULL);
+	uint64_t memory = s->group.of[CGROUP_MEMORY] ? 0 : s->asked.of[LIMIT_MEMORY], pids = s->group.of[CGROUP_PIDS] ? 0 : s->asked.of[LIMIT_PIDS];
+	int r = memory || pids ? meter_new(sup, memory, pids, &s->meter) : 0;
+	char *slash = strrchr(sup->watch_dir, '/'); /* beside the bodies */
+	CLEAN_FREE char *where = strndup(sup->watch_dir, slash ? (size_t)(slash - sup->watch_dir) : 0);
+	if (r == 0)
+		r = where ? start_disk(sup, where, err) : -ENOMEM;
+	if (r < 0 || (!memory && !s->disk))
+		return r;
 	r = -pthread_create(&s->watcher, NULL, watch, s);
 	s->watches = r == 0;
 	return r < 0 ? bv_fail(err, r, "cannot start a thread that watches the limits: %s", strerror(-r)) : 0;
@@ -402,9 +450,8 @@ void limits_end(Supervisor *sup)
 	}
 	cgroup_remove(&s->group);
 	meter_free(s->meter);
-	free(s->warning);
-	free(s);
-	sup->limits = NULL;
+	diskmeter_free(s->disk);
+	sup->limits = NULL; /* it stays: cowfs may call poke as long as it is there */
 }
 
 int limits_may_clone(Supervisor *sup, bool may_block)
@@ -416,6 +463,21 @@ void limits_note_spawn(Supervisor *sup)
 {
 	if (sup->limits)
 		meter_note_spawn(sup->limits->meter);
+}
+
+bool limits_retry(Supervisor *sup, int value)
+{
+	return value == -EDQUOT && sup->limits && (sup->limits->asked.of[LIMIT_DISK] || sup->limits->asked.of[LIMIT_FILES]);
+}
+
+void limits_note_full(Supervisor *sup)
+{
+	unsigned full = cowfs_quota_full(sup->fs);
+
+	if (full & COW_FULL_BYTES)
+		atomic_fetch_add(&sup->limits->full[0], 1);
+	if (full & COW_FULL_FILES)
+		atomic_fetch_add(&sup->limits->full[1], 1);
 }
 
 /* ---- what was reached ---- */
@@ -449,8 +511,23 @@ static void count_pids(LimitState *s, Counts *out)
 	out->peak[LIMIT_PIDS] = cgroup_number(leaf, "pids.peak", NULL, out->hits.of[LIMIT_PIDS] ? s->asked.of[LIMIT_PIDS] : now); /* kernel 6.1 */
 }
 
-static void count(LimitState *s, Counts *out)
+static void count_disk(Supervisor *sup, Counts *out)
 {
+	LimitState *s = sup->limits;
+	size_t none = 0;
+	CowQuotaUsage u;
+
+	IGNORE_RESULT(cowfs_quota_look(sup->fs, NULL, &none));
+	cowfs_quota_usage(sup->fs, &u);
+	out->peak[LIMIT_DISK] = u.peak;
+	out->peak[LIMIT_FILES] = u.files;
+	out->hits.of[LIMIT_DISK] = atomic_load(&s->full[0]) + (s->disk ? diskmeter_stopped(s->disk) : 0);
+	out->hits.of[LIMIT_FILES] = atomic_load(&s->full[1]);
+}
+
+static void count(Supervisor *sup, Counts *out)
+{
+	LimitState *s = sup->limits;
 	MeterCounts m = {0};
 
 	*out = (Counts){0};
@@ -463,6 +540,7 @@ static void count(LimitState *s, Counts *out)
 	}
 	count_memory(s, out);
 	count_pids(s, out);
+	count_disk(sup, out);
 }
 
 void limits_hits(Supervisor *sup, LimitHits *out)
@@ -470,7 +548,7 @@ void limits_hits(Supervisor *sup, LimitHits *out)
 	Counts c = {0};
 
 	if (sup->limits)
-		count(sup->limits, &c);
+		count(sup, &c);
 	*out = c.hits;
 }
 
@@ -486,6 +564,11 @@ static char *tell(const LimitState *s, LimitKind kind, uint64_t hits, uint64_t p
 		return bv_asprintf("the memory limit of %s was reached: %llu process%s killed (peak %s); --memory sets it", limit, (unsigned long long)hits, hits == 1 ? " was" : "es were", most);
 	case LIMIT_PIDS:
 		return bv_asprintf("the limit of %s processes and threads was reached: %llu more %s refused (peak %s); --pids sets it", limit, (unsigned long long)hits, hits == 1 ? "was" : "were", most);
+	case LIMIT_DISK:
+		return bv_asprintf("the disk limit of %s was reached %llu time%s (peak %s): a call failed with EDQUOT, or a process that went on writing was ended; --disk sets it", limit,
+				   (unsigned long long)hits, hits == 1 ? "" : "s", most);
+	case LIMIT_FILES:
+		return bv_asprintf("the limit of %s changed files and directories was reached: %llu call%s failed with EDQUOT; --disk-files sets it", limit, (unsigned long long)hits, hits == 1 ? "" : "s");
 	default:
 		return bv_asprintf("the limit --%s %s was reached %llu times (peak %s)", names[kind], limit, (unsigned long long)hits, most);
 	}
@@ -498,7 +581,7 @@ char *limits_remark(Supervisor *sup, const LimitHits *before)
 
 	if (!sup->limits)
 		return NULL;
-	count(sup->limits, &c);
+	count(sup, &c);
 	for (int k = 0; k < LIMIT_KINDS; k++) {
 		uint64_t hits = c.hits.of[k] - MIN(before->of[k], c.hits.of[k]);
 		CLEAN_FREE char *line = hits ? tell(sup->limits, (LimitKind)k, hits, c.peak[k]) : NULL;
@@ -518,7 +601,7 @@ cJSON *limits_json(Supervisor *sup, const LimitHits *before)
 	Counts c = {0};
 
 	if (s)
-		count(s, &c);
+		count(sup, &c);
 	for (int k = 0; s && k < LIMIT_KINDS; k++) {
 		if (!s->asked.of[k])
 			continue;
@@ -532,4 +615,17 @@ cJSON *limits_json(Supervisor *sup, const LimitHits *before)
 		cJSON_AddItemToArray(list, o);
 	}
 	return list;
+}
+
+/* For who asks when nothing runs any more. Best effort: it is a report. */
+void limits_save(Supervisor *sup)
+{
+	CLEAN_FREE char *path = bv_asprintf("%s/limits.json", sup->dir), *aside = bv_asprintf("%s/limits.json.new", sup->dir);
+	cJSON *list = limits_json(sup, NULL);
+	CLEAN_FREE char *text = cJSON_PrintUnformatted(list);
+	CLEAN_FD int fd = path && aside && text ? open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+
+	cJSON_Delete(list);
+	if (fd >= 0 && (bv_write_full(fd, text, strlen(text)) < 0 || rename(aside, path) < 0))
+		unlink(aside);
 }

@@ -5,6 +5,7 @@
  *   cpus           binding guests to so many processors; a fraction takes the cpu controller in addition
  *   pids           the pids controller; without one the supervisor, which is asked for each new task (meter.h)
  *   io_read/write  the io (v1: blkio) controller
+ *   disk, files    cowfs, and the supervisor for what is written natively (diskmeter.h)
  *   nofile         RLIMIT_NOFILE of each process
  *
  * A limit that nothing here can enforce is an error at the start, or with best_effort a warning. So is one above what the host has. */
@@ -19,7 +20,7 @@
 
 typedef struct Supervisor Supervisor;
 
-typedef enum LimitKind { LIMIT_MEMORY, LIMIT_CPUS, LIMIT_PIDS, LIMIT_IO_READ, LIMIT_IO_WRITE, LIMIT_NOFILE, LIMIT_KINDS } LimitKind;
+typedef enum LimitKind { LIMIT_MEMORY, LIMIT_CPUS, LIMIT_PIDS, LIMIT_IO_READ, LIMIT_IO_WRITE, LIMIT_DISK, LIMIT_FILES, LIMIT_NOFILE, LIMIT_KINDS } LimitKind;
 
 /* As in the start request; 0: none. cpus in thousandths of a processor; nofile for each process; io in bytes per second for each device. */
 typedef struct Limits {
@@ -43,6 +44,7 @@ int limits_start_view(Supervisor *sup, char **err) MUST_CHECK;
 void limits_end(Supervisor *sup);
 
 bool limits_any(const Supervisor *sup);
+bool limits_of_disk(const Supervisor *sup); /* of bytes */
 /* What could not be enforced (best_effort), one line each; NULL: everything is. The supervisor's. */
 const char *limits_warning(const Supervisor *sup);
 void limits_hits(Supervisor *sup, LimitHits *out);
@@ -50,10 +52,15 @@ void limits_hits(Supervisor *sup, LimitHits *out);
 char *limits_remark(Supervisor *sup, const LimitHits *before) MUST_CHECK;
 /* [{"name", "limit", "by", "peak", "hits"}...], hits since `before` (NULL: the start). */
 cJSON *limits_json(Supervisor *sup, const LimitHits *before) MUST_CHECK;
+/* The same for later, as limits.json in the sandbox's directory. */
+void limits_save(Supervisor *sup);
 /* Where guests enter their control groups (cgroup_doors); 0: there are none. */
 int limits_doors(Supervisor *sup, int *fds) MUST_CHECK;
 /* For each clone of a guest: see meter.h. */
 int limits_may_clone(Supervisor *sup, bool may_block) MUST_CHECK;
 void limits_note_spawn(Supervisor *sup);
+/* Is this answer to a guest one of the disk limit? Then the call is made again when what was removed has gone (cowfs_quota_settle), and what is still so is noted. */
+bool limits_retry(Supervisor *sup, int value);
+void limits_note_full(Supervisor *sup);
 
 #endif

@@ -14,10 +14,20 @@
 #define WAITS 25	      /* each as long */
 #define RATE 4000000	      /* bytes a millisecond: faster than memory is filled */
 #define LOOK_LEAST_MS 5
+#define DYING 64
+#define DYING_NS 1000000000
 #define LOOK_MOST_MS 100
+
+/* Was killed, and may take a moment to go. */
+typedef struct Dying {
+	pid_t pid;
+	uint64_t since;
+} Dying;
 
 struct Meter {
 	Supervisor *sup;
+	Dying dying[DYING]; /* the watching thread's, as next_dying */
+	size_t next_dying;
 	uint64_t memory, pids;
 	dev_t memfd_dev; /* of memfds; 0: not known */
 	pthread_mutex_t lock;
@@ -263,25 +273,48 @@ static int by_size(const void *a, const void *b)
 	return (x->bytes < y->bytes) - (x->bytes > y->bytes);
 }
 
-/* The largest go first. How many went. */
-static uint64_t kill_down_to(const Meter *m, Look *l, uint64_t total)
+static void note_memory(Meter *m, uint64_t bytes, int killed)
 {
-	uint64_t killed = 0;
+	pthread_mutex_lock(&m->lock);
+	m->counts.memory_peak = MAX(m->counts.memory_peak, bytes);
+	m->counts.memory_hits += (uint64_t)killed;
+	pthread_mutex_unlock(&m->lock);
+}
 
+static bool is_dying(const Meter *m, pid_t pid)
+{
+	uint64_t now = bv_now_ns();
+
+	for (size_t i = 0; i < DYING; i++)
+		if (m->dying[i].pid == pid && now - m->dying[i].since < DYING_NS)
+			return true;
+	return false;
+}
+
+/* The largest go first. Noted before, as its end may be told as soon as one is killed. */
+static void kill_down_to(Meter *m, Look *l, uint64_t total)
+{
 	if (l->count)
 		qsort(l->list, l->count, sizeof *l->list, by_size);
+	for (size_t i = 0; i < l->count; i++)
+		if (is_dying(m, l->list[i].pid))
+			total -= MIN(total, l->list[i].bytes);
 	for (size_t i = 0; i < l->count && total > m->memory; i++) {
-		if (proctree_kill(m->sup->tree, l->list[i].pid, SIGKILL) < 0)
+		pid_t pid = l->list[i].pid;
+		if (is_dying(m, pid))
 			continue;
-		killed++;
+		note_memory(m, total, 1);
+		if (proctree_kill(m->sup->tree, pid, SIGKILL) < 0) {
+			note_memory(m, 0, -1);
+			continue;
+		}
+		m->dying[m->next_dying++ % DYING] = (Dying){pid, bv_now_ns()};
 		total -= MIN(total, MAX(l->list[i].bytes, UINT64_C(1)));
 	}
-	return killed;
 }
 
 unsigned meter_look(Meter *m)
 {
-	uint64_t killed = 0;
 	Look l;
 
 	if (!m->memory)
@@ -290,13 +323,11 @@ unsigned meter_look(Meter *m)
 	look_release(&l);
 	if (total > m->memory) {
 		total = look(m, true, &l);
-		killed = total > m->memory ? kill_down_to(m, &l, total) : 0;
+		if (total > m->memory)
+			kill_down_to(m, &l, total);
 		look_release(&l);
 	}
-	pthread_mutex_lock(&m->lock);
-	m->counts.memory_peak = MAX(m->counts.memory_peak, total);
-	m->counts.memory_hits += killed;
-	pthread_mutex_unlock(&m->lock);
+	note_memory(m, total, 0);
 	uint64_t left = m->memory - MIN(total, m->memory);
 	return (unsigned)MIN(MAX(left / RATE, (uint64_t)LOOK_LEAST_MS), (uint64_t)LOOK_MOST_MS);
 }

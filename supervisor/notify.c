@@ -221,7 +221,7 @@ void call_run(Call *call)
 {
 	int value = handle(call);
 
-	if (!call->req.may_block && (value == CALL_SLOW || value == -EINPROGRESS)) {
+	if (!call->req.may_block && (value == CALL_SLOW || value == -EINPROGRESS || limits_retry(call->sup, value))) {
 		int r = workers_submit(call->sup->workers, call);
 		if (r == 0)
 			return;

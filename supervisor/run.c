@@ -134,7 +134,8 @@ static int clear_run_dir(Supervisor *sup, Start *st)
 static int start_init(Supervisor *sup, Start *st, const struct rlimit *nofile)
 {
 	bool closed = strcmp(json_string(st->packet.json, "net", "host"), "host") != 0;
-	int r = filter_build((geteuid() == 0 ? FILTER_ROOT : 0) | (closed ? FILTER_NET : 0), &sup->filter, &sup->filter_len);
+	unsigned flags = (geteuid() == 0 ? FILTER_ROOT : 0) | (closed ? FILTER_NET : 0) | (limits_of_disk(sup) ? FILTER_DISK : 0);
+	int r = filter_build(flags, &sup->filter, &sup->filter_len);
 
 	if (r < 0)
 		return bv_fail(&st->error, r, "cannot build the seccomp filter: %s", strerror(-r));

@@ -121,8 +121,11 @@ static void share_denied(Supervisor *sup, Command *c)
 /* What of the limits was reached while it ran: by it, or beside it. */
 static void add_limits(Supervisor *sup, const Command *c, cJSON *o)
 {
-	if (limits_any(sup))
+	if (limits_any(sup)) {
 		cJSON_AddItemToObject(o, "limits", limits_json(sup, &c->hits));
+		if (!sup->discards)
+			limits_save(sup);
+	}
 	CLEAN_FREE char *reached = limits_remark(sup, &c->hits);
 	CLEAN_FREE char *both = reached && c->remark ? bv_asprintf("%s\n%s", c->remark, reached) : NULL;
 	const char *remark = both ? both : reached ? reached : c->remark;

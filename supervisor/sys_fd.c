@@ -4,10 +4,23 @@
 #include "supervisor/sysargs.h"
 
 #include <asm/ioctls.h>
+#include <linux/falloc.h>
 #include <linux/fs.h>
 #include <linux/sockios.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
+
+/* Judged by its values alone: what it is done on is the kernel's business. Modes that make holes, or move what is there, take no room. */
+int sys_fallocate(Call *call)
+{
+	int mode = ARG_INT(call, 1);
+	int64_t len = (int64_t)call->args[3];
+
+	if (len <= 0 || (mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE)))
+		return CALL_CONTINUE;
+	int r = cowfs_quota_promise(call->sup->fs, (uint64_t)len);
+	return r < 0 ? r : CALL_CONTINUE;
+}
 
 /* F_SETOWN: signals may go to guests only. Negative: a process group; positive: a process. */
 int sys_fcntl(Call *call)

@@ -13,6 +13,7 @@
 #define EMULATE_ONCE(n, handler, args, why, what) {__NR_##n, #n, POLICY_EMULATE, 0, handler, args, why, what}
 #define EMULATE_FOR_ROOT(n, handler, why) {__NR_##n, #n, POLICY_EMULATE_FOR_ROOT, 0, handler, NULL, why, 0}
 #define EMULATE_FOR_NET(n, handler, args, why) {__NR_##n, #n, POLICY_EMULATE_FOR_NET, 0, handler, args, why, 0}
+#define EMULATE_FOR_LIMITS(n, handler, why) {__NR_##n, #n, POLICY_EMULATE_FOR_LIMITS, 0, handler, NULL, why, 0}
 #define REFUSE(n, err, why) {__NR_##n, #n, POLICY_REFUSE, err, NULL, NULL, why, 0}
 
 /* clang-format off */
@@ -259,7 +260,7 @@ const Syscall syscall_table[] = {
 	NATIVE(tee, "data I/O is native (invariant 3)"),
 	NATIVE(vmsplice, "data I/O is native (invariant 3)"),
 	NATIVE(copy_file_range, "data I/O is native (invariant 3)"),
-	NATIVE(fallocate, "data I/O is native (invariant 3)"),
+	EMULATE_FOR_LIMITS(fallocate, sys_fallocate, "takes any room at once; native without a disk limit"),
 	NATIVE(ftruncate, "data I/O is native (invariant 3)"),
 	NATIVE(fadvise64, "data I/O is native (invariant 3)"),
 	NATIVE(readahead, "data I/O is native (invariant 3)"),

@@ -14,6 +14,7 @@ typedef enum CallPolicy {
 	POLICY_EMULATE, /* the handler answers (it may CONTINUE what it has checked by value) */
 	POLICY_EMULATE_FOR_ROOT, /* emulated where the supervisor is root, native elsewhere */
 	POLICY_EMULATE_FOR_NET,	 /* emulated where the network is closed, native elsewhere */
+	POLICY_EMULATE_FOR_LIMITS, /* emulated where the sandbox has a disk limit, native elsewhere */
 	POLICY_REFUSE,	/* always `error`, counted */
 } CallPolicy;
 

@@ -137,6 +137,19 @@ static void end_stale(WorkerPool *p, const Job *job)
 	pthread_mutex_unlock(&p->lock);
 }
 
+static int run_handler(Call *call)
+{
+	int value = call->row->handler(call);
+
+	if (!limits_retry(call->sup, value))
+		return value;
+	cowfs_quota_settle(call->sup->fs);
+	value = call->row->handler(call);
+	if (limits_retry(call->sup, value))
+		limits_note_full(call->sup);
+	return value;
+}
+
 /* A call that was interrupted for a signal comes back with EINTR; everything else is its own result. */
 static void run_job(WorkerPool *p, Job *job)
 {
@@ -149,7 +162,7 @@ static void run_job(WorkerPool *p, Job *job)
 	int64_t late;
 	call->detail[0] = 0;
 	bool known = !p->sup->features.killable && call->content && task_take_late(call, &late);
-	int value = known ? (int)late : call->row->handler(call);
+	int value = known ? (int)late : run_handler(call);
 
 	if (value == -EINTR) {
 		pthread_mutex_lock(&p->lock);

@@ -74,8 +74,10 @@ typedef struct BvLimits {
 	uint64_t io_read;    /* bytes per second, from each disk */
 	uint64_t io_write;   /* the same to each disk; cgroup v2 only */
 	uint64_t nofile;     /* descriptors of each process: EMFILE */
+	uint64_t disk;	     /* bytes of what the sandbox changed: EDQUOT */
+	uint64_t disk_files; /* and of how many objects: EDQUOT */
 } BvLimits;
-#define BV_LIMITS_INIT {sizeof(BvLimits), 0, 0, 0, 0, 0, 0, 0}
+#define BV_LIMITS_INIT {sizeof(BvLimits), 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 typedef struct BvCreateOptions {
 	size_t size;
@@ -230,7 +232,8 @@ typedef struct BvProcessInfo {
 /* Calls `visit` for every process of a running sandbox; none if it is stopped. Non-zero from visit stops and is returned.
  * -ECONNRESET, -ENOMEM. */
 int bv_sandbox_ps(BvSandbox *sandbox, int (*visit)(void *ctx, const BvProcessInfo *info), void *ctx, BvError **err);
-/* Counters and features of a running sandbox as one JSON object; *json is the caller's to free with bv_free. -ESRCH (stopped), -ECONNRESET, -ENOMEM. */
+/* Counters and features of a running sandbox as one JSON object; of a stopped one with limits what was reached of those when its last command ended. *json is the caller's to free with bv_free.
+ * -ESRCH (stopped), -ECONNRESET, -ENOMEM. */
 int bv_sandbox_stats(BvSandbox *sandbox, char **json, BvError **err);
 
 typedef struct BvNetworkChange {
@@ -263,13 +266,13 @@ typedef struct BvNetwork {
 int bv_sandbox_network(BvSandbox *sandbox, int (*visit)(void *ctx, const BvNetwork *network), void *ctx, BvError **err);
 
 typedef struct BvLimitInfo {
-	const char *name; /* "memory", "cpus", "pids", "io-read", "io-write", "nofile" */
+	const char *name; /* "memory", "cpus", "pids", "io-read", "io-write", "disk", "disk-files", "nofile" */
 	const char *by;	  /* what enforces it: "cgroup v2", "cgroup v1", "supervisor", "affinity", "rlimit"; "nothing" (BV_LIMITS_BEST_EFFORT) */
 	double limit;
 	uint64_t peak; /* the most that was used since the supervisor started; 0: not known */
 	uint64_t hits; /* how often it was reached: processes that were killed, calls that failed */
 } BvLimitInfo;
-/* Calls `visit` for each limit of a running sandbox, with what was reached since its supervisor started (it runs as long as a command or a handle that started one). Non-zero from visit stops
+/* Calls `visit` for each limit of a sandbox, with what was reached since its supervisor started; of a stopped one as it was when its last command ended. Non-zero from visit stops
  * and is returned. -ESRCH (stopped), -ECONNRESET, -ENOMEM. */
 int bv_sandbox_limits(BvSandbox *sandbox, int (*visit)(void *ctx, const BvLimitInfo *info), void *ctx, BvError **err);
 /* After bv_process_wait: the same, with the hits since that command was started. */

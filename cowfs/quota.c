@@ -1,0 +1,494 @@
+/* cowfs/quota.c - how much the sandbox's layer may take: bytes of its bodies and of the database, and how many records.
+ *
+ * Guests write natively, so their bytes are not counted when they are written, but looked at: each body that somebody may be writing to is `hot`, and cowfs_quota_look, called by the front end the
+ * more often the less is left, asks how large those are. One that nobody has open for writing any more is not hot. What cowfs does itself (a copy-up, a new record) is checked before.
+ *
+ * Where a lease does not tell that somebody has a body mapped (mapped.c), a body that is not hot may grow: there all bodies are looked at every AUDIT_NS.
+ *
+ * Locks: quota->lock protects the table and the lists; it is taken last, also with fs->lock held. quota->looking, before fs->lock: one look at a time, as each opens bodies for a moment, which would
+ * seem to be in use to who looks for removed ones that can go. */
+#include "internal.h"
+#include "meta.h"
+
+#define AUDIT_NS UINT64_C(2000000000)
+#define REFRESHED 8	     /* of the newest hot bodies, at each new record */
+#define SLICE 256	     /* bodies for each time that the lock is held */
+#define PROMISE_NS 20000000  /* once or twice as late what was promised is there, and counted, or will not come */
+#define DB_FREE ((uint64_t)1 << 20) /* so much of the database is for nothing */
+#define RATE 4000000	     /* bytes a millisecond: faster than a disk, or memory, is filled */
+#define LOOK_LEAST_MS 2
+#define LOOK_MOST_MS 250
+
+typedef struct Body {
+	HmapNode node;
+	BlobId id;
+	uint64_t bytes;
+	uint64_t seen; /* by who stops those that write: others look, too */
+	bool hot;
+} Body;
+
+struct CowQuota {
+	CowQuotaConfig config;
+	uint64_t base_nodes; /* records that are none of the guests' */
+	_Atomic uint64_t used, promised, peak;
+	pthread_mutex_t looking;
+	pthread_mutex_t lock;
+	Hmap bodies;
+	BlobId *hot;
+	size_t n_hot, hot_room;
+	bool blind; /* something could not be noted for lack of memory: look at everything */
+	uint64_t db_bytes, audited_at, promised_at;
+	uint64_t fresh_promises, old_promises; /* made since promised_at, and before */
+};
+
+/* ---- the table ---- */
+
+static Body *find_locked(CowQuota *q, BlobId id)
+{
+	for (HmapNode *n = hmap_first(&q->bodies, hash_u64(id, 0)); n; n = hmap_next(n))
+		if (CONTAINER_OF(n, Body, node)->id == id)
+			return CONTAINER_OF(n, Body, node);
+	return NULL;
+}
+
+static Body *add_locked(CowQuota *q, BlobId id)
+{
+	Body *b = find_locked(q, id);
+
+	if (b || !(b = calloc(1, sizeof *b)))
+		return b;
+	b->id = id;
+	hmap_insert(&q->bodies, &b->node, hash_u64(id, 0));
+	return b;
+}
+
+static void set_locked(CowQuota *q, Body *b, uint64_t bytes)
+{
+	uint64_t used = atomic_fetch_add(&q->used, bytes - b->bytes) + bytes - b->bytes; /* what wraps comes back */
+
+	b->bytes = bytes;
+	if (used > atomic_load(&q->peak))
+		atomic_store(&q->peak, used);
+}
+
+/* True: it is the first that is hot. */
+static bool heat_locked(CowQuota *q, Body *b)
+{
+	if (b->hot)
+		return false;
+	if (!BV_GROW(q->hot, q->n_hot, q->hot_room)) {
+		q->blind = true;
+		return false;
+	}
+	b->hot = true;
+	q->hot[q->n_hot++] = b->id;
+	return q->n_hot == 1;
+}
+
+static uint64_t size_of(Cowfs *fs, BlobId id, struct statx *st)
+{
+	return blob_is_here(fs->blobs, id) && blob_statx(fs->blobs, id, STATX_BLOCKS | STATX_INO, st) == 0 ? st->stx_blocks * 512 : 0;
+}
+
+void quota_note(Cowfs *fs, BlobId id, const struct statx *st)
+{
+	CowQuota *q = fs->quota;
+	bool first = false;
+
+	if (!q || !q->config.bytes || !id)
+		return;
+	pthread_mutex_lock(&q->lock);
+	Body *b = add_locked(q, id);
+	if (b && st)
+		set_locked(q, b, b->seen = st->stx_blocks * 512);
+	if (b)
+		first = heat_locked(q, b);
+	else
+		q->blind = true;
+	pthread_mutex_unlock(&q->lock);
+	if (first)
+		q->config.wake(q->config.ctx);
+}
+
+void quota_gone(Cowfs *fs, BlobId id)
+{
+	CowQuota *q = fs->quota;
+
+	if (!q || !q->config.bytes)
+		return;
+	pthread_mutex_lock(&q->lock);
+	Body *b = find_locked(q, id);
+	if (b) {
+		set_locked(q, b, 0);
+		hmap_remove(&q->bodies, &b->node);
+		free(b); /* its place in the hot list goes with the next look */
+	}
+	pthread_mutex_unlock(&q->lock);
+}
+
+/* ---- asking ---- */
+
+/* Without those that are only remembered (graves). */
+static uint64_t records(Cowfs *fs)
+{
+	uint64_t others = fs->quota->base_nodes + MIN(fs->grave_at, (size_t)COW_GRAVES);
+
+	return fs->nodes.count - MIN(others, fs->nodes.count);
+}
+
+/* What was written just now, as far as few are written. */
+static void refresh(Cowfs *fs)
+{
+	CowQuota *q = fs->quota;
+
+	pthread_mutex_lock(&q->lock);
+	for (size_t i = q->n_hot - MIN(q->n_hot, (size_t)REFRESHED); i < q->n_hot; i++) {
+		Body *b = find_locked(q, q->hot[i]);
+		struct statx st = {0};
+		if (b)
+			set_locked(q, b, size_of(fs, b->id, &st));
+	}
+	pthread_mutex_unlock(&q->lock);
+}
+
+int quota_record(Cowfs *fs, bool is_new)
+{
+	CowQuota *q = fs->quota;
+
+	if (!q)
+		return 0;
+	if (q->config.bytes)
+		refresh(fs);
+	if (is_new && q->config.files && records(fs) >= q->config.files)
+		return -EDQUOT;
+	return quota_room(fs, 1);
+}
+
+int quota_room(Cowfs *fs, uint64_t bytes)
+{
+	CowQuota *q = fs->quota;
+
+	if (!q || !q->config.bytes)
+		return 0;
+	uint64_t taken = atomic_load(&q->used) + atomic_load(&q->promised);
+	return taken >= q->config.bytes || bytes > q->config.bytes - taken ? -EDQUOT : 0;
+}
+
+int quota_reserve(Cowfs *fs, uint64_t bytes)
+{
+	CowQuota *q = fs->quota;
+
+	if (!q || !q->config.bytes)
+		return 0;
+	pthread_mutex_lock(&q->lock);
+	int rc = quota_room(fs, bytes);
+	if (rc == 0)
+		atomic_fetch_add(&q->promised, bytes);
+	pthread_mutex_unlock(&q->lock);
+	return rc;
+}
+
+void quota_release(Cowfs *fs, uint64_t bytes)
+{
+	if (fs->quota && fs->quota->config.bytes)
+		atomic_fetch_sub(&fs->quota->promised, bytes);
+}
+
+int cowfs_quota_promise(Cowfs *fs, uint64_t bytes)
+{
+	CowQuota *q = fs->quota;
+	int rc = quota_reserve(fs, bytes);
+
+	if (rc == 0 && q && q->config.bytes) {
+		pthread_mutex_lock(&q->lock);
+		q->fresh_promises += bytes;
+		pthread_mutex_unlock(&q->lock);
+	}
+	return rc;
+}
+
+unsigned cowfs_quota_full(Cowfs *fs)
+{
+	CowQuota *q = fs->quota;
+
+	if (!q)
+		return 0;
+	fs_rdlock(fs);
+	bool files = q->config.files && records(fs) >= q->config.files;
+	fs_unlock(fs);
+	return (files ? COW_FULL_FILES : 0) | (!files || atomic_load(&q->used) >= q->config.bytes ? q->config.bytes ? COW_FULL_BYTES : 0 : 0);
+}
+
+void cowfs_quota_usage(Cowfs *fs, CowQuotaUsage *out)
+{
+	CowQuota *q = fs->quota;
+
+	*out = (CowQuotaUsage){0};
+	if (!q)
+		return;
+	fs_rdlock(fs);
+	out->files = records(fs);
+	fs_unlock(fs);
+	out->bytes = atomic_load(&q->used);
+	out->peak = MAX(atomic_load(&q->peak), out->bytes);
+}
+
+void quota_statfs(Cowfs *fs, struct statfs *st)
+{
+	CowQuota *q = fs->quota;
+	CowQuotaUsage u;
+
+	if (!q)
+		return;
+	cowfs_quota_usage(fs, &u);
+	uint64_t block = st->f_bsize > 0 ? (uint64_t)st->f_bsize : 4096;
+	if (q->config.bytes) {
+		st->f_blocks = q->config.bytes / block;
+		st->f_bfree = MIN(st->f_bfree, (q->config.bytes - MIN(u.bytes, q->config.bytes)) / block);
+		st->f_bavail = MIN(st->f_bavail, st->f_bfree);
+	}
+	if (q->config.files) {
+		st->f_files = q->config.files;
+		st->f_ffree = q->config.files - MIN(u.files, q->config.files);
+	}
+}
+
+/* ---- looking ---- */
+
+typedef struct Growth {
+	CowGrowing *list;
+	size_t room, count;
+} Growth;
+
+/* Unless somebody can write to it. Who opens a body notes it and opens it under fs->lock: he is seen here, or comes later and makes it hot again. */
+static void cool(Cowfs *fs, BlobId id)
+{
+	CowQuota *q = fs->quota;
+
+	fs_rdlock(fs);
+	bool writer = seal_has_writer(fs->blobs, id);
+	pthread_mutex_lock(&q->lock);
+	Body *b = find_locked(q, id);
+	if (b && !writer)
+		b->hot = false;
+	pthread_mutex_unlock(&q->lock);
+	fs_unlock(fs);
+}
+
+/* Of bodies whose numbers were taken from the table under the lock. */
+static void look_at(Cowfs *fs, const BlobId *ids, size_t n, Growth *growth)
+{
+	CowQuota *q = fs->quota;
+
+	for (size_t i = 0; i < n; i++) {
+		struct statx st = {0};
+		uint64_t bytes = size_of(fs, ids[i], &st);
+		pthread_mutex_lock(&q->lock);
+		Body *b = find_locked(q, ids[i]); /* it may have gone */
+		bool grown = b && bytes > b->seen;
+		if (b)
+			set_locked(q, b, bytes);
+		if (b && growth->list)
+			b->seen = bytes;
+		bool cools = b && b->hot && !grown;
+		if (grown && !b->hot)
+			IGNORE_RESULT(heat_locked(q, b));
+		pthread_mutex_unlock(&q->lock);
+		if (grown && growth->count < growth->room)
+			growth->list[growth->count++] = (CowGrowing){statx_dev(&st), st.stx_ino};
+		if (cools)
+			cool(fs, ids[i]);
+	}
+}
+
+static void drop_cold_locked(CowQuota *q)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < q->n_hot; i++) {
+		const Body *b = find_locked(q, q->hot[i]);
+		if (b && b->hot)
+			q->hot[kept++] = q->hot[i];
+	}
+	q->n_hot = kept;
+}
+
+/* One that was cooled and is hot again stands in the list twice, until the next look. */
+static void look_at_hot(Cowfs *fs, Growth *growth)
+{
+	CowQuota *q = fs->quota;
+	BlobId some[SLICE];
+	size_t n;
+
+	for (size_t at = 0;; at += n) {
+		pthread_mutex_lock(&q->lock);
+		n = at < q->n_hot ? MIN(q->n_hot - at, (size_t)SLICE) : 0;
+		if (n)
+			memcpy(some, q->hot + at, n * sizeof *some);
+		pthread_mutex_unlock(&q->lock);
+		if (!n)
+			break;
+		look_at(fs, some, n, growth);
+	}
+	pthread_mutex_lock(&q->lock);
+	drop_cold_locked(q);
+	pthread_mutex_unlock(&q->lock);
+}
+
+static void audit(Cowfs *fs, Growth *growth)
+{
+	CowQuota *q = fs->quota;
+
+	pthread_mutex_lock(&q->lock);
+	size_t n = 0, count = q->bodies.count;
+	CLEAN_FREE BlobId *all = malloc((count + 1) * sizeof *all);
+	HMAP_FOREACH_SAFE (&q->bodies, h, next)
+		if (all && n < count)
+			all[n++] = CONTAINER_OF(h, Body, node)->id;
+	q->audited_at = bv_now_coarse_ns();
+	q->blind = q->blind && !all;
+	pthread_mutex_unlock(&q->lock);
+	look_at(fs, all, n, growth);
+}
+
+static void look_at_database(Cowfs *fs)
+{
+	CowQuota *q = fs->quota;
+	uint64_t bytes = meta_bytes(fs->meta);
+
+	bytes -= MIN(bytes, DB_FREE);
+	pthread_mutex_lock(&q->lock);
+	atomic_fetch_add(&q->used, bytes - q->db_bytes);
+	q->db_bytes = bytes;
+	pthread_mutex_unlock(&q->lock);
+}
+
+static void end_promises(CowQuota *q, uint64_t now)
+{
+	pthread_mutex_lock(&q->lock);
+	if (now - q->promised_at > PROMISE_NS) {
+		atomic_fetch_sub(&q->promised, q->old_promises);
+		q->old_promises = q->fresh_promises;
+		q->fresh_promises = 0;
+		q->promised_at = now;
+	}
+	pthread_mutex_unlock(&q->lock);
+}
+
+static unsigned look_locked(Cowfs *fs, CowGrowing *growing, size_t *n)
+{
+	CowQuota *q = fs->quota;
+	Growth growth = {growing, *n, 0};
+	uint64_t now = bv_now_coarse_ns();
+
+	bool all = q->blind || (blob_hides_maps(fs->blobs) && now - q->audited_at > AUDIT_NS);
+	look_at_hot(fs, &growth);
+	if (all)
+		audit(fs, &growth);
+	look_at_database(fs);
+	end_promises(q, now);
+	uint64_t used = atomic_load(&q->used), left = q->config.bytes - MIN(used, q->config.bytes);
+	*n = q->config.bytes && used > q->config.bytes ? growth.count : 0;
+	pthread_mutex_lock(&q->lock);
+	bool hot = q->n_hot || q->fresh_promises || q->old_promises;
+	pthread_mutex_unlock(&q->lock);
+	return hot ? (unsigned)MIN(MAX(left / RATE, (uint64_t)LOOK_LEAST_MS), (uint64_t)LOOK_MOST_MS) : LOOK_MOST_MS;
+}
+
+unsigned cowfs_quota_look(Cowfs *fs, CowGrowing *growing, size_t *n)
+{
+	CowQuota *q = fs->quota;
+
+	if (!q || !q->config.bytes) {
+		*n = 0;
+		return UINT32_MAX;
+	}
+	pthread_mutex_lock(&q->looking);
+	unsigned ms = look_locked(fs, growing, n);
+	pthread_mutex_unlock(&q->looking);
+	return ms;
+}
+
+void cowfs_quota_settle(Cowfs *fs)
+{
+	CowQuota *q = fs->quota;
+
+	if (!q)
+		return;
+	IGNORE_RESULT(cowfs_commit(fs, false)); /* what was removed goes */
+	for (int i = 0; i < 3; i++) {
+		size_t none = 0;
+		pthread_mutex_lock(&q->looking);
+		IGNORE_RESULT(orphans_reap(fs, false));
+		IGNORE_RESULT(look_locked(fs, NULL, &none));
+		pthread_mutex_unlock(&q->looking);
+		if (atomic_load(&q->promised) == 0)
+			break;
+		nanosleep(&(struct timespec){0, PROMISE_NS + 5000000}, NULL);
+	}
+}
+
+/* ---- life ---- */
+
+static int note_there(void *ctx, BlobId id)
+{
+	Cowfs *fs = ctx;
+	CowQuota *q = fs->quota;
+	struct statx st = {0};
+	uint64_t bytes = size_of(fs, id, &st);
+
+	pthread_mutex_lock(&q->lock);
+	Body *b = add_locked(q, id);
+	if (b)
+		set_locked(q, b, b->seen = bytes);
+	pthread_mutex_unlock(&q->lock);
+	return b ? 0 : -ENOMEM;
+}
+
+/* What has no row now is pinned or leads to a pin. */
+static uint64_t count_unstored(Cowfs *fs)
+{
+	uint64_t n = 0;
+
+	fs_rdlock(fs);
+	HMAP_FOREACH_SAFE (&fs->nodes, h, next)
+		n += !(CONTAINER_OF(h, CowNode, by_id)->flags & N_STORED);
+	fs_unlock(fs);
+	return n;
+}
+
+int cowfs_quota_start(Cowfs *fs, const CowQuotaConfig *config)
+{
+	CowQuota *q = calloc(1, sizeof *q);
+
+	if (!q || hmap_init(&q->bodies) < 0) {
+		free(q);
+		return -ENOMEM;
+	}
+	q->config = *config;
+	q->base_nodes = count_unstored(fs);
+	q->promised_at = q->audited_at = bv_now_coarse_ns();
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_mutex_init(&q->looking, NULL);
+	fs->quota = q;
+	int rc = config->bytes ? blob_iterate(fs->blobs, note_there, fs) : 0;
+	if (rc == 0 && config->bytes)
+		look_at_database(fs);
+	return MIN(rc, 0);
+}
+
+void quota_free(Cowfs *fs)
+{
+	CowQuota *q = fs->quota;
+
+	if (!q)
+		return;
+	HMAP_FOREACH_SAFE (&q->bodies, h, next)
+		free(CONTAINER_OF(h, Body, node));
+	hmap_release(&q->bodies);
+	free(q->hot);
+	pthread_mutex_destroy(&q->lock);
+	pthread_mutex_destroy(&q->looking);
+	free(q);
+	fs->quota = NULL;
+}
