@@ -88,6 +88,9 @@ int open_sandbox(const char *name, BvSandbox **out, BvError **err);
 /* The next option as getopt_long gives it, -1 at the end. Answers --help itself, and ends the program on an unknown option or a missing
  * value. `shorts` begins with "+:" (stop at the first argument) or ":". */
 int opts_next(const Command *cmd, int argc, char **argv, const char *shorts, const struct option *longs);
+/* Of --user (user.c): this process is that user afterwards, or ends with a message; where it has to become him, main begins anew. */
+void become_user(const Command *cmd, const char *text);
+void user_remember_argv(char **argv);
 /* One line that names what is wrong, and the usage; exit 125. */
 _Noreturn void usage_error(const Command *cmd, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void print_help(const Command *cmd);

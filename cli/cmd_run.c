@@ -7,7 +7,7 @@
 
 #define MESSAGE_MAX 200
 
-enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_HOSTNAME, OPT_RELEASE, OPT_MEMORY, OPT_CPUS, OPT_PIDS, OPT_IO_READ, OPT_IO_WRITE, OPT_DISK, OPT_DISK_FILES, OPT_NOFILE, OPT_BEST_EFFORT, OPT_OUTPUT };
+enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_HOSTNAME, OPT_RELEASE, OPT_MEMORY, OPT_CPUS, OPT_PIDS, OPT_IO_READ, OPT_IO_WRITE, OPT_DISK, OPT_DISK_FILES, OPT_NOFILE, OPT_BEST_EFFORT, OPT_OUTPUT, OPT_USER };
 
 typedef struct Parsed {
 	BvCreateOptions create;
@@ -21,7 +21,7 @@ typedef struct Parsed {
 #define LONG_COMMAND \
 	{"cwd", required_argument, NULL, OPT_CWD}, {"env", required_argument, NULL, OPT_ENV}, {"clear-env", no_argument, NULL, OPT_CLEAR_ENV}, \
 		{"timeout", required_argument, NULL, OPT_TIMEOUT}, {"output-limit", required_argument, NULL, OPT_OUTPUT}, {"trace", required_argument, NULL, OPT_TRACE}, {"interactive", no_argument, NULL, 'i'}, \
-		{"tty", no_argument, NULL, 't'}, {"detach", no_argument, NULL, 'd'}, {"generations", no_argument, NULL, OPT_GENERATIONS}, LONG_KEY, LONG_COMMON
+		{"tty", no_argument, NULL, 't'}, {"detach", no_argument, NULL, 'd'}, {"generations", no_argument, NULL, OPT_GENERATIONS}, {"user", required_argument, NULL, OPT_USER}, LONG_KEY, LONG_COMMON
 
 #define LONG_LIMITS \
 	{"memory", required_argument, NULL, OPT_MEMORY}, {"cpus", required_argument, NULL, OPT_CPUS}, {"pids", required_argument, NULL, OPT_PIDS}, \
@@ -75,6 +75,7 @@ static void take_option(const Command *cmd, Parsed *p, int c)
 	case OPT_TIMEOUT: p->session.timeout_ms = parse_duration(cmd, "--timeout", optarg); break;
 	case OPT_OUTPUT: p->session.output_limit = parse_size(cmd, "--output-limit", optarg); break;
 	case OPT_TRACE: p->trace = optarg; break;
+	case OPT_USER: become_user(cmd, optarg); break;
 	case OPT_RM: p->rm = true; break;
 	case OPT_SYNC: p->create.flags |= parse_sync(cmd, optarg) ? BV_CREATE_CONTINUOUS : 0; break;
 	case OPT_SPOOL: p->create.spool = parse_size(cmd, "--spool-size", optarg); break;

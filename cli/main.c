@@ -19,6 +19,7 @@
 	"  -i, --interactive  keep the three descriptors as they are, even on a terminal\n" \
 	"  -t, --tty          give the command a terminal of its own (the default on a terminal)\n" \
 	"  -d, --detach       do not wait: the command goes on in the background\n" \
+	"  --user UID:GID     of root: run as this user, who has the sandbox in his own store (see bvisor --help)\n" \
 	"  --generations      keep what the sandbox is when the command has ended, as a snapshot (see log)\n" KEY_OPTION_HELP
 #define LIMIT_OPTIONS \
 	"  --memory SIZE      limit of memory for all that runs in it together (500M, 2G); beyond that a process is killed\n" \
@@ -178,13 +179,13 @@ static const Command *find_command(const char *name)
 
 static void print_overview(FILE *out)
 {
-	fputs("usage: bvisor COMMAND [ARGUMENT...]\n\n"
+	fputs("usage: bvisor [--user UID:GID] COMMAND [ARGUMENT...]\n\n"
 	      "Runs commands on a copy-on-write view of the host, shows what they changed, and makes those changes on request.\n\n",
 	      out);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		fprintf(out, "  %-9s  %s\n", commands[i].name, commands[i].summary);
 	fputs("\n`bvisor COMMAND --help` shows its options. Sandboxes are kept in $BVISOR_HOME, else $XDG_DATA_HOME/bvisor, else\n"
-	      "~/.local/share/bvisor.\n",
+	      "~/.local/share/bvisor. With --user, of root, everything is done as that user, with the sandboxes that are his.\n",
 	      out);
 }
 
@@ -229,8 +230,18 @@ static void occupy_standard_descriptors(void)
 int main(int argc, char **argv)
 {
 	const Command *cmd;
+	const int all_argc = argc;
+	char **const all_argv = argv;
 
 	occupy_standard_descriptors();
+	user_remember_argv(argv);
+	if (argc > 1 && strcmp(argv[1], "--user") == 0) {
+		if (argc < 3)
+			usage_error(NULL, "option '--user' needs a value");
+		become_user(NULL, argv[2]);
+		argc -= 2;
+		argv += 2;
+	}
 	if (argc < 2)
 		usage_error(NULL, "no command given");
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
@@ -250,6 +261,6 @@ int main(int argc, char **argv)
 		usage_error(NULL, "unknown %s '%s'", argv[1][0] == '-' ? "option" : "command", argv[1]);
 	/* Packs of snapshots go back to the kernel. Else the C library learns to keep blocks of that size, and each thread has some: 200 MiB instead of 125. */
 	mallopt(M_MMAP_THRESHOLD, 8 << 20);
-	embed_supervisor(argc, argv);
+	embed_supervisor(all_argc, all_argv);
 	return finish(cmd->run(cmd, argc - 1, argv + 1));
 }
