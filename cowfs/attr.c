@@ -189,8 +189,11 @@ int node_statx(Cowfs *fs, const CowNode *node, struct statx *out)
 static int foreign_statx(CowWalk *w, unsigned mask, struct statx *out)
 {
 	const CowForeign *foreign = w->cur.foreign;
+	int rc = foreign->ops->statx(foreign->ctx, w->req, w->path, mask, out);
 
-	return foreign->ops->statx(foreign->ctx, w->req, w->path, mask, out);
+	if (rc == 0)
+		owner_show(w->fs, out);
+	return rc;
 }
 
 int cowfs_statx(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, unsigned mask, struct statx *out)
@@ -214,6 +217,7 @@ void cowfs_translate_statx(Cowfs *fs, struct statx *inout)
 {
 	struct statx st;
 
+	owner_show(fs, inout);
 	fs_rdlock(fs);
 	CowNode *node = ident_find(fs, statx_dev(inout), inout->stx_ino);
 	if (node && (S_ISDIR(node->mode) || S_ISLNK(node->mode) || S_ISSOCK(node->mode))) {

@@ -72,11 +72,16 @@ static int copy_make(Cowfs *fs, const char *origin, mode_t mode, const char *sta
 	CLEAN_FD int from = lower_open(fs, origin, reading, 0);
 	if (from == -EACCES)
 		from = lower_open_owned(fs, origin, reading);
+	bool unread = from == -EACCES; /* the view allows it, the host does not: lock files and the like are empty, so that there is nothing to read */
+	if (unread)
+		from = lower_open(fs, origin, O_PATH | O_NOFOLLOW, 0);
 	if (from < 0)
 		return from;
 	int rc = statx_of_fd(from, &copy->from);
 	if (rc == 0 && !S_ISREG(copy->from.stx_mode))
 		rc = -ESTALE;
+	if (rc == 0 && unread && !truncated && copy->from.stx_size)
+		rc = -EACCES;
 	if (rc < 0)
 		return rc;
 	uint64_t taken = truncated ? 0 : copy->from.stx_blocks * 512;
@@ -93,7 +98,7 @@ static int copy_make(Cowfs *fs, const char *origin, mode_t mode, const char *sta
 	copy->id = id;
 	if (stand_in)
 		IGNORE_RESULT(watch_adopt(fs, stand_in, id, mode & 07777, &copy->fd)); /* the new blob is as good, only less watched */
-	if (!truncated)
+	if (!truncated && !unread)
 		rc = copy_bytes(fs, from, copy->fd, copy->from.stx_size);
 	if (rc == 0)
 		rc = statx_of_fd(from, &after);
@@ -101,6 +106,7 @@ static int copy_make(Cowfs *fs, const char *origin, mode_t mode, const char *sta
 		rc = -EAGAIN;
 	if (rc == 0)
 		rc = statx_of_fd(copy->fd, &copy->to);
+	owner_show(fs, &copy->from);
 	if (rc < 0)
 		copy_discard(fs, copy);
 	return rc;

@@ -16,7 +16,7 @@
  * Permissions. The lower layer is accessed with the process's own credentials, so the host's checks hold there. For records cowfs
  * checks mode bits, ownership, sticky and setgid rules itself with req->cred. cred->uid 0 means root with CAP_DAC_OVERRIDE, CAP_FOWNER,
  * CAP_CHOWN, CAP_FSETID on the *sandbox's* metadata (a guest that is started by root sees root's file semantics, though it
- * has no capability in the kernel); making device nodes is -EPERM for everyone.
+ * has no capability in the kernel); making device nodes is -EPERM for everyone but a fake root (CowfsConfig.fake_root).
  *
  * Blocking. With req->may_block false a call that would wait (opening a FIFO without its peer, copy-up of more than
  * COWFS_INLINE_COPY bytes, a remote fetch, fsync) returns -EINPROGRESS without any effect; the front end repeats it on a
@@ -97,6 +97,11 @@ typedef struct CowfsConfig {
 	 * mappings (mapped.c), perhaps under cowfs' lock. Non-zero: not all can be known. NULL: nothing is. */
 	int (*mapped)(void *ctx, bool guests, CowMappedVisit visit, void *visit_ctx);
 	void *mapped_ctx;
+	/* A view in which an ordinary user is shown as root (closed.c): objects of the host that belong to owner_uid and owner_gid, the ids of who looks at the host, are shown as those of
+	 * 0. What guests set is kept as they set it. Uid 0 may make device nodes, which nobody can open. */
+	bool fake_root;
+	uid_t owner_uid;
+	gid_t owner_gid;
 	uint64_t spool_bound; /* how many bytes bodies may take here as far as they can be fetched again (spool.c); 0: as many as there is room for */
 	/* NULL, or NULL-terminated: files and directories without which the database could not be found after a power cut. The first durable
 	 * commit syncs them, beside the database, its directory and the blobs' names. Copied. */
@@ -260,7 +265,7 @@ ssize_t cowfs_virtual_of_host(Cowfs *fs, const char *host_path, bool *removed, c
 /* ---- reading ---- */
 
 int cowfs_statx(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, unsigned mask, struct statx *out) MUST_CHECK;
-/* The same for a descriptor whose raw host statx is known: replaces what the record knows better. Never fails. */
+/* The same for a descriptor whose raw host statx is known: replaces what the record knows better, and the owner with whom the view shows. Never fails. */
 void cowfs_translate_statx(Cowfs *fs, struct statx *inout);
 /* access(2) with R_OK|W_OK|X_OK or F_OK. */
 int cowfs_access(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path, unsigned flags, int mode) MUST_CHECK;

@@ -108,7 +108,7 @@ static int list_host(Cowfs *fs, const char *path, int (*visit)(void *ctx, const 
 	if (fd == -EACCES) /* the record allows it, or nothing but its being empty is asked */
 		fd = lower_open_owned(fs, path, O_RDONLY | O_DIRECTORY);
 	if (fd < 0)
-		return fd;
+		return fd == -EACCES && dir_is_closed(fs, path) ? 0 : fd;
 	while (rc == 0 && (n = syscall(SYS_getdents64, fd, buf, sizeof buf)) > 0) {
 		for (long at = 0; rc == 0 && at < n;) {
 			const HostDirent *d = (const HostDirent *)(const void *)(buf + at);
@@ -118,6 +118,18 @@ static int list_host(Cowfs *fs, const char *path, int (*visit)(void *ctx, const 
 		}
 	}
 	return n < 0 ? bv_neg_errno() : rc;
+}
+
+static int is_name(void *ctx, const HostDirent *d)
+{
+	const char *const *name = ctx;
+
+	return strcmp(d->d_name, *name) == 0;
+}
+
+int dir_lists_name(Cowfs *fs, const char *path, const char *name)
+{
+	return list_host(fs, path, is_name, &name);
 }
 
 typedef struct Merge {

@@ -196,6 +196,9 @@ int cowfs_open(const CowfsConfig *config, Cowfs **out, char **err)
 	fs->flags = config->flags;
 	fs->durable = config->durable;
 	fs->spool_bound = config->spool_bound;
+	fs->fake_root = config->fake_root;
+	fs->owner_uid = config->owner_uid;
+	fs->owner_gid = config->owner_gid;
 	fs->mark_fd = fs->watch_fd = fs->timeless = -1;
 	fs->broken_openat2 = (config->flags & COWFS_NO_OPENAT2) != 0;
 	atomic_init(&fs->next_id, COW_ROOT_ID + 1);

@@ -94,6 +94,12 @@ static struct timespec time_or_omit(const CowAttr *attr, unsigned bit, struct ti
 	return attr->set & bit ? ts : (struct timespec){.tv_nsec = UTIME_OMIT};
 }
 
+/* What is shown as a fake root's is his own. */
+static unsigned hosts_id(const CowWalk *w, unsigned id, unsigned own)
+{
+	return w->fs->fake_root && id == 0 ? own : id;
+}
+
 int grant_setattr(CowWalk *w, const CowAttr *attr)
 {
 	struct timespec times[2] = {time_or_omit(attr, COW_SET_ATIME, attr->atime), time_or_omit(attr, COW_SET_MTIME, attr->mtime)};
@@ -102,7 +108,8 @@ int grant_setattr(CowWalk *w, const CowAttr *attr)
 	int rc = grant_proc_path(w, &fd, path);
 
 	if (rc == 0 && (attr->set & (COW_SET_UID | COW_SET_GID | COW_CHOWN)))
-		rc = result(fchownat(fd, "", attr->set & COW_SET_UID ? attr->uid : (uid_t)-1, attr->set & COW_SET_GID ? attr->gid : (gid_t)-1, AT_EMPTY_PATH));
+		rc = result(fchownat(fd, "", attr->set & COW_SET_UID ? hosts_id(w, attr->uid, w->fs->owner_uid) : (uid_t)-1,
+				     attr->set & COW_SET_GID ? hosts_id(w, attr->gid, w->fs->owner_gid) : (gid_t)-1, AT_EMPTY_PATH));
 	if (rc == 0 && (attr->set & COW_SET_MODE))
 		rc = S_ISLNK(walk_type(w)) ? -EOPNOTSUPP : result(chmod(path, attr->mode));
 	if (rc == 0 && (attr->set & (COW_SET_ATIME | COW_SET_MTIME)))

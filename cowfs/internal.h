@@ -315,6 +315,9 @@ struct Cowfs {
 	pthread_mutex_t spool_lock; /* before all others: who makes room */
 	pthread_mutex_t arrive_lock; /* before fs->lock: whose body has been fetched and is not known yet */
 	_Atomic bool unseen_opened; /* somebody got a descriptor of a blob that a lease does not see: O_PATH, or access mode 3 */
+	bool fake_root; /* see CowfsConfig */
+	uid_t owner_uid;
+	gid_t owner_gid;
 };
 
 /* ---- fs.c ---- */
@@ -528,6 +531,20 @@ int change_place(Cowfs *fs, const CowAt *at);
  * be what makes room. */
 int record_place(Cowfs *fs, const CowAt *at) MUST_CHECK;
 
+/* ---- closed.c ---- */
+/* Puts into the host's statx whom the view shows as the owner. */
+void owner_show(const Cowfs *fs, struct statx *st);
+/* Of a directory of the host (canonical path), in a view with a fake root: its user may not search it; nor list it, so that the view shows the sandbox's entries alone. */
+bool dir_denies_search(const Cowfs *fs, const char *path) MUST_CHECK;
+bool dir_is_closed(Cowfs *fs, const char *path) MUST_CHECK;
+/* Is this one that denies search, and a name that cannot be seen in it? */
+bool dir_hides_name(Cowfs *fs, const char *path, const char *name) MUST_CHECK;
+/* rc of a look at w->path: -EACCES becomes -ENOENT if it cannot be seen in such a directory, which this caller may search in the view. */
+int closed_lookup(CowWalk *w, int rc);
+/* The same questions of what a walk has found. */
+bool walk_denies_search(const CowWalk *w) MUST_CHECK;
+bool walk_is_closed(const CowWalk *w) MUST_CHECK;
+
 /* ---- setid.c: fs->lock held for writing, but for setid_mode ---- */
 mode_t setid_mode(const CowNode *node, const struct statx *blob); /* as `blob` says that it is now */
 void setid_watch(Cowfs *fs, const CowReq *req, CowNode *node);   /* a guest may write from now on */
@@ -644,6 +661,8 @@ int watch_adopt(Cowfs *fs, const char *at, BlobId id, mode_t mode, int *fd);
 ssize_t node_getdents(Cowfs *fs, const CowNode *dir, uint64_t *pos, void *buf, size_t size) MUST_CHECK;
 /* Is there any entry in the merged directory? 0: empty, -ENOTEMPTY. */
 int dir_is_empty(Cowfs *fs, CowNode *node, const char *host_path);
+/* Has the host this name in the directory? 1, 0, or an error. Of a closed one: 0. */
+int dir_lists_name(Cowfs *fs, const char *path, const char *name) MUST_CHECK;
 void lists_free(Cowfs *fs);
 uint64_t dent_pos(const char *name, size_t len);
 

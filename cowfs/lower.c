@@ -87,13 +87,13 @@ int lower_statx(Cowfs *fs, const CowGrant *grant, const char *path, struct statx
 		return rc;
 	if (grant) {
 		CLEAN_FD int fd = lower_open(fs, path, O_PATH | O_NOFOLLOW, 0);
-		if (fd < 0)
-			return fd;
-		return statx_of_fd(fd, out);
+		rc = fd < 0 ? fd : statx_of_fd(fd, out);
+	} else if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, COW_STATX_MASK | STATX_MNT_ID, out) < 0) {
+		rc = bv_neg_errno();
 	}
-	if (statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, COW_STATX_MASK | STATX_MNT_ID, out) < 0)
-		return bv_neg_errno();
-	return 0;
+	if (rc == 0)
+		owner_show(fs, out);
+	return rc;
 }
 
 /* ---- what is remembered for a moment ---- */

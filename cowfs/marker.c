@@ -1,5 +1,5 @@
 /* cowfs/marker.c - real objects of the host that stand for a record in a descriptor or a cwd: an empty directory for a directory of the view,
- * a symlink for a symlink, a socket for a socket. They live in mark_dir, which is this run's alone, and go with the record. */
+ * a symlink for a symlink, a socket for a socket or a device. They live in mark_dir, which is this run's alone, and go with the record. */
 #include "internal.h"
 
 void marker_name(const CowNode *node, char name[40])
@@ -31,7 +31,7 @@ int marker_dir(Cowfs *fs)
 	return fs->mark_fd < 0 ? bv_neg_errno() : 0;
 }
 
-/* A bound socket has its object already; one that was made by mknod, or bound before this run, gets one that nobody listens on. */
+/* A bound socket has its object already; one that was made by mknod, or bound before this run, gets one that nobody listens on, as has a device, which is never opened. */
 static int make_object(Cowfs *fs, const CowNode *node, const char *name)
 {
 	int rc;
@@ -41,7 +41,7 @@ static int make_object(Cowfs *fs, const CowNode *node, const char *name)
 	else if (S_ISLNK(node->mode))
 		rc = symlinkat(node->target, fs->mark_fd, name);
 	else
-		rc = S_ISSOCK(node->mode) ? mknodat(fs->mark_fd, name, S_IFSOCK | 0600, 0) : 0;
+		rc = mknodat(fs->mark_fd, name, S_IFSOCK | 0600, 0);
 	return rc < 0 && errno != EEXIST ? bv_neg_errno() : 0;
 }
 

@@ -152,21 +152,23 @@ int cowfs_mknod(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *path
 	CowNode *dir;
 	CowWalk w;
 
-	(void)dev;
+	bool device = S_ISCHR(mode) || S_ISBLK(mode);
 	if ((mode & S_IFMT) == 0)
 		mode |= S_IFREG;
 	if (S_ISDIR(mode))
 		return -EPERM;
-	if (!S_ISREG(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode) && !S_ISCHR(mode) && !S_ISBLK(mode))
+	if (!S_ISREG(mode) && !S_ISFIFO(mode) && !S_ISSOCK(mode) && !device)
 		return -EINVAL;
 	int rc = begin_create(&w, fs, req, at, path, false, &dir);
-	if (rc >= 0 && (S_ISCHR(mode) || S_ISBLK(mode)))
+	if (rc >= 0 && device && (rc == 1 || !fs->fake_root || req->cred->uid != 0))
 		rc = -EPERM;
 	else if (rc == 1)
 		rc = grant_mknod(&w, mode);
 	else if (rc == 0) {
 		CowNode *node = node_make(fs, req, dir, mode & (S_IFMT | 07777));
-		rc = !node ? -ENOMEM : S_ISSOCK(mode) ? 0 : give_blob(fs, node);
+		if (node && device)
+			node->rdev = dev;
+		rc = !node ? -ENOMEM : S_ISSOCK(mode) || device ? 0 : give_blob(fs, node);
 		if (rc == 0)
 			rc = node_publish(fs, dir, w.last, w.nlast, node);
 		if (rc < 0 && node) {

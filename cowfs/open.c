@@ -26,6 +26,14 @@ static int host_flags(int flags)
 	return (flags & known) | O_NOCTTY;
 }
 
+/* Permission was checked: where the host still denies reading, who owns the object has the last word. He is root in the view, or `granted` it. */
+static int open_host(Cowfs *fs, const char *path, int flags, bool granted)
+{
+	int fd = lower_open(fs, path, host_flags(flags), 0);
+
+	return fd == -EACCES && (granted || fs->fake_root) ? lower_open_owned(fs, path, host_flags(flags)) : fd;
+}
+
 /* ---- opening a record ---- */
 
 static int open_fifo(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd)
@@ -65,10 +73,10 @@ static int open_dir(Cowfs *fs, CowNode *node, int flags, int *fd)
 	if (node->flags & N_DEAD)
 		return -ENOENT;
 	if (!node->dir->kids && node->origin) {
-		int opened = lower_open(fs, node->origin, host_flags(flags) | O_DIRECTORY, 0);
+		int opened = open_host(fs, node->origin, flags | O_DIRECTORY, false);
 		if (opened >= 0)
 			*fd = opened;
-		if (opened != -ENOENT)
+		if (opened != -ENOENT && !(opened == -EACCES && dir_is_closed(fs, node->origin)))
 			return MIN(opened, 0);
 	}
 	return open_marker(fs, node, flags, fd);
@@ -134,9 +142,7 @@ static int open_file(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int
 	}
 	if (!node->origin)
 		return -ENOENT;
-	opened = lower_open(fs, node->origin, host_flags(flags), 0);
-	if (opened == -EACCES && (node->have & OV_MODE)) /* a chmod in the sandbox */
-		opened = lower_open_owned(fs, node->origin, host_flags(flags));
+	opened = open_host(fs, node->origin, flags, node->have & OV_MODE); /* a chmod in the sandbox */
 	if (opened < 0)
 		return opened;
 	*fd = opened;
@@ -160,7 +166,9 @@ int open_node(Cowfs *fs, const CowReq *req, CowNode *node, int flags, int *fd)
 		break;
 	}
 	if (!(node->flags & N_DEVICE) && !(flags & O_PATH))
-		return -EACCES; /* a device of the host that nobody granted */
+		return -EACCES; /* a device of the host that nobody granted, or one that is a record alone, as on a file system mounted with nodev */
+	if (!node->origin)
+		return open_marker(fs, node, flags, fd);
 	int opened = lower_open(fs, node->origin, host_flags(flags), 0);
 	if (opened < 0)
 		return opened;
@@ -302,9 +310,10 @@ static int open_found(CowWalk *w, int flags, int *fd)
 			*fd = opened;
 		return MIN(opened, 0);
 	}
-	bool host_as_it_is = w->cur.kind == COW_LOWER && (flags & O_PATH || ((S_ISREG(walk_type(w)) || S_ISDIR(walk_type(w))) && !wants_write(flags)));
+	bool closed = S_ISDIR(walk_type(w)) && !(flags & O_PATH) && walk_is_closed(w);
+	bool host_as_it_is = w->cur.kind == COW_LOWER && !closed && (flags & O_PATH || ((S_ISREG(walk_type(w)) || S_ISDIR(walk_type(w))) && !wants_write(flags)));
 	if (host_as_it_is) {
-		int opened = lower_open(w->fs, w->path, host_flags(flags), 0);
+		int opened = open_host(w->fs, w->path, flags, false);
 		if (opened >= 0) {
 			*fd = opened;
 			watch_opened(w, NULL, flags);
@@ -477,7 +486,9 @@ static bool needs_record(CowWalk *w, int flags)
 {
 	if (w->cur.kind == COW_NODE)
 		return !S_ISREG(w->cur.node->mode); /* markers and FIFOs may have to be made */
-	return !(flags & O_PATH) && !(S_ISREG(walk_type(w)) || S_ISDIR(walk_type(w)) || S_ISLNK(walk_type(w)));
+	if (S_ISDIR(walk_type(w)))
+		return !(flags & O_PATH) && walk_is_closed(w);
+	return !(flags & O_PATH) && !(S_ISREG(walk_type(w)) || S_ISLNK(walk_type(w)));
 }
 
 /* -EAGAIN: needs the lock for writing. */
@@ -600,6 +611,7 @@ static int foreign_cwd_place(const CowReq *req, const CowLoc *dir, int *fd, char
 
 int cowfs_cwd_place(Cowfs *fs, const CowReq *req, const CowLoc *dir, int *fd, char *path, size_t size)
 {
+	CowNode *node = NULL; /* whose marker it is */
 	CowWalk w;
 	char host[PATH_MAX];
 	CLEAN_FD int opened = -1;
@@ -613,11 +625,18 @@ int cowfs_cwd_place(Cowfs *fs, const CowReq *req, const CowLoc *dir, int *fd, ch
 		rc = -ENOTDIR;
 	if (rc == 0 && w.cur.kind == COW_NODE)
 		rc = node_allows(req, w.cur.node, X_OK);
-	if (rc == 0)
+	bool closed = rc == 0 && walk_denies_search(&w); /* the kernel lets no guest in: a marker stands for it, too */
+	if (closed)
+		rc = walk_cur_node(&w, &node);
+	if (closed && rc == 0)
+		rc = open_marker(fs, node, O_RDONLY | O_DIRECTORY, &opened);
+	else if (rc == 0)
 		rc = open_found(&w, O_PATH | O_DIRECTORY, &opened);
-	if (rc == 0 && w.cur.kind == COW_NODE && (w.cur.node->flags & N_MARKER) && (w.cur.node->dir->kids || !w.cur.node->origin)) {
+	if (rc == 0 && w.cur.kind == COW_NODE && (w.cur.node->flags & N_MARKER) && (w.cur.node->dir->kids || !w.cur.node->origin))
+		node = w.cur.node;
+	if (rc == 0 && node) {
 		char name[40];
-		marker_name(w.cur.node, name);
+		marker_name(node, name);
 		snprintf(host, sizeof host, "%s/%s", fs->mark_dir, name);
 	} else if (rc == 0) {
 		char buf[PATH_MAX];

@@ -64,8 +64,8 @@ static CowNode *pin_node(CowWalk *w, mode_t mode)
 	node->flags = N_PIN | N_PRIVATE;
 	node->have = OV_ALL;
 	node->nlink = S_ISDIR(mode) ? 2 : 1;
-	node->uid = geteuid();
-	node->gid = getegid();
+	node->uid = w->fs->fake_root ? 0 : geteuid();
+	node->gid = w->fs->fake_root ? 0 : getegid();
 	node->atime = node->mtime = node->ctime = node->btime = cow_now();
 	node->vdev = w->dir.kind == COW_NODE ? w->dir.node->vdev : w->fs->root->vdev;
 	return node;

@@ -34,7 +34,7 @@ static bool host_has_it_now(const CowWalk *w, const CowNode *dir)
 	if (!dir->origin || path_join(path, dir->origin, strlen(dir->origin), w->last, w->nlast) < 0)
 		return false;
 	int rc = lower_statx(w->fs, NULL, path, &st);
-	return rc != -ENOENT && rc != -ENOTDIR;
+	return rc != -ENOENT && rc != -ENOTDIR && !(rc == -EACCES && dir_hides_name(w->fs, dir->origin, w->last));
 }
 
 /* Takes the entry off: whiteout if the host has the name. */

@@ -163,7 +163,7 @@ static int step_host(CowWalk *w, const char *base, size_t blen, const char *name
 		w->st_ok = false;
 		return 0;
 	}
-	int rc = lower_statx(w->fs, grant, w->path, &w->st);
+	int rc = closed_lookup(w, lower_statx(w->fs, grant, w->path, &w->st));
 	if (rc < 0) {
 		w->path[w->dir.kind == COW_LOWER ? w->dir.len : 0] = '\0';
 		return rc;
@@ -363,7 +363,7 @@ static int walk_host_rest(CowWalk *w)
 	}
 	w->dir = single ? from : (CowAt){.kind = COW_LOWER, .len = parent, .grant = from.grant};
 	name_last(w, w->path + parent + 1, len - parent - 1);
-	rc = lower_statx(w->fs, from.grant, w->path, &w->st);
+	rc = closed_lookup(w, lower_statx(w->fs, from.grant, w->path, &w->st));
 	if (rc < 0) {
 		w->path[w->dir.kind == COW_LOWER ? w->dir.len : 0] = '\0';
 		return rc;
