@@ -55,6 +55,7 @@ static const Command commands[] = {
 	 "                     :PORT or :FROM-TO; :PORT anywhere; unix:PATH, a socket of the host (repeatable)\n"
 	 "  --dns SERVERS      whom names are asked of: ADDRESS[:PORT],... (default: the host's name servers)\n"
 	 "  --ro               every change that the command tries fails with EROFS\n"
+	 "  --fake-root        the command sees itself as root, as whom it can install packages; owners are kept in the sandbox alone\n"
 	 "  --hostname NAME    what the command sees as the host's name\n"
 	 "  --kernel-release R what it sees as the kernel's release, such as 6.1.0-18-amd64\n"
 	 "  --rm               discard the sandbox when the command ends\n" LIMIT_OPTIONS SYNC_OPTION SPOOL_OPTION COMMAND_OPTIONS HELP_OPTION

@@ -235,7 +235,7 @@ static int apply_locked(BvSandbox *sb, const BvApplyOptions *o, Visitor *v, BvEr
 	Apply apply = {.sb = sb};
 	int r = 0;
 
-	view_request_init(&apply.request);
+	view_request_init(&apply.request, &sb->config);
 	r = hide_list(sb->store, &sb->config, &apply.hidden);
 	if (r < 0)
 		return lib_fail(err, r, "cannot list what is hidden from the sandbox: %s", strerror(-r));

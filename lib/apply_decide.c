@@ -61,12 +61,20 @@ static bool same_time(struct statx_timestamp a, struct timespec b)
 	return a.tv_sec == b.tv_sec && (long)a.tv_nsec == b.tv_nsec;
 }
 
-static bool is_base(const struct statx *host, const CowIdentity *base)
+/* Records know owners as the view shows them. */
+static bool is_owner(const Apply *apply, const struct statx *host, uid_t uid, gid_t gid)
+{
+	const SandboxConfig *c = &apply->sb->config;
+
+	return config_shows_uid(c, host->stx_uid) == uid && config_shows_gid(c, host->stx_gid) == gid;
+}
+
+static bool is_base(const Apply *apply, const struct statx *host, const CowIdentity *base)
 {
 	if (!base->known || ((host->stx_mode ^ base->mode) & S_IFMT) || host->stx_ino != base->ino)
 		return false;
 	if (S_ISDIR(host->stx_mode)) /* its size and times follow its entries, which have steps of their own */
-		return host->stx_uid == base->uid && host->stx_gid == base->gid && host->stx_mode == base->mode;
+		return is_owner(apply, host, base->uid, base->gid) && host->stx_mode == base->mode;
 	return host->stx_size == base->size && same_time(host->stx_mtime, base->mtime) && same_time(host->stx_ctime, base->ctime);
 }
 
@@ -79,7 +87,7 @@ static bool is_older(const struct statx *host, const Apply *apply)
 
 bool apply_is_unchanged(const Apply *apply, const char *path, const struct statx *host, const CowIdentity *base)
 {
-	return applied_matches(&apply->applied, path, host) || (base->known ? is_base(host, base) : is_older(host, apply));
+	return applied_matches(&apply->applied, path, host) || (base->known ? is_base(apply, host, base) : is_older(host, apply));
 }
 
 static bool same_bytes(int a, int b)
@@ -111,7 +119,7 @@ static bool is_equal(Apply *apply, const Change *c, const struct statx *host)
 	}
 	if (!S_ISREG(host->stx_mode))
 		return true;
-	if (host->stx_size != c->now.stx_size || host->stx_uid != c->now.stx_uid || host->stx_gid != c->now.stx_gid)
+	if (host->stx_size != c->now.stx_size || !is_owner(apply, host, c->now.stx_uid, c->now.stx_gid))
 		return false;
 	ours = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	return ours >= 0 && cowfs_open_virtual(apply->fs, c->path, O_RDONLY, &theirs) == 0 && same_bytes(ours, theirs);

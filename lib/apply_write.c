@@ -99,13 +99,14 @@ static int set_xattrs(Apply *apply, Step *step, const char *object)
 	return r;
 }
 
-static int set_owner(Step *step, int fd, const struct statx *now)
+static int set_owner(const Apply *apply, Step *step, int fd, const struct statx *now)
 {
+	const SandboxConfig *c = &apply->sb->config;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
 		return bv_neg_errno();
-	if (st.st_uid == now->stx_uid && st.st_gid == now->stx_gid)
+	if (config_shows_uid(c, st.st_uid) == now->stx_uid && config_shows_gid(c, st.st_gid) == now->stx_gid)
 		return 0;
 	if (fchownat(fd, "", now->stx_uid, now->stx_gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
@@ -113,6 +114,19 @@ static int set_owner(Step *step, int fd, const struct statx *now)
 		return bv_neg_errno();
 	step_remark(step, "the owner %u:%u could not be kept: %s", now->stx_uid, now->stx_gid, strerror(errno));
 	return 0;
+}
+
+/* What is root's in a sandbox with a fake root becomes the caller's: set-ID bits would hand his own rights to all who may execute it. */
+static mode_t mode_to_set(const Apply *apply, Step *step, int fd, const struct statx *now)
+{
+	mode_t mode = now->stx_mode & 07777, lost = 0;
+	struct stat st;
+
+	if (apply->sb->config.fake_root && !S_ISDIR(now->stx_mode) && fstat(fd, &st) == 0)
+		lost = mode & ((now->stx_uid == st.st_uid ? 0U : S_ISUID) | (now->stx_gid == st.st_gid ? 0U : S_ISGID));
+	if (lost)
+		step_remark(step, "its set-ID bits (%o) were left out: here it is not %u:%u's", lost, now->stx_uid, now->stx_gid);
+	return mode & ~lost;
 }
 
 /* Owner before mode (chown clears setuid), times last. */
@@ -129,8 +143,8 @@ int write_metadata(Apply *apply, Step *step, int dirfd, const char *name, unsign
 	if (r == 0 && (what & COW_DIFF_XATTR) && !is_link)
 		r = set_xattrs(apply, step, object);
 	if (r == 0 && (what & COW_DIFF_OWNER))
-		r = set_owner(step, fd, now);
-	if (r == 0 && (what & (COW_DIFF_MODE | COW_DIFF_OWNER)) && !is_link && chmod(object, now->stx_mode & 07777) < 0)
+		r = set_owner(apply, step, fd, now);
+	if (r == 0 && (what & (COW_DIFF_MODE | COW_DIFF_OWNER)) && !is_link && chmod(object, mode_to_set(apply, step, fd, now)) < 0)
 		r = bv_neg_errno();
 	if (r == 0 && (what & COW_DIFF_TIMES) && utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW) < 0)
 		r = bv_neg_errno();

@@ -56,6 +56,7 @@ struct BaseTake {
 	size_t n_xattrs, room_xattrs;
 	Strv hidden, rw;
 	SnapSource source;
+	const SandboxConfig *config;
 };
 
 char *base_list_path(const BvSandbox *sb)
@@ -306,6 +307,7 @@ static int find_all(BaseTake *b, const BvSandbox *sb, char **why)
 
 	plain.show = plain.rw = NULL;
 	b->rw = sb->config.rw;
+	b->config = &sb->config;
 	int r = hide_list(sb->store, &plain, &b->hidden);
 	if (r == 0)
 		r = cow_export_walk(b->rows, note_inode, b, why);
@@ -377,6 +379,8 @@ static void look(const BaseTake *b, Entry *e)
 		e->state = LEFT;
 	else
 		e->state = S_ISREG(e->st.st_mode) || S_ISDIR(e->st.st_mode) || S_ISLNK(e->st.st_mode) ? HERE : LEFT;
+	e->st.st_uid = config_shows_uid(b->config, e->st.st_uid); /* as records know it */
+	e->st.st_gid = config_shows_gid(b->config, e->st.st_gid);
 }
 
 static bool has_bytes(const Entry *e)

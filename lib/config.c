@@ -10,6 +10,23 @@
 #define CONFIG_FILE "sandbox.json"
 #define CONFIG_MAX (8 * 1024 * 1024)
 
+void config_set_fake_root(SandboxConfig *config, bool on)
+{
+	config->fake_root = on;
+	config->uid = on ? geteuid() : 0;
+	config->gid = on ? getegid() : 0;
+}
+
+uid_t config_shows_uid(const SandboxConfig *config, uid_t uid)
+{
+	return config->fake_root && uid == config->uid ? 0 : uid;
+}
+
+gid_t config_shows_gid(const SandboxConfig *config, gid_t gid)
+{
+	return config->fake_root && gid == config->gid ? 0 : gid;
+}
+
 void config_release(SandboxConfig *config)
 {
 	free(config->name);
@@ -52,6 +69,7 @@ static bool fill_json(cJSON *json, const SandboxConfig *c)
 	       add_list(json, "command", c->command) && add_list(json, "rw", c->rw) && add_list(json, "hide", c->hide) &&
 	       add_list(json, "show", c->show) && cJSON_AddBoolToObject(json, "ro", c->ro) && cJSON_AddBoolToObject(json, "unnamed", c->unnamed) &&
 	       (!c->env || add_list(json, "env", c->env)) && (!c->ephemeral || cJSON_AddTrueToObject(json, "ephemeral")) && (!c->spool || cJSON_AddNumberToObject(json, "spool", (double)c->spool)) &&
+	       (!c->fake_root || (cJSON_AddTrueToObject(json, "fake_root") && cJSON_AddNumberToObject(json, "uid", c->uid) && cJSON_AddNumberToObject(json, "gid", c->gid))) &&
 	       (!c->continuous || cJSON_AddTrueToObject(json, "continuous")) && (!c->carries || cJSON_AddTrueToObject(json, "carries")) &&
 	       (!c->net || cJSON_AddStringToObject(json, "net", c->net)) && (!c->dns || cJSON_AddStringToObject(json, "dns", c->dns)) && (!c->allow || add_list(json, "allow", c->allow)) &&
 	       (!c->hostname || cJSON_AddStringToObject(json, "hostname", c->hostname)) && (!c->kernel_release || cJSON_AddStringToObject(json, "kernel_release", c->kernel_release)) &&
@@ -103,6 +121,20 @@ static int get_list(const cJSON *json, const char *key, Strv *out)
 	return 0;
 }
 
+static int get_fake_root(const cJSON *json, SandboxConfig *c)
+{
+	const cJSON *uid = cJSON_GetObjectItemCaseSensitive(json, "uid"), *gid = cJSON_GetObjectItemCaseSensitive(json, "gid");
+
+	c->fake_root = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "fake_root"));
+	if (!c->fake_root)
+		return 0;
+	if (!cJSON_IsNumber(uid) || !cJSON_IsNumber(gid))
+		return -EUCLEAN;
+	c->uid = (uid_t)uid->valuedouble;
+	c->gid = (gid_t)gid->valuedouble;
+	return 0;
+}
+
 static int parse_config(const cJSON *json, SandboxConfig *c)
 {
 	const cJSON *created = cJSON_GetObjectItemCaseSensitive(json, "created");
@@ -122,6 +154,9 @@ static int parse_config(const cJSON *json, SandboxConfig *c)
 	c->unnamed = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "unnamed"));
 	c->spool = cJSON_IsNumber(spool) && spool->valuedouble > 0 && spool->valuedouble < 9e15 ? (uint64_t)spool->valuedouble : 0;
 	c->continuous = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "continuous"));
+	r = get_fake_root(json, c);
+	if (r < 0)
+		return r;
 	c->carries = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "carries"));
 	c->ephemeral = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "ephemeral"));
 	if ((r = get_string(json, "name", true, &c->name)) < 0 || (r = get_string(json, "backend", true, &c->backend)) < 0 ||

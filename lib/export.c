@@ -431,8 +431,7 @@ int export_layer(const BvSide *of, const BvExportOptions *o, const ByteSink *sin
 
 	if (!x.lib)
 		return -ENOSYS;
-	view_request_init(&x.request);
-	x.request.cred = (CowCred){0}; /* not what somebody may see, but what there is */
+	view_request_init(&x.request, NULL); /* not what somebody may see, but what there is */
 	r = of->snapshot ? snapshot_view_get(of->snapshot, &x.view, err) : view_get(of->sandbox, &x.fs, err);
 	if (r < 0)
 		return r;

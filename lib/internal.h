@@ -90,6 +90,9 @@ typedef struct SandboxConfig {
 	uint64_t spool;	 /* bytes of files that can be fetched again which may be here; 0: as many as there is room for */
 	bool continuous; /* what changes goes to the backend, a place, all the time (sync.h) */
 	BvLimits limits;
+	bool fake_root; /* commands see themselves as root */
+	uid_t uid; /* with fake_root: whose objects of the host are root's in it */
+	gid_t gid;
 	bool carries; /* restored from a snapshot that carries files of a host: its own go on to do so (base.h) */
 	int64_t created_sec;
 	long created_nsec;
@@ -100,6 +103,11 @@ typedef struct SandboxConfig {
 } SandboxConfig;
 
 void config_release(SandboxConfig *config);
+/* The caller becomes root in it, or nobody does. */
+void config_set_fake_root(SandboxConfig *config, bool on);
+/* Whom its view shows as the owner of what these own on the host. */
+uid_t config_shows_uid(const SandboxConfig *config, uid_t uid);
+gid_t config_shows_gid(const SandboxConfig *config, gid_t gid);
 /* Reads DIRFD/sandbox.json. -ENOENT, -EPROTO (newer format), -EUCLEAN (not what we write), -EACCES, -ENOMEM. */
 int config_read(int dirfd, SandboxConfig *out, BvError **err) MUST_CHECK;
 int config_write(int dirfd, const SandboxConfig *config, BvError **err) MUST_CHECK;

@@ -266,6 +266,11 @@ static bool add_machine(cJSON *req, const SandboxConfig *config)
 	       (!config->kernel_release || cJSON_AddStringToObject(req, "release", config->kernel_release));
 }
 
+static bool add_identity(cJSON *req, const SandboxConfig *c)
+{
+	return !c->fake_root || (cJSON_AddTrueToObject(req, "fake_root") && cJSON_AddNumberToObject(req, "uid", c->uid) && cJSON_AddNumberToObject(req, "gid", c->gid));
+}
+
 static cJSON *start_request(BvSandbox *sb, bool fetches)
 {
 	const char *mask = getenv("BVISOR_MASK");
@@ -288,7 +293,7 @@ static cJSON *start_request(BvSandbox *sb, bool fetches)
 		goto fail;
 	if ((fetches || sb->config.spool) && !add_hold(req, &sb->config))
 		goto fail;
-	if (!add_machine(req, &sb->config))
+	if (!add_machine(req, &sb->config) || !add_identity(req, &sb->config))
 		goto fail;
 	if (!lib_limits_add(req, &sb->config.limits) || !cJSON_AddStringToObject(req, "dir", sb->dir) || !cJSON_AddStringToObject(req, "blobs", blobs) ||
 	    !cJSON_AddStringToObject(req, "db", db) || !cJSON_AddBoolToObject(req, "durable", !memory && !sb->config.ephemeral) ||

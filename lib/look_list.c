@@ -298,7 +298,7 @@ int bv_sandbox_list_dir(BvSandbox *sb, const char *given, const BvListOptions *o
 	if (!path)
 		return lib_fail(err, -ENOMEM, "out of memory");
 	l.deep = o.flags & BV_LIST_RECURSIVE;
-	view_request_init(&l.request);
+	view_request_init(&l.request, &sb->config);
 	r = view_get(sb, &l.fs, err);
 	if (r < 0)
 		return r;

@@ -101,18 +101,49 @@ static bool overrides(const char *const *list, const char *variable)
 	return false;
 }
 
-/* The caller's own, without what opens his places of snapshots, and the sandbox's. */
-static bool add_environment(cJSON *req, const char *const *own)
+static bool has_element(const char *list, const char *element)
 {
+	size_t len = strlen(element);
+
+	for (const char *at = strstr(list, element); at; at = strstr(at + 1, element))
+		if ((at == list || at[-1] == ':') && (at[len] == ':' || at[len] == '\0'))
+			return true;
+	return false;
+}
+
+/* "PATH=..." with the directories that root's programs are in (dpkg insists on them). NULL: out of memory. */
+static char *path_of_root(const char *variable)
+{
+	static const char *const dirs[] = {"/usr/local/sbin", "/usr/sbin", "/sbin"};
+	char *path = strdup(variable);
+
+	for (size_t i = 0; path && i < ARRAY_LEN(dirs); i++) {
+		CLEAN_FREE char *before = path;
+		path = has_element(before + strlen("PATH="), dirs[i]) ? strdup(before) : bv_asprintf("%s:%s", before, dirs[i]);
+	}
+	return path;
+}
+
+static bool add_variable(cJSON *array, const SandboxConfig *config, const char *variable)
+{
+	bool extend = config->fake_root && strncmp(variable, "PATH=", strlen("PATH=")) == 0;
+	CLEAN_FREE char *path = extend ? path_of_root(variable) : NULL;
+
+	return (!extend || path) && cJSON_AddItemToArray(array, cJSON_CreateString(extend ? path : variable));
+}
+
+/* `given`; or NULL: the caller's own, without what opens his places of snapshots, and the sandbox's. */
+static bool add_environment(cJSON *req, const SandboxConfig *config, const char *const *given)
+{
+	const char *const *own = given ? given : (const char *const *)config->env;
 	cJSON *array = cJSON_AddArrayToObject(req, "env");
 	bool added = array;
 
 	for (size_t i = 0; added && own && own[i]; i++)
-		added = cJSON_AddItemToArray(array, cJSON_CreateString(own[i]));
-
-	for (char **e = environ; added && *e; e++)
+		added = add_variable(array, config, own[i]);
+	for (char **e = environ; !given && added && *e; e++)
 		if (!secret_is_variable(*e) && !overrides(own, *e))
-			added = cJSON_AddItemToArray(array, cJSON_CreateString(*e));
+			added = add_variable(array, config, *e);
 	return added;
 }
 
@@ -194,7 +225,7 @@ static cJSON *spawn_request(const BvSandbox *sb, const BvSpawnOptions *o, const 
 {
 	cJSON *req = conn_request("spawn");
 
-	if (req && add_strings(req, "argv", o->argv) && (o->env ? add_strings(req, "env", o->env) : add_environment(req, (const char *const *)sb->config.env)) &&
+	if (req && add_strings(req, "argv", o->argv) && add_environment(req, &sb->config, o->env) &&
 	    (s->cwd ? cJSON_AddStringToObject(req, "cwd", s->cwd) : cJSON_AddTrueToObject(req, "deleted")) &&
 	    cJSON_AddBoolToObject(req, "tty", o->flags & BV_SPAWN_TTY) && cJSON_AddBoolToObject(req, "tied", !(o->flags & BV_SPAWN_DETACH)) &&
 	    cJSON_AddNumberToObject(req, "umask", own_umask()) && add_set(req, "ignored", ignored_signals(), 1) && add_set(req, "closed", s->closed, 0) &&

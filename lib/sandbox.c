@@ -135,6 +135,7 @@ static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvErr
 	r = lib_limits_take(o->limits, &c->limits, err);
 	if (r < 0)
 		return r;
+	config_set_fake_root(c, o->flags & BV_CREATE_FAKE_ROOT);
 	for (size_t i = 0; o->env && o->env[i]; i++)
 		if (!environment_is_entry(o->env[i]))
 			return lib_fail(err, -EINVAL, "'%s' is no variable: NAME=value", o->env[i]);

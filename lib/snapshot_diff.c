@@ -531,8 +531,7 @@ int bv_snapshot_compare(const BvSide *before, const BvSide *after, const BvDiffO
 		if (!sides[i]->sandbox == !sides[i]->snapshot)
 			return lib_fail(err, -EINVAL, "a side of a comparison is either a sandbox or a snapshot");
 	c.paths = o.paths;
-	view_request_init(&c.request);
-	c.request.cred = (CowCred){0}; /* not what somebody may see, but what there is */
+	view_request_init(&c.request, NULL); /* not what somebody may see, but what there is */
 	if (before->snapshot && after->snapshot) {
 		r = delta_read(before->snapshot, after->snapshot, &delta, err);
 		if (r < 0 || (delta && delta_is_empty(delta))) {

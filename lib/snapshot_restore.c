@@ -378,7 +378,7 @@ static void take_machine(const SnapInfo *info, SandboxConfig *c)
 
 static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const BvRestoreOptions *o, SandboxConfig *c, BvError **err)
 {
-	CLEAN_FREE char *ro = snapshots_field(info, "ro");
+	CLEAN_FREE char *ro = snapshots_field(info, "ro"), *fake_root = snapshots_field(info, "fake-root");
 	struct timespec now;
 	int r = 0;
 
@@ -395,6 +395,7 @@ static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const 
 	r = take_network(info, c, err);
 	if (r < 0)
 		return r;
+	config_set_fake_root(c, fake_root != NULL);
 	c->unnamed = !o->name;
 	c->spool = o->spool;
 	c->continuous = o->flags & BV_RESTORE_CONTINUOUS;
@@ -491,6 +492,8 @@ static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRest
 		old->config.since_sec = old->config.since_nsec = 0;
 		take_since(snap_reader_info(t->reader), &old->config);
 		old->config.carries = base_carries(snap_reader_info(t->reader));
+		CLEAN_FREE char *fake_root = snapshots_field(snap_reader_info(t->reader), "fake-root");
+		config_set_fake_root(&old->config, fake_root != NULL);
 		r = sandbox_replace_filled(old, fill_sandbox, t, out, err);
 	}
 	if (t)

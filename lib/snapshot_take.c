@@ -224,6 +224,8 @@ static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOption
 		rc = add_field(w, "hostname", c->hostname);
 	if (rc == 0 && c->kernel_release)
 		rc = add_field(w, "kernel_release", c->kernel_release);
+	if (rc == 0 && c->fake_root)
+		rc = add_field(w, "fake-root", "1");
 	CLEAN_CONFIG SandboxConfig now = {0};
 	if (rc == 0)
 		rc = network_now(sb, &now, NULL);

@@ -348,7 +348,8 @@ static int import_rows(Build *b, const RowSource *rows, const char *db)
 
 static int open_view(Build *b, const char *db, Cowfs **out)
 {
-	CowfsConfig config = {.db_path = db, .flags = COWFS_READONLY, .blobs = lazy_store(b->blobs)};
+	CLEAN_FREE char *fake_root = snapshots_field(snap_reader_info(b->s->reader), "fake-root");
+	CowfsConfig config = {.db_path = db, .flags = COWFS_READONLY, .blobs = lazy_store(b->blobs), .fake_root = fake_root != NULL, .owner_uid = geteuid(), .owner_gid = getegid()};
 	Cowfs *fs = NULL;
 	int r = config.blobs ? cowfs_open(&config, &fs, &b->why) : -ENOMEM;
 

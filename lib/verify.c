@@ -26,6 +26,7 @@ typedef struct Verify {
 	int (*visit)(void *ctx, const BvDrift *drift);
 	void *ctx;
 	uint64_t checked;
+	const SandboxConfig *config;
 } Verify;
 
 static const Known *find(const Verify *v, uint64_t id)
@@ -50,7 +51,7 @@ static int note_record(void *ctx, const CowRecord *r)
 	return r->name && !k->origin ? -ENOMEM : 0;
 }
 
-static unsigned differences(const struct stat *st, const CowIdentity *base)
+static unsigned differences(const SandboxConfig *config, const struct stat *st, const CowIdentity *base)
 {
 	unsigned what = 0;
 
@@ -58,7 +59,7 @@ static unsigned differences(const struct stat *st, const CowIdentity *base)
 		return BV_DRIFT_TYPE;
 	if ((st->st_mode ^ base->mode) & 07777)
 		what |= BV_DRIFT_MODE;
-	if (st->st_uid != base->uid || st->st_gid != base->gid)
+	if (config_shows_uid(config, st->st_uid) != base->uid || config_shows_gid(config, st->st_gid) != base->gid)
 		what |= BV_DRIFT_OWNER;
 	if (S_ISDIR(st->st_mode)) /* its names are records of their own */
 		return what;
@@ -93,7 +94,7 @@ static int check_path(Verify *v, const char *path, const CowIdentity *base)
 	if (lstat(path, &st) < 0)
 		drift.what = BV_DRIFT_GONE;
 	else
-		drift.what = differences(&st, base);
+		drift.what = differences(v->config, &st, base);
 	if (!drift.what)
 		return 0;
 	drift.bytes = drift.what & BV_DRIFT_GONE ? 0 : (uint64_t)st.st_size;
@@ -140,7 +141,7 @@ static void release(Verify *v)
 
 int bv_sandbox_verify(BvSandbox *sb, int (*visit)(void *ctx, const BvDrift *drift), void *ctx, uint64_t *checked, BvError **err)
 {
-	Verify v = {.visit = visit, .ctx = ctx};
+	Verify v = {.visit = visit, .ctx = ctx, .config = &sb->config};
 	CowExport *rows = NULL;
 	char *why = NULL;
 	int r = hmap_init(&v.known);

@@ -64,6 +64,13 @@ static int add_pins(BvSandbox *sb, Cowfs *fs)
 	return r;
 }
 
+void view_take_identity(CowfsConfig *view, const SandboxConfig *config)
+{
+	view->fake_root = config->fake_root;
+	view->owner_uid = config->uid;
+	view->owner_gid = config->gid;
+}
+
 bool view_is_remote(const BvSandbox *sb)
 {
 	CLEAN_FREE char *list = bv_asprintf("%s/blobs/remote", sandbox_data_dir(sb));
@@ -99,6 +106,7 @@ static int open_cowfs(BvSandbox *sb, const char *db, unsigned flags, Cowfs **out
 	char *why = NULL;
 	int r = view_open_blobs(sb, &config.blobs, err);
 
+	view_take_identity(&config, &sb->config);
 	if (r < 0)
 		return r;
 	r = cowfs_open(&config, &fs, &why);
@@ -215,6 +223,7 @@ int view_open_untouched(BvSandbox *sb, Cowfs **out, BvError **err)
 	if (r == 0)
 		r = blob_ops_find("dir")->open(blobs, BLOB_OPEN_READONLY | BLOB_OPEN_LATE, &config.blobs, &why);
 	config.db_path = db;
+	view_take_identity(&config, &sb->config);
 	if (r == 0)
 		r = cowfs_open(&config, &fs, &why);
 	IGNORE_RESULT(bv_remove_tree_at(AT_FDCWD, dir)); /* it was read */
@@ -228,9 +237,11 @@ int view_open_untouched(BvSandbox *sb, Cowfs **out, BvError **err)
 	return 0;
 }
 
-void view_request_init(ViewRequest *request)
+void view_request_init(ViewRequest *request, const SandboxConfig *config)
 {
-	*request = (ViewRequest){.cred = {.uid = geteuid(), .gid = getegid()}, .req = {.may_block = true}};
+	bool root = !config || config->fake_root;
+
+	*request = (ViewRequest){.cred = {.uid = root ? 0 : geteuid(), .gid = root ? 0 : getegid()}, .req = {.may_block = true}};
 	request->req.cred = &request->cred;
 }
 
@@ -435,7 +446,7 @@ ssize_t bv_sandbox_readlink(BvSandbox *sb, const char *path, char *buf, size_t s
 
 	if (r < 0)
 		return r;
-	view_request_init(&request);
+	view_request_init(&request, &sb->config);
 	n = cowfs_readlink(fs, &request.req, NULL, path, COW_NOFOLLOW, buf, size - 1);
 	view_put(sb);
 	if (n < 0)

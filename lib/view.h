@@ -52,12 +52,15 @@ bool change_is_selected(CowChangeKind kind, const char *path, const char *old_pa
 void changes_release(ChangeList *list);
 BvChangeKind change_public_kind(CowChangeKind kind);
 
-/* Requests of the user who looks: the owner of the sandbox. */
+/* Whom a view of this sandbox shows as root. */
+void view_take_identity(CowfsConfig *view, const SandboxConfig *config);
+
+/* Requests of the user who looks: the owner of the sandbox, as who he is in it; config NULL: of root, to whom no record is closed. */
 typedef struct ViewRequest {
 	CowCred cred;
 	CowReq req;
 } ViewRequest;
-void view_request_init(ViewRequest *request);
+void view_request_init(ViewRequest *request, const SandboxConfig *config);
 /* /proc, /dev and /sys are of bvisor's own making: nothing there is a change. */
 bool view_is_synthetic(const char *path);
 

@@ -14,7 +14,8 @@
  *           "hostname": NAME, "release": RELEASE (what guests see as such; absent: the host's), "limits": {"cpus": NUMBER, "memory": BYTES, "pids": NUMBER} (what guests see as given; absent or 0: the host's),
  *           "spool": BYTES (0: no bound), "hold": NAME (of its hold in the place that its files come from; absent: none of them comes from elsewhere, nor will),
  *           "limits": {"memory", "io-read", "io-write", "disk": BYTES, "cpus", "pids", "disk-files", "nofile": N, "best_effort": bool} (limits.h; absent: none),
- *           "key": true (a descriptor has come along, from which the key of that place is read)}
+ *           "key": true (a descriptor has come along, from which the key of that place is read),
+ *           "fake_root": bool (guests see themselves as root), "uid": N, "gid": N (whose objects of the host they see as root's)}
  *           -> {"pid": supervisor's} and, of limits that are not enforced, "warning": LINES.
  *           Takes flock(SANDBOXDIR/sandbox.json) exclusively: EAGAIN when another supervisor has it.
  *  spawn   {"argv": [..], "env": ["K=V"..], "cwd": PATH, "tty": bool, "tied": bool, "umask": BITS, "ignored": [SIGNAL...],

@@ -9,7 +9,7 @@
 /* A malloc'ed program: foreign calling conventions (32-bit, x32) get ENOSYS, native rows are allowed (under the row's argument
  * conditions), everything else is notified. -ENOMEM, -E2BIG. */
 enum {
-	FILTER_ROOT = 1, /* the supervisor is root (virtual credentials) */
+	FILTER_ROOT = 1, /* the supervisor is root, or guests see themselves as root (virtual credentials) */
 	FILTER_NET = 2,	 /* the network is closed */
 	FILTER_DISK = 4, /* the layer has a bound of bytes */
 };

@@ -20,6 +20,7 @@
 #include "supervisor/proctree.h"
 
 typedef struct Foreign Foreign;
+struct VcredIds;
 
 typedef struct ForeignEnv {
 	Cowfs *fs;
@@ -34,6 +35,8 @@ typedef struct ForeignEnv {
 	/* Was this object given to the sandbox from outside? NULL (the normal case): what foreign_add_given was told. */
 	bool (*is_given)(struct Supervisor *sup, dev_t dev, ino_t ino);
 	struct HostView *view; /* hostview.h */
+	/* The ids that a process shows; NULL: the kernel's. */
+	void (*ids_of)(struct Supervisor *sup, pid_t tid, struct VcredIds *out);
 	struct Supervisor *sup;
 	const char *scratch_dir;	 /* run directory; never named to a guest */
 	const char *const *private_dirs; /* further host directories never named to a guest (store); NULL-terminated, may be NULL */

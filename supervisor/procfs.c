@@ -194,6 +194,11 @@ static bool is_as_is(const Foreign *f, const ProcRow *row)
 	       !((only & ROW_IF_RELEASE) && v->release[0]);
 }
 
+static bool is_text(const Foreign *f, const ProcPath *at)
+{
+	return at->row->kind == PROC_TEXT && (f->env.ids_of || !(at->row->flags & ROW_IDS));
+}
+
 static int open_parsed(Foreign *f, const ProcPath *at, const char *path, int flags, int *fd)
 {
 	int r = check_open(at, flags);
@@ -202,7 +207,7 @@ static int open_parsed(Foreign *f, const ProcPath *at, const char *path, int fla
 		return r;
 	if (at->target)
 		return procfs_open_target(f, at, flags, fd);
-	if (at->row->kind == PROC_TEXT && !(flags & O_PATH) && !is_as_is(f, at->row)) {
+	if (is_text(f, at) && !(flags & O_PATH) && !is_as_is(f, at->row)) {
 		r = at->row->flags & ROW_LIVE ? procfs_open_live(f, at, fd) : procfs_open_text(f, at, fd);
 		if (r == 0)
 			ident_put_fd(f->ident, FOREIGN_PROC, *fd, path);
@@ -316,7 +321,7 @@ static int procfs_by_identity(void *ctx, dev_t dev, ino_t ino, char *path, size_
 	if (r < 0)
 		return r;
 	r = host_statx(&at, STATX_INO, &st);
-	if (r == 0 && at.row->kind != PROC_TEXT && (st.stx_ino != ino || makedev(st.stx_dev_major, st.stx_dev_minor) != dev))
+	if (r == 0 && !is_text(f, &at) && (st.stx_ino != ino || makedev(st.stx_dev_major, st.stx_dev_minor) != dev))
 		r = -ENOENT;
 	procfs_release_path(f, &at);
 	size_t len = strlen(found) + 1;

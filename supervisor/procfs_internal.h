@@ -30,6 +30,7 @@ enum {
 	ROW_IF_MEMORY = 16,  /* ... has a bound of memory */
 	ROW_IF_NAME = 32,    /* ... has a host name of its own */
 	ROW_IF_RELEASE = 64, /* ... has a kernel release of its own */
+	ROW_IDS = 128,	     /* ... has processes with ids of their own (ForeignEnv.ids_of) */
 };
 
 typedef struct ProcRow {
@@ -75,6 +76,7 @@ int procfs_open_text(Foreign *f, const ProcPath *at, int *fd) MUST_CHECK;
 int procfs_open_live(Foreign *f, const ProcPath *at, int *fd) MUST_CHECK;
 int procfs_render_maps(const Foreign *f, const ProcPath *at, char *in, FILE *out);
 int procfs_render_numa_maps(const Foreign *f, const ProcPath *at, char *in, FILE *out);
+int procfs_render_status(const Foreign *f, const ProcPath *at, char *in, FILE *out);
 /* procfs_mounts.c */
 int procfs_render_mounts(const Foreign *f, const ProcPath *at, char *in, FILE *out);
 /* procfs_host.c */

@@ -1,9 +1,10 @@
 /* supervisor/procfs_render.c - how a text of /proc that is not the host's own gets into a descriptor, and the texts of /proc/<pid> in which host names are
- * replaced by the view's: maps, smaps, numa_maps.
+ * replaced by the view's: maps, smaps, numa_maps; and status, in which ids are those of vcred.h.
  *
  * The host's file is read whole through the checked process directory, rewritten, and put into a sealed memory file: a regular
  * descriptor with pread, lseek and mmap. It shows the moment of open (see procfs.c), but for those few that are kept up to date. */
 #include "supervisor/procfs_internal.h"
+#include "supervisor/vcred.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -116,6 +117,39 @@ int procfs_render_numa_maps(const Foreign *f, const ProcPath *at, char *in, FILE
 			fputs(line, out);
 		}
 		putc('\n', out);
+	}
+	return 0;
+}
+
+static void put_ids(FILE *out, const char *what, const unsigned ids[4])
+{
+	fprintf(out, "%s:\t%u\t%u\t%u\t%u\n", what, ids[0], ids[1], ids[2], ids[3]);
+}
+
+/* Each line ends with a space after the last group, as the kernel's. */
+static void put_groups(FILE *out, const CowCred *cred)
+{
+	fputs("Groups:\t", out);
+	for (size_t i = 0; i < cred->ngroups; i++)
+		fprintf(out, "%u ", cred->groups[i]);
+	fputs(cred->ngroups ? "\n" : " \n", out);
+}
+
+/* The ids are those that getuid(2) and its kin tell. */
+int procfs_render_status(const Foreign *f, const ProcPath *at, char *in, FILE *out)
+{
+	VcredIds ids;
+
+	f->env.ids_of(f->env.sup, at->tid, &ids);
+	for (char *line; (line = strsep(&in, "\n")) && (in || *line);) {
+		if (strncmp(line, "Uid:", 4) == 0)
+			put_ids(out, "Uid", ids.uid);
+		else if (strncmp(line, "Gid:", 4) == 0)
+			put_ids(out, "Gid", ids.gid);
+		else if (strncmp(line, "Groups:", 7) == 0)
+			put_groups(out, ids.access);
+		else
+			fprintf(out, "%s\n", line);
 	}
 	return 0;
 }

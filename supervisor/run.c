@@ -131,10 +131,15 @@ static int clear_run_dir(Supervisor *sup, Start *st)
 	return r < 0 ? bv_fail(&st->error, r, "cannot clear %s: %s; check the permissions of the store", sup->run_dir, strerror(-r)) : 0;
 }
 
+static bool emulates_ids(const Supervisor *sup)
+{
+	return sup->fake_root || geteuid() == 0;
+}
+
 static int start_init(Supervisor *sup, Start *st, const struct rlimit *nofile)
 {
 	bool closed = strcmp(json_string(st->packet.json, "net", "host"), "host") != 0;
-	unsigned flags = (geteuid() == 0 ? FILTER_ROOT : 0) | (closed ? FILTER_NET : 0) | (limits_of_disk(sup) ? FILTER_DISK : 0);
+	unsigned flags = (emulates_ids(sup) ? FILTER_ROOT : 0) | (closed ? FILTER_NET : 0) | (limits_of_disk(sup) ? FILTER_DISK : 0);
 	int r = filter_build(flags, &sup->filter, &sup->filter_len);
 
 	if (r < 0)
@@ -258,7 +263,10 @@ static int open_view(Supervisor *sup, Start *st)
 			      .durable = json_bool(st->packet.json, "durable", true),
 			      .mapped = list_mapped,
 			      .mapped_ctx = sup,
-			      .spool_bound = (uint64_t)json_number(st->packet.json, "spool", 0)};
+			      .spool_bound = (uint64_t)json_number(st->packet.json, "spool", 0),
+			      .fake_root = sup->fake_root,
+			      .owner_uid = (uid_t)json_number(st->packet.json, "uid", geteuid()),
+			      .owner_gid = (gid_t)json_number(st->packet.json, "gid", getegid())};
 
 	if (!sup->features.openat2)
 		config.flags |= COWFS_NO_OPENAT2;
@@ -354,6 +362,11 @@ static int exe_of(Supervisor *sup, pid_t tgid, char *buf, size_t size)
 	return n < 0 ? (int)n : 0;
 }
 
+static void ids_of(Supervisor *sup, pid_t tid, VcredIds *out)
+{
+	vcred_ids(sup->vcreds, tid, out);
+}
+
 static int start_foreign(Supervisor *sup, Start *st)
 {
 	const char *const private_dirs[] = {sup->dir, strchr(st->blobs, ':') + 1, NULL};
@@ -365,6 +378,7 @@ static int start_foreign(Supervisor *sup, Start *st)
 				.exe_of = exe_of,
 				.view = sup->view,
 				.sup = sup,
+				.ids_of = emulates_ids(sup) ? ids_of : NULL,
 				.scratch_dir = sup->run_dir,
 				.private_dirs = private_dirs};
 	int r = foreign_init(&env, &sup->foreign);
@@ -385,8 +399,15 @@ static int start_limits(Supervisor *sup, Start *st, struct rlimit *nofile)
 	return r < 0 ? r : limits_start(sup, &limits, slash ? slash + 1 : st->dir, nofile, &st->error);
 }
 
-static int read_groups(Supervisor *sup)
+/* What guests are at their start. */
+static int read_credentials(Supervisor *sup)
 {
+	static const gid_t roots[] = {0};
+
+	if (sup->fake_root) {
+		sup->cred = (CowCred){.ngroups = ARRAY_LEN(roots), .groups = roots};
+		return 0;
+	}
 	int n = getgroups(0, NULL);
 	gid_t *groups = n > 0 ? calloc((size_t)n, sizeof *groups) : NULL;
 
@@ -422,6 +443,7 @@ static int start(Supervisor *sup, Start *st)
 	if (r < 0)
 		return r;
 	sup->discards = st->remove != NULL;
+	sup->fake_root = json_bool(st->packet.json, "fake_root", false);
 	features_probe(&sup->features, json_string(st->packet.json, "mask", NULL));
 	sup->cpus_known = sched_getaffinity(0, sizeof sup->cpus, &sup->cpus) == 0 && CPU_COUNT(&sup->cpus) > 1;
 	sup->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -440,7 +462,7 @@ static int start(Supervisor *sup, Start *st)
 	if (r == 0)
 		r = drop_powers();
 	if (r == 0)
-		r = read_groups(sup);
+		r = read_credentials(sup);
 	if (r == 0)
 		r = vcred_new(&sup->cred, &sup->vcreds);
 	if (r == 0)

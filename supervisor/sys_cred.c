@@ -1,4 +1,4 @@
-/* sys_cred.c - getuid, setuid and their kin for sandboxes that root started (see vcred.h). Sources: credentials(7), setuid(2), setresuid(2),
+/* sys_cred.c - getuid, setuid and their kin for sandboxes that root started, or that have a fake root (see vcred.h). Sources: credentials(7), setuid(2), setresuid(2),
  * setgroups(2), kernel/sys.c. */
 #include "supervisor/handlers.h"
 #include "supervisor/sysargs.h"
@@ -98,6 +98,13 @@ static const VcredSet *set_of(VcredTable *t, pid_t tid)
 const CowCred *vcred_of(VcredTable *t, pid_t tid)
 {
 	return &set_of(t, tid)->access;
+}
+
+void vcred_ids(VcredTable *t, pid_t tid, VcredIds *out)
+{
+	const VcredSet *s = set_of(t, tid);
+
+	*out = (VcredIds){.uid = {s->uid.r, s->uid.e, s->uid.s, s->uid.fs}, .gid = {s->gid.r, s->gid.e, s->gid.s, s->gid.fs}, .access = &s->access};
 }
 
 static bool same_set(const VcredSet *a, const VcredSet *b)

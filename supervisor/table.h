@@ -12,7 +12,7 @@ struct Call;
 typedef enum CallPolicy {
 	POLICY_NATIVE,	/* the kernel does it, unseen: no path in it, nothing outside the guest changes */
 	POLICY_EMULATE, /* the handler answers (it may CONTINUE what it has checked by value) */
-	POLICY_EMULATE_FOR_ROOT, /* emulated where the supervisor is root, native elsewhere */
+	POLICY_EMULATE_FOR_ROOT, /* emulated where the supervisor is root, and for a fake root; native elsewhere */
 	POLICY_EMULATE_FOR_NET,	 /* emulated where the network is closed, native elsewhere */
 	POLICY_EMULATE_FOR_LIMITS, /* emulated where the sandbox has a disk limit, native elsewhere */
 	POLICY_REFUSE,	/* always `error`, counted */

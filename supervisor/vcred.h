@@ -1,6 +1,7 @@
-/* supervisor/vcred.h - virtual credentials of guests whose sandbox was started by root.
+/* supervisor/vcred.h - virtual credentials of guests whose sandbox was started by root, or has a fake root.
  *
  * Such guests hold no capability, so the kernel refuses setuid(2) and its kin, on which programs that drop privileges rest (apt, redis, postgres).
+ * A fake root is an ordinary user whose guests begin with the virtual credentials of root; what he is on the host shows as root's (cowfs/closed.c).
  * The calls are emulated: what a process claims to be decides on the sandbox's own metadata (who owns a new file, who may chmod), and on nothing else.
  * It is no boundary: a guest may forge it and gains what every guest has.
  *
@@ -23,6 +24,12 @@ int vcred_new(const CowCred *start, VcredTable **out) MUST_CHECK;
 void vcred_free(VcredTable *table);
 /* Has any guest ever changed its credentials? Until then every guest is what the supervisor is. */
 bool vcred_in_use(const VcredTable *table);
+typedef struct VcredIds { /* as the lines of /proc/PID/status */
+	unsigned uid[4], gid[4]; /* real, effective, saved, of file access */
+	const CowCred *access;
+} VcredIds;
+/* What the process has; valid as long as the table. */
+void vcred_ids(VcredTable *table, pid_t tid, VcredIds *out);
 /* The credentials for file access (fsuid, fsgid, groups) of the process; valid as long as the table. */
 const CowCred *vcred_of(VcredTable *table, pid_t tid);
 

@@ -3,6 +3,7 @@
  * Runs only in the sandbox; natively some would work for root. An errno that the kernel itself would give for the arguments (EFAULT,
  * EINVAL) is a failure: then the call reached the kernel.
  * MODE: self
+ * FAKE-ROOT: skip (it makes device nodes: tests/cli/identity has that)
  * COVERS: mount umount2 pivot_root chroot unshare setns bpf perf_event_open io_uring_setup io_uring_enter io_uring_register userfaultfd
  * COVERS: add_key request_key keyctl open_by_handle_at ptrace process_vm_readv process_vm_writev kexec_load kexec_file_load init_module
  * COVERS: finit_module delete_module swapon swapoff acct quotactl quotactl_fd fanotify_init fanotify_mark uselib clone3 reboot
