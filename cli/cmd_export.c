@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OPT_FROM = OPT_FIRST, OPT_FORMAT, OPT_NAME, OPT_BACKEND };
+enum { OPT_FROM = OPT_FIRST, OPT_FORMAT, OPT_NAME, OPT_BACKEND, OPT_FAKE_ROOT };
 
 static int parse_format(const Command *cmd, const char *text)
 {
@@ -118,7 +118,7 @@ int cmd_export(const Command *cmd, int argc, char **argv)
 int cmd_import(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"format", required_argument, NULL, OPT_FORMAT}, {"name", required_argument, NULL, OPT_NAME}, {"backend", required_argument, NULL, OPT_BACKEND},
-					      {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+					      {"fake-root", no_argument, NULL, OPT_FAKE_ROOT}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
 	BvImportOptions options = BV_IMPORT_OPTIONS_INIT;
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;
@@ -132,6 +132,7 @@ int cmd_import(const Command *cmd, int argc, char **argv)
 		case OPT_FORMAT: options.format = parse_format(cmd, optarg); break;
 		case OPT_NAME: options.name = optarg; break;
 		case OPT_BACKEND: options.backend = optarg; break;
+		case OPT_FAKE_ROOT: options.flags |= BV_IMPORT_FAKE_ROOT; break;
 		default: json = true;
 		}
 	}

@@ -131,7 +131,8 @@ static const Command commands[] = {
 	{"import", "[OPTION...] ARCHIVE", "Make a new sandbox with the changes of a tar, or of an OCI image (-: standard input; or its directory)",
 	 "  --format FORMAT      tar (default) or oci; a directory is always oci\n"
 	 "  --name NAME          name of the new sandbox (default: one is made up)\n"
-	 "  --backend B          as for run\n" JSON_OPTION HELP_OPTION,
+	 "  --backend B          as for run\n"
+	 "  --fake-root          as for run: what is root's in the archive is the commands' own\n" JSON_OPTION HELP_OPTION,
 	 cmd_import},
 	{"push", "[OPTION...] --to PLACE SNAPSHOT[@NUMBER]...", "Copy snapshots into another place: all states that it lacks, or one",
 	 "  --from PLACE         where they are (default: as for snapshot)\n"

@@ -217,6 +217,7 @@ static int open_new(BvSandbox *sb, Cowfs **out, BvError **err)
 	CLEAN_STRV Strv hidden = NULL;
 	Cowfs *fs = NULL;
 	char *why = NULL;
+	view_take_identity(&config, &sb->config);
 	int r = db && blobs && run ? blob_ops_find(memory ? "tmpfs" : "dir")->open(blobs, BLOB_OPEN_CREATE, &config.blobs, &why) : -ENOMEM;
 
 	if (r == 0)
@@ -273,6 +274,7 @@ int bv_sandbox_import(int fd, const BvImportOptions *options, BvSandbox **out, B
 				 .since_nsec = now.tv_nsec};
 	if (!config.backend)
 		return lib_fail(err, -ENOMEM, "out of memory");
+	config_set_fake_root(&config, o.flags & BV_IMPORT_FAKE_ROOT);
 	int r = sandbox_create_filled(&config, o.store, o.name, fill_sandbox, &im, &sb, err);
 	if (r == 0)
 		*out = sb;

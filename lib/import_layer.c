@@ -272,7 +272,8 @@ static int set_xattrs(Layer *y)
 /* Directories that the archive does not name. */
 static int make_parents(Layer *y)
 {
-	CowAttr own = {.set = COW_SET_UID | COW_SET_GID | COW_CHOWN, .uid = geteuid(), .gid = getegid()};
+	bool root = y->l->o->flags & BV_IMPORT_FAKE_ROOT;
+	CowAttr own = {.set = COW_SET_UID | COW_SET_GID | COW_CHOWN, .uid = root ? 0 : geteuid(), .gid = root ? 0 : getegid()};
 	int r = 0;
 
 	for (char *p = strchr(y->path + 1, '/'); r == 0 && p; p = strchr(p + 1, '/')) {

@@ -11,9 +11,9 @@
  *  start   (first connection, once) {"dir": SANDBOXDIR, "blobs": "dir:PATH"|"tmpfs:PATH", "db": PATH, "durable": bool,
  *           "rw": [PATH...], "hide": [PATH...], "ro": bool, "net": "host"|"internet"|"none", "allow": [RULE...] (base/netrule.h), "dns": SERVERS (may be absent), "mask": "sync,landlock,..." (features to act as if missing; tests),
  *           "remove": [PATH...] (the sandbox's directory and these are deleted when the supervisor ends; absent: it is kept),
- *           "hostname": NAME, "release": RELEASE (what guests see as such; absent: the host's), "limits": {"cpus": NUMBER, "memory": BYTES, "pids": NUMBER} (what guests see as given; absent or 0: the host's),
+ *           "hostname": NAME, "release": RELEASE (what guests see as such; absent: the host's),
  *           "spool": BYTES (0: no bound), "hold": NAME (of its hold in the place that its files come from; absent: none of them comes from elsewhere, nor will),
- *           "limits": {"memory", "io-read", "io-write", "disk": BYTES, "cpus", "pids", "disk-files", "nofile": N, "best_effort": bool} (limits.h; absent: none),
+ *           "limits": {"memory", "io-read", "io-write", "disk": BYTES, "cpus", "pids", "disk-files", "nofile": N, "best_effort": bool} (limits.h; what guests see as given, too; absent: none),
  *           "key": true (a descriptor has come along, from which the key of that place is read),
  *           "fake_root": bool (guests see themselves as root), "uid": N, "gid": N (whose objects of the host they see as root's)}
  *           -> {"pid": supervisor's} and, of limits that are not enforced, "warning": LINES.

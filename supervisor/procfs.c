@@ -8,6 +8,7 @@
  * are kept up to date (ROW_LIVE). Linux makes these texts anew at each read. PROC_RAW files are the kernel's own and always fresh. */
 #include "supervisor/hostview.h"
 #include "supervisor/procfs_internal.h"
+#include "supervisor/vcred.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -138,6 +139,18 @@ static int procfs_lookup(void *ctx, const CowReq *req, const char *path, CowFore
 	return r;
 }
 
+/* A process belongs to its effective ids. What the kernel gives to root, as it could not be dumped, is so: not to who is root here. */
+static void show_owner(const Foreign *f, const ProcPath *at, struct statx *out)
+{
+	VcredIds ids;
+
+	if (!f->env.ids_of || out->stx_uid != geteuid())
+		return;
+	f->env.ids_of(f->env.sup, at->tid, &ids);
+	out->stx_uid = ids.uid[1];
+	out->stx_gid = ids.gid[1];
+}
+
 static int procfs_statx(void *ctx, const CowReq *req, const char *path, unsigned mask, struct statx *out)
 {
 	ProcPath at;
@@ -146,6 +159,8 @@ static int procfs_statx(void *ctx, const CowReq *req, const char *path, unsigned
 	if (r < 0)
 		return r;
 	r = host_statx(&at, mask, out);
+	if (r == 0 && at.ref && !at.target)
+		show_owner(ctx, &at, out);
 	procfs_release_path(ctx, &at);
 	return r;
 }
@@ -196,7 +211,7 @@ static bool is_as_is(const Foreign *f, const ProcRow *row)
 
 static bool is_text(const Foreign *f, const ProcPath *at)
 {
-	return at->row->kind == PROC_TEXT && (f->env.ids_of || !(at->row->flags & ROW_IDS));
+	return at->row->kind == PROC_TEXT && (f->env.ids_of || !(at->row->flags & ROW_IF_IDS));
 }
 
 static int open_parsed(Foreign *f, const ProcPath *at, const char *path, int flags, int *fd)

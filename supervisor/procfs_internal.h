@@ -30,7 +30,7 @@ enum {
 	ROW_IF_MEMORY = 16,  /* ... has a bound of memory */
 	ROW_IF_NAME = 32,    /* ... has a host name of its own */
 	ROW_IF_RELEASE = 64, /* ... has a kernel release of its own */
-	ROW_IDS = 128,	     /* ... has processes with ids of their own (ForeignEnv.ids_of) */
+	ROW_IF_IDS = 128,    /* ... has processes with ids of their own (ForeignEnv.ids_of) */
 };
 
 typedef struct ProcRow {

@@ -108,7 +108,7 @@ static const ProcRow task_rows[] = {
 	{ "fdinfo/#", PROC_RAW },
 	{ "stat", PROC_TEXT, .render = procfs_render_task_stat },
 	{ "statm", PROC_RAW },
-	{ "status", PROC_TEXT, ROW_IDS, .render = procfs_render_status },
+	{ "status", PROC_TEXT, ROW_IF_IDS, .render = procfs_render_status },
 	{ "cmdline", PROC_RAW },
 	{ "comm", PROC_RAW, ROW_WRITE_OWN },
 	{ "environ", PROC_RAW },

@@ -597,6 +597,9 @@ typedef struct BvExportOptions {
  * -EACCES, -EIO, -ENOSPC, -EEXIST (the directory has an image), errors of bv_sandbox_diff and bv_snapshot_diff. */
 int bv_snapshot_export(const BvSide *of, const BvExportOptions *options, int fd, BvError **err);
 
+enum {
+	BV_IMPORT_FAKE_ROOT = 1, /* as BV_CREATE_FAKE_ROOT: what is root's in the archive is the commands' own */
+};
 typedef struct BvImportOptions {
 	size_t size;
 	int format;	       /* BV_ARCHIVE_* */
@@ -606,8 +609,9 @@ typedef struct BvImportOptions {
 	const char *backend;   /* as in BvCreateOptions */
 	void (*note)(void *ctx, const char *text); /* what was left out or made harmless; may be NULL */
 	void *note_ctx;
+	unsigned flags; /* BV_IMPORT_* */
 } BvImportOptions;
-#define BV_IMPORT_OPTIONS_INIT {sizeof(BvImportOptions), BV_ARCHIVE_TAR, NULL, NULL, NULL, NULL, NULL, NULL}
+#define BV_IMPORT_OPTIONS_INIT {sizeof(BvImportOptions), BV_ARCHIVE_TAR, NULL, NULL, NULL, NULL, NULL, NULL, 0}
 
 /* Makes a new stopped sandbox whose changes are those of a layer (tar: pax, ustar or GNU; also compressed), or of all layers of an OCI image, over this host. It is there as a whole or not at all. Nothing
  * outside of it changes, whatever the archive says: a leading slash is taken off; devices, and what is below /dev, /proc and /sys, are left out. Refused (-EBADMSG) are "..", names below a symbolic
