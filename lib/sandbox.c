@@ -224,6 +224,7 @@ typedef struct Filling {
 	int (*fill)(BvSandbox *sb, void *ctx, BvError **err); /* or NULL */
 	void *ctx;
 	bool replace; /* the sandbox of that name, which is deleted then */
+	bool stuck; /* it was published, and could neither be written to the disk nor taken back */
 	bool done; /* in the sandbox's own directory, which stays when another name is tried */
 } Filling;
 
@@ -271,7 +272,17 @@ static int rename_to(const BvSandbox *sb, const char *aside, bool replace, BvErr
 	return fail_errno(err, replace ? "replace" : "make", sb->dir);
 }
 
-static int publish(BvSandbox *sb, const char *aside, const Filling *filling, BvError **err)
+/* As if nothing had been. What cannot be taken back stays as it is now: neither of the two is deleted. */
+static int take_back(const BvSandbox *sb, const char *aside, Filling *filling, const char *parent, int error, BvError **err)
+{
+	filling->stuck = renameat2(AT_FDCWD, sb->dir, AT_FDCWD, aside, filling->replace ? RENAME_EXCHANGE : RENAME_NOREPLACE) < 0;
+	if (!filling->stuck)
+		return lib_fail(err, error, "cannot write %s to the disk: %s", parent, strerror(-error));
+	return lib_fail(err, error, "cannot write %s to the disk: %s; sandbox '%s' is the new one, but may not be there after a power cut%s", parent, strerror(-error), sb->config.name,
+			filling->replace ? "; what it was is the newest of its states (bvisor log)" : "");
+}
+
+static int publish(BvSandbox *sb, const char *aside, Filling *filling, BvError **err)
 {
 	CLEAN_FREE char *parent = bv_asprintf("%s/sandboxes", sb->store);
 
@@ -283,11 +294,7 @@ static int publish(BvSandbox *sb, const char *aside, const Filling *filling, BvE
 	if (r < 0 || !settles(sb, filling))
 		return r;
 	r = settle_directory(parent);
-	if (r == 0)
-		return 0;
-	(void)lib_fail(err, r, "cannot write %s to the disk: %s", parent, strerror(-r));
-	IGNORE_RESULT(renameat2(AT_FDCWD, sb->dir, AT_FDCWD, aside, filling->replace ? RENAME_EXCHANGE : RENAME_NOREPLACE)); /* as if nothing had been */
-	return r;
+	return r < 0 ? take_back(sb, aside, filling, parent, r, err) : 0;
 }
 
 /* The description names the data directory; both appear with one rename. */
@@ -306,6 +313,8 @@ static int fill_and_publish(BvSandbox *sb, const char *aside, Filling *filling, 
 		r = settle(sb, aside, filling, err);
 	if (r == 0)
 		r = publish(sb, aside, filling, err);
+	if (filling->stuck)
+		return r;
 	if (r < 0 && c->data_dir) {
 		if (bv_remove_tree_at(AT_FDCWD, c->data_dir) == 0)
 			(void)unlinkat(sb->dirfd, "sandbox.json", 0);
@@ -351,8 +360,8 @@ static int create(BvSandbox *sb, const char *name, Filling *filling, BvError **e
 	if (r == 0)
 		r = choose_and_publish(sb, name, aside, filling, err);
 	if (r < 0) {
-		if (aside && bv_remove_tree_at(AT_FDCWD, aside) < 0)
-			return r; /* a leftover .new- directory is invisible */
+		if (aside && !filling->stuck)
+			IGNORE_RESULT(bv_remove_tree_at(AT_FDCWD, aside)); /* a leftover .new- directory is invisible, and swept */
 		return r;
 	}
 	if (filling->replace && bv_remove_tree_at(AT_FDCWD, aside) < 0)
