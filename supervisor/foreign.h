@@ -8,6 +8,7 @@
  *  F4 Nothing outside the guest's own process can be changed: only a short list of files of the caller's own thread group opens for writing.
  *  F5 No text names the store, the run directory or a blob (ForeignEnv.private_dirs).
  *  F6 A terminal can be opened by a guest if the guest made it, has it as its controlling terminal, or was given it.
+ *  F7 What a text says of the machine is what the sandbox was given (hostview.h) or what its own processes do, never what others do on it (memory without a bound excepted).
  *
  * Thread-safe after foreign_init. Lock order: none of the locks here is held while cowfs or the callbacks are called. */
 #ifndef SUPERVISOR_FOREIGN_H

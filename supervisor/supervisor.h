@@ -6,6 +6,7 @@
  *   table.c     every system call: policy and handler in one row; filter.c derives the seccomp filter from it
  *   sys_*.c     handlers: decode, one call into cowfs, encode
  *   task.c      what little is remembered of a guest thread (umask, exec in flight)
+ *   hostview.c  what guests see of the machine; foreign.h says where
  *   freeze.c    all guests stand still for a moment (snapshots)
  *   limits.c    what the sandbox may use: cgroup.c, meter.c
  *   mem.c       guest memory; ptrace.c rewriting of a call in flight; features.c what this kernel can do
