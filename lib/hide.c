@@ -1,6 +1,6 @@
 /* lib/hide.c - what guests do not see unless the user grants it: secrets of the home directory, bvisor's own files, homes of others. */
-#include "lib/aliases.h"
 #include "lib/internal.h"
+#include "lib/mounts.h"
 #include "lib/store.h"
 
 #include "base/secret.h"
@@ -121,19 +121,41 @@ static int add_other_homes(Strv *out, const SandboxConfig *config)
 }
 
 /* What the host has bind-mounted is seen under each of its names. */
-static int add_aliases(Strv *out, const SandboxConfig *config)
+static int add_aliases(const Mounts *mounts, const SandboxConfig *config, Strv *out)
 {
 	CLEAN_STRV Strv aliases = NULL;
-	Mounts *mounts;
-	int r = mounts_read(&mounts);
+	int r = 0;
 
-	if (r < 0)
-		return r;
 	for (size_t i = 0; r == 0 && (*out)[i]; i++)
 		r = mounts_aliases(mounts, (*out)[i], &aliases);
 	for (size_t i = 0; r == 0 && aliases && aliases[i]; i++)
 		if (!is_uncovered(aliases[i], config))
 			r = add_one(out, aliases[i]);
+	return r;
+}
+
+/* Of /proc, /sys and /dev guests have views of their own. Another mount of the same, as a chroot has, would show them all processes of the host. */
+static int add_kernel(const Mounts *mounts, Strv *out)
+{
+	CLEAN_STRV Strv points = NULL;
+	int r = mounts_of_kernel(mounts, &points);
+
+	for (size_t i = 0; r == 0 && points && points[i]; i++)
+		r = add_one(out, points[i]);
+	return r;
+}
+
+/* `all`: not only what has other names than those that are in the list. */
+static int add_mounted(const SandboxConfig *config, bool all, Strv *out)
+{
+	Mounts *mounts;
+	int r = mounts_read(&mounts);
+
+	if (r < 0)
+		return r;
+	r = add_aliases(mounts, config, out);
+	if (r == 0 && all)
+		r = add_kernel(mounts, out);
 	mounts_free(mounts);
 	return r;
 }
@@ -142,7 +164,7 @@ int hide_add_named(const SandboxConfig *config, Strv *out)
 {
 	int r = add_named(config, out);
 
-	return r == 0 && *out ? add_aliases(out, config) : r;
+	return r == 0 && *out ? add_mounted(config, false, out) : r;
 }
 
 int hide_list(const char *store, const SandboxConfig *config, Strv *out)
@@ -174,7 +196,7 @@ int hide_list(const char *store, const SandboxConfig *config, Strv *out)
 	if (r == 0 && config->data_dir)
 		r = add_path(&list, config->data_dir);
 	if (r == 0)
-		r = add_aliases(&list, config);
+		r = add_mounted(config, true, &list);
 	if (r < 0)
 		return r;
 	*out = TAKE_PTR(list);

@@ -1,5 +1,5 @@
-/* tests/unit/test_aliases.c - other names that bind mounts give to a path. */
-#include "lib/aliases.h"
+/* tests/unit/test_mounts.c - other names that bind mounts give to a path, and where the kernel shows itself. */
+#include "lib/mounts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,10 +13,12 @@ static const char text[] = "21 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n"
 			   "25 21 254:0 /home/u/.ssh/part /srv/part rw - ext4 /dev/vda rw\n"
 			   "26 21 8:1 / /data rw - ext4 /dev/sda1 rw\n"
 			   "27 21 8:1 /store /home/v rw - ext4 /dev/sda1 rw\n"
+			   "30 21 0:21 / /srv/root/sys rw shared:1 master:2 - sysfs sysfs rw\n"
+			   "31 21 0:22 / /home/u/- rw - tmpfs proc rw\n"
 			   "28 21 0:4 net:[4026531840] /run/netns/a rw - nsfs nsfs rw\n"
 			   "29 21\n";
 
-/* The names in one text, each with a blank behind it. */
+/* The names in one text, each with a blank behind it. NULL: those of the kernel's. */
 static char *aliases_of(const char *path)
 {
 	CLEAN_STRV Strv list = NULL;
@@ -24,7 +26,7 @@ static char *aliases_of(const char *path)
 	char *all = strdup("");
 
 	assert_int_equal(mounts_parse(text, &mounts), 0);
-	assert_int_equal(mounts_aliases(mounts, path, &list), 0);
+	assert_int_equal(path ? mounts_aliases(mounts, path, &list) : mounts_of_kernel(mounts, &list), 0);
 	mounts_free(mounts);
 	for (size_t i = 0; list && list[i]; i++) {
 		char *longer = bv_asprintf("%s%s ", all, list[i]);
@@ -67,6 +69,12 @@ static void what_is_on_a_mount_is_of_that_file_system(void **state)
 	check("/homes", "");
 }
 
+static void file_systems_of_the_kernel_are_told_by_their_type(void **state)
+{
+	(void)state;
+	check(NULL, "/proc /srv/root/sys ");
+}
+
 static void the_mounts_of_this_process_can_be_read(void **state)
 {
 	CLEAN_STRV Strv list = NULL;
@@ -84,6 +92,7 @@ int main(void)
 		cmocka_unit_test(a_mount_of_a_directory_above_gives_a_name),
 		cmocka_unit_test(a_mount_of_itself_gives_a_name_and_one_of_a_part_does_not),
 		cmocka_unit_test(what_is_on_a_mount_is_of_that_file_system),
+		cmocka_unit_test(file_systems_of_the_kernel_are_told_by_their_type),
 		cmocka_unit_test(the_mounts_of_this_process_can_be_read),
 	};
 

@@ -1,10 +1,10 @@
-#include "lib/aliases.h"
+#include "lib/mounts.h"
 
 #include <fcntl.h>
 
 /* A file system is told by its device; `root` is the directory of it that is shown at `point`. */
 typedef struct Mount {
-	const char *device, *root, *point;
+	const char *device, *root, *point, *type;
 } Mount;
 
 struct Mounts {
@@ -28,10 +28,16 @@ static void unescape(char *text)
 	*to = 0;
 }
 
-/* A line: mount, parent, device, root, point, and more. */
+/* A line: mount, parent, device, root, point, options, more of these, "-", type, and more. */
 static bool parse_line(char *line, Mount *out)
 {
-	char *fields[5];
+	char *fields[5], *type = strstr(line, " - ");
+
+	if (!type)
+		return false;
+	*type = 0;
+	type += 3;
+	type[strcspn(type, " ")] = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
 		fields[i] = strsep(&line, " ");
@@ -40,7 +46,7 @@ static bool parse_line(char *line, Mount *out)
 	}
 	unescape(fields[3]);
 	unescape(fields[4]);
-	*out = (Mount){fields[2], fields[3], fields[4]};
+	*out = (Mount){fields[2], fields[3], fields[4], type};
 	return true;
 }
 
@@ -124,4 +130,16 @@ int mounts_aliases(const Mounts *mounts, const char *path, Strv *out)
 			return r;
 	}
 	return 0;
+}
+
+int mounts_of_kernel(const Mounts *mounts, Strv *out)
+{
+	static const char *const types[] = {"proc", "sysfs", "devpts", "devtmpfs", "mqueue", "cgroup", "cgroup2", "bpf", "debugfs", "tracefs", "securityfs", "configfs",
+					    "binfmt_misc", "pstore", "efivarfs", "selinuxfs", "smackfs", "fusectl", "nfsd", "rpc_pipefs", NULL};
+	int r = 0;
+
+	for (size_t i = 0; i < mounts->count && r == 0; i++)
+		if (strv_has(types, mounts->items[i].type))
+			r = strv_add(out, mounts->items[i].point);
+	return r;
 }
