@@ -287,6 +287,45 @@ ATTEMPT(hidden_bind_mount, "by a bind mount of it that the host has at another p
 	look_at(in("host/bound_hidden/key"), "the mount");
 }
 
+ATTEMPT(hidden_proc_mount, "/proc of the host mounted at another place, as in a chroot", GAINS, "kernel")
+{
+	char buf[64] = "", link[256];
+	int mem = open(in(fmt_path("kernel/proc/%d/mem", victim())), O_RDONLY);
+
+	if (pread(mem, buf, sizeof buf, given_number("SECRET_AT")) > 0)
+		is_secret(buf, sizeof buf, "mem");
+	look_at(in(fmt_path("kernel/proc/%d/environ", victim())), "environ");
+	look_at(in(fmt_path("kernel/proc/%d/fd/100", victim())), "fd/100");
+	look_at(in(fmt_path("kernel/proc/%d/cwd/key", victim())), "cwd");
+	look_at(fmt_path("%s/%d/root%s", in("kernel/proc"), victim(), in("hidden/key")), "root");
+	if (readlink(in(fmt_path("kernel/proc/%d/exe", victim())), link, sizeof link) > 0)
+		got("exe");
+	if (open(in("kernel/proc/kallsyms"), O_RDONLY) >= 0 || open(in("kernel/proc/self/root"), O_RDONLY) >= 0)
+		got("files of the kernel");
+}
+
+ATTEMPT(hidden_proc_mount_write, "... written to", HARMS, "kernel")
+{
+	int fd = open(in(fmt_path("kernel/proc/%d/oom_score_adj", victim())), O_WRONLY);
+
+	if (fd >= 0 && write(fd, "777", 3) != 3)
+		puts("not written");
+}
+
+ATTEMPT(hidden_sys_mount, "/sys and /dev of the host mounted at another place", GAINS, "kernel")
+{
+	if (open(in("kernel/sys/kernel/mm/transparent_hugepage/enabled"), O_RDONLY) >= 0 || open(in("kernel/sys/class/net/lo/address"), O_RDONLY) >= 0)
+		got("/sys");
+	if (open(in("kernel/dev/ptmx"), O_RDWR | O_NOCTTY) >= 0 || open(in("kernel/dev/mem"), O_RDONLY) >= 0 || open(in("kernel/dev/loop-control"), O_RDONLY) >= 0)
+		got("/dev");
+}
+
+ATTEMPT(hidden_device, "a device node of the host outside of /dev", GAINS, "device")
+{
+	if (open(in("host/zero"), O_RDONLY) >= 0 || open(in("host/disk"), O_RDONLY) >= 0)
+		got("the device");
+}
+
 ATTEMPT(hidden_script, "a script in it is run", GAINS, "")
 {
 	char *const argv[] = {(char *)"script", NULL};

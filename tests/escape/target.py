@@ -33,6 +33,13 @@ class Target:
         if "bind" in needs:
             self.bind("source", "host/bound")
             self.bind("hidden", "host/bound_hidden")
+        if "kernel" in needs:
+            for name in ("proc", "sys", "dev"):
+                (self.dir / "kernel" / name).mkdir(parents=True)
+                self.bind("/" + name, "kernel/" + name)
+        if "device" in needs:
+            os.mknod(self.dir / "host/zero", stat.S_IFCHR | 0o666, os.makedev(1, 5))
+            os.mknod(self.dir / "host/disk", stat.S_IFBLK | 0o666, os.stat(self.dir).st_dev)
         if user:
             self.make_privileged()
         self.start_victim(env)
