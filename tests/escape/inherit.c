@@ -179,3 +179,10 @@ ATTEMPT(terminal_reopen, "the terminal opened again by its name and by /proc/sel
 		if (ioctl(fd, TIOCSTI, p) < 0 && errno == EIO)
 			cannot("this kernel has it turned off");
 }
+
+ATTEMPT(terminal_of_others, "terminals of the host by their names", HARMS, "othertty")
+{
+	write_at(given("TTY"), O_WRONLY | O_NOCTTY);
+	write_at(fmt_path("/proc/self/root%s", given("TTY")), O_WRONLY | O_NOCTTY);
+	chmod(given("TTY"), 0666);
+}

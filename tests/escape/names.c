@@ -282,6 +282,25 @@ ATTEMPT(grant_itself, "the grant itself, or its parent, moved away and made anew
 	rename(fmt_path("%s.moved", given("DIR")), given("DIR"));
 }
 
+ATTEMPT(grant_tmpfile, "an unnamed file made below the grant, given a name outside of it", HARMS, "")
+{
+	int fd = open(in("rw"), O_TMPFILE | O_RDWR, 0644);
+
+	NEED(fd >= 0 && write(fd, "owned", 5) == 5);
+	linkat(AT_FDCWD, fmt_path("/proc/self/fd/%d", fd), AT_FDCWD, in("host/linked"), AT_SYMLINK_FOLLOW);
+	linkat(fd, "", AT_FDCWD, in("host/linked2"), AT_EMPTY_PATH);
+}
+
+ATTEMPT(grant_device, "a device node below the grant, where it is on the host at once", GAINS, "")
+{
+	struct stat st;
+
+	if (mknod(in("rw/null"), S_IFCHR | 0666, 0x103) < 0)
+		cannot("mknod: %s", strerror(errno));
+	if (stat(in("rw/null"), &st) == 0 && S_ISCHR(st.st_mode))
+		got("the node");
+}
+
 ATTEMPT(grant_setuid, "a set-user-ID file left below the grant for others to run", FAILS("natively everybody may do that with a directory of his own"), "")
 {
 	struct stat st;

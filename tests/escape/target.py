@@ -43,6 +43,8 @@ class Target:
         if user:
             self.make_privileged()
         self.start_victim(env)
+        if "othertty" in needs:
+            self.open_other_tty()
         (self.dir / "hidden/sock").hardlink_to(self.dir / "host/sock")
 
     # ---- the tree ----
@@ -146,6 +148,21 @@ class Target:
             raise RuntimeError(f"the victim does not start: {said}")
         self.env = dict(env, ESCAPE_DIR=str(self.dir), **{"ESCAPE_" + k: v for k, v in (pair.split("=", 1) for pair in said)})
 
+    def open_other_tty(self):
+        """A terminal that is nothing of the attempt's."""
+        master, slave = pty.openpty()
+        self.open += [master, slave]
+        os.set_blocking(master, False)
+        self.other_master = master
+        self.env["ESCAPE_TTY"] = os.ttyname(slave)
+
+    def shown(self):
+        """What was written to it."""
+        try:
+            return os.read(self.other_master, 1000) if "othertty" in self.needs else b""
+        except OSError:
+            return b""
+
     def ask_victim(self):
         try:
             self.victim.stdin.write("?\n")
@@ -209,9 +226,7 @@ class Target:
         if report != self.report:
             old = set(self.report.split())
             harm.append("the victim: " + " ".join(w for w in report.split() if w not in old))
-        typed = self.typed()
-        if typed:
-            harm.append(f"the terminal: {typed}")
+        harm += [f"the terminal: {text}" for text in (self.typed(), self.shown()) if text]
         return harm
 
     def release(self):
