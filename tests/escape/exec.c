@@ -105,6 +105,34 @@ ATTEMPT(exec_loader, "the dynamic loader run as the program", HARMS, "")
 	cannot("no loader at its place");
 }
 
+/* The kernel opens the interpreter by itself: its path is put at the end of the file, and its program header points there. */
+ATTEMPT(exec_hidden_loader, "a program of its own whose interpreter is hidden", GAINS, "loader")
+{
+	int fd = open(in("host/program"), O_RDWR | O_CREAT, 0700);
+	const char *path = in("hidden/ld.so");
+	Elf64_Ehdr header;
+	Elf64_Phdr segment;
+
+	copy_self(fd);
+	off_t end = lseek(fd, 0, SEEK_END);
+	NEED(write(fd, path, strlen(path) + 1) > 0 && pread(fd, &header, sizeof header, 0) == sizeof header);
+	for (int i = 0; i < header.e_phnum; i++) {
+		off_t at = (off_t)header.e_phoff + i * (off_t)sizeof segment;
+		NEED(pread(fd, &segment, sizeof segment, at) == sizeof segment);
+		segment.p_offset = (Elf64_Off)end;
+		segment.p_filesz = segment.p_memsz = strlen(path) + 1;
+		if (segment.p_type == PT_INTERP)
+			NEED(pwrite(fd, &segment, sizeof segment, at) == sizeof segment);
+	}
+	close(fd);
+	pid_t pid = fork();
+	if (pid == 0) {
+		execl(in("host/program"), "escape", "ran", NULL);
+		_exit(1);
+	}
+	NEED(waitpid(pid, NULL, 0) == pid);
+}
+
 ATTEMPT(exec_own_loader, "a program whose interpreter is a file of the sandbox's own", FAILS("natively every user can do that"), "")
 {
 	int fd = open(in("host/interp"), O_WRONLY | O_CREAT, 0700);

@@ -1,4 +1,4 @@
-/* tests/escape/main.c - the registry, and what all attempts use. Usage: escape list | run NAME | victim DIR NONCE | helper WHAT | write PATH | whoami */
+/* tests/escape/main.c - the registry, and what all attempts use. Usage: escape list | run NAME | victim DIR NONCE | helper WHAT | write PATH | whoami | ran */
 #include "escape.h"
 
 extern const Attempt *const __start_attempts[], *const __stop_attempts[];
@@ -260,6 +260,8 @@ int main(int argc, char **argv)
 	}
 	if (argc == 2 && strcmp(argv[1], "whoami") == 0)
 		return whoami();
-	fputs("usage: escape list | run NAME | victim DIR NONCE | helper WHAT | write PATH | whoami\n", stderr);
+	if (argc == 2 && strcmp(argv[1], "ran") == 0)
+		return puts("GOT: it ran") < 0;
+	fputs("usage: escape list | run NAME | victim DIR NONCE | helper WHAT | write PATH | whoami | ran\n", stderr);
 	return 2;
 }

@@ -37,6 +37,8 @@ class Target:
             for name in ("proc", "sys", "dev"):
                 (self.dir / "kernel" / name).mkdir(parents=True)
                 self.bind("/" + name, "kernel/" + name)
+        if "loader" in needs:
+            shutil.copy("/lib64/ld-linux-x86-64.so.2", self.dir / "hidden/ld.so")
         if "device" in needs:
             os.mknod(self.dir / "host/zero", stat.S_IFCHR | 0o666, os.makedev(1, 5))
             os.mknod(self.dir / "host/disk", stat.S_IFBLK | 0o666, os.stat(self.dir).st_dev)
