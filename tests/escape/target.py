@@ -20,6 +20,23 @@ DEVICES = ["null", "zero", "full", "random", "urandom", "tty", "ptmx"]
 libc = ctypes.CDLL(None, use_errno=True)
 
 
+def own_mounts():
+    """What is mounted from now on is seen by nobody else, and is gone with us. Whether that can be had."""
+    new_namespace, private = 0x20000, 0x44000
+    return libc.unshare(new_namespace) == 0 and libc.mount(None, b"/", None, private, None) == 0
+
+
+def unmount_below(top):
+    """Nothing below `top` may be removed while something of the host is mounted there."""
+    for _ in range(3):
+        points = [line.split()[1] for line in open("/proc/self/mounts") if line.split()[1].startswith(str(top))]
+        if not points:
+            return
+        for point in reversed(points):
+            libc.umount2(os.fsencode(point), 2)
+    raise RuntimeError(f"still mounted: {points}")
+
+
 class Target:
     """dir/host is what may not change, dir/hidden what may not be seen; dir/rw is granted, but not rw/hidden, rw/deep/hidden and rw/env."""
 
@@ -28,7 +45,7 @@ class Target:
         os.chmod(self.dir, 0o755)
         self.binary, self.needs, self.user = binary, needs, user
         self.nonce = uuid.uuid4().hex
-        self.mounts, self.open = [], []
+        self.open = []
         self.make_tree()
         if "bind" in needs:
             self.bind("source", "host/bound")
@@ -87,7 +104,6 @@ class Target:
     def bind(self, source, where):
         if libc.mount(os.fsencode(self.dir / source), os.fsencode(self.dir / where), None, 4096, None) < 0:
             raise OSError(ctypes.get_errno(), "mount --bind")
-        self.mounts.append(self.dir / where)
 
     def one(self, path):
         st = os.lstat(path)
@@ -234,8 +250,6 @@ class Target:
     def release(self):
         for fd in self.open:
             os.close(fd)
-        for path in reversed(self.mounts):
-            libc.umount2(os.fsencode(path), 2)
         try:
             self.victim.stdin.close()
             self.victim.wait(timeout=1)  # it removes what it has made
@@ -244,6 +258,7 @@ class Target:
             self.victim.wait()
         self.victim.stdout.close()
         self.shm.unlink(missing_ok=True)
+        unmount_below(self.dir)
         for top in (self.dir, self.dir.with_name(self.dir.name + ".moved")):
             for base, names, _ in os.walk(top):
                 for name in names:
