@@ -116,7 +116,8 @@ int lib_limits_visit(const cJSON *answer, int (*visit)(void *, const BvLimitInfo
 	return r;
 }
 
-int lib_limits_saved(const BvSandbox *sb, cJSON **out, BvError **err)
+/* What was reached when the last command of a stopped sandbox ended: {"running": false, "limits": [...]}. -ESRCH: there is none, *err stays as it was. */
+static int read_saved(const BvSandbox *sb, cJSON **out, BvError **err)
 {
 	CLEAN_FREE char *text = NULL;
 	ssize_t n = bv_read_file_at(sb->dirfd, "limits.json", 1 << 20, &text);
@@ -132,20 +133,32 @@ int lib_limits_saved(const BvSandbox *sb, cJSON **out, BvError **err)
 	return 0;
 }
 
+/* A connection that the end of the supervisor has closed is found out by using it. */
+int lib_stats(BvSandbox *sb, cJSON **out, BvError **err)
+{
+	int r = -ECONNRESET;
+
+	for (int i = 0; i < 2 && r == -ECONNRESET; i++) {
+		Conn *conn = NULL;
+		lib_error_clear(err);
+		r = sandbox_connect(sb, false, &conn, err);
+		if (r == 0)
+			r = conn_call(conn, conn_request("stats"), NULL, 0, out, err);
+		if (r == -ECONNRESET)
+			(void)sandbox_disconnect(sb, TAKE_PTR(conn));
+		conn_put(conn);
+	}
+	return r == -ESRCH ? read_saved(sb, out, err) : r;
+}
+
 int bv_sandbox_limits(BvSandbox *sb, int (*visit)(void *, const BvLimitInfo *), void *ctx, BvError **err)
 {
-	Conn *conn = NULL;
 	cJSON *answer = NULL;
-	int r = sandbox_connect(sb, false, &conn, err);
+	int r = lib_stats(sb, &answer, err);
 
-	if (r == 0)
-		r = conn_call(conn, conn_request("stats"), NULL, 0, &answer, err);
-	else if (r == -ESRCH)
-		r = lib_limits_saved(sb, &answer, err);
 	if (r == 0)
 		r = lib_limits_visit(answer, visit, ctx);
 	cJSON_Delete(answer);
-	conn_put(conn);
 	return r;
 }
 

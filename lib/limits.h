@@ -11,9 +11,8 @@ bool lib_limits_any(const BvLimits *limits);
 bool lib_limits_add(cJSON *object, const BvLimits *limits) MUST_CHECK;
 /* From such an object. -EUCLEAN. */
 int lib_limits_parse(const cJSON *object, BvLimits *out) MUST_CHECK;
-/* What was reached when the last command of a stopped sandbox ended: {"running": false, "limits": [...]}, the caller's; *err goes. -ESRCH: there is none,
- * *err stays as it was. */
-int lib_limits_saved(const BvSandbox *sb, cJSON **out, BvError **err) MUST_CHECK;
+/* The answer to "stats", the caller's; of a stopped sandbox what limits were reached when its last command ended. -ESRCH: it is stopped, and that is not known. */
+int lib_stats(BvSandbox *sb, cJSON **out, BvError **err) MUST_CHECK;
 /* Those that an answer reports. */
 int lib_limits_visit(const cJSON *answer, int (*visit)(void *ctx, const BvLimitInfo *info), void *ctx);
 

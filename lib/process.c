@@ -563,15 +563,10 @@ int bv_sandbox_ps(BvSandbox *sb, int (*visit)(void *, const BvProcessInfo *), vo
 
 int bv_sandbox_stats(BvSandbox *sb, char **json, BvError **err)
 {
-	Conn *conn = NULL;
 	cJSON *answer = NULL;
 	char *text = NULL;
-	int r = sandbox_connect(sb, false, &conn, err);
+	int r = lib_stats(sb, &answer, err);
 
-	if (r == 0)
-		r = conn_call(conn, conn_request("stats"), NULL, 0, &answer, err);
-	else if (r == -ESRCH)
-		r = lib_limits_saved(sb, &answer, err);
 	if (r == 0) {
 		cJSON_DeleteItemFromObjectCaseSensitive(answer, "seq");
 		cJSON_DeleteItemFromObjectCaseSensitive(answer, "ok");
@@ -580,7 +575,6 @@ int bv_sandbox_stats(BvSandbox *sb, char **json, BvError **err)
 			r = lib_fail(err, -ENOMEM, "out of memory");
 	}
 	cJSON_Delete(answer);
-	conn_put(conn);
 	if (r == 0)
 		*json = text;
 	return r;

@@ -1,6 +1,7 @@
 /* libbvisor as a program with threads uses it, with real supervisors: many sandboxes at once, one sandbox shared, captured output. */
 #include "include/bvisor/bvisor.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -307,6 +308,81 @@ static void errors_name_what_failed(void **state)
 	bv_sandbox_close(sb);
 }
 
+static int find_disk(void *ctx, const BvLimitInfo *info)
+{
+	if (strcmp(info->name, "disk") == 0)
+		*(BvLimitInfo *)ctx = *info;
+	return 0;
+}
+
+/* Only such limits as hold for every user of every machine. */
+static BvSandbox *create_limited(double cpus, int *result, BvError **err)
+{
+	BvCreateOptions options = BV_CREATE_OPTIONS_INIT;
+	BvLimits limits = BV_LIMITS_INIT;
+	BvSandbox *sb = NULL;
+
+	limits.disk = 8 << 20;
+	limits.cpus = cpus;
+	options.store = store;
+	options.name = "limited";
+	options.limits = &limits;
+	*result = bv_sandbox_create(&options, &sb, err);
+	return sb;
+}
+
+static void limits_are_kept_and_reported(void **state)
+{
+	BvLimitInfo disk = {0};
+	BvError *err = NULL;
+	BvOutput out;
+	int r;
+
+	(void)state;
+	assert_null(create_limited(-1, &r, &err));
+	assert_int_equal(r, -EINVAL);
+	BvSandbox *sb = create_limited(1, &r, &err);
+	assert_int_equal(r, 0);
+	bv_sandbox_close(sb); /* it is in the description */
+	assert_int_equal(bv_sandbox_open(store, "limited", &sb, NULL), 0);
+	assert_int_equal(run(sb, "nproc; fallocate -l 16M /tmp/too-much 2>&1; fallocate -l 4M /tmp/much", NULL, -1, &out), 0);
+	assert_int_equal(out.status.exit_code, 0);
+	assert_true(strncmp(out.out, "1\n", 2) == 0 && strstr(out.out, "quota"));
+	assert_null(bv_sandbox_warning(sb));
+	bv_free(out.out);
+	bv_free(out.err);
+	assert_int_equal(bv_sandbox_limits(sb, find_disk, &disk, NULL), 0);
+	assert_true(disk.limit == 8 << 20 && disk.hits == 1 && disk.peak >= 4 << 20 && disk.peak <= 8 << 20);
+	assert_int_equal(bv_sandbox_stop(sb, NULL), 0);
+	disk = (BvLimitInfo){0};
+	assert_int_equal(bv_sandbox_limits(sb, find_disk, &disk, &err), 0);
+	assert_true(disk.hits == 1);
+	assert_int_equal(bv_sandbox_remove(sb, 1, NULL), 0);
+	bv_sandbox_close(sb);
+	bv_error_free(err);
+}
+
+static void output_is_cut_at_its_limit(void **state)
+{
+	const char *const argv[] = {"/bin/sh", "-c", "while :; do echo 0123456; echo 7890123 >&2; done", NULL};
+	BvSpawnOptions options = BV_SPAWN_OPTIONS_INIT;
+	BvSandbox *sb = create("flood");
+	BvOutput out;
+
+	(void)state;
+	options.argv = argv;
+	options.output_limit = 100001;
+	options.fds[0] = BV_FD_NULL;
+	assert_int_equal(bv_sandbox_exec(sb, &options, NULL, 0, -1, &out, NULL), 0);
+	assert_int_equal(out.timed_out, BV_KILLED_OUTPUT);
+	assert_int_equal(out.out_len + out.err_len, 100001);
+	assert_int_equal(out.status.signal, SIGKILL);
+	bv_free(out.out);
+	bv_free(out.err);
+	assert_int_equal(bv_sandbox_remove(sb, 1, NULL), 0);
+	bv_sandbox_close(sb);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -318,6 +394,8 @@ int main(void)
 		cmocka_unit_test(no_child_of_the_library_is_left_to_wait_for),
 		cmocka_unit_test(a_closed_descriptor_of_the_host_program_stays_closed),
 		cmocka_unit_test(errors_name_what_failed),
+		cmocka_unit_test(limits_are_kept_and_reported),
+		cmocka_unit_test(output_is_cut_at_its_limit),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);
