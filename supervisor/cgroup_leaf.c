@@ -184,6 +184,19 @@ static unsigned bits(unsigned set)
 	return (unsigned)__builtin_popcount(set);
 }
 
+/* Only the root of the hierarchy, which has no type, may have processes and children with controllers. Any other group with processes would become a threaded one by handing on pids or cpu, and its
+ * children could not be entered. */
+static bool can_have_leaves(int group)
+{
+	CLEAN_FREE char *type = NULL, *members = NULL;
+
+	if (faccessat(group, ".", W_OK, AT_EACCESS) < 0 || faccessat(group, "cgroup.procs", W_OK, AT_EACCESS) < 0)
+		return false;
+	if (bv_read_file_at(group, "cgroup.type", 64, &type) < 0)
+		return true;
+	return strcmp(type, "domain\n") == 0 && bv_read_file_at(group, "cgroup.procs", 16 << 20, &members) == 0;
+}
+
 /* Which of the controllers a child of this group would have: they are handed on from now on, if that may be. */
 static unsigned hand_on(const char *group, unsigned kinds)
 {
@@ -192,8 +205,7 @@ static unsigned hand_on(const char *group, unsigned kinds)
 	unsigned got = 0;
 	char text[32];
 
-	bool may = at.dir >= 0 && faccessat(at.dir, ".", W_OK, AT_EACCESS) == 0 && faccessat(at.dir, "cgroup.procs", W_OK, AT_EACCESS) == 0 &&
-		   bv_read_file_at(at.dir, "cgroup.subtree_control", 4096, &given) >= 0;
+	bool may = at.dir >= 0 && can_have_leaves(at.dir) && bv_read_file_at(at.dir, "cgroup.subtree_control", 4096, &given) >= 0;
 	for (int k = 0; may && k < CGROUP_KINDS; k++) {
 		if (!(kinds >> k & 1))
 			continue;

@@ -12,11 +12,13 @@
 
 #define GROWING_MAX 64 /* bodies at a time; the others are found the next time */
 #define GRACE_NS 5000000 /* to end after SIGXFSZ */
+#define PATIENCE_NS 30000000 /* with who has a growing body open, and does not seem to write to it */
 
 /* A process that could have written what is too much. */
 typedef struct Writer {
 	pid_t pid;
 	uint64_t written;   /* by it, at the last look */
+	uint64_t since;	    /* when it was found */
 	uint64_t warned_at; /* when SIGXFSZ was sent; 0: it was not */
 	bool is_new, here, active;
 } Writer;
@@ -134,7 +136,7 @@ static Writer *writer_of(DiskMeter *m, pid_t pid)
 			return &m->writers[i];
 	if (!BV_GROW(m->writers, m->n_writers, m->writer_room))
 		return NULL;
-	m->writers[m->n_writers] = (Writer){.pid = pid, .is_new = true};
+	m->writers[m->n_writers] = (Writer){.pid = pid, .since = bv_now_ns(), .is_new = true};
 	return &m->writers[m->n_writers++];
 }
 
@@ -167,7 +169,7 @@ static void stop(DiskMeter *m, Writer *w, uint64_t now)
 }
 
 /* Who has the body open, and has written something since the last time, is it. Else who stores into memory, or is in the middle of one large call, is among all of them. Those seen for the first
- * time are looked at once more. */
+ * time are looked at once more. What the kernel says of bytes written is not all (splice), and others may be there for show: so after a while each of them counts. */
 static void stop_writers(DiskMeter *m)
 {
 	uint64_t now = bv_now_ns();
@@ -184,7 +186,7 @@ static void stop_writers(DiskMeter *m)
 	m->n_writers = kept;
 	for (size_t i = 0; i < m->n_writers; i++) {
 		Writer *w = &m->writers[i];
-		if (w->active || (!any_active && !any_new))
+		if (w->active || now - w->since > PATIENCE_NS || (!any_active && !any_new))
 			stop(m, w, now);
 		w->is_new = w->here = false;
 	}
