@@ -12,7 +12,7 @@
 
 #define GROWING_MAX 64 /* bodies at a time; the others are found the next time */
 #define GRACE_NS 5000000 /* to end after SIGXFSZ */
-#define PATIENCE_NS 30000000 /* with who has a growing body open, and does not seem to write to it */
+#define PATIENCE_NS 100000000 /* with who has a growing body open, and does not seem to write to it */
 
 /* A process that could have written what is too much. */
 typedef struct Writer {
@@ -169,24 +169,23 @@ static void stop(DiskMeter *m, Writer *w, uint64_t now)
 }
 
 /* Who has the body open, and has written something since the last time, is it. Else who stores into memory, or is in the middle of one large call, is among all of them. Those seen for the first
- * time are looked at once more. What the kernel says of bytes written is not all (splice), and others may be there for show: so after a while each of them counts. */
+ * time are looked at once more, and who was sent a signal may take a moment to end. What the kernel says of bytes written is not all (splice), and others may be there for show: so after a while each of them counts. */
 static void stop_writers(DiskMeter *m)
 {
 	uint64_t now = bv_now_ns();
-	bool any_active = false, any_new = false;
+	bool sure = false; /* somebody was found, or it is too soon */
 	size_t kept = 0;
 
 	for (size_t i = 0; i < m->n_writers; i++) {
 		if (!m->writers[i].here)
 			continue;
-		any_active |= m->writers[i].active;
-		any_new |= m->writers[i].is_new;
+		sure |= m->writers[i].active || m->writers[i].is_new || (m->writers[i].warned_at && now - m->writers[i].warned_at < PATIENCE_NS);
 		m->writers[kept++] = m->writers[i];
 	}
 	m->n_writers = kept;
 	for (size_t i = 0; i < m->n_writers; i++) {
 		Writer *w = &m->writers[i];
-		if (w->active || now - w->since > PATIENCE_NS || (!any_active && !any_new))
+		if (w->active || now - w->since > PATIENCE_NS || !sure)
 			stop(m, w, now);
 		w->is_new = w->here = false;
 	}
