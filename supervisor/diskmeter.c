@@ -12,6 +12,7 @@
 
 #define GROWING_MAX 64 /* bodies at a time; the others are found the next time */
 #define GRACE_NS 5000000 /* to end after SIGXFSZ */
+#define EXCESS ((uint64_t)64 << 20) /* beyond which nobody is spared who has a growing body open */
 #define PATIENCE_NS 100000000 /* with who has a growing body open, and does not seem to write to it */
 
 /* A process that could have written what is too much. */
@@ -25,6 +26,7 @@ typedef struct Writer {
 
 struct DiskMeter {
 	Supervisor *sup;
+	uint64_t limit; /* bytes */
 	CowGrowing growing[GROWING_MAX];
 	size_t n_growing;
 	Writer *writers;
@@ -32,13 +34,14 @@ struct DiskMeter {
 	_Atomic uint64_t stopped;
 };
 
-int diskmeter_new(Supervisor *sup, DiskMeter **out)
+int diskmeter_new(Supervisor *sup, uint64_t limit, DiskMeter **out)
 {
 	DiskMeter *m = calloc(1, sizeof *m);
 
 	if (!m)
 		return -ENOMEM;
 	m->sup = sup;
+	m->limit = limit;
 	*out = m;
 	return 0;
 }
@@ -169,13 +172,17 @@ static void stop(DiskMeter *m, Writer *w, uint64_t now)
 }
 
 /* Who has the body open, and has written something since the last time, is it. Else who stores into memory, or is in the middle of one large call, is among all of them. Those seen for the first
- * time are looked at once more, and who was sent a signal may take a moment to end. What the kernel says of bytes written is not all (splice), and others may be there for show: so after a while each of them counts. */
+ * time are looked at once more, and who was sent a signal may take a moment to end. What the kernel says of bytes written is not all (splice), and others may be there for show: so after a while, or when there is much too much, each of them
+ * counts. */
 static void stop_writers(DiskMeter *m)
 {
 	uint64_t now = bv_now_ns();
 	bool sure = false; /* somebody was found, or it is too soon */
+	CowQuotaUsage usage;
 	size_t kept = 0;
 
+	cowfs_quota_usage(m->sup->fs, &usage);
+	bool much = usage.bytes > m->limit + EXCESS;
 	for (size_t i = 0; i < m->n_writers; i++) {
 		if (!m->writers[i].here)
 			continue;
@@ -185,7 +192,7 @@ static void stop_writers(DiskMeter *m)
 	m->n_writers = kept;
 	for (size_t i = 0; i < m->n_writers; i++) {
 		Writer *w = &m->writers[i];
-		if (w->active || now - w->since > PATIENCE_NS || !sure)
+		if (w->active || much || now - w->since > PATIENCE_NS || !sure)
 			stop(m, w, now);
 		w->is_new = w->here = false;
 	}

@@ -10,7 +10,7 @@
 typedef struct Supervisor Supervisor;
 typedef struct DiskMeter DiskMeter;
 
-int diskmeter_new(Supervisor *sup, DiskMeter **out) MUST_CHECK;
+int diskmeter_new(Supervisor *sup, uint64_t limit, DiskMeter **out) MUST_CHECK;
 void diskmeter_free(DiskMeter *meter); /* NULL is allowed */
 /* Looks once. In how many milliseconds it is to be done again. One thread. */
 unsigned diskmeter_look(DiskMeter *meter);

@@ -408,7 +408,7 @@ static int start_disk(Supervisor *sup, const char *where, char **err)
 	if (r == 0)
 		r = cowfs_quota_start(sup->fs, &config);
 	if (r == 0 && config.bytes)
-		r = diskmeter_new(sup, &s->disk);
+		r = diskmeter_new(sup, config.bytes, &s->disk);
 	enforced(s, LIMIT_DISK, "supervisor");
 	enforced(s, LIMIT_FILES, "supervisor");
 	return r;
