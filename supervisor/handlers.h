@@ -116,5 +116,6 @@ int sys_getgroups(struct Call *call);
 int sys_setid(struct Call *call);
 int sys_setfsid(struct Call *call);
 int sys_setgroups(struct Call *call);
+int sys_keepcaps(struct Call *call); /* of prctl */
 
 #endif

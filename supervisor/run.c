@@ -131,15 +131,10 @@ static int clear_run_dir(Supervisor *sup, Start *st)
 	return r < 0 ? bv_fail(&st->error, r, "cannot clear %s: %s; check the permissions of the store", sup->run_dir, strerror(-r)) : 0;
 }
 
-static bool emulates_ids(const Supervisor *sup)
-{
-	return sup->fake_root || geteuid() == 0;
-}
-
 static int start_init(Supervisor *sup, Start *st, const struct rlimit *nofile)
 {
 	bool closed = strcmp(json_string(st->packet.json, "net", "host"), "host") != 0;
-	unsigned flags = (emulates_ids(sup) ? FILTER_ROOT : 0) | (closed ? FILTER_NET : 0) | (limits_of_disk(sup) ? FILTER_DISK : 0);
+	unsigned flags = (sup->emulates_ids ? FILTER_ROOT : 0) | (closed ? FILTER_NET : 0) | (limits_of_disk(sup) ? FILTER_DISK : 0);
 	int r = filter_build(flags, &sup->filter, &sup->filter_len);
 
 	if (r < 0)
@@ -378,7 +373,7 @@ static int start_foreign(Supervisor *sup, Start *st)
 				.exe_of = exe_of,
 				.view = sup->view,
 				.sup = sup,
-				.ids_of = emulates_ids(sup) ? ids_of : NULL,
+				.ids_of = sup->emulates_ids ? ids_of : NULL,
 				.scratch_dir = sup->run_dir,
 				.private_dirs = private_dirs};
 	int r = foreign_init(&env, &sup->foreign);
@@ -444,6 +439,7 @@ static int start(Supervisor *sup, Start *st)
 		return r;
 	sup->discards = st->remove != NULL;
 	sup->fake_root = json_bool(st->packet.json, "fake_root", false);
+	sup->emulates_ids = sup->fake_root || geteuid() == 0;
 	features_probe(&sup->features, json_string(st->packet.json, "mask", NULL));
 	sup->cpus_known = sched_getaffinity(0, sizeof sup->cpus, &sup->cpus) == 0 && CPU_COUNT(&sup->cpus) > 1;
 	sup->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -17,6 +17,8 @@ typedef struct Ids {
 typedef struct VcredSet {
 	Ids uid, gid;
 	CowCred access; /* fs ids and groups, for cowfs */
+	bool keeps;	/* PR_SET_KEEPCAPS: the rights of root outlast the next change of all uids to others ... */
+	bool kept;	/* ... and have, until the next exec */
 	gid_t *groups;
 } VcredSet;
 
@@ -110,7 +112,7 @@ void vcred_ids(VcredTable *t, pid_t tid, VcredIds *out)
 static bool same_set(const VcredSet *a, const VcredSet *b)
 {
 	return memcmp(&a->uid, &b->uid, sizeof a->uid) == 0 && memcmp(&a->gid, &b->gid, sizeof a->gid) == 0 && a->access.ngroups == b->access.ngroups &&
-	       memcmp(a->access.groups, b->access.groups, a->access.ngroups * sizeof(gid_t)) == 0;
+	       memcmp(a->access.groups, b->access.groups, a->access.ngroups * sizeof(gid_t)) == 0 && a->keeps == b->keeps && a->kept == b->kept;
 }
 
 /* The number of an equal set, made if there is none. */
@@ -157,7 +159,12 @@ static const VcredSet *current_set(Call *call)
 
 static bool privileged(const VcredSet *s)
 {
-	return s->uid.e == 0;
+	return s->uid.e == 0 || s->kept;
+}
+
+static bool has_root(const Ids *uid)
+{
+	return uid->r == 0 || uid->e == 0 || uid->s == 0;
 }
 
 /* ---- reading ---- */
@@ -277,7 +284,37 @@ int sys_setid(Call *call)
 		r = set_re(old, ids, a, b);
 	else
 		r = set_res(old, ids, a, b, c);
+	if (user && has_root(&old->uid) && !has_root(&next.uid))
+		next.kept = old->keeps;
 	return r < 0 ? r : become(call, &next);
+}
+
+/* setpriv(1) changes its uids before its gids and groups. The kernel notes it, too, which means nothing to who has no capability. */
+int sys_keepcaps(Call *call)
+{
+	VcredSet next;
+
+	if (call->args[1] > 1)
+		return -EINVAL;
+	if (!call->sup->emulates_ids)
+		return CALL_CONTINUE;
+	next = *current_set(call);
+	next.keeps = call->args[1];
+	int r = become(call, &next);
+	return r < 0 ? r : CALL_CONTINUE;
+}
+
+void vcred_before_exec(Call *call)
+{
+	VcredSet next;
+
+	if (!vcred_in_use(call->sup->vcreds))
+		return;
+	next = *current_set(call);
+	if (!next.keeps && !next.kept)
+		return;
+	next.keeps = next.kept = false;
+	IGNORE_RESULT(become(call, &next)); /* it is no boundary */
 }
 
 /* Never fail: the previous id is the answer, also when nothing was changed. */

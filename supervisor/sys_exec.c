@@ -6,6 +6,7 @@
  * worst run a host program it could run anyway. */
 #include "supervisor/handlers.h"
 #include "supervisor/sysargs.h"
+#include "supervisor/vcred.h"
 
 #include <elf.h>
 #include <sys/stat.h>
@@ -346,6 +347,7 @@ int sys_execve(Call *call)
 {
 	if (task_take_expected(call))
 		return CALL_CONTINUE;
+	vcred_before_exec(call);
 	return do_exec(call, AT_FDCWD, call->args[0], call->args[1], call->args[2], 0);
 }
 
@@ -355,5 +357,6 @@ int sys_execveat(Call *call)
 
 	if (flags & ~(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
+	vcred_before_exec(call);
 	return do_exec(call, ARG_FD(call, 0), call->args[1], call->args[2], call->args[3], flags);
 }

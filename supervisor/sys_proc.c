@@ -285,6 +285,8 @@ int sys_prctl(Call *call)
 	switch ((int)call->args[0]) {
 	case PR_SET_DUMPABLE:
 		return call->args[1] > 1 ? -EINVAL : 0;
+	case PR_SET_KEEPCAPS:
+		return sys_keepcaps(call);
 	case PR_SET_PTRACER:
 		return 0; /* ptrace is refused anyway */
 	case PR_SET_SECCOMP:

@@ -15,6 +15,7 @@
 #define VCRED_LIMIT_BASE 0x62760000u /* soft limits from here on are numbers of sets */
 #define VCRED_MAX 4096		     /* different sets in one sandbox; more is EAGAIN */
 
+struct Call;
 struct Supervisor;
 
 typedef struct VcredTable VcredTable;
@@ -24,6 +25,9 @@ int vcred_new(const CowCred *start, VcredTable **out) MUST_CHECK;
 void vcred_free(VcredTable *table);
 /* Has any guest ever changed its credentials? Until then every guest is what the supervisor is. */
 bool vcred_in_use(const VcredTable *table);
+/* What PR_SET_KEEPCAPS has kept ends here. */
+void vcred_before_exec(struct Call *call);
+
 typedef struct VcredIds { /* as the lines of /proc/PID/status */
 	unsigned uid[4], gid[4]; /* real, effective, saved, of file access */
 	const CowCred *access;
