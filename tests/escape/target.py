@@ -187,7 +187,7 @@ class Target:
             self.victim.stdin.flush()
         except OSError:
             return "is gone"
-        if not select.select([self.victim.stdout], [], [], 2)[0]:
+        if not select.select([self.victim.stdout], [], [], 5)[0]:
             return "does not answer"
         return self.victim.stdout.readline().strip() or "is gone"
 
