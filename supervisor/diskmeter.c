@@ -13,6 +13,7 @@
 #define GROWING_MAX 64 /* bodies at a time; the others are found the next time */
 #define GRACE_NS 5000000 /* to end after SIGXFSZ */
 #define EXCESS ((uint64_t)64 << 20) /* beyond which nobody is spared who has a growing body open */
+#define DOUBT_NS 20000000 /* until who writes is not to be told from who does not */
 #define PATIENCE_NS 100000000 /* with who has a growing body open, and does not seem to write to it */
 
 /* A process that could have written what is too much. */
@@ -159,14 +160,14 @@ static int note_writer(void *ctx, pid_t pid)
 	return 0;
 }
 
-static void stop(DiskMeter *m, Writer *w, uint64_t now)
+static void stop(DiskMeter *m, Writer *w, uint64_t now, bool at_once)
 {
 	bool again = w->warned_at;
 
-	if (again && now - w->warned_at < GRACE_NS)
+	if (again && !at_once && now - w->warned_at < GRACE_NS)
 		return;
 	atomic_fetch_add(&m->stopped, again ? 0 : 1); /* first: its end may be told as soon as it is sent */
-	if (proctree_kill(m->sup->tree, w->pid, again ? SIGKILL : SIGXFSZ) < 0)
+	if (proctree_kill(m->sup->tree, w->pid, again || at_once ? SIGKILL : SIGXFSZ) < 0)
 		atomic_fetch_sub(&m->stopped, again ? 0 : 1);
 	w->warned_at = now;
 }
@@ -192,8 +193,8 @@ static void stop_writers(DiskMeter *m)
 	m->n_writers = kept;
 	for (size_t i = 0; i < m->n_writers; i++) {
 		Writer *w = &m->writers[i];
-		if (w->active || much || now - w->since > PATIENCE_NS || !sure)
-			stop(m, w, now);
+		if (w->active || much || now - w->since > PATIENCE_NS || (!sure && now - w->since > DOUBT_NS))
+			stop(m, w, now, much);
 		w->is_new = w->here = false;
 	}
 }
