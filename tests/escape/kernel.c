@@ -216,8 +216,8 @@ ATTEMPT(door_syslog, "the kernel's messages", GAINS, "")
 ATTEMPT(door_kernel_files, "files of /proc and /sys that show or control the kernel", GAINS, "")
 {
 	static const char *const files[] = {"/proc/kallsyms", "/proc/kcore", "/proc/modules", "/proc/sysrq-trigger", "/proc/timer_list", "/proc/interrupts", "/proc/cmdline",
-					    "/proc/keys", "/proc/locks", "/proc/net/unix", "/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/proc/config.gz",
-					    "/proc/self/pagemap", "/proc/self/stack", "/proc/self/syscall", "/proc/diskstats", "/sys/kernel/debug/", "/sys/fs/cgroup/memory/tasks", "/sys/fs/cgroup/cgroup.procs", "/sys/fs/cgroup/unified/cgroup.procs", "/sys/fs/cgroup/pids/cgroup.procs",
+					    "/proc/keys", "/proc/locks", "/proc/sys/kernel/core_pattern", "/proc/sys/vm/drop_caches", "/proc/config.gz",
+					    "/proc/self/pagemap", "/proc/self/stack", "/proc/self/syscall", "/proc/diskstats", "/sys/kernel/debug/", "/sys/fs/cgroup/memory/tasks", "/sys/fs/cgroup/unified/cgroup.procs", "/sys/fs/cgroup/pids/cgroup.procs",
 					    "/sys/kernel/security/", "/sys/power/state", "/sys/firmware/", "/sys/class/net/lo/address"};
 
 	for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
