@@ -147,6 +147,19 @@ int cowfs_pin_hide(Cowfs *fs, const char *path)
 	return 0;
 }
 
+/* The canonical path of an object of the host of this type. -ENOTDIR, -ENOTSOCK: it is of another one. */
+static int host_object(Cowfs *fs, const char *path, mode_t type, char host[PATH_MAX])
+{
+	struct statx st;
+
+	if (!realpath(path, host))
+		return bv_neg_errno();
+	int rc = lower_statx(fs, NULL, host, &st);
+	if (rc == 0 && (st.stx_mode & S_IFMT) != type)
+		rc = type == S_IFDIR ? -ENOTDIR : -ENOTSOCK;
+	return rc;
+}
+
 static int add_grant(CowGrant **list, const char *host, bool writable)
 {
 	CowGrant *grant = calloc(1, sizeof *grant + strlen(host) + 1);
@@ -164,14 +177,9 @@ static int add_grant(CowGrant **list, const char *host, bool writable)
 int cowfs_pin_grant(Cowfs *fs, const char *path, bool writable)
 {
 	char host[PATH_MAX];
-	struct statx st;
 	CowNode *node;
+	int rc = host_object(fs, path, S_IFDIR, host);
 
-	if (!realpath(path, host))
-		return bv_neg_errno();
-	int rc = lower_statx(fs, NULL, host, &st);
-	if (rc == 0 && !S_ISDIR(st.stx_mode))
-		rc = -ENOTDIR;
 	if (rc < 0)
 		return rc;
 	fs_wrlock(fs);
@@ -187,13 +195,8 @@ int cowfs_pin_grant(Cowfs *fs, const char *path, bool writable)
 int cowfs_pin_socket(Cowfs *fs, const char *path)
 {
 	char host[PATH_MAX];
-	struct statx st;
+	int rc = host_object(fs, path, S_IFSOCK, host);
 
-	if (!realpath(path, host))
-		return bv_neg_errno();
-	int rc = lower_statx(fs, NULL, host, &st);
-	if (rc == 0 && !S_ISSOCK(st.stx_mode))
-		rc = -ENOTSOCK;
 	if (rc < 0)
 		return rc;
 	fs_wrlock(fs);
