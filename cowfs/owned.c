@@ -6,6 +6,7 @@
  * descriptor back. It does nothing but system calls: it is forked from a program with threads. Where no user namespace can be had, the
  * host's EACCES stands. */
 #include "internal.h"
+#include "base/fdpass.h"
 
 #include <sched.h>
 #include <sys/socket.h>
@@ -15,17 +16,6 @@ typedef union Control {
 	struct cmsghdr head;
 	char space[CMSG_SPACE(sizeof(int))];
 } Control;
-
-static int send_fd(int sock, int fd)
-{
-	char byte = 0;
-	struct iovec io = {&byte, 1};
-	Control c = {.head = {.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS}};
-	struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = &c, .msg_controllen = sizeof c};
-
-	memcpy(CMSG_DATA(&c.head), &fd, sizeof fd);
-	return sendmsg(sock, &m, MSG_NOSIGNAL) < 0 ? bv_neg_errno() : 0;
-}
 
 static int receive_fd(int sock)
 {
@@ -65,7 +55,7 @@ static int open_in_child(int object, int flags, int sock)
 		return 1;
 	snprintf(link, sizeof link, "/proc/self/fd/%d", object);
 	int fd = open(link, flags | O_CLOEXEC);
-	return fd < 0 || send_fd(sock, fd) < 0;
+	return fd < 0 || bv_send_fds(sock, "", 1, &fd, 1, FDPASS_PATIENCE) < 0;
 }
 
 static bool is_ours(int object)

@@ -6,6 +6,7 @@
  *  - `dead` never goes back to false.
  * Sending needs no lock: a packet of a SOCK_SEQPACKET socket is sent whole or not at all. */
 #include "lib/conn.h"
+#include "base/fdpass.h"
 #include "supervisor/control.h"
 
 #include <poll.h>
@@ -14,7 +15,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define CONN_MAX_FDS 8
+#define CONN_MAX_FDS FDPASS_MAX
 
 struct Conn {
 	atomic_uint refs;
@@ -109,29 +110,9 @@ static int body_to_memfd(const char *text, size_t len, int *out)
 
 static int send_packet(int sock, const char *body, size_t len, const int *fds, size_t nfds)
 {
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int) * CONN_MAX_FDS)];
-	} control = {0};
-	struct iovec iov = {(void *)(uintptr_t)body, len};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-	ssize_t n;
+	int r = bv_send_fds(sock, body, len, fds, nfds, FDPASS_PATIENCE);
 
-	if (nfds > 0) {
-		msg.msg_control = control.space;
-		msg.msg_controllen = CMSG_SPACE(sizeof(int) * nfds);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * nfds);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * nfds);
-	}
-	do
-		n = sendmsg(sock, &msg, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	if (n >= 0)
-		return 0;
-	return errno == EPIPE || errno == ECONNRESET || errno == ENOTCONN ? -ECONNRESET : bv_neg_errno();
+	return r == -EPIPE || r == -ENOTCONN ? -ECONNRESET : r;
 }
 
 static int send_body(int sock, const char *text, const int *fds, size_t nfds)

@@ -3,6 +3,7 @@
  * Children are made with fork(2) by the raw system call: the host program may have threads, so a child calls only what is
  * async-signal-safe (system calls), and leaves with _exit. It dies with its parent, and the parent kills it on every way out. */
 #include "lib/probe.h"
+#include "base/fdpass.h"
 
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -116,23 +117,7 @@ static int install_filter(unsigned long flags)
 
 static void send_listener(int sock, int listener)
 {
-	union {
-		struct cmsghdr align;
-		char space[CMSG_SPACE(sizeof(int))];
-	} control = {0};
-	struct iovec iov = {&listener, sizeof(listener)};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (listener >= 0) {
-		msg.msg_control = control.space;
-		msg.msg_controllen = sizeof(control.space);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(c), &listener, sizeof(int));
-	}
-	if (sendmsg(sock, &msg, MSG_NOSIGNAL) < 0)
+	if (bv_send_fds(sock, &listener, sizeof(listener), &listener, listener >= 0, FDPASS_PATIENCE) < 0)
 		_exit(1);
 }
 

@@ -1,4 +1,5 @@
 #include "supervisor/init.h"
+#include "base/fdpass.h"
 #include "supervisor/kernel.h"
 
 #include <fcntl.h>
@@ -33,27 +34,6 @@ typedef struct SpawnMsg {
 
 enum { OP_SPAWN = 1, OP_KILL_ALL = 2 };
 #define SPAWN_FDS 5 /* strings, stdin, stdout, stderr, cwd */
-
-static int send_fds(int sock, const void *data, size_t len, const int *fds, size_t n)
-{
-	char control[CMSG_SPACE(sizeof(int) * 8)] = {0};
-	struct iovec iov = {(void *)(uintptr_t)data, len};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-
-	if (n) {
-		m.msg_control = control;
-		m.msg_controllen = CMSG_SPACE(sizeof(int) * n);
-		struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-		c->cmsg_level = SOL_SOCKET;
-		c->cmsg_type = SCM_RIGHTS;
-		c->cmsg_len = CMSG_LEN(sizeof(int) * n);
-		memcpy(CMSG_DATA(c), fds, sizeof(int) * n);
-	}
-	while (sendmsg(sock, &m, MSG_NOSIGNAL) < 0)
-		if (errno != EINTR)
-			return bv_neg_errno();
-	return 0;
-}
 
 /* Returns the length, 0 at the end; fds beyond those received are -1. */
 static ssize_t recv_fds(int sock, void *data, size_t len, int *fds, size_t n)
@@ -244,9 +224,9 @@ typedef struct Self {
 static void tell(Self *self, InitEvent e)
 {
 	if (e.fd >= 0)
-		IGNORE_RESULT(send_fds(self->sock, &e, sizeof e, &e.fd, 1));
+		IGNORE_RESULT(bv_send_fds(self->sock, &e, sizeof e, &e.fd, 1, FDPASS_PATIENCE));
 	else
-		IGNORE_RESULT(send_fds(self->sock, &e, sizeof e, NULL, 0));
+		IGNORE_RESULT(bv_send_fds(self->sock, &e, sizeof e, NULL, 0, 0));
 }
 
 /* One number from the child. 0: got it; -EPIPE: the pipe closed; -ESRCH: the child died (the pipe may still be open in our shared table). */
@@ -446,14 +426,14 @@ int init_spawn(Init *init, const InitSpawn *spawn)
 	if (strings < 0)
 		return strings;
 	int all[SPAWN_FDS] = {strings, spawn->fds[0], spawn->fds[1], spawn->fds[2], spawn->fds[3]};
-	return send_fds(init->sock, &msg, sizeof msg, all, SPAWN_FDS);
+	return bv_send_fds(init->sock, &msg, sizeof msg, all, SPAWN_FDS, FDPASS_PATIENCE);
 }
 
 int init_kill_all(Init *init)
 {
 	SpawnMsg msg = {.op = OP_KILL_ALL};
 
-	return send_fds(init->sock, &msg, sizeof msg, NULL, 0);
+	return bv_send_fds(init->sock, &msg, sizeof msg, NULL, 0, 0);
 }
 
 void init_end(Init *init)

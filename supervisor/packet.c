@@ -1,4 +1,5 @@
 #include "supervisor/packet.h"
+#include "base/fdpass.h"
 #include "supervisor/control.h"
 
 #include <sys/mman.h>
@@ -92,22 +93,12 @@ int packet_receive(int sock, Packet *out)
 
 static int send_body_fd(int sock, const char *text, size_t len)
 {
-	char control[CMSG_SPACE(sizeof(int))] = {0};
 	CLEAN_FD int fd = memfd_create("packet", MFD_CLOEXEC);
-	struct iovec iov = {(char[]){'@'}, 1};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
 
 	if (fd < 0)
 		return bv_neg_errno();
 	int r = bv_write_full(fd, text, len);
-	if (r < 0)
-		return r;
-	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof fd);
-	memcpy(CMSG_DATA(c), &fd, sizeof fd);
-	return sendmsg(sock, &m, MSG_NOSIGNAL) < 0 ? bv_neg_errno() : 0;
+	return r < 0 ? r : bv_send_fds(sock, "@", 1, &fd, 1, FDPASS_PATIENCE);
 }
 
 int packet_send(int sock, cJSON *json)
@@ -118,12 +109,7 @@ int packet_send(int sock, cJSON *json)
 	if (!text)
 		return -ENOMEM;
 	size_t len = strlen(text);
-	if (len > CONTROL_INLINE)
-		return send_body_fd(sock, text, len);
-	while (send(sock, text, len, MSG_NOSIGNAL) < 0)
-		if (errno != EINTR)
-			return bv_neg_errno();
-	return 0;
+	return len > CONTROL_INLINE ? send_body_fd(sock, text, len) : bv_send_fds(sock, text, len, NULL, 0, 0);
 }
 
 const char *json_string(const cJSON *o, const char *name, const char *otherwise)

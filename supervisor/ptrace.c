@@ -6,6 +6,7 @@
  *
  * The same way delivers O_PATH descriptors, which SECCOMP_IOCTL_NOTIF_ADDFD refuses (it uses fget): a socket is added instead, and the stopped
  * thread receives the descriptor from it with recvmsg. Another thread may spoil that buffer; it only harms its own process. */
+#include "base/fdpass.h"
 #include "supervisor/call.h"
 #include "supervisor/freeze.h"
 #include "supervisor/kernel.h"
@@ -375,19 +376,8 @@ struct GuestMessage {
 	} control;
 };
 
-static int post_fd(int sock, int fd)
-{
-	char byte = 0;
-	struct iovec io = {&byte, 1};
-	struct GuestMessage m = {.msg = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = &m.control, .msg_controllen = sizeof m.control}};
-
-	m.control.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-	memcpy(CMSG_DATA(&m.control.head), &fd, sizeof fd);
-	return sendmsg(sock, &m.msg, MSG_NOSIGNAL) == 1 ? 0 : bv_neg_errno();
-}
-
 /* A socket from which the guest can receive `fd`. */
-static int mail_fd(int fd)
+static int mail_fd(int fd, int patience)
 {
 	CLEAN_FD int near = -1;
 	CLEAN_FD int far = -1;
@@ -397,7 +387,7 @@ static int mail_fd(int fd)
 		return bv_neg_errno();
 	near = pair[0];
 	far = pair[1];
-	int r = post_fd(near, fd);
+	int r = bv_send_fds(near, "", 1, &fd, 1, patience);
 	return r < 0 ? r : TAKE_FD(far);
 }
 
@@ -446,7 +436,7 @@ static int64_t deliver_stopped(Call *call, const Regs *at_stop, int sock, bool c
 /* The notification was answered when the thread was held, so nothing can be added to it: the descriptor goes through the channel, and takes its number. */
 int call_reply_held_fd(Call *call, int fd, bool cloexec)
 {
-	int64_t value = post_fd(call->held->our_end, fd);
+	int64_t value = bv_send_fds(call->held->our_end, "", 1, &fd, 1, FDPASS_PATIENCE);
 
 	if (value < 0) {
 		call_release_held(call, value);
@@ -461,12 +451,12 @@ int call_reply_path_fd(Call *call, int fd, bool cloexec)
 {
 	if (call->held)
 		return call_reply_held_fd(call, fd, cloexec);
-	CLEAN_FD int mail = mail_fd(fd);
+	CLEAN_FD int mail = mail_fd(fd, call->req.may_block ? FDPASS_PATIENCE : 0);
 	int pending_sig = 0;
 	Regs at_stop;
 
 	if (mail < 0)
-		return mail;
+		return mail == -ETOOMANYREFS && !call->req.may_block ? CALL_SLOW : mail;
 	int r = seize_thread(call); /* first, as what it was given would stay if it made the call again */
 	if (r < 0)
 		return r;

@@ -72,7 +72,12 @@ static bool send_fds(int sock, const int *fds, int count)
 	c->cmsg_type = SCM_RIGHTS;
 	c->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)count);
 	memcpy(CMSG_DATA(c), fds, sizeof(int) * (size_t)count);
-	return sendmsg(sock, &m, 0) == 1;
+	for (int tries = 0; sendmsg(sock, &m, 0) != 1; tries++) {
+		if (errno != ETOOMANYREFS || tries == 2000) /* the user's processes share how many may be on their way */
+			return false;
+		usleep(1000);
+	}
+	return true;
 }
 
 static int receive_fds(int sock, int *fds, int max)

@@ -159,8 +159,13 @@ static void reach(struct Place *p, enum Target t, enum Way w)
 		snprintf(p->plain, sizeof(p->plain), "/proc/self/fd/%d/%s", DIR_FD, name);
 	else
 		strcpy(p->plain, p->path);
-	if (w == W_PROC_FD)
-		move_fd(open(full, O_PATH | O_NOFOLLOW), OBJECT_FD);
+	if (w == W_PROC_FD) {
+		int object = open(full, O_PATH | O_NOFOLLOW);
+
+		if (object < 0)
+			printf("O_PATH %s: %s\n", target_names[t], errname(errno));
+		move_fd(object, OBJECT_FD);
+	}
 }
 
 static int object_fd(const struct Place *p)
