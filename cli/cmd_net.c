@@ -18,6 +18,10 @@ static int print_json(void *ctx, const BvNetwork *n)
 	for (size_t i = 0; n->allow[i]; i++)
 		json_put_string(&j, NULL, n->allow[i]);
 	json_close(&j, ']');
+	json_open(&j, "publish", '[');
+	for (size_t i = 0; n->publish[i]; i++)
+		json_put_string(&j, NULL, n->publish[i]);
+	json_close(&j, ']');
 	json_int(&j, "denied", (int64_t)n->denied);
 	json_open(&j, "last", '[');
 	for (size_t i = 0; i < n->n_last; i++) {
@@ -46,6 +50,8 @@ static int print_text(void *ctx, const BvNetwork *n)
 		print_quoted(stdout, n->allow[i]);
 		putchar('\n');
 	}
+	for (size_t i = 0; n->publish[i]; i++)
+		printf("%s%s\n", i ? "           " : "published: ", n->publish[i]);
 	if (n->denied)
 		printf("refused: %" PRIu64 "\n", n->denied);
 	for (size_t i = 0; i < n->n_last; i++) {

@@ -7,13 +7,13 @@
 
 #define MESSAGE_MAX 200
 
-enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_HOSTNAME, OPT_RELEASE, OPT_MEMORY, OPT_CPUS, OPT_PIDS, OPT_IO_READ, OPT_IO_WRITE, OPT_DISK, OPT_DISK_FILES, OPT_NOFILE, OPT_BEST_EFFORT, OPT_OUTPUT, OPT_FAKE_ROOT, OPT_USER };
+enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_PUBLISH, OPT_HOSTNAME, OPT_RELEASE, OPT_MEMORY, OPT_CPUS, OPT_PIDS, OPT_IO_READ, OPT_IO_WRITE, OPT_DISK, OPT_DISK_FILES, OPT_NOFILE, OPT_BEST_EFFORT, OPT_OUTPUT, OPT_FAKE_ROOT, OPT_USER };
 
 typedef struct Parsed {
 	BvCreateOptions create;
 	BvLimits limits;
 	SessionOptions session;
-	List rw, hide, show, allow, env_changes;
+	List rw, hide, show, allow, publish, env_changes;
 	bool clear_env, interactive, tty, rm, generations;
 	const char *trace;
 } Parsed;
@@ -32,7 +32,7 @@ static const struct option run_options[] = {
 	{"name", required_argument, NULL, OPT_NAME}, {"backend", required_argument, NULL, OPT_BACKEND}, {"rw", required_argument, NULL, OPT_RW},
 	{"hide", required_argument, NULL, OPT_HIDE}, {"show", required_argument, NULL, OPT_SHOW},	{"ro", no_argument, NULL, OPT_RO},
 	{"rm", no_argument, NULL, OPT_RM},	     {"spool-size", required_argument, NULL, OPT_SPOOL}, {"sync", required_argument, NULL, OPT_SYNC},
-	{"net", required_argument, NULL, OPT_NET},   {"allow", required_argument, NULL, OPT_ALLOW}, {"dns", required_argument, NULL, OPT_DNS},
+	{"net", required_argument, NULL, OPT_NET},   {"allow", required_argument, NULL, OPT_ALLOW}, {"dns", required_argument, NULL, OPT_DNS}, {"publish", required_argument, NULL, OPT_PUBLISH},
 	{"hostname", required_argument, NULL, OPT_HOSTNAME}, {"kernel-release", required_argument, NULL, OPT_RELEASE}, {"fake-root", no_argument, NULL, OPT_FAKE_ROOT}, LONG_LIMITS, LONG_COMMAND,						{0},
 };
 static const struct option exec_options[] = {LONG_COMMAND, {0}};
@@ -71,6 +71,7 @@ static void take_option(const Command *cmd, Parsed *p, int c)
 	case OPT_NET: p->create.net = optarg; break;
 	case OPT_DNS: p->create.dns = optarg; break;
 	case OPT_ALLOW: list_add(&p->allow, optarg); break;
+	case OPT_PUBLISH: list_add(&p->publish, optarg); break;
 	case OPT_RO: p->create.flags |= BV_CREATE_READ_ONLY; break;
 	case OPT_TIMEOUT: p->session.timeout_ms = parse_duration(cmd, "--timeout", optarg); break;
 	case OPT_OUTPUT: p->session.output_limit = parse_size(cmd, "--output-limit", optarg); break;
@@ -280,6 +281,7 @@ int cmd_run(const Command *cmd, int argc, char **argv)
 	p.create.hide = p.hide.items;
 	p.create.show = p.show.items;
 	p.create.allow = p.allow.items;
+	p.create.publish = p.publish.items;
 	p.create.command = p.session.argv;
 	rename_host(&p);
 	p.create.env = sandbox_environment(&p).items;

@@ -54,6 +54,8 @@ static const Command commands[] = {
 	 "  --allow RULE       the command may reach this, too: NAME, *.NAME, ADDRESS, ADDRESS/BITS or [ADDRESS], each perhaps with\n"
 	 "                     :PORT or :FROM-TO; :PORT anywhere; unix:PATH, a socket of the host (repeatable)\n"
 	 "  --dns SERVERS      whom names are asked of: ADDRESS[:PORT],... (default: the host's name servers)\n"
+	 "  --publish PORT     what listens at PORT in a sandbox without the host's network is reached from the host, too, at\n"
+	 "                     127.0.0.1; HOSTPORT:PORT or ADDRESS:HOSTPORT:PORT: there (repeatable)\n"
 	 "  --ro               every change that the command tries fails with EROFS\n"
 	 "  --fake-root        the command sees itself as root, as whom it can install packages; owners are kept in the sandbox alone\n"
 	 "  --hostname NAME    what the command sees as the host's name\n"

@@ -43,6 +43,7 @@ void config_release(SandboxConfig *config)
 	free(config->net);
 	free(config->dns);
 	strv_free(config->allow);
+	strv_free(config->publish);
 	memset(config, 0, sizeof(*config));
 }
 
@@ -71,7 +72,7 @@ static bool fill_json(cJSON *json, const SandboxConfig *c)
 	       (!c->env || add_list(json, "env", c->env)) && (!c->ephemeral || cJSON_AddTrueToObject(json, "ephemeral")) && (!c->spool || cJSON_AddNumberToObject(json, "spool", (double)c->spool)) &&
 	       (!c->fake_root || (cJSON_AddTrueToObject(json, "fake_root") && cJSON_AddNumberToObject(json, "uid", c->uid) && cJSON_AddNumberToObject(json, "gid", c->gid))) &&
 	       (!c->continuous || cJSON_AddTrueToObject(json, "continuous")) && (!c->carries || cJSON_AddTrueToObject(json, "carries")) &&
-	       (!c->net || cJSON_AddStringToObject(json, "net", c->net)) && (!c->dns || cJSON_AddStringToObject(json, "dns", c->dns)) && (!c->allow || add_list(json, "allow", c->allow)) &&
+	       (!c->net || cJSON_AddStringToObject(json, "net", c->net)) && (!c->dns || cJSON_AddStringToObject(json, "dns", c->dns)) && (!c->allow || add_list(json, "allow", c->allow)) && (!c->publish || add_list(json, "publish", c->publish)) &&
 	       (!c->hostname || cJSON_AddStringToObject(json, "hostname", c->hostname)) && (!c->kernel_release || cJSON_AddStringToObject(json, "kernel_release", c->kernel_release)) &&
 	       lib_limits_add(json, &c->limits);
 }
@@ -174,6 +175,8 @@ static int parse_config(const cJSON *json, SandboxConfig *c)
 	if ((r = lib_limits_parse(json, &c->limits)) < 0)
 		return r;
 	if (cJSON_HasObjectItem(json, "allow") && (r = get_list(json, "allow", &c->allow)) < 0)
+		return r;
+	if (cJSON_HasObjectItem(json, "publish") && (r = get_list(json, "publish", &c->publish)) < 0)
 		return r;
 	if (cJSON_HasObjectItem(json, "env") && (r = get_list(json, "env", &c->env)) < 0)
 		return r;

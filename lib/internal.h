@@ -85,6 +85,7 @@ typedef struct SandboxConfig {
 	char *net;  /* what guests may reach: "host", "internet" or "none"; NULL, of an older sandbox: "host" */
 	char *dns;  /* "ADDRESS[:PORT],...": whom names are asked of; NULL: the host's name servers */
 	Strv allow; /* rules of what they may reach beside that (base/netrule.h) */
+	Strv publish; /* "ADDRESS:HOSTPORT:PORT": where the host reaches a port of theirs; not that of copies */
 	Strv env; /* "NAME=value": of each command of the sandbox, beside the caller's */
 	bool ro, unnamed, ephemeral;
 	uint64_t spool;	 /* bytes of files that can be fetched again which may be here; 0: as many as there is room for */
@@ -117,6 +118,8 @@ int config_write(int dirfd, const SandboxConfig *config, BvError **err) MUST_CHE
 
 /* Checks the mode and the rules, and puts them into the config. net NULL: the default. -EINVAL, -ENOENT (a unix socket), -ENOMEM. */
 int network_config(const char *net, const char *const *allow, const char *dns, SandboxConfig *c, BvError **err) MUST_CHECK;
+/* Adds the ports that the host reaches, each "[[ADDRESS:]HOSTPORT:]PORT", to a config that has its mode. -EINVAL, -ENOMEM. */
+int network_publish(const char *const *publish, SandboxConfig *c, BvError **err) MUST_CHECK;
 /* A rule that a snapshot may bring: no socket of this host. */
 bool network_is_rule(const char *text);
 /* Fills in `net` and `allow` (of a config of zeroes): what the description says, or what was changed since (DIR/network.json). -EUCLEAN, -EACCES, -ENOMEM. */

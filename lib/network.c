@@ -3,6 +3,7 @@
 
 #include "base/netrule.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 
 #define NETWORK_FILE "network.json"
@@ -70,6 +71,50 @@ int network_config(const char *net, const char *const *allow, const char *dns, S
 		r = check_servers(dns, err);
 	for (size_t i = 0; r == 0 && allow && allow[i]; i++)
 		r = add_rule(&c->allow, allow[i], err);
+	return r == -ENOMEM ? lib_fail(err, r, "out of memory") : r;
+}
+
+/* The decimal number up to the end or `stop`; 0: none that a port could be. */
+static unsigned take_port(const char **text, char stop)
+{
+	char *end;
+	unsigned long n = strtoul(*text, &end, 10);
+
+	if (end == *text || **text < '0' || **text > '9' || *end != stop || n > 65535)
+		return 0;
+	*text = end + (stop != 0);
+	return (unsigned)n;
+}
+
+static int add_published(Strv *list, const char *text, BvError **err)
+{
+	const char *first = strchr(text, ':'), *last = strrchr(text, ':'), *at = text;
+	char address[INET_ADDRSTRLEN] = "127.0.0.1";
+	struct in_addr parsed;
+	unsigned host = 0;
+	bool good = true;
+
+	if (first != last) {
+		good = (size_t)(first - text) < sizeof(address);
+		snprintf(address, sizeof(address), "%.*s", good ? (int)(first - text) : 0, text);
+		good = inet_pton(AF_INET, address, &parsed) == 1;
+		at = first + 1;
+	}
+	if (good && last)
+		good = (host = take_port(&at, ':')) != 0;
+	unsigned port = good ? take_port(&at, 0) : 0;
+	if (!port)
+		return lib_fail(err, -EINVAL, "publish '%s': a port is PORT, HOSTPORT:PORT or ADDRESS:HOSTPORT:PORT, with an IPv4 address of the host", text);
+	CLEAN_FREE char *rule = bv_asprintf("%s:%u:%u", address, host ? host : port, port);
+	return rule ? strv_add(list, rule) : -ENOMEM;
+}
+
+int network_publish(const char *const *publish, SandboxConfig *c, BvError **err)
+{
+	int r = strcmp(c->net, "host") == 0 ? lib_fail(err, -EINVAL, "with the host's network every port is the host's: there is none to publish") : 0;
+
+	for (size_t i = 0; r == 0 && publish[i]; i++)
+		r = add_published(&c->publish, publish[i], err);
 	return r == -ENOMEM ? lib_fail(err, r, "out of memory") : r;
 }
 
@@ -176,6 +221,10 @@ int network_request(cJSON *req, const BvSandbox *sb, BvError **err)
 	cJSON *o = to_json(&now);
 	bool good = o && cJSON_AddItemToObject(req, "allow", cJSON_DetachItemFromObjectCaseSensitive(o, "allow")) && cJSON_AddStringToObject(req, "net", now.net) &&
 		    (!sb->config.dns || cJSON_AddStringToObject(req, "dns", sb->config.dns));
+	cJSON *publish = good && sb->config.publish ? cJSON_AddArrayToObject(req, "publish") : NULL;
+	for (size_t i = 0; publish && sb->config.publish[i]; i++)
+		good &= cJSON_AddItemToArray(publish, cJSON_CreateString(sb->config.publish[i])) == true;
+	good &= publish || !sb->config.publish;
 	cJSON_Delete(o);
 	return good ? 0 : lib_fail(err, -ENOMEM, "out of memory");
 }
@@ -264,13 +313,13 @@ static double number_of(const cJSON *o, const char *name)
 }
 
 /* `o`: of the supervisor (net_json), or NULL: it is stopped. */
-static int show(const cJSON *o, const SandboxConfig *now, int (*visit)(void *ctx, const BvNetwork *network), void *ctx)
+static int show(const cJSON *o, const BvSandbox *sb, const SandboxConfig *now, int (*visit)(void *ctx, const BvNetwork *network), void *ctx)
 {
 	static const char *const nothing[] = {NULL};
 	const cJSON *last = cJSON_GetObjectItemCaseSensitive(o, "last"), *item;
 	size_t n = (size_t)cJSON_GetArraySize(last);
 	CLEAN_FREE BvDenied *list = calloc(n + 1, sizeof(*list));
-	BvNetwork network = {.mode = now->net ? now->net : "host", .allow = now->allow ? (const char *const *)now->allow : nothing, .denied = (uint64_t)number_of(o, "denied"), .last = list};
+	BvNetwork network = {.mode = now->net ? now->net : "host", .allow = now->allow ? (const char *const *)now->allow : nothing, .denied = (uint64_t)number_of(o, "denied"), .last = list, .publish = sb->config.publish ? (const char *const *)sb->config.publish : nothing};
 
 	if (!list)
 		return -ENOMEM;
@@ -297,7 +346,7 @@ int bv_sandbox_network(BvSandbox *sb, int (*visit)(void *ctx, const BvNetwork *n
 		r = network_now(sb, &now, err);
 	bv_error_free(why);
 	if (r == 0)
-		r = show(cJSON_GetObjectItemCaseSensitive(answer, "net"), &now, visit, ctx);
+		r = show(cJSON_GetObjectItemCaseSensitive(answer, "net"), sb, &now, visit, ctx);
 	if (r == -ENOMEM)
 		(void)lib_fail(err, r, "out of memory");
 	cJSON_Delete(answer);

@@ -147,7 +147,8 @@ static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvErr
 	c->cwd = o->cwd ? strdup(o->cwd) : NULL;
 	if (!c->backend || (o->cwd && !c->cwd) || strv_copy(&c->command, o->command) < 0 || strv_copy(&c->env, o->env) < 0)
 		return lib_fail(err, -ENOMEM, "out of memory");
-	if ((r = network_config(o->net, o->allow, o->dns, c, err)) < 0)
+	bool publishes = o->publish && o->publish[0];
+	if ((r = network_config(o->net || (o->allow && o->allow[0]) || !publishes ? o->net : "internet", o->allow, o->dns, c, err)) < 0 || (publishes && (r = network_publish(o->publish, c, err)) < 0))
 		return r;
 	if ((r = add_paths(&c->rw, o->rw, "rw", true, err)) < 0 || (r = add_paths(&c->hide, o->hide, "hide", false, err)) < 0 ||
 	    (r = add_paths(&c->show, o->show, "show", false, err)) < 0)
@@ -430,10 +431,10 @@ static int copy_config(const SandboxConfig *from, SandboxConfig *to)
 {
 	*to = *from;
 	to->name = to->backend = to->data_dir = to->cwd = to->net = to->dns = to->hostname = to->kernel_release = NULL;
-	to->command = to->rw = to->hide = to->show = to->env = to->allow = NULL;
+	to->command = to->rw = to->hide = to->show = to->env = to->allow = to->publish = NULL;
 	if (copy_text(from->name, &to->name) < 0 || copy_text(from->backend, &to->backend) < 0 || copy_text(from->cwd, &to->cwd) < 0 || copy_text(from->net, &to->net) < 0 ||
 	    copy_text(from->dns, &to->dns) < 0 || copy_text(from->hostname, &to->hostname) < 0 || copy_text(from->kernel_release, &to->kernel_release) < 0 ||
-	    strv_copy(&to->allow, (const char *const *)from->allow) < 0 || strv_copy(&to->command, (const char *const *)from->command) < 0 ||
+	    strv_copy(&to->allow, (const char *const *)from->allow) < 0 || strv_copy(&to->publish, (const char *const *)from->publish) < 0 || strv_copy(&to->command, (const char *const *)from->command) < 0 ||
 	    strv_copy(&to->rw, (const char *const *)from->rw) < 0 || strv_copy(&to->hide, (const char *const *)from->hide) < 0 ||
 	    strv_copy(&to->show, (const char *const *)from->show) < 0 || strv_copy(&to->env, (const char *const *)from->env) < 0)
 		return -ENOMEM;

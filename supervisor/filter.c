@@ -118,16 +118,9 @@ static const Syscall *filter_row(int nr, unsigned flags)
 
 	if (!row)
 		return NULL;
-	switch (row->policy) {
-	case POLICY_NATIVE: return row;
-	case POLICY_EMULATE_FOR_ROOT: return flags & FILTER_ROOT ? NULL : row;
-	case POLICY_EMULATE_FOR_NET:
-		if (!(flags & FILTER_NET))
-			return &native;
-		return row->native ? row : NULL;
-	case POLICY_EMULATE_FOR_LIMITS: return flags & FILTER_DISK ? NULL : row;
-	default: return row->native ? row : NULL;
-	}
+	if (row->policy == POLICY_NATIVE || (row->where && !(flags & row->where)))
+		return &native;
+	return row->native ? row : NULL;
 }
 
 static unsigned collect_breaks(Break *b, unsigned flags)

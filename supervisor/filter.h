@@ -3,16 +3,12 @@
 #define SUPERVISOR_FILTER_H
 
 #include "base/util.h"
+#include "supervisor/table.h"
 
 #include <linux/filter.h>
 
 /* A malloc'ed program: foreign calling conventions (32-bit, x32) get ENOSYS, native rows are allowed (under the row's argument
- * conditions), everything else is notified. -ENOMEM, -E2BIG. */
-enum {
-	FILTER_ROOT = 1, /* the supervisor is root, or guests see themselves as root (virtual credentials) */
-	FILTER_NET = 2,	 /* the network is closed */
-	FILTER_DISK = 4, /* the layer has a bound of bytes */
-};
+ * conditions), everything else is notified. `flags`: FILTER_* of table.h. -ENOMEM, -E2BIG. */
 int filter_build(unsigned flags, struct sock_filter **out, unsigned short *len) MUST_CHECK;
 
 #endif

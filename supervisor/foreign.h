@@ -20,6 +20,8 @@
 #include "supervisor/caller.h"
 #include "supervisor/proctree.h"
 
+#include <netinet/in.h>
+
 typedef struct Foreign Foreign;
 struct VcredIds;
 
@@ -38,6 +40,8 @@ typedef struct ForeignEnv {
 	struct HostView *view; /* hostview.h */
 	/* The ids that a process shows; NULL: the kernel's. */
 	void (*ids_of)(struct Supervisor *sup, pid_t tid, struct VcredIds *out);
+	/* An address of this machine as guests know it (net_show); NULL: as it is. */
+	bool (*show_address)(struct Supervisor *sup, int protocol, struct sockaddr_in6 *address);
 	struct Supervisor *sup;
 	const char *scratch_dir;	 /* run directory; never named to a guest */
 	const char *const *private_dirs; /* further host directories never named to a guest (store); NULL-terminated, may be NULL */

@@ -100,6 +100,7 @@ int sys_socket(struct Call *call);
 int sys_bind(struct Call *call);
 int sys_connect(struct Call *call);
 int sys_listen(struct Call *call);
+int sys_accept(struct Call *call);
 int sys_setsockopt(struct Call *call);
 int sys_sendto(struct Call *call);
 int sys_sendmsg(struct Call *call);

@@ -35,6 +35,8 @@
 LIST(msync_async, 2, MS_SYNC, 0);
 LIST(pid_zero, 0, LOW32, 0);
 LIST(no_address, 4, UINT64_MAX, 0);
+LIST(no_peer, 1, UINT64_MAX, 0);
+LIST(recv_native, 2, RECV_NATIVE, RECV_NATIVE);
 /* All but RLIMIT_CORE, which is 4. What is no resource is emulated and so refused by the kernel. */
 #define RESOURCES 0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 LIST(rlimit_native, 0, LOW32, RESOURCES);

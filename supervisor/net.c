@@ -1,6 +1,8 @@
 /* net.c - see net.h. */
 #include "supervisor/net_internal.h"
-#include "supervisor/net_owner.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
 
 static const char *const mode_names[] = {[MODE_HOST] = "host", [MODE_INTERNET] = "internet", [MODE_NONE] = "none"};
 
@@ -60,7 +62,37 @@ static int rules_parse(const char *mode, char *const *texts, NetRules *out, char
 	return r;
 }
 
-int net_new(const char *mode, char *const *rules, const char *servers, Net **out, char **why)
+/* "ADDRESS:HOSTPORT:PORT", as the library has checked. */
+static bool parse_published(const char *text, NetPublished *out)
+{
+	unsigned host, port;
+	char address[INET_ADDRSTRLEN], more;
+	uint8_t v4[4];
+
+	if (sscanf(text, "%15[0-9.]:%u:%u%c", address, &host, &port, &more) != 3 || host - 1 >= 65535 || port - 1 >= 65535 || inet_pton(AF_INET, address, v4) != 1)
+		return false;
+	*out = (NetPublished){htons((uint16_t)port), htons((uint16_t)host), IN6ADDR_ANY_INIT};
+	out->address.s6_addr[10] = out->address.s6_addr[11] = 0xff;
+	memcpy(out->address.s6_addr + 12, v4, sizeof v4);
+	return true;
+}
+
+static int add_published(Net *net, char *const *texts, char **why)
+{
+	size_t count = 0;
+
+	while (texts[count])
+		count++;
+	net->published = calloc(count + 1, sizeof *net->published);
+	if (!net->published)
+		return -ENOMEM;
+	for (; net->n_published < count; net->n_published++)
+		if (!parse_published(texts[net->n_published], &net->published[net->n_published]))
+			return bv_fail(why, -EINVAL, "'%s' names no port to publish", texts[net->n_published]);
+	return 0;
+}
+
+int net_new(const char *mode, char *const *rules, const char *servers, char *const *publish, Net **out, char **why)
 {
 	Net *net = calloc(1, sizeof *net);
 
@@ -68,10 +100,15 @@ int net_new(const char *mode, char *const *rules, const char *servers, Net **out
 		return -ENOMEM;
 	pthread_mutex_init(&net->lock, NULL);
 	pthread_rwlock_init(&net->rules_lock, NULL);
+	net->reserved = -1;
 	int r = rules_parse(mode, rules, &net->rules, why);
 	net->open = net->rules.mode == MODE_HOST;
 	if (r == 0 && !net->open)
 		r = hmap_init(&net->own);
+	if (r == 0 && !net->open && (r = net_map_start(net)) < 0)
+		(void)bv_fail(why, r, "no loopback address is free for the sandbox: %s", strerror(-r));
+	if (r == 0)
+		r = add_published(net, publish, why);
 	if (r == 0 && servers && !(net->upstream = strdup(servers)))
 		r = -ENOMEM;
 	if (r < 0)
@@ -90,6 +127,10 @@ void net_free(Net *net)
 	rules_release(&net->rules);
 	hmap_release(&net->own);
 	free(net->sockets);
+	free(net->published);
+	for (size_t i = 0; i < 4; i++)
+		free(net->ports[i / 2][i % 2]);
+	bv_close_fd(&net->reserved);
 	pthread_rwlock_destroy(&net->rules_lock);
 	pthread_mutex_destroy(&net->lock);
 	free(net);
@@ -181,48 +222,22 @@ void net_note_own(Net *net, int sock)
 	pthread_mutex_unlock(&net->lock);
 }
 
+void net_note_local(Net *net, int sock)
+{
+	net_note_own(net, sock);
+	if (net_is_open(net) || net_option(sock, SO_TYPE) != SOCK_DGRAM)
+		return;
+	pthread_mutex_lock(&net->lock);
+	net_note_routed_locked(net, sock);
+	pthread_mutex_unlock(&net->lock);
+}
+
 int net_option(int sock, int name)
 {
 	int value = 0;
 	socklen_t len = sizeof value;
 
 	return getsockopt(sock, SOL_SOCKET, name, &value, &len) == 0 ? value : -1;
-}
-
-/* The address of this machine that a packet from `sock` to `to` comes from. */
-static struct sockaddr_in6 source_of(int sock, const struct sockaddr_in6 *to)
-{
-	struct sockaddr_in6 own = {.sin6_family = AF_INET6, .sin6_addr = to->sin6_addr};
-	struct sockaddr_storage ss = {0};
-	socklen_t len = sizeof ss;
-
-	if (getsockname(sock, (struct sockaddr *)&ss, &len) == 0)
-		own.sin6_port = ss.ss_family == AF_INET ? ((struct sockaddr_in *)&ss)->sin_port : ((struct sockaddr_in6 *)&ss)->sin6_port;
-	return own;
-}
-
-/* Does a guest's socket answer there? */
-static bool is_own(Net *net, int sock, const struct sockaddr_in6 *to)
-{
-	struct sockaddr_in6 here = *to;
-	int protocol = net_option(sock, SO_PROTOCOL);
-	uint64_t cookie;
-
-	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP)
-		return false;
-	if (IN6_IS_ADDR_UNSPECIFIED(&here.sin6_addr))
-		here.sin6_addr = in6addr_loopback;
-	else if (IN6_IS_ADDR_V4MAPPED(&here.sin6_addr) && memcmp(here.sin6_addr.s6_addr + 12, (char[4]){0}, 4) == 0)
-		memcpy(here.sin6_addr.s6_addr + 12, (uint8_t[]){127, 0, 0, 1}, 4);
-	if (!net_is_local(&here.sin6_addr))
-		return false;
-	const struct sockaddr_in6 from = source_of(sock, &here);
-	if (net_owner(protocol, &from, &here, &cookie) < 0)
-		return false;
-	pthread_mutex_lock(&net->lock);
-	bool found = net_find_own_locked(net, cookie) != NULL;
-	pthread_mutex_unlock(&net->lock);
-	return found;
 }
 
 /* ---- decisions ---- */
@@ -264,38 +279,52 @@ static const char *protocol_name(int protocol)
 }
 
 /* NULL: it may be reached. */
-static const char *objection(Net *net, int sock, const struct sockaddr_in6 *to)
+static const char *objection(Net *net, const struct sockaddr_in6 *to, bool here)
 {
-	const struct in6_addr *address = &to->sin6_addr;
-	const char *special = net_special(address);
+	const char *special = net_special(&to->sin6_addr);
 
-	if (rule_allows(net, address, ntohs(to->sin6_port)))
+	if (rule_allows(net, &to->sin6_addr, ntohs(to->sin6_port)))
 		return NULL;
-	bool closed = net->rules.mode == MODE_NONE || special || net_is_local(address);
-	if (!closed || is_own(net, sock, to))
-		return NULL;
-	if (net_is_loopback(address))
+	if (here)
 		return "it is the host's own";
-	return net->rules.mode == MODE_NONE ? "no rule names it" : special ? special : "it is the host's own";
+	return net->rules.mode == MODE_NONE ? "no rule names it" : special;
+}
+
+static int refuse(Call *call, int sock, const struct sockaddr_in6 *to, bool here, const char *why)
+{
+	int protocol = net_option(sock, SO_PROTOCOL);
+	char text[NET_TEXT_MAX];
+
+	here &= protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
+	if (!here || net_host_listens(call->sup->net, sock, to)) /* which the guest does not learn */
+		IGNORE_RESULT(net_refuse(call, protocol_name(protocol), net_text(&to->sin6_addr, ntohs(to->sin6_port), text), why));
+	return here ? -ECONNREFUSED : -EACCES;
 }
 
 int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *ss, socklen_t *len)
 {
 	Net *net = call->sup->net;
-	struct sockaddr_in6 to;
-	char text[NET_TEXT_MAX];
+	struct sockaddr_in6 to, real;
+	bool datagram = net_option(sock, SO_TYPE) == SOCK_DGRAM;
 
 	if (net_is_open(net) || !read_target(verb, ss, *len, &to))
 		return 0;
+	bool here = net_is_here(&to.sin6_addr);
+	if (here && net_find_listener(net, sock, &to, &real)) {
+		net_go_here(net, sock, &to, &real, ss, len);
+		if (datagram)
+			net_note_local(net, sock);
+		return 0;
+	}
 	pthread_rwlock_rdlock(&net->rules_lock);
-	const char *why = objection(net, sock, &to);
+	const char *why = objection(net, &to, here);
 	bool names = why && net_knows_names(net);
 	pthread_rwlock_unlock(&net->rules_lock);
 	if (why && ntohs(to.sin6_port) == NS_DEFAULTPORT && names && net_ask_ours(net, sock, ss, len) == 0)
 		return 0;
 	if (why)
-		return net_refuse(call, protocol_name(net_option(sock, SO_PROTOCOL)), net_text(&to.sin6_addr, ntohs(to.sin6_port), text), why);
-	if (net_option(sock, SO_TYPE) == SOCK_DGRAM) /* whom it writes to may answer */
+		return refuse(call, sock, &to, here, why);
+	if (datagram) /* whom it writes to may answer */
 		net_note_own(net, sock);
 	return 0;
 }

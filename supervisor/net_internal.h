@@ -20,11 +20,29 @@ typedef enum NetMode { MODE_HOST, MODE_INTERNET, MODE_NONE } NetMode;
 #define NAMED_MAX 1024	    /* addresses of allowed names that are remembered */
 #define NAMED_GRACE 5	    /* seconds after a name's address has expired: who has just been told it connects now */
 
+/* UNBOUND: or bound as the guest has said. DEFERRED: not bound yet. BOUND: to an address of ours. Of the latter two `shown` is what the guest has said. */
+typedef enum OwnState { OWN_UNBOUND, OWN_DEFERRED, OWN_BOUND } OwnState;
+
 typedef struct OwnSocket {
 	HmapNode node;
 	uint64_t cookie;
 	unsigned server; /* 1 + which name server the guest believes to ask, or 0 */
+	OwnState state;
+	struct sockaddr_in6 shown;
 } OwnSocket;
+
+typedef enum NetHere { HERE_V4, HERE_V6 } NetHere;
+
+/* The port of ours for each that guests have bound, and back; in network byte order, 0: none. It stays with the port. */
+typedef struct NetPorts {
+	in_port_t real[65536], shown[65536];
+} NetPorts;
+
+/* A port at which the host is served, too. */
+typedef struct NetPublished {
+	in_port_t port, host_port;
+	struct in6_addr address;
+} NetPublished;
 
 typedef struct NameServer {
 	struct sockaddr_storage address;
@@ -56,11 +74,16 @@ typedef struct NetRules {
 struct Net {
 	pthread_rwlock_t rules_lock; /* outside of `lock` */
 	NetRules rules;
-	bool open; /* mode host; never changes */
+	bool open; /* mode host; never changes, nor does what follows */
+	struct in6_addr here[2]; /* by NetHere: what stands for 127.0.0.1 and ::1 */
+	int reserved; /* keeps them */
+	NetPublished *published;
+	size_t n_published;
 	pthread_mutex_t lock; /* of what follows */
 	Hmap own;
 	OwnSocket *sockets; /* a ring of OWN_MAX */
 	size_t n_own;
+	NetPorts *ports[2][2]; /* of TCP and UDP, by NetHere; from the first port on */
 	Denied denied[DENIED_MAX]; /* a ring, too */
 	size_t n_denied;	   /* entries ever made */
 	uint64_t refused;	   /* attempts */
@@ -70,7 +93,7 @@ struct Net {
 	size_t n_named;
 	char *upstream;
 	Dns *dns; /* from the first question on */
-	uint64_t routed[ROUTED_MAX]; /* inode numbers of datagram sockets that ask it, a ring */
+	uint64_t routed[ROUTED_MAX]; /* inode numbers of datagram sockets that get answers of it or of other guests, a ring */
 	atomic_size_t n_routed;
 };
 
@@ -80,7 +103,17 @@ int net_option(int sock, int name); /* of SOL_SOCKET; -1: it has none */
 OwnSocket *net_find_own_locked(Net *net, uint64_t cookie);
 OwnSocket *net_add_own_locked(Net *net, uint64_t cookie); /* NULL: no memory */
 
+/* ---- net_map.c ---- */
+int net_map_start(Net *net) MUST_CHECK; /* -EADDRINUSE, or another errno */
+bool net_is_here(const struct in6_addr *address); /* an address of this machine, or the unspecified one, which means it */
+/* Which socket of a guest answers where a guest would reach `to` of this machine; false: none. */
+bool net_find_listener(Net *net, int sock, const struct sockaddr_in6 *to, struct sockaddr_in6 *real);
+bool net_host_listens(Net *net, int sock, const struct sockaddr_in6 *to); /* or it cannot be known */
+/* Makes `real`, which was found for `to`, the address that the socket is connected to. */
+void net_go_here(Net *net, int sock, const struct sockaddr_in6 *to, const struct sockaddr_in6 *real, struct sockaddr_storage *ss, socklen_t *len);
+
 /* ---- net_names.c ---- */
+void net_note_routed_locked(Net *net, int sock);
 bool net_knows_names(const Net *net); /* Is there any name that resolves? */
 /* Replaces the address of a name server by that of ours. Negative errno: it cannot be had. */
 int net_ask_ours(Net *net, int sock, struct sockaddr_storage *ss, socklen_t *len) MUST_CHECK;

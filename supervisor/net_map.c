@@ -105,6 +105,13 @@ bool net_is_here(const struct in6_addr *address)
 	return net_is_loopback(address) || net_is_local(address);
 }
 
+bool net_is_nearby(const struct sockaddr_storage *ss, socklen_t len)
+{
+	struct sockaddr_in6 a;
+
+	return read_local(ss->ss_family, ss, len, &a) && net_is_loopback(&a.sin6_addr);
+}
+
 static bool is_group(const struct in6_addr *a)
 {
 	return IN6_IS_ADDR_V4MAPPED(a) ? a->s6_addr[12] >= 224 : IN6_IS_ADDR_MULTICAST(a);

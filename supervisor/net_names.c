@@ -109,7 +109,7 @@ static int start_dns_locked(Net *net)
 	return r;
 }
 
-static void note_routed_locked(Net *net, int sock)
+void net_note_routed_locked(Net *net, int sock)
 {
 	struct stat st;
 
@@ -138,7 +138,7 @@ int net_ask_ours(Net *net, int sock, struct sockaddr_storage *ss, socklen_t *len
 	if (own) {
 		own->server = server_number_locked(net, ss, *len);
 		if (type == SOCK_DGRAM)
-			note_routed_locked(net, sock);
+			net_note_routed_locked(net, sock);
 		*len = family == AF_INET ? sizeof(struct sockaddr_in) : sizeof ours;
 		memset(ss, 0, sizeof *ss);
 		memcpy(ss, &ours, *len);

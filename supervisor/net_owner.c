@@ -31,7 +31,7 @@ static Request make_request(int protocol, const struct sockaddr_in6 *from, const
 	return q;
 }
 
-int net_owner(int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, uint64_t *cookie)
+int net_owner(int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, SocketOwner *out)
 {
 	CLEAN_FD int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	Request q = make_request(protocol, from, to);
@@ -52,7 +52,7 @@ int net_owner(int protocol, const struct sockaddr_in6 *from, const struct sockad
 	if (answer.head.nlmsg_type != SOCK_DIAG_BY_FAMILY || n < (ssize_t)NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
 		return -EPROTO;
 	const struct inet_diag_msg *found = NLMSG_DATA(&answer.head);
-	*cookie = found->id.idiag_cookie[0] | (uint64_t)found->id.idiag_cookie[1] << 32;
+	*out = (SocketOwner){.cookie = found->id.idiag_cookie[0] | (uint64_t)found->id.idiag_cookie[1] << 32, .family = found->idiag_family};
 	return 0;
 }
 

@@ -6,8 +6,13 @@
 
 #include <netinet/in.h>
 
-/* The cookie of the socket that would get a packet of `protocol` (IPPROTO_TCP, IPPROTO_UDP) from `from` to `to`, an address of this machine. -ENOENT: nobody; -ENOSYS and others: the kernel does not say. */
-int net_owner(int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, uint64_t *cookie) MUST_CHECK;
+typedef struct SocketOwner {
+	uint64_t cookie;
+	int family; /* AF_INET6 also for one of IPv6 that takes IPv4 */
+} SocketOwner;
+
+/* The socket that would get a packet of `protocol` (IPPROTO_TCP, IPPROTO_UDP) from `from` to `to`, an address of this machine. -ENOENT: nobody; -ENOSYS and others: the kernel does not say. */
+int net_owner(int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, SocketOwner *out) MUST_CHECK;
 /* Is it an address of this machine? */
 bool net_is_local(const struct in6_addr *address);
 

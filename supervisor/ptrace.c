@@ -10,6 +10,7 @@
 #include "supervisor/call.h"
 #include "supervisor/freeze.h"
 #include "supervisor/kernel.h"
+#include "supervisor/native_args.h"
 #include "supervisor/regs.h"
 
 #include <fcntl.h>
@@ -402,7 +403,7 @@ static int receive_stopped(Call *call, const Regs *at_stop, int sock, bool cloex
 	m.msg.msg_control = (void *)(uintptr_t)(base + offsetof(struct GuestMessage, control));
 	m.io.iov_base = (void *)(uintptr_t)(base + offsetof(struct GuestMessage, byte));
 	int r = mem_write(call, base, &m, sizeof m);
-	const uint64_t args[6] = {(uint64_t)sock, base, cloexec ? MSG_CMSG_CLOEXEC : 0, 0, 0, 0};
+	const uint64_t args[6] = {(uint64_t)sock, base, RECV_NATIVE | (cloexec ? MSG_CMSG_CLOEXEC : 0), 0, 0, 0};
 	if (r == 0)
 		r = inject(call->tid, at_stop, SYS_recvmsg, args, &n, pending_sig);
 	if (r == 0)

@@ -313,7 +313,8 @@ int allow_sockets(Supervisor *sup, char *const *allow, char **err)
 static int start_net(Supervisor *sup, Start *st)
 {
 	CLEAN_FREE char **allow = json_strings(st->packet.json, "allow");
-	int r = allow ? net_new(json_string(st->packet.json, "net", "host"), allow, json_string(st->packet.json, "dns", NULL), &sup->net, &st->error) : -ENOMEM;
+	CLEAN_FREE char **publish = json_strings(st->packet.json, "publish");
+	int r = allow && publish ? net_new(json_string(st->packet.json, "net", "host"), allow, json_string(st->packet.json, "dns", NULL), publish, &sup->net, &st->error) : -ENOMEM;
 
 	return r < 0 ? r : allow_sockets(sup, allow, &st->error);
 }
@@ -362,6 +363,11 @@ static void ids_of(Supervisor *sup, pid_t tid, VcredIds *out)
 	vcred_ids(sup->vcreds, tid, out);
 }
 
+static bool show_address(Supervisor *sup, int protocol, struct sockaddr_in6 *address)
+{
+	return net_show(sup->net, protocol, address);
+}
+
 static int start_foreign(Supervisor *sup, Start *st)
 {
 	const char *const private_dirs[] = {sup->dir, strchr(st->blobs, ':') + 1, NULL};
@@ -373,6 +379,7 @@ static int start_foreign(Supervisor *sup, Start *st)
 				.exe_of = exe_of,
 				.view = sup->view,
 				.sup = sup,
+				.show_address = show_address,
 				.ids_of = sup->emulates_ids ? ids_of : NULL,
 				.scratch_dir = sup->run_dir,
 				.private_dirs = private_dirs};

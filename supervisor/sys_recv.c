@@ -1,5 +1,5 @@
-/* sys_recv.c - recvfrom, recvmsg, recvmmsg in a closed network. The kernel does them, save for the answers of our name server on sockets that are not connected: those come from the
- * name server that the guest has asked. Sources: recv(2), recvmmsg(2). */
+/* sys_recv.c - recvfrom, recvmsg, recvmmsg in a closed network. The kernel does them, save for datagrams from addresses that the guest knows by another name: of our name server, which
+ * stands for the one that it has asked, and of other guests (net_map.c). Sources: recv(2), recvmmsg(2). */
 #include "supervisor/handlers.h"
 #include "supervisor/net.h"
 #include "supervisor/sock_addr.h"
@@ -46,7 +46,7 @@ static ssize_t receive(Call *call, int sock, int flags, Received *m)
 	if (n < 0)
 		return bv_neg_errno();
 	if (m->hdr.msg_namelen)
-		net_unroute(call->sup->net, sock, &m->from, &m->hdr.msg_namelen);
+		net_show_peer(call->sup->net, sock, &m->from, &m->hdr.msg_namelen);
 	return n;
 }
 

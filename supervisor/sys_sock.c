@@ -74,11 +74,9 @@ int sys_bind(Call *call)
 		r = addr_prefix_abstract(call->sup, &a);
 	if (r < 0)
 		return r;
-	if (bind(sock, (struct sockaddr *)&a.ss, a.len) < 0)
-		return bv_neg_errno();
-	if (!addr_is_unix_abstract(&a))
-		net_note_own(call->sup->net, sock);
-	return 0;
+	if (a.len < sizeof(sa_family_t) || (a.ss.ss_family != AF_INET && a.ss.ss_family != AF_INET6 && a.ss.ss_family != AF_UNSPEC))
+		return bind(sock, (struct sockaddr *)&a.ss, a.len) < 0 ? bv_neg_errno() : 0;
+	return net_bind(call->sup->net, sock, &a.ss, a.len);
 }
 
 /* Without a bind it gets a port now. */
@@ -88,6 +86,9 @@ int sys_listen(Call *call)
 
 	if (sock < 0)
 		return sock;
+	int r = net_settle(call->sup->net, sock, true);
+	if (r < 0)
+		return r;
 	net_note_own(call->sup->net, sock);
 	return listen(sock, ARG_INT(call, 1)) < 0 ? bv_neg_errno() : 0;
 }
@@ -99,6 +100,20 @@ int sys_setsockopt(Call *call)
 	return r < 0 ? r : CALL_CONTINUE;
 }
 
+/* Within this machine a connection is there at once, or refused, unless the listener is busy: that is waited for on a worker, where the same call goes on waiting. */
+static int connect_nearby(int sock, const Addr *a)
+{
+	const struct timeval soon = {.tv_usec = 1};
+	struct timeval own;
+	socklen_t len = sizeof own;
+
+	if (getsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &own, &len) < 0 || setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof soon) < 0)
+		return CALL_SLOW;
+	int r = connect(sock, (const struct sockaddr *)&a->ss, a->len) < 0 ? bv_neg_errno() : 0;
+	IGNORE_RESULT(setsockopt(sock, SOL_SOCKET, SO_SNDTIMEO, &own, len));
+	return r == -EINPROGRESS ? CALL_SLOW : r;
+}
+
 int sys_connect(Call *call)
 {
 	CLEAN_ADDR Addr a = {0};
@@ -106,16 +121,18 @@ int sys_connect(Call *call)
 
 	if (sock < 0)
 		return sock;
-	if (!call->req.may_block && socket_waits(sock))
-		return CALL_SLOW;
+	bool waits = !call->req.may_block && socket_waits(sock);
 	int r = addr_read(call, call->args[1], call->args[2], &a);
+	bool nearby = waits && r == 0 && net_is_nearby(&a.ss, a.len);
+	if (waits && !nearby)
+		return CALL_SLOW;
 	if (r == 0)
 		r = addr_translate(call, &a);
 	if (r == 0)
 		r = net_route(call, sock, NET_CONNECT, &a.ss, &a.len);
 	if (r < 0)
 		return r;
-	r = connect(sock, (struct sockaddr *)&a.ss, a.len) < 0 ? bv_neg_errno() : 0;
+	r = nearby ? connect_nearby(sock, &a) : connect(sock, (struct sockaddr *)&a.ss, a.len) < 0 ? bv_neg_errno() : 0;
 	if (r != -EINPROGRESS)
 		return r;
 	call_answer(call, r); /* the kernel's own answer, which as a return value would mean "again on a worker" */
@@ -137,7 +154,51 @@ static void restore_neutral(Call *call, Addr *a)
 	a->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(un.sun_path) + 1);
 }
 
-/* getsockname, getpeername: a unix path is shown as the guest knows it. */
+/* As the guest knows it. */
+static void show_address(Call *call, int sock, bool own, Addr *a)
+{
+	(own ? net_show_own : net_show_peer)(call->sup->net, sock, &a->ss, &a->len);
+	if (addr_is_unix_abstract(a))
+		addr_unprefix_abstract(call->sup, a);
+	if (addr_is_unix_path(a))
+		restore_neutral(call, a);
+}
+
+static int write_address(Call *call, uint64_t at, uint64_t len_at, socklen_t room, const Addr *a)
+{
+	int r = mem_write(call, at, &a->ss, MIN(room, a->len));
+
+	return r < 0 ? r : mem_write(call, len_at, &a->len, sizeof a->len);
+}
+
+/* accept, accept4 that ask who it is. On the receiver thread only where the kernel will not wait. */
+int sys_accept(Call *call)
+{
+	int flags = call->nr == __NR_accept4 ? ARG_INT(call, 3) : 0;
+	Addr a = {.len = sizeof a.ss};
+	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
+	CLEAN_FD int fd = -1;
+	socklen_t room = 0;
+
+	if (sock < 0)
+		return sock;
+	if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
+		return -EINVAL;
+	if (!call->req.may_block && socket_waits(sock))
+		return CALL_SLOW;
+	fd = accept4(sock, (struct sockaddr *)&a.ss, &a.len, SOCK_CLOEXEC | (flags & SOCK_NONBLOCK));
+	if (fd < 0)
+		return bv_neg_errno();
+	show_address(call, fd, false, &a);
+	int r = mem_read(call, call->args[2], &room, sizeof room);
+	if (r == 0 && (int)room < 0)
+		r = -EINVAL;
+	if (r == 0)
+		r = write_address(call, call->args[1], call->args[2], room, &a);
+	return r < 0 ? r : call_reply_fd(call, fd, flags & SOCK_CLOEXEC);
+}
+
+/* getsockname, getpeername. */
 int sys_sockname(Call *call)
 {
 	Addr a = {.len = sizeof a.ss};
@@ -152,14 +213,11 @@ int sys_sockname(Call *call)
 	if ((int)room < 0)
 		return -EINVAL;
 	bool peer = call->nr == __NR_getpeername;
+	r = peer ? 0 : net_settle(call->sup->net, sock, false);
+	if (r < 0)
+		return r;
 	if ((peer ? getpeername : getsockname)(sock, (struct sockaddr *)&a.ss, &a.len) < 0)
 		return bv_neg_errno();
-	if (peer)
-		net_unroute(call->sup->net, sock, &a.ss, &a.len);
-	if (addr_is_unix_abstract(&a))
-		addr_unprefix_abstract(call->sup, &a);
-	if (addr_is_unix_path(&a))
-		restore_neutral(call, &a);
-	r = mem_write(call, call->args[1], &a.ss, MIN(room, a.len));
-	return r < 0 ? r : mem_write(call, call->args[2], &a.len, sizeof a.len);
+	show_address(call, sock, !peer, &a);
+	return write_address(call, call->args[1], call->args[2], room, &a);
 }

@@ -8,13 +8,11 @@
 #include <pthread.h>
 #include <sys/syscall.h>
 
-#define NATIVE(n, why) {__NR_##n, #n, POLICY_NATIVE, 0, NULL, NULL, why, 0}
-#define EMULATE(n, handler, args, why) {__NR_##n, #n, POLICY_EMULATE, 0, handler, args, why, 0}
-#define EMULATE_ONCE(n, handler, args, why, what) {__NR_##n, #n, POLICY_EMULATE, 0, handler, args, why, what}
-#define EMULATE_FOR_ROOT(n, handler, why) {__NR_##n, #n, POLICY_EMULATE_FOR_ROOT, 0, handler, NULL, why, 0}
-#define EMULATE_FOR_NET(n, handler, args, why) {__NR_##n, #n, POLICY_EMULATE_FOR_NET, 0, handler, args, why, 0}
-#define EMULATE_FOR_LIMITS(n, handler, why) {__NR_##n, #n, POLICY_EMULATE_FOR_LIMITS, 0, handler, NULL, why, 0}
-#define REFUSE(n, err, why) {__NR_##n, #n, POLICY_REFUSE, err, NULL, NULL, why, 0}
+#define NATIVE(n, why) {__NR_##n, #n, POLICY_NATIVE, 0, NULL, NULL, why, 0, 0}
+#define EMULATE(n, handler, args, why) {__NR_##n, #n, POLICY_EMULATE, 0, handler, args, why, 0, 0}
+#define EMULATE_ONCE(n, handler, args, why, what) {__NR_##n, #n, POLICY_EMULATE, 0, handler, args, why, 0, what}
+#define EMULATE_IF(kind, n, handler, args, why) {__NR_##n, #n, POLICY_EMULATE, 0, handler, args, why, FILTER_##kind, 0}
+#define REFUSE(n, err, why) {__NR_##n, #n, POLICY_REFUSE, err, NULL, NULL, why, 0, 0}
 
 /* clang-format off */
 const Syscall syscall_table[] = {
@@ -201,22 +199,22 @@ const Syscall syscall_table[] = {
 	NATIVE(times, "about the caller itself or its own children"),
 	NATIVE(getrusage, "about the caller itself or its own children"),
 	NATIVE(membarrier, "about the caller itself or its own children"),
-	EMULATE_FOR_ROOT(getuid, sys_getid, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(geteuid, sys_getid, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(getgid, sys_getid, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(getegid, sys_getid, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(getresuid, sys_getresid, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(getresgid, sys_getresid, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(getgroups, sys_getgroups, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(setuid, sys_setid, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(setgid, sys_setid, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(setreuid, sys_setid, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(setregid, sys_setid, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(setresuid, sys_setid, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(setresgid, sys_setid, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(setfsuid, sys_setfsid, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(setfsgid, sys_setfsid, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
-	EMULATE_FOR_ROOT(setgroups, sys_setgroups, "virtual credentials; native for an ordinary user's sandbox without --fake-root"),
+	EMULATE_IF(ROOT, getuid, sys_getid, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, geteuid, sys_getid, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, getgid, sys_getid, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, getegid, sys_getid, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, getresuid, sys_getresid, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, getresgid, sys_getresid, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, getgroups, sys_getgroups, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, setuid, sys_setid, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, setgid, sys_setid, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, setreuid, sys_setid, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, setregid, sys_setid, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, setresuid, sys_setid, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, setresgid, sys_setid, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, setfsuid, sys_setfsid, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, setfsgid, sys_setfsid, NULL, "virtual credentials"),
+	EMULATE_IF(ROOT, setgroups, sys_setgroups, NULL, "virtual credentials"),
 	NATIVE(capget, "a guest has no capability: the kernel refuses what matters"),
 	NATIVE(capset, "a guest has no capability: the kernel refuses what matters"),
 	NATIVE(rt_sigaction, "signals of the caller"),
@@ -260,7 +258,7 @@ const Syscall syscall_table[] = {
 	NATIVE(tee, "data I/O is native (invariant 3)"),
 	NATIVE(vmsplice, "data I/O is native (invariant 3)"),
 	NATIVE(copy_file_range, "data I/O is native (invariant 3)"),
-	EMULATE_FOR_LIMITS(fallocate, sys_fallocate, "takes any room at once; native without a disk limit"),
+	EMULATE_IF(DISK, fallocate, sys_fallocate, NULL, "takes any room at once"),
 	NATIVE(ftruncate, "data I/O is native (invariant 3)"),
 	NATIVE(fadvise64, "data I/O is native (invariant 3)"),
 	NATIVE(readahead, "data I/O is native (invariant 3)"),
@@ -372,14 +370,14 @@ const Syscall syscall_table[] = {
 	EMULATE(sendmmsg, sys_sendmmsg, NULL, "an address; done on our own copy"),
 	EMULATE(getsockname, sys_sockname, NULL, "unix socket names are virtual"),
 	EMULATE(getpeername, sys_sockname, NULL, "unix socket names are virtual"),
-	EMULATE_FOR_NET(listen, sys_listen, NULL, "noted, as other guests may reach it; native with the host's network"),
-	NATIVE(accept, "on a socket of the caller"),
-	NATIVE(accept4, "on a socket of the caller"),
-	EMULATE_FOR_NET(recvfrom, sys_recvfrom, &no_address, "answers of our name server; native with the host's network"),
-	EMULATE_FOR_NET(recvmsg, sys_recvmsg, NULL, "answers of our name server; native with the host's network"),
-	EMULATE_FOR_NET(recvmmsg, sys_recvmmsg, NULL, "answers of our name server; native with the host's network"),
+	EMULATE_IF(NET, listen, sys_listen, NULL, "noted, as other guests may reach it"),
+	EMULATE_IF(NET, accept, sys_accept, &no_peer, "shows who it is as the caller knows it"),
+	EMULATE_IF(NET, accept4, sys_accept, &no_peer, "shows who it is as the caller knows it"),
+	EMULATE_IF(NET, recvfrom, sys_recvfrom, &no_address, "messages of other guests and of our name server"),
+	EMULATE_IF(NET, recvmsg, sys_recvmsg, &recv_native, "messages of other guests and of our name server"),
+	EMULATE_IF(NET, recvmmsg, sys_recvmmsg, NULL, "messages of other guests and of our name server"),
 	NATIVE(shutdown, "on a socket of the caller"),
-	EMULATE_FOR_NET(setsockopt, sys_setsockopt, &setsockopt_native, "no source routes; native with the host's network"),
+	EMULATE_IF(NET, setsockopt, sys_setsockopt, &setsockopt_native, "no source routes"),
 	NATIVE(getsockopt, "on a socket of the caller"),
 	/* ---- refused ---- */
 	REFUSE(mount, EPERM, "mounts and namespaces"),

@@ -9,12 +9,17 @@
 
 struct Call;
 
+/* Kinds of sandboxes. */
+enum {
+	FILTER_ROOT = 1, /* the supervisor is root, or guests see themselves as root (virtual credentials) */
+	FILTER_NET = 2,	 /* the network is closed */
+	FILTER_DISK = 4, /* the layer has a bound of bytes */
+	FILTER_ALL = 7,
+};
+
 typedef enum CallPolicy {
 	POLICY_NATIVE,	/* the kernel does it, unseen: no path in it, nothing outside the guest changes */
 	POLICY_EMULATE, /* the handler answers (it may CONTINUE what it has checked by value) */
-	POLICY_EMULATE_FOR_ROOT, /* emulated where the supervisor is root, and for a fake root; native elsewhere */
-	POLICY_EMULATE_FOR_NET,	 /* emulated where the network is closed, native elsewhere */
-	POLICY_EMULATE_FOR_LIMITS, /* emulated where the sandbox has a disk limit, native elsewhere */
 	POLICY_REFUSE,	/* always `error`, counted */
 } CallPolicy;
 
@@ -43,6 +48,7 @@ typedef struct Syscall {
 	int (*handler)(struct Call *call);
 	const ArgNative *native; /* NULL: every call is emulated */
 	const char *reason; /* one clause: for the docs, the trace and the reader */
+	unsigned where; /* emulated in sandboxes of this kind (FILTER_*) only, native elsewhere; 0: in all */
 	unsigned once; /* ONCE*: an emulated call that must not be done twice, see task_note_late(); what tells two calls with equal arguments apart */
 } Syscall;
 

@@ -94,14 +94,15 @@ typedef struct BvCreateOptions {
 	const char *cwd;	    /* for listings only */
 	const char *const *env;	    /* "NAME=value": what each command of it gets beside the caller's environment (BvSpawnOptions.env NULL). Part of its snapshots: no place for secrets; NULL: none */
 	uint64_t spool;		    /* bytes: files that a snapshot in the backend, a place, has are removed here beyond that, the least recently used first, and fetched again when they are opened; 0: no bound */
-	const char *net; /* "host": the host's network, all of it; "internet": public addresses; "none"; NULL: "none" with rules in `allow`, else "host" */
+	const char *net; /* "host": the host's network, all of it; "internet": public addresses; "none"; NULL: "none" with rules in `allow`, "internet" with ports in `publish`, else "host" */
 	const char *const *allow; /* what may be reached beside: "NAME", "*.NAME", "ADDRESS", "ADDRESS/BITS", each perhaps with ":PORT"; ":PORT"; "unix:PATH" (a socket of the host); ports may be FROM-TO; NULL: nothing */
 	const char *dns; /* whom names are asked of, if not the host's name servers: "ADDRESS[:PORT],..."; NULL: those */
 	const char *hostname;	    /* what guests see as the host's name: letters, digits, '.', '_' and '-', at most 64; NULL: the host's */
 	const char *kernel_release; /* what they see as the kernel's release ("6.1.0-18-amd64"): likewise, also '+' and '~', beginning with a digit; NULL: the kernel's */
 	const BvLimits *limits;	    /* belong to the sandbox, not to its snapshots; NULL: none */
+	const char *const *publish; /* ports of guests that are the host's, too: "[[ADDRESS:]HOSTPORT:]PORT", at 127.0.0.1 and the same number if not said otherwise; not of a sandbox with the host's network, and not that of snapshots; NULL: none */
 } BvCreateOptions;
-#define BV_CREATE_OPTIONS_INIT {sizeof(BvCreateOptions), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL}
+#define BV_CREATE_OPTIONS_INIT {sizeof(BvCreateOptions), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 
 /* Makes a new sandbox in the store. *out is the caller's to close; the sandbox itself stays until bv_sandbox_remove (or see EPHEMERAL).
  * -EINVAL (name, backend, path, host name, kernel release, limit or size of the options), -EEXIST (name), -EACCES, -EROFS, -ENOSPC (store or backend), -ENOMEM. */
@@ -262,6 +263,7 @@ typedef struct BvNetwork {
 	uint64_t denied; /* attempts since it runs; the last of them, each kind once: */
 	const BvDenied *last;
 	size_t n_last;
+	const char *const *publish; /* "ADDRESS:HOSTPORT:PORT"; NULL-terminated */
 } BvNetwork;
 
 /* Calls `visit` once with what the sandbox may reach and, if it runs, what was refused; valid during the call. Returns what it returns. -ECONNRESET, -EUCLEAN, -ENOMEM. */
