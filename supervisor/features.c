@@ -67,6 +67,7 @@ void features_probe(Features *out, const char *mask)
 	    .comm_of_file = kernel_at_least(6, 14),
 	    .ficlone = !masked(mask, "ficlone"),
 	    .landlock_abi = masked(mask, "landlock") || abi < 0 ? 0 : (int)abi,
+	    .sock_diag = !masked(mask, "sock_diag"),
 	    .cgroups = !masked(mask, "cgroups"),
 	};
 }

@@ -12,10 +12,11 @@ typedef struct Features {
 	bool ficlone;	   /* decided per copy; false only when masked */
 	bool comm_of_file; /* execveat with an empty path: comm is the file's name (kernel 6.14), before: the descriptor's number */
 	int landlock_abi;  /* 0: none */
+	bool sock_diag;	   /* found when it is needed (net_owner.h); false only when masked */
 	bool cgroups;	   /* found when a limit needs one (cgroup.h); false only when masked */
 } Features;
 
-/* Fills *out by trying each; `mask` is a comma-separated list of sync, killable, pidfd_getfd, openat2, ficlone, landlock, cgroups (NULL: none). */
+/* Fills *out by trying each; `mask` is a comma-separated list of sync, killable, pidfd_getfd, openat2, ficlone, landlock, sock_diag, cgroups (NULL: none). */
 void features_probe(Features *out, const char *mask);
 
 #endif

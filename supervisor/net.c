@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 static const char *const mode_names[] = {[MODE_HOST] = "host", [MODE_INTERNET] = "internet", [MODE_NONE] = "none"};
 
@@ -92,7 +93,7 @@ static int add_published(Net *net, char *const *texts, char **why)
 	return 0;
 }
 
-int net_new(const char *mode, char *const *rules, const char *servers, char *const *publish, Net **out, char **why)
+int net_new(const char *mode, char *const *rules, const char *servers, char *const *publish, bool diag, Net **out, char **why)
 {
 	Net *net = calloc(1, sizeof *net);
 
@@ -101,6 +102,7 @@ int net_new(const char *mode, char *const *rules, const char *servers, char *con
 	pthread_mutex_init(&net->lock, NULL);
 	pthread_rwlock_init(&net->rules_lock, NULL);
 	net->reserved = -1;
+	atomic_init(&net->diag, diag ? -1 : 0);
 	int r = rules_parse(mode, rules, &net->rules, why);
 	net->open = net->rules.mode == MODE_HOST;
 	if (r == 0 && !net->open)
@@ -195,9 +197,10 @@ OwnSocket *net_find_own_locked(Net *net, uint64_t cookie)
 	return NULL;
 }
 
-OwnSocket *net_add_own_locked(Net *net, uint64_t cookie)
+OwnSocket *net_add_own_locked(Net *net, int sock, uint64_t cookie)
 {
 	OwnSocket *s = net_find_own_locked(net, cookie);
+	struct stat st;
 
 	if (s)
 		return s;
@@ -206,7 +209,7 @@ OwnSocket *net_add_own_locked(Net *net, uint64_t cookie)
 	s = &net->sockets[net->n_own % OWN_MAX];
 	if (net->n_own++ >= OWN_MAX)
 		hmap_remove(&net->own, &s->node);
-	*s = (OwnSocket){.cookie = cookie};
+	*s = (OwnSocket){.cookie = cookie, .ino = fstat(sock, &st) == 0 ? st.st_ino : 0};
 	hmap_insert(&net->own, &s->node, hash_u64(cookie, 0));
 	return s;
 }
@@ -218,7 +221,7 @@ void net_note_own(Net *net, int sock)
 	if (net_is_open(net) || !net_cookie(sock, &cookie))
 		return;
 	pthread_mutex_lock(&net->lock);
-	IGNORE_RESULT(net_add_own_locked(net, cookie)); /* without memory nobody reaches it */
+	IGNORE_RESULT(net_add_own_locked(net, sock, cookie)); /* without memory nobody reaches it */
 	pthread_mutex_unlock(&net->lock);
 }
 

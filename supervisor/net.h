@@ -14,8 +14,9 @@
 #include <sys/socket.h>
 
 /* mode: "host" (everything is open), "internet" (public addresses, and what the rules name) or "none" (what the rules name). `servers`: whom names are asked of (resolver_new), or
- * NULL. `publish`: "ADDRESS:HOSTPORT:PORT" (IPv4), for each port of guests that the host reaches at that address. -EINVAL, -EADDRINUSE, -ENOMEM. */
-int net_new(const char *mode, char *const *rules, const char *servers, char *const *publish, Net **out, char **why) MUST_CHECK;
+ * NULL. `publish`: "ADDRESS:HOSTPORT:PORT" (IPv4), for each port of guests that the host reaches at that address. `diag`: whether sock_diag(7) may be
+ * asked, if it is there. -EINVAL, -EADDRINUSE, -ENOMEM. */
+int net_new(const char *mode, char *const *rules, const char *servers, char *const *publish, bool diag, Net **out, char **why) MUST_CHECK;
 void net_free(Net *net);
 bool net_is_open(const Net *net); /* mode host */
 /* Other rules from now on; what is connected stays so. -EINVAL, -EBUSY (from or to the mode host), -ENOMEM. */

@@ -25,7 +25,7 @@ typedef enum OwnState { OWN_UNBOUND, OWN_DEFERRED, OWN_BOUND } OwnState;
 
 typedef struct OwnSocket {
 	HmapNode node;
-	uint64_t cookie;
+	uint64_t cookie, ino;
 	unsigned server; /* 1 + which name server the guest believes to ask, or 0 */
 	OwnState state;
 	struct sockaddr_in6 shown;
@@ -95,13 +95,14 @@ struct Net {
 	Dns *dns; /* from the first question on */
 	uint64_t routed[ROUTED_MAX]; /* inode numbers of datagram sockets that get answers of it or of other guests, a ring */
 	atomic_size_t n_routed;
+	atomic_int diag; /* net_has_diag: 1, 0, or -1: not known yet */
 };
 
 /* ---- net.c ---- */
 bool net_cookie(int sock, uint64_t *cookie);
 int net_option(int sock, int name); /* of SOL_SOCKET; -1: it has none */
 OwnSocket *net_find_own_locked(Net *net, uint64_t cookie);
-OwnSocket *net_add_own_locked(Net *net, uint64_t cookie); /* NULL: no memory */
+OwnSocket *net_add_own_locked(Net *net, int sock, uint64_t cookie); /* NULL: no memory */
 
 /* ---- net_map.c ---- */
 int net_map_start(Net *net) MUST_CHECK; /* -EADDRINUSE, or another errno */

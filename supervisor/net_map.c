@@ -154,6 +154,24 @@ static void take_v4(int sock)
 
 /* ---- whose socket answers ---- */
 
+static bool may_ask(Net *net)
+{
+	int diag = atomic_load(&net->diag);
+
+	if (diag < 0)
+		atomic_store(&net->diag, diag = net_has_diag());
+	return diag;
+}
+
+/* The numbers of sockets do not come again before 2^32 of them. */
+static bool find_ino_locked(const Net *net, uint64_t ino)
+{
+	for (size_t i = 0; ino && i < MIN(net->n_own, (size_t)OWN_MAX); i++)
+		if (net->sockets[i].ino == ino)
+			return true;
+	return false;
+}
+
 /* The family of a guest's (AF_INET, AF_INET6), 0: another one, -ENOENT: none, or another errno: the kernel does not say. */
 static int whose(Net *net, int sock, int protocol, const struct sockaddr_in6 *at)
 {
@@ -162,11 +180,11 @@ static int whose(Net *net, int sock, int protocol, const struct sockaddr_in6 *at
 
 	if (own_name(sock, &from) < 0 || is_any(&from.sin6_addr))
 		from.sin6_addr = at->sin6_addr;
-	int r = net_owner(protocol, &from, at, &owner);
+	int r = net_owner(may_ask(net), protocol, &from, at, &owner);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&net->lock);
-	r = net_find_own_locked(net, owner.cookie) ? owner.family : 0;
+	r = (owner.cookie ? net_find_own_locked(net, owner.cookie) != NULL : find_ino_locked(net, owner.ino)) ? owner.family : 0;
 	pthread_mutex_unlock(&net->lock);
 	return r;
 }
@@ -281,7 +299,7 @@ static void note_bound(Net *net, int sock, const struct sockaddr_in6 *shown)
 	if (!net_cookie(sock, &cookie))
 		return;
 	pthread_mutex_lock(&net->lock);
-	OwnSocket *own = net_add_own_locked(net, cookie);
+	OwnSocket *own = net_add_own_locked(net, sock, cookie);
 	if (own) {
 		own->state = OWN_BOUND;
 		own->shown = *shown;
@@ -341,7 +359,7 @@ static int defer(Net *net, int sock, const struct sockaddr_in6 *asked)
 	if (!net_cookie(sock, &cookie))
 		return -ENOBUFS;
 	pthread_mutex_lock(&net->lock);
-	OwnSocket *own = net_add_own_locked(net, cookie);
+	OwnSocket *own = net_add_own_locked(net, sock, cookie);
 	if (own) {
 		own->state = OWN_DEFERRED;
 		own->shown = *asked;

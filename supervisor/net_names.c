@@ -134,7 +134,7 @@ int net_ask_ours(Net *net, int sock, struct sockaddr_storage *ss, socklen_t *len
 	int r = start_dns_locked(net);
 	if (r == 0)
 		r = dns_address(net->dns, family, type, &ours);
-	OwnSocket *own = r == 0 ? net_add_own_locked(net, cookie) : NULL;
+	OwnSocket *own = r == 0 ? net_add_own_locked(net, sock, cookie) : NULL;
 	if (own) {
 		own->server = server_number_locked(net, ss, *len);
 		if (type == SOCK_DGRAM)

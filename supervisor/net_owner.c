@@ -1,8 +1,11 @@
 #include "supervisor/net_owner.h"
 
+#include <inttypes.h>
 #include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 typedef struct Request {
@@ -31,7 +34,7 @@ static Request make_request(int protocol, const struct sockaddr_in6 *from, const
 	return q;
 }
 
-int net_owner(int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, SocketOwner *out)
+static int ask_diag(int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, SocketOwner *out)
 {
 	CLEAN_FD int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
 	Request q = make_request(protocol, from, to);
@@ -52,8 +55,105 @@ int net_owner(int protocol, const struct sockaddr_in6 *from, const struct sockad
 	if (answer.head.nlmsg_type != SOCK_DIAG_BY_FAMILY || n < (ssize_t)NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
 		return -EPROTO;
 	const struct inet_diag_msg *found = NLMSG_DATA(&answer.head);
-	*out = (SocketOwner){.cookie = found->id.idiag_cookie[0] | (uint64_t)found->id.idiag_cookie[1] << 32, .family = found->idiag_family};
+	*out = (SocketOwner){.cookie = found->id.idiag_cookie[0] | (uint64_t)found->id.idiag_cookie[1] << 32, .ino = found->idiag_inode, .family = found->idiag_family};
 	return 0;
+}
+
+bool net_has_diag(void)
+{
+	struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_addr.s6_addr = {[10] = 0xff, 0xff, 127, 0, 0, 1}};
+	socklen_t len = sizeof at;
+	SocketOwner owner;
+
+	for (int udp = 0; udp < 2; udp++) {
+		CLEAN_FD int fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+		at.sin_port = 0;
+		if (fd < 0 || bind(fd, (struct sockaddr *)&at, len) < 0 || (!udp && listen(fd, 1) < 0) || getsockname(fd, (struct sockaddr *)&at, &len) < 0)
+			return false;
+		to.sin6_port = at.sin_port;
+		if (ask_diag(udp ? IPPROTO_UDP : IPPROTO_TCP, &to, &to, &owner) < 0)
+			return false;
+	}
+	return true;
+}
+
+/* ---- without it ---- */
+
+bool net_parse_end(const char *text, struct sockaddr_in6 *out)
+{
+	size_t digits = strspn(text, "0123456789ABCDEF");
+	uint32_t words[4] = {0, 0, htonl(0xffff), 0}; /* as this machine has them in memory */
+	unsigned port;
+
+	if ((digits != 8 && digits != 32) || sscanf(text + digits, ":%4X", &port) != 1)
+		return false;
+	for (size_t i = 0; i < digits / 8; i++)
+		if (sscanf(text + i * 8, "%8X", &words[digits == 8 ? 3 : i]) != 1)
+			return false;
+	*out = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+	memcpy(&out->sin6_addr, words, sizeof words);
+	return true;
+}
+
+static bool same_end(const struct sockaddr_in6 *a, const struct sockaddr_in6 *b)
+{
+	return a->sin6_port == b->sin6_port && IN6_ARE_ADDR_EQUAL(&a->sin6_addr, &b->sin6_addr);
+}
+
+/* How well the row's socket fits, as the kernel weighs it: 0, not at all. */
+static int fit(const char *row, int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, uint64_t *ino)
+{
+	char ends[2][48];
+	struct sockaddr_in6 own, peer;
+	unsigned state;
+	static const uint8_t any_v4[16] = {[10] = 0xff, 0xff};
+
+	if (sscanf(row, " %*u: %47s %47s %X %*s %*s %*s %*u %*u %" SCNu64, ends[0], ends[1], &state, ino) != 4 || !net_parse_end(ends[0], &own) || !net_parse_end(ends[1], &peer))
+		return 0;
+	if (own.sin6_port != to->sin6_port || (protocol == IPPROTO_TCP && state != TCP_LISTEN))
+		return 0;
+	bool connected = peer.sin6_port != 0;
+	if (connected && !same_end(&peer, from))
+		return 0;
+	if (IN6_ARE_ADDR_EQUAL(&own.sin6_addr, &to->sin6_addr))
+		return connected ? 4 : 3;
+	return memcmp(&own.sin6_addr, any_v4, sizeof any_v4) == 0 && IN6_IS_ADDR_V4MAPPED(&to->sin6_addr) ? 2 : IN6_IS_ADDR_UNSPECIFIED(&own.sin6_addr) ? 1 : 0;
+}
+
+static int search_table(const char *name, int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, int *best, SocketOwner *out)
+{
+	char path[32], row[512];
+	uint64_t ino;
+
+	snprintf(path, sizeof path, "/proc/net/%s", name);
+	FILE *table = fopen(path, "re");
+	if (!table)
+		return errno == ENOENT ? 0 : bv_neg_errno(); /* tcp6 of a kernel without IPv6 */
+	while (fgets(row, sizeof row, table)) {
+		int found = fit(row, protocol, from, to, &ino);
+		if (found > *best) {
+			*best = found;
+			*out = (SocketOwner){.ino = ino, .family = strchr(name, '6') ? AF_INET6 : AF_INET};
+		}
+	}
+	fclose(table);
+	return 0;
+}
+
+static int ask_tables(int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, SocketOwner *out)
+{
+	bool udp = protocol == IPPROTO_UDP;
+	int best = 0, r = search_table(udp ? "udp" : "tcp", protocol, from, to, &best, out);
+
+	if (r == 0)
+		r = search_table(udp ? "udp6" : "tcp6", protocol, from, to, &best, out);
+	return r == 0 && !best ? -ENOENT : r;
+}
+
+int net_owner(bool diag, int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, SocketOwner *out)
+{
+	return diag ? ask_diag(protocol, from, to, out) : ask_tables(protocol, from, to, out);
 }
 
 /* A packet to an address of this machine is sent from that address. No packet is sent here. */

@@ -2,6 +2,7 @@
  * and routes are as they are: they are what a guest's packets take, and netlink and ioctl tell the same.
  *
  * A socket that nobody holds any more (TIME_WAIT, the last packets of a closed one) has no owner that could be told: it is not shown. */
+#include "supervisor/net_owner.h"
 #include "supervisor/procfs_internal.h"
 
 #include <dirent.h>
@@ -110,23 +111,6 @@ static void put_unix(const Foreign *f, char *line, FILE *out)
 	fprintf(out, "%s%s\n", line, shown);
 }
 
-/* "0100007F:1F90", or 32 digits: each word of the address as this machine has it in memory, the port as a number. */
-static bool parse_end(const char *text, struct sockaddr_in6 *out)
-{
-	size_t digits = strspn(text, "0123456789ABCDEF");
-	uint32_t words[4] = { 0, 0, htonl(0xffff), 0 };
-	unsigned port;
-
-	if ((digits != 8 && digits != 32) || sscanf(text + digits, ":%4X", &port) != 1)
-		return false;
-	for (size_t i = 0; i < digits / 8; i++)
-		if (sscanf(text + i * 8, "%8X", &words[digits == 8 ? 3 : i]) != 1)
-			return false;
-	*out = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
-	memcpy(&out->sin6_addr, words, sizeof(words));
-	return true;
-}
-
 /* An address of the sandbox's own as guests know it, in its place. */
 static void show_end(const Foreign *f, const char *table, char *text)
 {
@@ -135,7 +119,7 @@ static void show_end(const Foreign *f, const char *table, char *text)
 	char shown[48];
 	size_t n = 0;
 
-	if (!text || !f->env.show_address || !parse_end(text, &a) || !f->env.show_address(f->env.sup, table[0] == 't' ? IPPROTO_TCP : IPPROTO_UDP, &a))
+	if (!text || !f->env.show_address || !net_parse_end(text, &a) || !f->env.show_address(f->env.sup, table[0] == 't' ? IPPROTO_TCP : IPPROTO_UDP, &a))
 		return;
 	memcpy(words, &a.sin6_addr, sizeof(words));
 	for (size_t i = text[8] == ':' ? 3 : 0; i < 4; i++)

@@ -314,7 +314,7 @@ static int start_net(Supervisor *sup, Start *st)
 {
 	CLEAN_FREE char **allow = json_strings(st->packet.json, "allow");
 	CLEAN_FREE char **publish = json_strings(st->packet.json, "publish");
-	int r = allow && publish ? net_new(json_string(st->packet.json, "net", "host"), allow, json_string(st->packet.json, "dns", NULL), publish, &sup->net, &st->error) : -ENOMEM;
+	int r = allow && publish ? net_new(json_string(st->packet.json, "net", "host"), allow, json_string(st->packet.json, "dns", NULL), publish, sup->features.sock_diag, &sup->net, &st->error) : -ENOMEM;
 
 	return r < 0 ? r : allow_sockets(sup, allow, &st->error);
 }
