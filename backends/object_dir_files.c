@@ -340,6 +340,7 @@ typedef struct Listing {
 	int (*visit)(void *ctx, const char *name, uint64_t size, int64_t age);
 	void *ctx;
 	char name[600]; /* of where we are, with '/' at the end */
+	char broken[900]; /* what cannot be looked at */
 	bool stopped;	/* by visit: the answer is its, no errno */
 } Listing;
 
@@ -356,14 +357,27 @@ static bool matches(const Listing *listing, const char *name, bool is_dir)
 	return is_dir ? strncmp(name, listing->prefix, MIN(len, prefix)) == 0 : len >= prefix && strncmp(name, listing->prefix, prefix) == 0;
 }
 
-/* 1 if it is an entry to show or to enter. */
+static int cannot_tell(Listing *listing, const char *part, int error)
+{
+	snprintf(listing->broken, sizeof listing->broken, "%s%s", listing->name, part);
+	return error;
+}
+
+/* 1 if it is an entry to show or to enter, 0 if it is none. Only what is gone is not there: who collects garbage takes a name that is not listed for one that was removed, so one that
+ * cannot be looked at, or that is a link, under which there may be anything, is an error. */
 static int look_at(Listing *listing, int dir, const char *part, Entry *out)
 {
 	struct stat st;
 	char whole[sizeof listing->name + sizeof out->name];
 
-	if (!object_name_valid(part) || fstatat(dir, part, &st, AT_SYMLINK_NOFOLLOW) < 0 || !(S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
+	if (!object_name_valid(part))
 		return 0;
+	snprintf(whole, sizeof whole, "%s%s/", listing->name, part);
+	bool may_match = object_prefix_valid(whole) && matches(listing, whole, true);
+	if (fstatat(dir, part, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT || !may_match ? 0 : cannot_tell(listing, part, bv_neg_errno());
+	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		return !may_match ? 0 : cannot_tell(listing, part, -ELOOP);
 	*out = (Entry){.size = (uint64_t)st.st_size, .mtime = st.st_mtime};
 	snprintf(out->name, sizeof out->name, "%s%s", part, S_ISDIR(st.st_mode) ? "/" : "");
 	snprintf(whole, sizeof whole, "%s%s", listing->name, out->name);
@@ -392,7 +406,11 @@ static int read_entries(Listing *listing, int fd, Entry **out, size_t *n_out)
 			}
 			entries = bigger;
 		}
-		n += (size_t)look_at(listing, fd, entry->d_name, &entries[n]);
+		r = look_at(listing, fd, entry->d_name, &entries[n]);
+		if (r < 0)
+			break;
+		n += (size_t)r;
+		r = 0;
 	}
 	if (r == 0 && errno)
 		r = bv_neg_errno();
@@ -411,8 +429,10 @@ static int list_dir(Listing *listing, int at, const char *part)
 	size_t n = 0, len = strlen(listing->name);
 	int fd = dir < 0 ? -1 : dup(dir), r;
 
+	if (dir < 0)
+		return dir == -ENOENT ? 0 : cannot_tell(listing, "", dir); /* removed meanwhile */
 	if (fd < 0)
-		return dir == -ENOENT || dir == -ENOTDIR ? 0 : bv_neg_errno(); /* removed meanwhile */
+		return bv_neg_errno();
 	r = read_entries(listing, fd, &entries, &n);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		Entry *e = &entries[i];
@@ -445,5 +465,5 @@ int dir_store_list(ObjectStore *store, const char *prefix, int (*visit)(void *ct
 	Listing listing = {.prefix = prefix, .now = store_now(ds), .visit = visit, .ctx = ctx};
 	int r = list_dir(&listing, ds->root, ".");
 
-	return r < 0 && !listing.stopped ? fail(ds, "list", prefix, r, err) : r;
+	return r < 0 && !listing.stopped ? fail(ds, "list", listing.broken[0] ? listing.broken : prefix, r, err) : r;
 }
