@@ -413,6 +413,15 @@ static int add_hidden_names(Changes *all, const CowNode *dir, const char *host, 
 	return rc;
 }
 
+/* Once for a directory, whose names come one after the other. */
+static int report_buried(Changes *all, const char *path)
+{
+	const Item *last = all->count ? &all->items[all->count - 1] : NULL;
+	Item *item;
+
+	return last && last->c.kind == COW_BURIED && strcmp(last->path, path) == 0 ? 0 : item_add(all, COW_BURIED, path, NULL, &item);
+}
+
 static int collect_name(Changes *all, const Name *n, const char *path, const char *host_dir, bool gone)
 {
 	CLEAN_FREE char *paths = malloc(2 * (size_t)PATH_MAX); /* not on the stack: a level for each of up to PATH_MAX / 2 directories */
@@ -423,7 +432,7 @@ static int collect_name(Changes *all, const Name *n, const char *path, const cha
 	if (!paths)
 		return -ENOMEM;
 	if (path_join(virtual_path, path, strlen(path), n->name, len) < 0)
-		return 0; /* deeper than a path can say */
+		return report_buried(all, path);
 	bool has_host = host_dir && !(n->d && (n->d->flags & D_HIDE)) && path_join(host, host_dir, strlen(host_dir), n->name, len) > 0;
 	int seen = has_host ? lower_statx(all->fs, NULL, host, &was) : -ENOENT;
 	if (n->d && n->d->node)

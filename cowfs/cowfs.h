@@ -363,7 +363,8 @@ int cowfs_exec_place(Cowfs *fs, const CowReq *req, const CowLoc *at, const char 
 
 /* ---- what changed (diff, apply) ---- */
 
-typedef enum CowChangeKind { COW_ADDED, COW_MODIFIED, COW_DELETED, COW_TYPE_CHANGED, COW_RENAMED } CowChangeKind;
+/* COW_BURIED: differences in this directory or below it that have no path, as it would be longer than PATH_MAX. */
+typedef enum CowChangeKind { COW_ADDED, COW_MODIFIED, COW_DELETED, COW_TYPE_CHANGED, COW_RENAMED, COW_BURIED } CowChangeKind;
 /* Bits of what differs of a modified object. */
 enum { COW_DIFF_CONTENT = 1, COW_DIFF_MODE = 2, COW_DIFF_OWNER = 4, COW_DIFF_TIMES = 8, COW_DIFF_XATTR = 16, COW_DIFF_TARGET = 32,
 	COW_DIFF_LOST = 64 /* of any kind: the store lacks the content, and size and times with it (read-only views only) */ };
@@ -401,6 +402,7 @@ typedef struct CowLayerItem {
 	bool moved;  /* it rests on a host object of another place: that is part of the layer (of a directory, all that is in it) */
 	bool passed; /* the host's object of this place, and unchanged: it leads to something, or only has a record */
 	bool covers; /* a directory in the place of the host's object: nothing of that shows through */
+	bool buries; /* not an item of its own: in this directory, or below it, are some whose path would be longer than PATH_MAX */
 } CowLayerItem;
 /* Calls `visit` for each, in the order of the names, each directory before what is in it. Directories that lead to something are among them. Non-zero from visit stops and is
  * returned. It may call cowfs. -ENOMEM. */

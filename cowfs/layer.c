@@ -44,6 +44,16 @@ static int add(Layer *all, const CowDentry *d, const char *path)
 	return 0;
 }
 
+static int add_buried(Layer *all, const char *dir)
+{
+	if (all->count && all->items[all->count - 1].buries && strcmp(all->items[all->count - 1].path, dir) == 0)
+		return 0;
+	if (!BV_GROW(all->items, all->count, all->room))
+		return -ENOMEM;
+	all->items[all->count] = (CowLayerItem){.path = strdup(dir), .buries = true};
+	return all->items[all->count].path ? (all->count++, 0) : -ENOMEM;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	const CowDentry *const *x = a, *const *y = b;
@@ -71,8 +81,10 @@ static int collect(Layer *all, const CowNode *dir, const char *path)
 	if (n)
 		qsort(kids, n, sizeof *kids, by_name);
 	for (size_t i = 0; rc == 0 && i < n; i++) {
-		if (path_join(below, path, strlen(path), kids[i]->name, kids[i]->len) < 0)
-			continue; /* deeper than a path can say */
+		if (path_join(below, path, strlen(path), kids[i]->name, kids[i]->len) < 0) {
+			rc = add_buried(all, path);
+			continue;
+		}
 		if (dentry_is_carried(kids[i], below) && !S_ISDIR(kids[i]->node->mode))
 			continue; /* what the sandbox rests on */
 		rc = add(all, kids[i], below);

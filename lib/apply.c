@@ -108,7 +108,7 @@ static BvApplyResult public_result(StepState state, bool dry)
 	return dry ? BV_WOULD_APPLY : BV_APPLIED;
 }
 
-static int report(const Apply *apply, bool dry, Visitor *v)
+static int report(const Apply *apply, bool dry, const char *const *paths, Visitor *v)
 {
 	int r = 0;
 
@@ -124,6 +124,14 @@ static int report(const Apply *apply, bool dry, Visitor *v)
 			.reason = s->reason,
 		};
 		v->refused += item.result == BV_CONFLICT || item.result == BV_APPLY_FAILED;
+		r = v->visit ? v->visit(v->ctx, &item) : 0;
+	}
+	for (size_t i = 0; r == 0 && apply->changes.buried && apply->changes.buried[i] && !apply->resumed; i++) {
+		const BvApplyItem item = {.kind = BV_MODIFIED, .result = BV_APPLY_FAILED, .path = apply->changes.buried[i],
+					  .reason = "what is below it has names for which no path is long enough: that is in the sandbox only"};
+		if (!path_is_selected(item.path, paths))
+			continue;
+		v->refused++;
 		r = v->visit ? v->visit(v->ctx, &item) : 0;
 	}
 	return r;
@@ -156,7 +164,7 @@ static int finish_interrupted(Apply *apply, const BvApplyOptions *o, Visitor *v,
 	if (r > 0)
 		r = carry_out_synced(apply, err);
 	if (r == 0)
-		r = report(apply, false, v);
+		r = report(apply, false, NULL, v);
 	return r;
 }
 
@@ -212,7 +220,7 @@ static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvE
 		if (r == 0)
 			r = carry_out_synced(apply, err);
 	}
-	return r < 0 ? r : report(apply, dry, v);
+	return r < 0 ? r : report(apply, dry, o->paths, v);
 }
 
 static int with_view(Apply *apply, const BvApplyOptions *o, Visitor *v, int (*part)(Apply *, const BvApplyOptions *, Visitor *, BvError **),

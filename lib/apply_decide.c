@@ -326,6 +326,7 @@ static void decide_one(Apply *apply, Step *s)
 	case COW_MODIFIED:
 	case COW_TYPE_CHANGED: decide_modified(apply, s, host); break;
 	case COW_DELETED: decide_deleted(apply, s, host); break;
+	case COW_BURIED: break; /* not in the list */
 	case COW_RENAMED: decide_renamed(apply, s, host); break;
 	}
 }

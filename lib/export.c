@@ -372,6 +372,8 @@ static int put_item(void *ctx, const CowLayerItem *item)
 
 	if (item->passed || view_is_synthetic(item->path) || (x->whole && path_is_below(item->path, x->whole)))
 		return 0;
+	if (item->buries)
+		return lib_fail_buried(item->path, x->err);
 	if (item->id == 0)
 		return put_whiteout(x, item->path);
 	r = cowfs_statx(x->fs, &x->request.req, NULL, item->path, COW_NOFOLLOW, STATX_BASIC_STATS, &st);

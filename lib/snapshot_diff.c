@@ -33,6 +33,7 @@ typedef struct Compare {
 	ViewRequest request;
 	char **names; /* of interest to either, by path_order */
 	size_t n_names, room;
+	char *buried; /* a directory with differences that have no path; NULL: there is none */
 	Hmap told; /* Known: files with several names, under the first that was told */
 	const char *const *paths;
 	int (*visit)(void *ctx, const BvChange *change);
@@ -431,6 +432,11 @@ static int note_name(void *ctx, const CowLayerItem *item)
 
 	if (view_is_synthetic(item->path))
 		return 0;
+	if (item->buries) {
+		if (!c->buried)
+			c->buried = strdup(item->path);
+		return c->buried ? 0 : -ENOMEM;
+	}
 	if (!BV_GROW(c->names, c->n_names, c->room))
 		return -ENOMEM;
 	c->names[c->n_names] = strdup(item->path);
@@ -465,7 +471,8 @@ static int compare(Compare *c)
 		r = note_objects(c);
 	if (r < 0)
 		return lib_fail(c->err, r, "cannot compare %s and %s: %s", c->sides[BEFORE].name, c->sides[AFTER].name, strerror(-r));
-	return look(c, BEFORE, "/", &a) && look(c, AFTER, "/", &b) ? tell_both(c, "/", "/", &a, &b) : lib_fail(c->err, -EIO, "cannot look at the root directory");
+	r = look(c, BEFORE, "/", &a) && look(c, AFTER, "/", &b) ? tell_both(c, "/", "/", &a, &b) : lib_fail(c->err, -EIO, "cannot look at the root directory");
+	return r == 0 && c->buried ? lib_fail_buried(c->buried, c->err) : r;
 }
 
 static int open_sandbox(Side *s, BvSandbox *sb, BvError **err)
@@ -515,6 +522,7 @@ static void compare_release(Compare *c)
 	for (size_t i = 0; i < c->n_names; i++)
 		free(c->names[i]);
 	free(c->names);
+	free(c->buried);
 }
 
 int bv_snapshot_compare(const BvSide *before, const BvSide *after, const BvDiffOptions *options, int (*visit)(void *, const BvChange *), void *ctx, BvError **err)

@@ -259,6 +259,7 @@ BvChangeKind change_public_kind(CowChangeKind kind)
 	case COW_DELETED: return BV_DELETED;
 	case COW_TYPE_CHANGED: return BV_TYPE_CHANGED;
 	case COW_RENAMED: return BV_RENAMED;
+	case COW_BURIED: break; /* in no list */
 	case COW_MODIFIED: break;
 	}
 	return BV_MODIFIED;
@@ -274,6 +275,7 @@ void changes_release(ChangeList *list)
 		free(list->items[i].link_to);
 	}
 	free(list->items);
+	strv_free(list->buried);
 	memset(list, 0, sizeof(*list));
 }
 
@@ -298,6 +300,8 @@ static int collect_change(void *ctx, const CowChange *c)
 
 	if (view_is_synthetic(c->path) || !change_is_selected(c->kind, c->path, c->old_path, collect->paths))
 		return 0;
+	if (c->kind == COW_BURIED)
+		return strv_add(&l->buried, c->path);
 	if (plain && !c->diff)
 		return 0;
 	if (!BV_GROW(l->items, l->count, l->room))
@@ -372,6 +376,12 @@ static BvChange public_change(const Change *c)
 	};
 }
 
+int lib_fail_buried(const char *dir, BvError **err)
+{
+	return lib_fail(err, -ENAMETOOLONG, "%.60s...: deep below it are names for which no path is long enough (%d bytes): they are not shown here and cannot be applied or exported; snapshots have them, and programs in the sandbox reach them from directories nearby",
+			dir, PATH_MAX - 1);
+}
+
 int view_diff(Cowfs *fs, const char *what, const BvDiffOptions *options, int (*visit)(void *, const BvChange *), void *ctx, BvError **err)
 {
 	BvDiffOptions o = BV_DIFF_OPTIONS_INIT;
@@ -387,6 +397,8 @@ int view_diff(Cowfs *fs, const char *what, const BvDiffOptions *options, int (*v
 		BvChange change = public_change(&list.items[i]);
 		r = visit(ctx, &change);
 	}
+	if (r == 0 && list.buried)
+		r = lib_fail_buried(list.buried[0], err);
 	changes_release(&list);
 	return r;
 }

@@ -39,11 +39,14 @@ typedef struct Change {
 typedef struct ChangeList {
 	Change *items;
 	size_t count, room;
+	Strv buried; /* directories with selected changes that are not in the list, as they have no path (COW_BURIED); NULL: there are none */
 } ChangeList;
 enum {
 	CHANGES_RAW = 1,  /* also what was changed and changed back */
 	CHANGES_ANEW = 2, /* also directories that differ in nothing, but that the host has elsewhere (CowChange.anew) */
 };
+/* -ENAMETOOLONG: what is below `dir` has no path. */
+int lib_fail_buried(const char *dir, BvError **err);
 /* Those that are selected (path_is_selected) and not synthetic, sorted by path_order. */
 int changes_collect(Cowfs *fs, unsigned flags, const char *const *paths, ChangeList *out) MUST_CHECK;
 /* All of them to a visitor of bv_sandbox_diff; fs NULL: none. `what` stands in messages. */

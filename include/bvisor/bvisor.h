@@ -94,7 +94,7 @@ typedef struct BvCreateOptions {
 	const char *cwd;	    /* for listings only */
 	const char *const *env;	    /* "NAME=value": what each command of it gets beside the caller's environment (BvSpawnOptions.env NULL). Part of its snapshots: no place for secrets; NULL: none */
 	uint64_t spool;		    /* bytes: files that a snapshot in the backend, a place, has are removed here beyond that, the least recently used first, and fetched again when they are opened; 0: no bound */
-	const char *net; /* "host": the host's network, all of it; "internet": public addresses; "none"; NULL: "none" with rules in `allow`, "internet" with ports in `publish`, else "host" */
+	const char *net; /* "host": the host's network, all of it; "internet": public addresses; "none"; NULL: "none" with rules of names or addresses in `allow`, else "internet" */
 	const char *const *allow; /* what may be reached beside: "NAME", "*.NAME", "ADDRESS", "ADDRESS/BITS", each perhaps with ":PORT"; ":PORT"; "unix:PATH" (a socket of the host); ports may be FROM-TO; NULL: nothing */
 	const char *dns; /* whom names are asked of, if not the host's name servers: "ADDRESS[:PORT],..."; NULL: those */
 	const char *hostname;	    /* what guests see as the host's name: letters, digits, '.', '_' and '-', at most 64; NULL: the host's */
@@ -318,7 +318,7 @@ typedef struct BvDiffOptions {
 /* Calls `visit` for every difference between the sandbox's view and the host, sorted by path (parents before children; a deleted directory is one
  * entry). Works on running and stopped sandboxes, without changing anything. options NULL: all defaults. The change is valid during the
  * call. Files whose content the store has lost are shown with BV_DIFF_LOST, the others as ever. Non-zero from visit stops and is returned.
- * -EINVAL, -ENOENT, -EUCLEAN (damaged), -EPROTO (newer), -ENOMEM. */
+ * What has too long a path (PATH_MAX) is left out: -ENAMETOOLONG after all others. -EINVAL, -ENOENT, -EUCLEAN (damaged), -EPROTO (newer), -ENOMEM. */
 int bv_sandbox_diff(BvSandbox *sandbox, const BvDiffOptions *options, int (*visit)(void *ctx, const BvChange *change), void *ctx, BvError **err);
 /* Opens a file of the view for reading; *fd (O_CLOEXEC) is the caller's. Symbolic links are followed. Errors as open(2), and of bv_sandbox_diff. */
 int bv_sandbox_open_file(BvSandbox *sandbox, const char *path, int *fd, BvError **err);
