@@ -275,7 +275,12 @@ int bv_sandbox_import(int fd, const BvImportOptions *options, BvSandbox **out, B
 	if (!config.backend)
 		return lib_fail(err, -ENOMEM, "out of memory");
 	config_set_fake_root(&config, o.flags & BV_IMPORT_FAKE_ROOT);
-	int r = sandbox_create_filled(&config, o.store, o.name, fill_sandbox, &im, &sb, err);
+	int r = network_config(NULL, NULL, NULL, &config, err);
+	if (r < 0) {
+		config_release(&config);
+		return r;
+	}
+	r = sandbox_create_filled(&config, o.store, o.name, fill_sandbox, &im, &sb, err);
 	if (r == 0)
 		*out = sb;
 	else if (sb)

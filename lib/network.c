@@ -57,13 +57,22 @@ static int check_servers(const char *dns, BvError **err)
 	return 0;
 }
 
+/* Who names what may be reached means that and nothing else; a socket of the host is beside the network. */
+static bool has_address_rule(const char *const *allow)
+{
+	for (; allow && *allow; allow++)
+		if (strncmp(*allow, "unix:", 5) != 0)
+			return true;
+	return false;
+}
+
 int network_config(const char *net, const char *const *allow, const char *dns, SandboxConfig *c, BvError **err)
 {
 	int r = 0;
 
 	if (net && !is_mode(net))
 		return lib_fail(err, -EINVAL, "'%s' is no network: host, internet or none", net);
-	c->net = strdup(net ? net : allow && allow[0] ? "none" : "host");
+	c->net = strdup(net ? net : has_address_rule(allow) ? "none" : "internet");
 	c->dns = dns ? strdup(dns) : NULL;
 	if (!c->net || (dns && !c->dns))
 		r = -ENOMEM;
@@ -111,7 +120,7 @@ static int add_published(Strv *list, const char *text, BvError **err)
 
 int network_publish(const char *const *publish, SandboxConfig *c, BvError **err)
 {
-	int r = strcmp(c->net, "host") == 0 ? lib_fail(err, -EINVAL, "with the host's network every port is the host's: there is none to publish") : 0;
+	int r = publish[0] && strcmp(c->net, "host") == 0 ? lib_fail(err, -EINVAL, "with the host's network every port is the host's: there is none to publish") : 0;
 
 	for (size_t i = 0; r == 0 && publish[i]; i++)
 		r = add_published(&c->publish, publish[i], err);

@@ -229,7 +229,7 @@ static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOption
 	CLEAN_CONFIG SandboxConfig now = {0};
 	if (rc == 0)
 		rc = network_now(sb, &now, NULL);
-	if (rc == 0 && strcmp(now.net, "host") != 0)
+	if (rc == 0)
 		rc = add_field(w, "net", now.net);
 	if (rc == 0)
 		rc = add_list(w, "allow", now.allow, is_grant);

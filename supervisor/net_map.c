@@ -11,6 +11,7 @@
 
 #include <stdio.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 
 enum { RESERVE_TRIES = 64 };
@@ -173,20 +174,33 @@ static bool find_ino_locked(const Net *net, uint64_t ino)
 }
 
 /* The family of a guest's (AF_INET, AF_INET6), 0: another one, -ENOENT: none, or another errno: the kernel does not say. */
-static int whose(Net *net, int sock, int protocol, const struct sockaddr_in6 *at)
+static int find_owner(Net *net, int sock, int protocol, const struct sockaddr_in6 *at, SocketOwner *owner)
 {
 	struct sockaddr_in6 from;
-	SocketOwner owner;
 
 	if (own_name(sock, &from) < 0 || is_any(&from.sin6_addr))
 		from.sin6_addr = at->sin6_addr;
-	int r = net_owner(may_ask(net), protocol, &from, at, &owner);
+	int r = net_owner(may_ask(net), protocol, &from, at, owner);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&net->lock);
-	r = (owner.cookie ? net_find_own_locked(net, owner.cookie) != NULL : find_ino_locked(net, owner.ino)) ? owner.family : 0;
+	r = (owner->cookie ? net_find_own_locked(net, owner->cookie) != NULL : find_ino_locked(net, owner->ino)) ? owner->family : 0;
 	pthread_mutex_unlock(&net->lock);
 	return r;
+}
+
+static int whose(Net *net, int sock, int protocol, const struct sockaddr_in6 *at)
+{
+	SocketOwner owner;
+
+	return find_owner(net, sock, protocol, at, &owner);
+}
+
+static bool is_itself(int sock, const SocketOwner *owner)
+{
+	struct stat st;
+
+	return fstat(sock, &st) == 0 && st.st_ino == owner->ino;
 }
 
 static NetPorts **ports_of(Net *net, int protocol, NetHere kind)
@@ -271,14 +285,21 @@ bool net_find_listener(Net *net, int sock, const struct sockaddr_in6 *to, struct
 			add_place(&places, &in6addr_loopback, to->sin6_port);
 		add_place(&places, &localhost, to->sin6_port);
 	}
+	bool found = false;
 	for (size_t i = 0; i < places.n; i++) {
-		int family = whose(net, sock, protocol, &places.at[i]);
-		if (family == AF_INET6 || (family > 0 && !v6)) { /* one of IPv4 takes none from ::1 */
+		SocketOwner owner;
+		int family = find_owner(net, sock, protocol, &places.at[i], &owner);
+		if (family != AF_INET6 && (family <= 0 || v6)) /* one of IPv4 takes none from ::1 */
+			continue;
+		/* Itself only if there is no other: a port that is bound is not so to the kernel, which may give it to a client of that very socket. */
+		bool other = !is_itself(sock, &owner);
+		if (other || !found)
 			*real = places.at[i];
-			return true;
-		}
+		found = true;
+		if (other)
+			break;
 	}
-	return false;
+	return found;
 }
 
 bool net_host_listens(Net *net, int sock, const struct sockaddr_in6 *to)
