@@ -41,8 +41,8 @@ class Refused(Exception):
 
 
 class Sandbox:
-    def __init__(self, name, bvisor, home, backend=None):
-        self.name, self.bvisor, self.backend = name, bvisor, backend
+    def __init__(self, name, bvisor, home, backend=None, net=None):
+        self.name, self.bvisor, self.backend, self.net = name, bvisor, backend, net
         self.env = dict(os.environ, BVISOR_HOME=home)
 
     def _call(self, *args):
@@ -54,7 +54,8 @@ class Sandbox:
     def run_argv(self, argv, cwd=None):
         where = ["--cwd", cwd] if cwd else []
         backend = ["--backend", self.backend] if self.backend else []
-        return [self.bvisor, "run", "--name", self.name, *backend, *where, "--", *argv]
+        net = ["--net", self.net] if self.net else []
+        return [self.bvisor, "run", "--name", self.name, *backend, *net, *where, "--", *argv]
 
     def exec(self, *argv):
         return self._call("exec", self.name, "--", *argv)

@@ -1,4 +1,5 @@
 # apt-get download of a package and dpkg-deb -x of it.
+# NET: host (where this machine gets packages from may be near it)
 # TIER: ci
 # OUTSIDE: /var/cache/apt/* /var/lib/apt/* /var/log/apt/* /var/lib/dpkg/lock*
 prepare()

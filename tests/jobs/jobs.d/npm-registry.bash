@@ -1,4 +1,5 @@
 # npm ci with an empty cache: every package comes from the registry.
+# NET: host (where this machine gets packages from may be near it)
 # TIER: long
 # VOLATILE: npmcache/* *.tsbuildinfo node_modules/.package-lock.json
 # LOOSE: npmcache/* tmp/*
