@@ -77,6 +77,7 @@ struct Net {
 	bool open; /* mode host; never changes, nor does what follows */
 	struct in6_addr here[2]; /* by NetHere: what stands for 127.0.0.1 and ::1 */
 	int reserved; /* keeps them */
+	unsigned first_port; /* that needs no capability */
 	NetPublished *published;
 	size_t n_published;
 	pthread_mutex_t lock; /* of what follows */

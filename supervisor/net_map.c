@@ -9,6 +9,7 @@
 #include "supervisor/net_internal.h"
 #include "supervisor/net_owner.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -38,9 +39,19 @@ static int reserve(Net *net, const uint8_t v4[4])
 	return 0;
 }
 
+/* ip(7), ip_unprivileged_port_start. */
+static unsigned first_port(void)
+{
+	CLEAN_FREE char *text = NULL;
+
+	return bv_read_file_at(AT_FDCWD, "/proc/sys/net/ipv4/ip_unprivileged_port_start", 32, &text) > 0 ? (unsigned)strtoul(text, NULL, 10) : IPPORT_RESERVED;
+}
+
 int net_map_start(Net *net)
 {
 	int r = -EADDRINUSE;
+
+	net->first_port = first_port();
 
 	for (int tries = 0; r == -EADDRINUSE && tries < RESERVE_TRIES; tries++) {
 		uint8_t v4[4];
@@ -421,7 +432,7 @@ static int bind_as_asked(Net *net, int sock, const struct sockaddr_storage *ss, 
 	return 0;
 }
 
-int net_bind(Net *net, int sock, const struct sockaddr_storage *ss, socklen_t len)
+int net_bind(Net *net, bool privileged, int sock, const struct sockaddr_storage *ss, socklen_t len)
 {
 	int domain = net_option(sock, SO_DOMAIN), protocol = net_option(sock, SO_PROTOCOL);
 	struct sockaddr_in6 asked;
@@ -435,6 +446,8 @@ int net_bind(Net *net, int sock, const struct sockaddr_storage *ss, socklen_t le
 	if ((!net_is_here(&asked.sin6_addr)) || (IN6_IS_ADDR_V4MAPPED(&asked.sin6_addr) && domain == AF_INET6 && only_v6(sock)))
 		return bind_as_asked(net, sock, ss, len); /* the kernel says why not */
 	bool may_go_out = !asked.sin6_port && (is_any(&asked.sin6_addr) || !net_is_loopback(&asked.sin6_addr));
+	if (asked.sin6_port && ntohs(asked.sin6_port) < net->first_port && !privileged)
+		return -EACCES;
 	if (!may_go_out || protocol == IPPROTO_UDP)
 		net_note_local(net, sock);
 	if (!may_go_out)

@@ -76,7 +76,7 @@ int sys_bind(Call *call)
 		return r;
 	if (a.len < sizeof(sa_family_t) || (a.ss.ss_family != AF_INET && a.ss.ss_family != AF_INET6 && a.ss.ss_family != AF_UNSPEC))
 		return bind(sock, (struct sockaddr *)&a.ss, a.len) < 0 ? bv_neg_errno() : 0;
-	return net_bind(call->sup->net, sock, &a.ss, a.len);
+	return net_bind(call->sup->net, call->sup->fake_root, sock, &a.ss, a.len);
 }
 
 /* Without a bind it gets a port now. */
