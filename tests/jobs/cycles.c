@@ -1,6 +1,6 @@
-/* tests/jobs/cycles.c - many sandboxes, one after the other, in one process: cycles STORE COUNT
+/* tests/jobs/cycles.c - many sandboxes, one after the other, in one process: cycles STORE COUNT NAME
  *
- * Each is made, runs a command that writes, listens and forks, perhaps under limits, and goes: by its end, by kill -9 of its supervisor's
+ * Each is made, runs a command that writes, listens and forks, perhaps under limits (then named NAME-N), and goes: by its end, by kill -9 of its supervisor's
  * command, or by being removed while it runs. After a tenth and at the end it prints `descriptors N threads N resident N` (KiB) of itself. */
 #include <bvisor/bvisor.h>
 
@@ -46,7 +46,7 @@ static void report(void)
 
 static const char script[] = "echo x >written; sleep 100 & true";
 
-static void cycle(const char *store, int n)
+static void cycle(const char *store, const char *prefix, int n)
 {
 	const char *const argv[] = { "/bin/sh", "-c", script, NULL };
 	const BvLimits limits = { sizeof(limits), BV_LIMITS_BEST_EFFORT, 0, 256 << 20, 64, 0, 0, 0, 64 << 20, 0 };
@@ -56,11 +56,14 @@ static void cycle(const char *store, int n)
 	BvProcess *process = NULL;
 	BvStatus status;
 	BvError *err = NULL;
+	char name[64];
 
+	snprintf(name, sizeof(name), "%s-%d", prefix, n);
 	create.store = store;
 	create.flags = n % 2 ? BV_CREATE_EPHEMERAL : 0;
 	create.backend = n % 4 == 3 ? "tmpfs" : NULL;
 	create.limits = n % 3 == 0 ? &limits : NULL;
+	create.name = create.limits ? name : NULL;
 	create.net = n % 5 == 0 ? "host" : NULL;
 	spawn.argv = argv;
 	spawn.cwd = "/tmp";
@@ -79,16 +82,16 @@ static void cycle(const char *store, int n)
 
 int main(int argc, char **argv)
 {
-	int count = argc == 3 ? atoi(argv[2]) : 0;
+	int count = argc == 4 ? atoi(argv[2]) : 0;
 
 	if (count < 10) {
-		fprintf(stderr, "usage: cycles STORE COUNT\n");
+		fprintf(stderr, "usage: cycles STORE COUNT NAME\n");
 		return 2;
 	}
 	for (int n = 0; n < count; n++) {
 		if (n == count / 10)
 			report();
-		cycle(argv[1], n);
+		cycle(argv[1], argv[3], n);
 	}
 	report();
 	return 0;
