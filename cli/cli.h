@@ -27,7 +27,17 @@ typedef struct Command {
 	const char *summary; /* one line, in `bvisor --help` */
 	const char *options; /* the body of `bvisor NAME --help` */
 	int (*run)(const struct Command *cmd, int argc, char **argv);
+	const char *examples; /* lines of it; may be NULL */
+	unsigned flags;
 } Command;
+enum {
+	COMMAND_NO_PLACES = 1, /* runs without the places of configuration files, or asks for them itself */
+	COMMAND_HIDDEN = 2,    /* is in no list */
+};
+
+/* The table (commands.c); NULL behind its end, or if there is none of that name. */
+const Command *command_at(size_t i);
+const Command *find_command(const char *name);
 
 /* A growing NULL-terminated list of strings that belong to somebody else. */
 typedef struct List {
@@ -68,6 +78,8 @@ int cmd_pull(const Command *cmd, int argc, char **argv);
 int cmd_gc(const Command *cmd, int argc, char **argv);
 int cmd_fsck(const Command *cmd, int argc, char **argv);
 int cmd_doctor(const Command *cmd, int argc, char **argv);
+int cmd_config(const Command *cmd, int argc, char **argv);
+int cmd_trust(const Command *cmd, int argc, char **argv);
 
 /* ---- options (opts.c) ---- */
 
@@ -91,6 +103,16 @@ int opts_next(const Command *cmd, int argc, char **argv, const char *shorts, con
 /* Of --user (user.c): this process is that user afterwards, or ends with a message; where it has to become him, main begins anew. */
 void become_user(const Command *cmd, const char *text);
 void user_remember_argv(char **argv);
+/* From now on a usage error is one of that file and line ("FILE:LINE"), not of the command line; NULL: of the command line again. */
+void set_error_origin(const char *origin);
+/* The word of a list that is most like another one. */
+typedef struct Nearest {
+	const char *word, *found;
+	size_t distance; /* of `found`, or more than is like it */
+} Nearest;
+Nearest nearest_begin(const char *word);
+void nearest_offer(Nearest *nearest, const char *candidate);
+const char *nearest_found(const Nearest *nearest); /* NULL: none is like it */
 /* One line that names what is wrong, and the usage; exit 125. */
 _Noreturn void usage_error(const Command *cmd, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void print_help(const Command *cmd);
