@@ -71,6 +71,7 @@ int cmd_import(const Command *cmd, int argc, char **argv);
 int cmd_net(const Command *cmd, int argc, char **argv);
 int cmd_sync(const Command *cmd, int argc, char **argv);
 /* `snapshots rm` and `snapshots prune`: argv[0] is that word. */
+extern const Command snapshots_rm, snapshots_prune;
 int cmd_snapshots_rm(int argc, char **argv);
 int cmd_snapshots_prune(int argc, char **argv);
 int cmd_push(const Command *cmd, int argc, char **argv);
@@ -78,6 +79,8 @@ int cmd_pull(const Command *cmd, int argc, char **argv);
 int cmd_gc(const Command *cmd, int argc, char **argv);
 int cmd_fsck(const Command *cmd, int argc, char **argv);
 int cmd_doctor(const Command *cmd, int argc, char **argv);
+int cmd_completion(const Command *cmd, int argc, char **argv);
+int cmd_complete(const Command *cmd, int argc, char **argv);
 int cmd_config(const Command *cmd, int argc, char **argv);
 int cmd_trust(const Command *cmd, int argc, char **argv);
 

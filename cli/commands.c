@@ -17,7 +17,8 @@
 	"  --memory SIZE      limit of memory for all that runs in it together (500M, 2G); beyond that a process is killed\n" \
 	"  --cpus N           of processors (2, 0.5)\n" \
 	"  --pids N           of processes and threads\n" \
-	"  --disk SIZE        of what it changes; --disk-files N: of how many files and directories\n" \
+	"  --disk SIZE        of what it changes\n" \
+	"  --disk-files N     of how many files and directories it changes\n" \
 	"  --io-read SIZE, --io-write SIZE  of bytes per second from and to each disk\n" \
 	"  --nofile N         of open descriptors of each process\n" \
 	"  --best-effort      warn of a limit that cannot be enforced here, instead of failing\n"
@@ -231,6 +232,14 @@ static const Command commands[] = {
 	 "  bvisor trust\n"
 	 "  bvisor trust --revoke ~/src/project\n",
 	 COMMAND_NO_PLACES},
+	{"completion", "bash | zsh | fish", "Print the completion of bvisor's commands for a shell", HELP_OPTION
+	 "\nAn installed bvisor has it where the shells look for it.\n",
+	 cmd_completion,
+	 "  source <(bvisor completion bash)              in ~/.bashrc\n"
+	 "  source <(bvisor completion zsh)               in ~/.zshrc, after compinit\n"
+	 "  bvisor completion fish | source               in ~/.config/fish/config.fish\n",
+	 COMMAND_NO_PLACES},
+	{"__complete", "WORD...", "Say what the last word may become, for the scripts of `bvisor completion`", HELP_OPTION, cmd_complete, NULL, COMMAND_NO_PLACES | COMMAND_HIDDEN},
 	{"doctor", "[--json]", "Try, really, what bvisor needs of this machine; exit code 0 only if it can run here", JSON_OPTION HELP_OPTION, cmd_doctor,
 	 "  bvisor doctor\n"},
 };
