@@ -219,6 +219,11 @@ void print_plain(FILE *out, const char *text); /* control characters as \\ooo */
 char *quoted(const char *text); /* malloc'ed */
 const char *local_time(int64_t seconds, char out[32]); /* "2026-01-31 23:59:59"; "?" if there is no such time; returns out */
 const char *human_size(uint64_t bytes, char out[32]); /* "1.5 MiB"; returns out */
+/* Of --color: always, never or auto; a usage error otherwise. */
+void color_choose(const Command *cmd, const char *when);
+bool color_wanted(void); /* on standard output, now: ask before a pager takes it */
+/* What a terminal makes that colour of ("red", "green", "yellow", "cyan", "bold", "plain"); "" if it is not wanted. */
+const char *color(const char *name);
 /* For the library's `progress`: one line on the terminal, nothing if stderr is none. progress_end takes it away. */
 void progress_show(void *ctx, const char *what, uint64_t done, uint64_t total);
 void progress_end(void);

@@ -47,7 +47,7 @@ static void print_value(void *ctx, const ConfigValue *v)
 	if (is_overridden(v))
 		printf("; $%s takes its place", v->key->variable);
 	if (v->refusal)
-		printf("; REFUSED: it %s", v->refusal);
+		printf("; %sREFUSED%s: it %s", color("red"), color("plain"), v->refusal);
 	putchar('\n');
 	free(line);
 	free(text);

@@ -24,20 +24,9 @@ static const struct option diff_options[] = {
 	{0},
 };
 
-static bool parse_color(const Command *cmd, const char *when)
-{
-	if (strcmp(when, "always") == 0)
-		return true;
-	if (strcmp(when, "auto") == 0)
-		return isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
-	if (strcmp(when, "never") != 0)
-		usage_error(cmd, "--color: '%s' is none of always, auto, never", when);
-	return false;
-}
-
 static DiffOptions parse(const Command *cmd, int argc, char **argv)
 {
-	DiffOptions o = {.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"), .pager = isatty(STDOUT_FILENO)};
+	DiffOptions o = {.pager = isatty(STDOUT_FILENO)};
 	int c;
 
 	while ((c = opts_next(cmd, argc, argv, ":p", diff_options)) != -1) {
@@ -46,13 +35,14 @@ static DiffOptions parse(const Command *cmd, int argc, char **argv)
 		case 'p': o.format = DIFF_PATCH; break;
 		case OPT_JSON: o.format = DIFF_JSON; break;
 		case OPT_NAME_ONLY: o.format = DIFF_NAMES; break;
-		case OPT_COLOR: o.color = parse_color(cmd, optarg); break;
+		case OPT_COLOR: color_choose(cmd, optarg); break;
 		case OPT_NO_PAGER: o.pager = false; break;
 		case OPT_RAW: o.raw = true; break;
 		case OPT_FROM: o.from = optarg; break;
 		default: key_option(key_of_command(), c);
 		}
 	}
+	o.color = color_wanted();
 	return o;
 }
 

@@ -330,18 +330,21 @@ static void complete_command(const Command *cmd, char **words, size_t n, size_t 
 
 int cmd_complete(const Command *cmd, int argc, char **argv)
 {
-	static const char *const own[] = {"--user", "--profile", "--no-config", "--help", "--version", NULL};
+	static const char *const own[] = {"--user", "--profile", "--no-config", "--color", "--help", "--version", NULL};
 	const Request r = {argc > 1 ? argv[argc - 1] : "", "", 0};
 	int at = 1;
 
 	(void)cmd;
 	for (; at + 1 < argc && argv[at][0] == '-'; at++) {
-		bool profile = strcmp(argv[at], "--profile") == 0;
-		if (!profile && strcmp(argv[at], "--user") != 0)
+		static const char *const when[] = {"auto", "always", "never", NULL};
+		bool profile = strcmp(argv[at], "--profile") == 0, colors = strcmp(argv[at], "--color") == 0;
+		if (!profile && !colors && strcmp(argv[at], "--user") != 0)
 			continue;
 		if (++at + 1 == argc) {
 			if (profile)
 				offer_profiles(&r);
+			else if (colors)
+				offer_all(&r, when);
 			return 0;
 		}
 		if (profile)

@@ -12,7 +12,7 @@
 
 static void print_overview(FILE *out)
 {
-	fputs("usage: bvisor [--user UID:GID] [--profile NAME | --no-config] COMMAND [ARGUMENT...]\n\n"
+	fputs("usage: bvisor [--user UID:GID] [--profile NAME | --no-config] [--color WHEN] COMMAND [ARGUMENT...]\n\n"
 	      "Runs commands on a copy-on-write view of the host, shows what they changed, and makes those changes on request.\n\n",
 	      out);
 	for (size_t i = 0; command_at(i); i++)
@@ -21,7 +21,7 @@ static void print_overview(FILE *out)
 	fputs("\n`bvisor COMMAND --help` shows its options. Sandboxes are kept in $BVISOR_HOME, else $XDG_DATA_HOME/bvisor, else\n"
 	      "~/.local/share/bvisor. With --user, of root, everything is done as that user, with the sandboxes that are his.\n"
 	      "Defaults are read from ~/.config/bvisor/bvisor.toml and the project's bvisor.toml (`bvisor config` shows them); --profile chooses\n"
-	      "one of their profiles, --no-config leaves them out.\n",
+	      "one of their profiles, --no-config leaves them out. --color is always, never or auto (on a terminal, unless $NO_COLOR is set).\n",
 	      out);
 }
 
@@ -69,13 +69,15 @@ static int own_options(int argc, char **argv)
 	int at = 1;
 
 	for (; at < argc; at++) {
-		bool user = strcmp(argv[at], "--user") == 0, profile = strcmp(argv[at], "--profile") == 0;
-		if ((user || profile) && at + 1 == argc)
+		bool user = strcmp(argv[at], "--user") == 0, profile = strcmp(argv[at], "--profile") == 0, colors = strcmp(argv[at], "--color") == 0;
+		if ((user || profile || colors) && at + 1 == argc)
 			usage_error(NULL, "option '%s' needs a value", argv[at]);
 		if (user)
 			become_user(NULL, argv[++at]);
 		else if (profile)
 			config_choose(argv[++at]);
+		else if (colors)
+			color_choose(NULL, argv[++at]);
 		else if (strcmp(argv[at], "--no-config") == 0)
 			config_disable();
 		else
@@ -86,7 +88,7 @@ static int own_options(int argc, char **argv)
 
 static _Noreturn void unknown_command(const char *word)
 {
-	static const char *const options[] = {"--help", "--version", "--user", "--profile", "--no-config"};
+	static const char *const options[] = {"--help", "--version", "--user", "--profile", "--no-config", "--color"};
 	bool option = word[0] == '-';
 	Nearest nearest = nearest_begin(word);
 

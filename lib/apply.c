@@ -240,7 +240,7 @@ static int with_view(Apply *apply, const BvApplyOptions *o, Visitor *v, int (*pa
 
 static int apply_locked(BvSandbox *sb, const BvApplyOptions *o, Visitor *v, BvError **err)
 {
-	Apply apply = {.sb = sb};
+	Apply apply = {.sb = sb, .progress = o->progress, .progress_ctx = o->progress_ctx};
 	int r = 0;
 
 	view_request_init(&apply.request, &sb->config);

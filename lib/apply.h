@@ -47,6 +47,9 @@ typedef struct Apply {
 	Strv hidden; /* host paths that guests do not see */
 	char **directories; /* NULL-terminated: in which this one changes entries, and nobody else has changed anything; or NULL */
 	bool resumed;	 /* an interrupted one is being finished */
+	BvProgress progress; /* or NULL */
+	void *progress_ctx;
+	uint64_t done; /* steps */
 } Apply;
 
 void step_conflict(Step *step, const char *fmt, ...) PRINTF_LIKE(2, 3);

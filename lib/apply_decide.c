@@ -52,6 +52,8 @@ void step_done(Apply *apply, Step *s, int dirfd)
 		step_failed(s, r, "sync its directory");
 	else
 		s->state = STEP_DONE;
+	if (apply->progress)
+		apply->progress(apply->progress_ctx, "changes", ++apply->done, apply->count);
 }
 
 /* ---- comparing ---- */

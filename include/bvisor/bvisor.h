@@ -50,6 +50,9 @@ int bv_error_code(const BvError *err);
 const char *bv_error_stage(const BvError *err);
 void bv_error_free(BvError *err); /* NULL is allowed */
 
+/* What takes long calls the `progress` of its options (may be NULL) now and then, in the calling thread: what is done now ("files", "bytes", ...), and how much of it (total 0: not known). */
+typedef void (*BvProgress)(void *ctx, const char *what, uint64_t done, uint64_t total);
+
 /* Frees memory that the library handed over with "caller frees". NULL is allowed. */
 void bv_free(void *memory);
 
@@ -340,8 +343,10 @@ typedef struct BvApplyOptions {
 	size_t size;
 	unsigned flags;		  /* BV_APPLY_* */
 	const char *const *paths; /* as in BvDiffOptions */
+	BvProgress progress;
+	void *progress_ctx;
 } BvApplyOptions;
-#define BV_APPLY_OPTIONS_INIT {sizeof(BvApplyOptions), 0, NULL}
+#define BV_APPLY_OPTIONS_INIT {sizeof(BvApplyOptions), 0, NULL, NULL, NULL}
 
 /* Makes the sandbox's changes on the host, where the host is unchanged since the sandbox first used it; what the host changed
  * meanwhile is reported as a conflict and left. First an apply that was interrupted is finished. Returns how many conflicts and failures
@@ -382,8 +387,10 @@ typedef struct BvSnapshotOptions {
 	const char *const *tags; /* words as a name has them; NULL-terminated; NULL: none */
 	const BvKeyOptions *key;
 	unsigned flags; /* BV_SNAPSHOT_WITH_BASE, BV_SNAPSHOT_IF_CHANGED */
+	BvProgress progress;
+	void *progress_ctx;
 } BvSnapshotOptions;
-#define BV_SNAPSHOT_OPTIONS_INIT {sizeof(BvSnapshotOptions), NULL, NULL, NULL, NULL, NULL, 0}
+#define BV_SNAPSHOT_OPTIONS_INIT {sizeof(BvSnapshotOptions), NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL}
 
 typedef struct BvSnapshotReceipt {
 	size_t size;
@@ -441,8 +448,10 @@ typedef struct BvRestoreOptions {
 	unsigned flags;		 /* BV_RESTORE_* */
 	const BvKeyOptions *key;
 	uint64_t spool; /* as in BvCreateOptions */
+	BvProgress progress;
+	void *progress_ctx;
 } BvRestoreOptions;
-#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL, 0, NULL, 0}
+#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, NULL, NULL}
 enum {
 	BV_RESTORE_PREFETCH = 1, /* fetch everything now: the sandbox does not need the place any more, nor its key */
 	BV_RESTORE_CONTINUOUS = 4, /* as BV_CREATE_CONTINUOUS */
@@ -623,10 +632,7 @@ int bv_sandbox_import(int fd, const BvImportOptions *options, BvSandbox **out, B
 
 /* ---- what takes care of a place of snapshots ----
  *
- * All of these may run beside each other and beside whoever takes or restores snapshots, on any machine. `progress` (may be NULL) is called now and then by the calling
- * thread: what is done now, and how much of it (total 0: not known). */
-
-typedef void (*BvProgress)(void *ctx, const char *what, uint64_t done, uint64_t total);
+ * All of these may run beside each other and beside whoever takes or restores snapshots, on any machine. */
 
 enum {
 	BV_GC_ALONE = 1,   /* the caller knows that nobody else uses the place now: all that nothing needs goes at once */
