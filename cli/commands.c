@@ -75,6 +75,8 @@ static const Command commands[] = {
 	 "  --stat             how many lines changed in each file\n"
 	 "  --name-only        paths only\n"
 	 "  --json             one object with all changes\n"
+	 "  --html             one page for a browser, with all changes side by side; it needs nothing else\n"
+	 "  -o, --output FILE  where to (-: standard output)\n"
 	 "  --raw              also what was changed and changed back\n"
 	 "  --color WHEN       always, never, auto (on a terminal)\n"
 	 "  --no-pager         do not use a pager on a terminal ($BVISOR_PAGER, $PAGER, less)\n" FROM_OPTION HELP_OPTION
@@ -83,6 +85,7 @@ static const Command commands[] = {
 	 cmd_diff,
 	 "  bvisor diff                    what the newest sandbox changed\n"
 	 "  bvisor diff -p look ./src      the lines that changed below ./src\n"
+	 "  bvisor diff --html -o look.html look\n"
 	 "  bvisor diff work@3 work@       what changed between two states of a snapshot\n"},
 	{"apply", "[OPTION...] [NAME] [--] [PATH...]", "Make a sandbox's changes on the host, where the host is unchanged since; what it changed itself is left",
 	 "  --dry-run          say what would be done, change nothing\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION

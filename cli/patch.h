@@ -13,7 +13,4 @@ void patch_print(const BvSide *before, const BvSide *after, const BvChange *chan
 void patch_stat_line(const BvSide *before, const BvSide *after, const BvChange *change, bool color, PatchTotals *totals);
 void patch_stat_total(const PatchTotals *totals);
 
-/* How many files of sandboxes could not be read so far: what was printed is not all. */
-unsigned patch_failures(void);
-
 #endif
