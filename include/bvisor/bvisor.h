@@ -322,8 +322,8 @@ enum {
 };
 
 /* Makes `data` (bytes; NULL if len is 0) the content of a file, which stays the same object with its mode and owner, or with BV_FILE_APPEND adds it. A new one gets `mode` less the caller's umask, as with open(2).
- * All of the data is in the sandbox before the file is touched, so a caller that dies leaves it as it was, or complete; but a disk or limit that is full leaves an emptied or new file with as much as there was room
- * for, which -ENOSPC or -EDQUOT tells. Write to another name and rename if the old content must survive that. Nothing waits: a FIFO that nobody reads is -ENXIO, a full one -EAGAIN.
+ * All of the data is in the sandbox before the file is touched, so a caller that dies leaves it as it was, or complete; but a disk or limit that is full leaves an emptied or new file, perhaps with as much as there was
+ * room for, which -ENOSPC or -EDQUOT tells. Write to another name and rename if the old content must survive that. Nothing waits: a FIFO that nobody reads is -ENXIO, a full one -EAGAIN.
  * Errors of open(2) and write(2), among them -EISDIR, -EEXIST (BV_FILE_EXCLUSIVE), -ETXTBSY, -EFBIG; -ENOMEM (data is copied once). */
 int bv_sandbox_write_file(BvSandbox *sandbox, const char *path, const void *data, size_t len, unsigned flags, mode_t mode, BvError **err);
 /* A new directory, with `mode` less the caller's umask. Errors of mkdir(2); with BV_FILE_PARENTS -EEXIST only if what is there is no directory. What was made above stays on failure. */
