@@ -258,9 +258,8 @@ static void settle_from(Watcher *w)
 
 static void on_moved_to(Watcher *w, const struct inotify_event *e, const char *path)
 {
-	CLEAN_FREE char *old = w->from.path && w->from.cookie == e->cookie ? TAKE_PTR(w->from.path) : NULL;
+	CLEAN_FREE char *old = TAKE_PTR(w->from.path); /* on_event has settled that of another one */
 
-	settle_from(w);
 	if (old) {
 		if (e->mask & IN_ISDIR)
 			rename_tree(w, old, path);
@@ -278,7 +277,6 @@ static void on_name(Watcher *w, const struct inotify_event *e, const char *path)
 		on_moved_to(w, e, path);
 		return;
 	}
-	settle_from(w);
 	if (e->mask & IN_MOVED_FROM) {
 		w->from.cookie = e->cookie;
 		w->from.is_dir = (e->mask & IN_ISDIR) != 0;
@@ -299,7 +297,6 @@ static void on_name(Watcher *w, const struct inotify_event *e, const char *path)
 /* Of what was asked for itself. That of another directory is told by the one above it. */
 static void on_root(Watcher *w, const struct inotify_event *e)
 {
-	settle_from(w);
 	if (e->mask & IN_MODIFY)
 		tell(FILE_MODIFIED, w->root, NULL);
 	if (e->mask & IN_ATTRIB)
@@ -312,10 +309,11 @@ static void on_root(Watcher *w, const struct inotify_event *e)
 
 static void on_event(Watcher *w, const struct inotify_event *e)
 {
-	Watched *dir = find(w, e->wd);
-
-	if (e->mask & IN_Q_OVERFLOW) {
+	/* First: what is below a directory that has gone is not watched any more. */
+	if (!(e->mask & IN_MOVED_TO) || e->cookie != w->from.cookie)
 		settle_from(w);
+	Watched *dir = find(w, e->wd);
+	if (e->mask & IN_Q_OVERFLOW) {
 		tell(FILE_OVERFLOW, w->root, NULL);
 		if (w->recursive && read_dir(w, w->root, 0) == 0)
 			IGNORE_RESULT(watch_todo(w, 0)); /* what cannot be watched was told just now */
