@@ -140,12 +140,9 @@ bool network_is_rule(const char *text)
 
 static cJSON *to_json(const SandboxConfig *c)
 {
-	cJSON *o = cJSON_CreateObject(), *allow = o ? cJSON_AddArrayToObject(o, "allow") : NULL;
-	bool good = allow && cJSON_AddStringToObject(o, "net", c->net);
+	cJSON *o = cJSON_CreateObject();
 
-	for (size_t i = 0; good && c->allow && c->allow[i]; i++)
-		good = cJSON_AddItemToArray(allow, cJSON_CreateString(c->allow[i]));
-	if (good)
+	if (o && config_add_list(o, "allow", c->allow) && cJSON_AddStringToObject(o, "net", c->net))
 		return o;
 	cJSON_Delete(o);
 	return NULL;
@@ -227,14 +224,8 @@ int network_request(cJSON *req, const BvSandbox *sb, BvError **err)
 
 	if (r < 0)
 		return r;
-	cJSON *o = to_json(&now);
-	bool good = o && cJSON_AddItemToObject(req, "allow", cJSON_DetachItemFromObjectCaseSensitive(o, "allow")) && cJSON_AddStringToObject(req, "net", now.net) &&
-		    (!sb->config.dns || cJSON_AddStringToObject(req, "dns", sb->config.dns));
-	cJSON *publish = good && sb->config.publish ? cJSON_AddArrayToObject(req, "publish") : NULL;
-	for (size_t i = 0; publish && sb->config.publish[i]; i++)
-		good &= cJSON_AddItemToArray(publish, cJSON_CreateString(sb->config.publish[i])) == true;
-	good &= publish || !sb->config.publish;
-	cJSON_Delete(o);
+	bool good = config_add_list(req, "allow", now.allow) && cJSON_AddStringToObject(req, "net", now.net) && (!sb->config.dns || cJSON_AddStringToObject(req, "dns", sb->config.dns)) &&
+		    (!sb->config.publish || config_add_list(req, "publish", sb->config.publish));
 	return good ? 0 : lib_fail(err, -ENOMEM, "out of memory");
 }
 
