@@ -220,3 +220,21 @@ int config_read(int dirfd, SandboxConfig *out, BvError **err)
 	*out = config;
 	return 0;
 }
+
+int sandbox_write_json(const BvSandbox *sb, const char *file, const cJSON *o, BvError **err)
+{
+	CLEAN_FREE char *text = o ? cJSON_Print(o) : NULL;
+	CLEAN_FD int fd = -1;
+	char name[64];
+
+	if (!text)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	snprintf(name, sizeof(name), ".%s.%d", file, getpid());
+	fd = openat(sb->dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r = fd < 0 ? bv_neg_errno() : bv_write_full(fd, text, strlen(text));
+	if (r == 0 && (fsync(fd) < 0 || renameat(sb->dirfd, name, sb->dirfd, file) < 0 || fsync(sb->dirfd) < 0))
+		r = bv_neg_errno();
+	if (r < 0)
+		(void)unlinkat(sb->dirfd, name, 0);
+	return r < 0 ? lib_fail(err, r, "cannot write %s/%s: %s", sb->dir, file, strerror(-r)) : 0;
+}

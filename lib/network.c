@@ -188,25 +188,13 @@ static int read_file(int dirfd, SandboxConfig *c, BvError **err)
 	return r < 0 ? lib_fail(err, r, "%s is damaged", NETWORK_FILE) : 0;
 }
 
-/* Whole or not at all: a sandbox must not be open because half of this was written. */
 static int write_file(const BvSandbox *sb, const SandboxConfig *c, BvError **err)
 {
 	cJSON *o = to_json(c);
-	CLEAN_FREE char *text = o ? cJSON_Print(o) : NULL;
-	CLEAN_FD int fd = -1;
-	char name[64];
+	int r = sandbox_write_json(sb, NETWORK_FILE, o, err); /* a sandbox must not be open because half of this was written */
 
 	cJSON_Delete(o);
-	if (!text)
-		return lib_fail(err, -ENOMEM, "out of memory");
-	snprintf(name, sizeof(name), ".%s.%d", NETWORK_FILE, getpid());
-	fd = openat(sb->dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int r = fd < 0 ? bv_neg_errno() : bv_write_full(fd, text, strlen(text));
-	if (r == 0 && (fsync(fd) < 0 || renameat(sb->dirfd, name, sb->dirfd, NETWORK_FILE) < 0 || fsync(sb->dirfd) < 0))
-		r = bv_neg_errno();
-	if (r < 0)
-		(void)unlinkat(sb->dirfd, name, 0);
-	return r < 0 ? lib_fail(err, r, "cannot write %s/%s: %s", sb->dir, NETWORK_FILE, strerror(-r)) : 0;
+	return r;
 }
 
 int network_now(const BvSandbox *sb, SandboxConfig *out, BvError **err)
