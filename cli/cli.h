@@ -33,6 +33,7 @@ typedef struct Command {
 enum {
 	COMMAND_NO_PLACES = 1, /* runs without the places of configuration files, or asks for them itself */
 	COMMAND_HIDDEN = 2,    /* is in no list */
+	COMMAND_THREADS = 4,   /* has threads when it starts supervisors, so they are no forks of it */
 };
 
 /* The table (commands.c); NULL behind its end, or if there is none of that name. */
@@ -81,6 +82,7 @@ int cmd_fsck(const Command *cmd, int argc, char **argv);
 int cmd_doctor(const Command *cmd, int argc, char **argv);
 int cmd_completion(const Command *cmd, int argc, char **argv);
 int cmd_complete(const Command *cmd, int argc, char **argv);
+int cmd_mcp(const Command *cmd, int argc, char **argv);
 int cmd_config(const Command *cmd, int argc, char **argv);
 int cmd_trust(const Command *cmd, int argc, char **argv);
 
@@ -142,6 +144,7 @@ const char *name_and_paths(int argc, char **argv, List *paths);
 /* The same in two steps, for who takes more names: how many arguments before "--" have no slash (and are not "." or ".."); and those after so many as paths. */
 size_t leading_words(int argc, char **argv);
 void add_paths(int argc, char **argv, size_t names, List *paths);
+char *absolute_path(const char *path); /* "a//b/./c/.." -> "/cwd/a/b", as text; malloc'ed */
 /* Is "--" the last argument, so that there is no path? */
 bool ends_with_dashes(void);
 /* "NAME@..." means a state of a snapshot, wherever a sandbox is asked for; NULL does not. No name of a sandbox has an '@'. */

@@ -160,9 +160,9 @@ static int print_change(void *ctx, const BvChange *c)
 		print_quoted(stdout, c->path);
 		putchar('\n');
 		break;
-	case DIFF_STAT: patch_stat_line(&p->before, &p->after, c, p->o->color, &p->totals); break;
+	case DIFF_STAT: patch_stat_line(stdout, &p->before, &p->after, c, p->o->color, &p->totals); break;
 	case DIFF_HTML: html_add(p->html, &p->before, &p->after, c); break;
-	case DIFF_PATCH: patch_print(&p->before, &p->after, c, p->o->color); break;
+	case DIFF_PATCH: patch_print(stdout, &p->before, &p->after, c, p->o->color); break;
 	case DIFF_JSON:
 		begin_json(p);
 		print_json(&p->json, c);
@@ -192,7 +192,7 @@ static int print_diff(Print *p, BvError **err)
 		putchar('\n');
 	}
 	if (r == 0 && p->o->format == DIFF_STAT)
-		patch_stat_total(&p->totals);
+		patch_stat_total(stdout, &p->totals);
 	return r < 0 ? r : 0;
 }
 

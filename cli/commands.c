@@ -29,6 +29,25 @@
 	"  --sync WHEN        when changes go to the bucket: on-snapshot (default), or continuous: all the time, as NAME.sync\n"
 #define SPOOL_OPTION \
 	"  --spool-size SIZE  keep at most so much here of what is in the bucket, too (20G): the rest is fetched again when it is opened\n"
+#define CREATE_OPTIONS \
+	"  --name NAME        name of the new sandbox (default: one is made up; the newest ten of these are kept)\n" \
+	"  --backend B        where its data go: dir (in the store), dir:PATH, tmpfs (memory), or\n" \
+	"                     s3://BUCKET/PREFIX (in the store, and its snapshots there)\n" \
+	"  --rw PATH          changes below PATH go straight to the host (repeatable)\n" \
+	"  --hide PATH        the command does not see PATH (repeatable)\n" \
+	"  --show PATH        take PATH off the default hidden list: ~/.ssh ~/.aws ~/.gnupg ~/.config/gcloud ~/.config/bvisor\n" \
+	"                     ~/.docker/config.json ~/.kube ~/.netrc and homes that you cannot read (repeatable)\n" \
+	"  --net NET          internet (default): public addresses only; none (default with an --allow of names or addresses);\n" \
+	"                     host: the network as it is, with all that listens on this machine and near it\n" \
+	"  --allow RULE       the command may reach this, too: NAME, *.NAME, ADDRESS, ADDRESS/BITS or [ADDRESS], each perhaps with\n" \
+	"                     :PORT or :FROM-TO; :PORT anywhere; unix:PATH, a socket of the host (repeatable)\n" \
+	"  --dns SERVERS      whom names are asked of: ADDRESS[:PORT],... (default: the host's name servers)\n" \
+	"  --publish PORT     what listens at PORT in a sandbox without the host's network is reached from the host, too, at\n" \
+	"                     127.0.0.1; HOSTPORT:PORT or ADDRESS:HOSTPORT:PORT: there (repeatable)\n" \
+	"  --ro               every change that the command tries fails with EROFS\n" \
+	"  --fake-root        the command sees itself as root, as whom it can install packages; owners are kept in the sandbox alone\n" \
+	"  --hostname NAME    what the command sees as the host's name\n" \
+	"  --kernel-release R what it sees as the kernel's release, such as 6.1.0-18-amd64\n"
 #define HELP_OPTION "  --help             show this\n"
 #define FROM_OPTION "  --from PLACE       where the snapshot is: dir:PATH or s3://BUCKET/PREFIX (default: as for restore)\n" KEY_OPTION_HELP
 #define COPY_OPTIONS \
@@ -39,24 +58,7 @@
 
 static const Command commands[] = {
 	{"run", "[OPTION...] [--] COMMAND [ARGUMENT...]", "Run a command on a copy-on-write view of the host; the sandbox stays for diff, apply and exec",
-	 "  --name NAME        name of the new sandbox (default: one is made up; the newest ten of these are kept)\n"
-	 "  --backend B        where its data go: dir (in the store), dir:PATH, tmpfs (memory), or\n"
-	 "                     s3://BUCKET/PREFIX (in the store, and its snapshots there)\n"
-	 "  --rw PATH          changes below PATH go straight to the host (repeatable)\n"
-	 "  --hide PATH        the command does not see PATH (repeatable)\n"
-	 "  --show PATH        take PATH off the default hidden list: ~/.ssh ~/.aws ~/.gnupg ~/.config/gcloud ~/.config/bvisor\n"
-	 "                     ~/.docker/config.json ~/.kube ~/.netrc and homes that you cannot read (repeatable)\n"
-	 "  --net NET          internet (default): public addresses only; none (default with an --allow of names or addresses);\n"
-	 "                     host: the network as it is, with all that listens on this machine and near it\n"
-	 "  --allow RULE       the command may reach this, too: NAME, *.NAME, ADDRESS, ADDRESS/BITS or [ADDRESS], each perhaps with\n"
-	 "                     :PORT or :FROM-TO; :PORT anywhere; unix:PATH, a socket of the host (repeatable)\n"
-	 "  --dns SERVERS      whom names are asked of: ADDRESS[:PORT],... (default: the host's name servers)\n"
-	 "  --publish PORT     what listens at PORT in a sandbox without the host's network is reached from the host, too, at\n"
-	 "                     127.0.0.1; HOSTPORT:PORT or ADDRESS:HOSTPORT:PORT: there (repeatable)\n"
-	 "  --ro               every change that the command tries fails with EROFS\n"
-	 "  --fake-root        the command sees itself as root, as whom it can install packages; owners are kept in the sandbox alone\n"
-	 "  --hostname NAME    what the command sees as the host's name\n"
-	 "  --kernel-release R what it sees as the kernel's release, such as 6.1.0-18-amd64\n"
+	 CREATE_OPTIONS
 	 "  --rm               discard the sandbox when the command ends\n" CONFIG_OPTIONS LIMIT_OPTIONS SYNC_OPTION SPOOL_OPTION COMMAND_OPTIONS HELP_OPTION
 	 "\nExit code: that of the command; 124 timeout or output limit, 125 error of bvisor, 126 not executable, 127 not found, 128+N ended by signal N.\n",
 	 cmd_run,
@@ -220,6 +222,20 @@ static const Command commands[] = {
 	{"stats", "[--json] [NAME]", "Show counters of a running sandbox (JSON): unsupported calls, features, objects",
 	 JSON_OPTION HELP_OPTION, cmd_stats,
 	 "  bvisor stats look\n"},
+	{"mcp", "[OPTION...]", "Serve one new sandbox to an agent, as tools of the Model Context Protocol on standard input and output",
+	 CREATE_OPTIONS CONFIG_OPTIONS
+	 "  --allow-apply      offer the tool that makes the changes on the host\n" LIMIT_OPTIONS SYNC_OPTION SPOOL_OPTION
+	 "  --cwd DIR          what relative paths and commands start from (default: here)\n"
+	 "  --env NAME=VALUE   set a variable; --env NAME takes its present value\n"
+	 "  --clear-env        start from an empty environment\n"
+	 "  --timeout DURATION end a command after it, if the call does not say otherwise\n"
+	 "  --output-limit SIZE  end a command when it has written more\n" KEY_OPTION_HELP HELP_OPTION
+	 "\nThe tools: run, read_file, write_file, list_files, diff, snapshot, restore; apply with --allow-apply. The end of standard input ends it, and with it the\n"
+	 "sandbox, unless that has a --name.\n",
+	 cmd_mcp,
+	 "  claude mcp add sandbox -- bvisor mcp --net none --memory 4G\n"
+	 "  bvisor mcp --name work --profile agent\n",
+	 COMMAND_NO_PLACES | COMMAND_THREADS},
 	{"config", "[OPTION...]", "Show what the bvisor.toml of the user and of the project set, and which of it counts",
 	 "  --profile NAME     as if that profile were chosen\n" JSON_OPTION HELP_OPTION
 	 "\nExit code 1: some of it is refused, as the project's file is not trusted.\n",

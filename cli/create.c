@@ -108,7 +108,7 @@ static void read_line(CommandLine *l, int argc, char **argv)
 {
 	int c;
 
-	while ((c = opts_next(l->cmd, argc, argv, "+:itd", l->longs)) != -1) {
+	while ((c = opts_next(l->cmd, argc, argv, l->longs == mcp_options ? ":" : "+:itd", l->longs)) != -1) {
 		l->given = xrealloc(l->given, (l->count + 1) * sizeof(*l->given));
 		l->given[l->count++] = (Given){c, optarg};
 	}

@@ -1,4 +1,5 @@
 /* cli/html.c - see html.h. Each change is written as it comes, into memory; its line of the tree, and the sums, are known before it, so the page is put together at the end. */
+#include "cli/base64.h"
 #include "cli/html.h"
 #include "cli/html_rows.h"
 #include "cli/html_text.h"
@@ -116,7 +117,7 @@ static void put_image(Html *h, const Version *v, const char *label)
 	if (v->len <= IMAGE_MAX && h->image_bytes + v->len <= IMAGES_MAX) {
 		h->image_bytes += v->len;
 		fprintf(h->out, "<img alt=\"%s\" src=\"data:image/%s;base64,", label, type);
-		html_base64(h->out, v->bytes, v->len);
+		base64_put(h->out, v->bytes, v->len);
 		fputs("\">", h->out);
 	} else {
 		fputs("<p class=\"note\">Too large to be shown here.</p>", h->out);

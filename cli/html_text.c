@@ -60,16 +60,3 @@ void html_text(FILE *out, const char *bytes, size_t len)
 		at += n ? n : 1;
 	}
 }
-
-void html_base64(FILE *out, const void *data, size_t len)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *p = data;
-
-	for (size_t i = 0; i < len; i += 3) {
-		const size_t n = len - i < 3 ? len - i : 3;
-		const unsigned v = (unsigned)p[i] << 16 | (n > 1 ? (unsigned)p[i + 1] << 8 : 0) | (n > 2 ? p[i + 2] : 0);
-		const char text[4] = {digits[v >> 18], digits[v >> 12 & 63], n > 1 ? digits[v >> 6 & 63] : '=', n > 2 ? digits[v & 63] : '='};
-		fwrite(text, 1, 4, out);
-	}
-}

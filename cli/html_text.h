@@ -8,6 +8,5 @@
 /* What means something in HTML is escaped. Characters that would not be seen, or would change how others are seen (control characters, those of direction, bytes that are no UTF-8), become their
  * names in an element. Not for attributes. */
 void html_text(FILE *out, const char *bytes, size_t len);
-void html_base64(FILE *out, const void *data, size_t len);
 
 #endif

@@ -47,11 +47,11 @@ static void run_supervisor(void)
 	supervisor_run();
 }
 
-static void embed_supervisor(int argc, char **argv)
+static void embed_supervisor(const Command *cmd, int argc, char **argv)
 {
 	title = argv[0];
 	title_room = (size_t)(argv[argc - 1] - argv[0]) + strlen(argv[argc - 1]); /* they lie one behind the other */
-	launch_embed(run_supervisor);
+	launch_embed(cmd->flags & COMMAND_THREADS ? NULL : run_supervisor);
 }
 
 /* A descriptor that we were started without must not become one of ours: output would go into it. What stands there instead fails as a closed one does, and,
@@ -146,6 +146,6 @@ int main(int argc, char **argv)
 	mallopt(M_MMAP_THRESHOLD, 8 << 20);
 	if (!(cmd->flags & COMMAND_NO_PLACES) && !wants_help(argc, argv))
 		config_set_places();
-	embed_supervisor(all_argc, all_argv);
+	embed_supervisor(cmd, all_argc, all_argv);
 	return finish(cmd->run(cmd, argc - 1, argv + 1));
 }

@@ -240,8 +240,7 @@ const char *optional_name(const Command *cmd, int argc, char **argv)
 	return optind < argc ? argv[optind] : NULL;
 }
 
-/* "a//b/./c/.." -> "/cwd/a/b", as text. */
-static char *absolute_path(const char *path)
+char *absolute_path(const char *path)
 {
 	char *cwd = path[0] == '/' ? xasprintf("%s", "") : getcwd(NULL, 0);
 	char *joined = xasprintf("%s/%s", cwd ? cwd : "", path);

@@ -9,8 +9,8 @@ typedef struct PatchTotals {
 } PatchTotals;
 
 /* before: neither a sandbox nor a snapshot means the host. */
-void patch_print(const BvSide *before, const BvSide *after, const BvChange *change, bool color);
-void patch_stat_line(const BvSide *before, const BvSide *after, const BvChange *change, bool color, PatchTotals *totals);
-void patch_stat_total(const PatchTotals *totals);
+void patch_print(FILE *out, const BvSide *before, const BvSide *after, const BvChange *change, bool color);
+void patch_stat_line(FILE *out, const BvSide *before, const BvSide *after, const BvChange *change, bool color, PatchTotals *totals);
+void patch_stat_total(FILE *out, const PatchTotals *totals);
 
 #endif
