@@ -211,8 +211,8 @@ static int withdraw(const char *path)
 
 static int trust(const Command *cmd, char *path)
 {
+	static ConfigFile file;
 	const char *name = strrchr(path, '/');
-	ConfigFile file;
 
 	if (!name || strcmp(name, "/bvisor.toml") != 0)
 		usage_error(cmd, "%s: a project's file is called bvisor.toml", path);

@@ -243,12 +243,12 @@ static void release_file(ConfigFile *file)
 	*file = (ConfigFile){.project = file->project};
 }
 
-bool config_open(char *path, bool project, ConfigFile *out)
+bool config_open(const char *path, bool project, ConfigFile *out)
 {
 	TomlError error;
 	int r;
 
-	*out = (ConfigFile){.path = path, .project = project};
+	*out = (ConfigFile){.path = xasprintf("%s", path), .project = project};
 	r = read_file(out);
 	if (r == ENOENT || r == ENOTDIR || (r == EACCES && !project)) { /* the user's own directory may be closed to who runs this */
 		release_file(out);
@@ -316,13 +316,14 @@ void config_load(void)
 		config.profile = profile;
 		config.profile_by = "$BVISOR_PROFILE";
 	}
-	if (dir)
-		config_open(xasprintf("%s/bvisor.toml", dir), false, &config.files[0]);
+	char *own = dir ? xasprintf("%s/bvisor.toml", dir) : NULL;
+	if (own)
+		config_open(own, false, &config.files[0]);
 	project = config_find_project();
-	if (project && config.files[0].path && strcmp(project, config.files[0].path) == 0) /* started in the user's own directory */
-		free(project);
-	else if (project)
+	if (project && (!own || strcmp(project, own) != 0)) /* else started in the user's own directory */
 		config_open(project, true, &config.files[1]);
+	free(project);
+	free(own);
 	check_profile();
 }
 
@@ -367,6 +368,15 @@ static char *as_text(const ConfigFile *file, const ConfigKey *key, const TomlVal
 	return xasprintf("%s", "");
 }
 
+/* What options point to lives until exit. */
+static const char *keep(char *text)
+{
+	static List kept;
+
+	list_add(&kept, text);
+	return text;
+}
+
 void config_texts(const ConfigValue *v, void (*visit)(void *ctx, const char *text), void *ctx)
 {
 	const TomlValue *value = v->value;
@@ -374,11 +384,11 @@ void config_texts(const ConfigValue *v, void (*visit)(void *ctx, const char *tex
 	if (value->type == TOML_BOOLEAN && !value->boolean)
 		return;
 	if (value->type != TOML_ARRAY && value->type != TOML_TABLE) {
-		visit(ctx, as_text(v->file, v->key, value)); /* what options point to lives until exit */
+		visit(ctx, keep(as_text(v->file, v->key, value)));
 		return;
 	}
 	for (const TomlValue *item = value->first; item; item = item->next)
-		visit(ctx, value->type == TOML_TABLE ? xasprintf("%s=%s", item->key, item->text) : as_text(v->file, v->key, item));
+		visit(ctx, keep(value->type == TOML_TABLE ? xasprintf("%s=%s", item->key, item->text) : as_text(v->file, v->key, item)));
 }
 
 /* ---- trust ---- */

@@ -62,8 +62,8 @@ void config_texts(const ConfigValue *v, void (*visit)(void *ctx, const char *tex
 
 /* The directory of the user's configuration; NULL: there is no home. */
 const char *config_dir(void);
-/* Reads and parses one file (path taken over); false: there is none. Ends the program if it is wrong. */
-bool config_open(char *path, bool project, ConfigFile *out);
+/* Reads and parses one file; false: there is none. Ends the program if it is wrong. */
+bool config_open(const char *path, bool project, ConfigFile *out);
 /* The nearest bvisor.toml from the current directory upwards, malloc'ed; NULL: there is none. */
 char *config_find_project(void);
 /* What that file would need trust for, one call each; returns how many. */

@@ -163,6 +163,8 @@ static int probe_limits(const ProbeContext *ctx, char **remark)
 		fclose(e.out);
 	}
 	bv_process_close(process);
+	if (sb) /* now, not when its supervisor comes to it: it would be the newest sandbox until then */
+		(void)bv_sandbox_remove(sb, 1, NULL);
 	bv_sandbox_close(sb);
 	bv_error_free(err);
 	return r < 0 ? r : !e.all;
