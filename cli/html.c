@@ -493,8 +493,10 @@ static void put_head(const Html *h, FILE *out, const char *nonce)
 		"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
 		"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'nonce-%s'; script-src 'nonce-%s'; img-src data:; base-uri 'none'; form-action 'none'\">\n"
 		"<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n"
-		"<title>%s: %zu change%s</title>\n<style nonce=\"%s\">\n%s</style>\n</head>\n<body>\n",
-		nonce, nonce, h->sandbox ? h->sandbox : "bvisor diff", count_all(h), count_all(h) == 1 ? "" : "s", nonce, asset_diff_css);
+		"<title>",
+		nonce, nonce);
+	put_string(out, h->sandbox ? h->sandbox : "bvisor diff");
+	fprintf(out, ": %zu change%s</title>\n<style nonce=\"%s\">\n%s</style>\n</head>\n<body>\n", count_all(h), count_all(h) == 1 ? "" : "s", nonce, asset_diff_css);
 }
 
 void html_print(Html *h, FILE *out)

@@ -108,6 +108,8 @@ static void kill_all(Run *r)
 
 static void tell(Run *r, const char *bytes, size_t n)
 {
+	if (!r->call->progress_token)
+		return;
 	while (n > 0 && (bytes[n - 1] == '\n' || bytes[n - 1] == '\r'))
 		n--;
 	size_t begin = n;
