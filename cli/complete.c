@@ -236,14 +236,55 @@ static void complete_value(const Request *r, const Option *o)
 
 /* ---- arguments ---- */
 
+typedef struct ViewOffer {
+	const Request *r;
+	int dir_len; /* of r's prefix: what stands before the names */
+	size_t files, dirs;
+} ViewOffer;
+
+static int offer_entry(void *ctx, const BvEntry *e)
+{
+	ViewOffer *o = ctx;
+	const bool dir = type_name(e->mode) && strcmp(type_name(e->mode), "directory") == 0;
+	char *word = xasprintf("%.*s%s%s", o->dir_len, o->r->prefix, e->name, dir ? "/" : "");
+
+	if (strncmp(word, o->r->prefix, strlen(o->r->prefix)) == 0 && is_plain(word)) {
+		offer(o->r, word, NULL);
+		*(dir ? &o->dirs : &o->files) += 1;
+	}
+	free(word);
+	return 0;
+}
+
+/* Paths as a sandbox has them; false: there are none that begin so. */
+static bool offer_view(const Request *r, const char *name)
+{
+	const char *slash = strrchr(r->prefix, '/');
+	BvListOptions options = BV_LIST_OPTIONS_INIT;
+	ViewOffer o = {.r = r, .dir_len = slash ? (int)(slash - r->prefix) + 1 : 0};
+	BvSandbox *sb = NULL;
+
+	config_set_places();
+	if (!slash || names_snapshot(name) || bv_sandbox_open(NULL, name, &sb, NULL) < 0)
+		return false;
+	char *text = xasprintf("%.*s", o.dir_len, r->prefix), *dir = absolute_path(text);
+	(void)bv_sandbox_list_dir(sb, dir, &options, offer_entry, &o, NULL);
+	bv_sandbox_close(sb);
+	free(dir);
+	free(text);
+	if (o.dirs && !o.files)
+		puts(":nospace");
+	return o.dirs + o.files > 0;
+}
+
 static void offer_sub_commands(const Request *r)
 {
 	offer(r, "rm", "Remove states of snapshots");
 	offer(r, "prune", "Remove the states that no rule keeps");
 }
 
-/* `at`: how many arguments are before this one. The words of the usage line say what it may be. */
-static void complete_argument(const Command *cmd, const Request *r, size_t at)
+/* `at`: how many arguments are before this one, the first of them `first`. The words of the usage line say what it may be. */
+static void complete_argument(const Command *cmd, const Request *r, size_t at, const char *first)
 {
 	bool many = strstr(cmd->args, "NAME...") || strstr(cmd->args, "]..."); /* of the same kind */
 	bool snapshot = strstr(cmd->args, "SNAPSHOT") || strstr(cmd->args, "NAME@N") || strstr(cmd->args, "BEFORE"), sandbox = strstr(cmd->args, "NAME") || strstr(cmd->args, "SANDBOX");
@@ -259,6 +300,8 @@ static void complete_argument(const Command *cmd, const Request *r, size_t at)
 		offer_sandboxes(r);
 	if ((at == 0 || many || strstr(cmd->args, "BEFORE")) && (snapshot || strcmp(cmd->name, "log") == 0))
 		offer_snapshots(r);
+	if (at > 0 && sandbox && strstr(cmd->args, "PATH") && offer_view(r, first))
+		return;
 	if (strstr(cmd->args, "PATH") || strstr(cmd->args, "FILE") || strstr(cmd->args, "ARCHIVE"))
 		puts(":files");
 }
@@ -291,6 +334,7 @@ static void complete_command(const Command *cmd, char **words, size_t n, size_t 
 {
 	bool starts = strstr(cmd->args, "COMMAND"), run = starts && strcmp(cmd->name, "exec") != 0;
 	const Request r = {words[n - 1], "", 0};
+	const char *first = NULL;
 	size_t arguments = 0;
 	Option o = {0};
 
@@ -313,6 +357,7 @@ static void complete_command(const Command *cmd, char **words, size_t n, size_t 
 			printf(":command\t%zu\n", before + i);
 			return;
 		}
+		first = first ? first : words[i];
 		if (arguments++ == 0 && sub_command(cmd, words[i])) {
 			complete_command(sub_command(cmd, words[i]), words + i, n - i, before + i);
 			return;
@@ -325,7 +370,7 @@ static void complete_command(const Command *cmd, char **words, size_t n, size_t 
 	else if (run)
 		printf(":command\t%zu\n", before + n - 1);
 	else
-		complete_argument(cmd, &r, arguments);
+		complete_argument(cmd, &r, arguments, first);
 }
 
 int cmd_complete(const Command *cmd, int argc, char **argv)
