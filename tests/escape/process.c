@@ -73,7 +73,7 @@ ATTEMPT(kill_supervisor, "signals to init, the supervisor and all numbers near o
 
 	for (pid_t pid = getppid() - 1; pid > getpid() - 60; pid--)
 		for (size_t i = 0; i < 3; i++)
-			if (pid > 0 && pid != getpid() && (kill(pid, signals[i]) == 0 || syscall(SYS_tkill, pid, signals[i]) == 0 || kill(-pid, signals[i]) == 0))
+			if (pid > 0 && pid != getpid() && (kill(pid, signals[i]) == 0 || syscall(SYS_tkill, pid, signals[i]) == 0 || (pid > 1 && kill(-pid, signals[i]) == 0))) /* -1 is everybody of ours */
 				got("a signal to %d", pid);
 	if (!still_served())
 		got("the supervisor no longer answers");
