@@ -104,6 +104,13 @@ static int take_key(Start *st)
 	return st->packet.n_fds ? snap_key_receive(st->packet.fds[0], &st->key) : -EPROTO;
 }
 
+static int lock(Start *st, int fd)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return bv_fail(&st->error, -EAGAIN, "the sandbox in %s is in use by another supervisor, or a snapshot of it is being taken", st->dir);
+	return 0;
+}
+
 /* Exclusive among supervisors; the kernel frees it when we die, however. */
 static int take_lock(Start *st)
 {
@@ -112,10 +119,21 @@ static int take_lock(Start *st)
 
 	if (fd < 0)
 		return bv_fail(&st->error, bv_neg_errno(), "cannot open %s/sandbox.json: %s; check the permissions of the store", st->dir, strerror(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return bv_fail(&st->error, -EAGAIN, "the sandbox in %s is in use by another supervisor, or a snapshot of it is being taken", st->dir);
-	st->lock_fd = TAKE_FD(fd);
-	return 0;
+	int r = lock(st, fd);
+	if (r == 0)
+		st->lock_fd = TAKE_FD(fd);
+	return r;
+}
+
+/* The keeper of the control groups stays outside, as it has to outlive us. The lock is taken anew, as /proc/locks names the process that took it, which has ended. */
+static int enter_pidns(Supervisor *sup, Start *st)
+{
+	int r = pidns_start(sup, st->packet.json, &st->error);
+
+	if (r < 0 || sup->host_proc < 0)
+		return r;
+	flock(st->lock_fd, LOCK_UN);
+	return lock(st, st->lock_fd);
 }
 
 /* Markers, sockets, exec links and watched shadows of the last run mean nothing now. */
@@ -481,7 +499,7 @@ static int start(Supervisor *sup, Start *st)
 	if (r == 0)
 		r = start_limits(sup, st, &guest_nofile);
 	if (r == 0)
-		r = pidns_start(sup, st->packet.json, &st->error); /* the keeper of the control groups stays outside, as it has to outlive us */
+		r = enter_pidns(sup, st);
 	if (r == 0)
 		r = open_proc(sup, st);
 	if (r == 0)
