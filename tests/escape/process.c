@@ -320,6 +320,19 @@ ATTEMPT(seen_exists, "whether it exists: kill(0), getpgid, getsid, sched_getsche
 		got("its lists");
 }
 
+ATTEMPT(seen_clock, "its clock of processor time: clock_gettime, clock_getres, clock_nanosleep, timer_create", GAINS, "")
+{
+	clockid_t clock = (clockid_t)(~(unsigned)victim() << 3 | 2);
+	struct timespec t = {0, 1};
+	struct sigevent none = {.sigev_notify = SIGEV_NONE};
+	timer_t timer;
+
+	if (syscall(SYS_clock_gettime, clock, &t) == 0 || syscall(SYS_clock_getres, clock, &t) == 0 || syscall(SYS_timer_create, clock, &none, &timer) == 0)
+		got("its clock");
+	if (syscall(SYS_clock_nanosleep, clock, TIMER_ABSTIME, &(struct timespec){0, 1}, NULL) == 0)
+		got("sleeping by its clock");
+}
+
 ATTEMPT(seen_errno, "whether a number exists, by the errno of calls that others are refused", GAINS, "")
 {
 	struct timespec t;
