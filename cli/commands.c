@@ -21,7 +21,7 @@
 	"  --disk-files N     of how many files and directories it changes\n" \
 	"  --io-read SIZE, --io-write SIZE  of bytes per second from and to each disk\n" \
 	"  --nofile N         of open descriptors of each process\n" \
-	"  --best-effort      warn of a limit that cannot be enforced here, instead of failing\n"
+	"  --best-effort      warn of a limit that cannot be enforced here (or --pidns), instead of failing\n"
 #define CONFIG_OPTIONS \
 	"  --profile NAME     with the values of [profile.NAME] in the bvisor.toml of the user or the project (or $BVISOR_PROFILE)\n" \
 	"  --no-config        without any bvisor.toml\n"
@@ -46,6 +46,7 @@
 	"                     127.0.0.1; HOSTPORT:PORT or ADDRESS:HOSTPORT:PORT: there (repeatable)\n" \
 	"  --ro               every change that the command tries fails with EROFS\n" \
 	"  --fake-root        the command sees itself as root, as whom it can install packages; owners are kept in the sandbox alone\n" \
+	"  --pidns            a pid namespace of its own, where root starts it: small pids, and the kernel, too, keeps its processes apart\n" \
 	"  --hostname NAME    what the command sees as the host's name\n" \
 	"  --kernel-release R what it sees as the kernel's release, such as 6.1.0-18-amd64\n"
 #define HELP_OPTION "  --help             show this\n"

@@ -25,6 +25,7 @@ static const ConfigKey keys[] = {
 	{"publish", CONFIG_TEXTS, TRUST_NEEDED, NULL},
 	{"ro", CONFIG_FLAG, TRUST_TRUE, NULL},
 	{"fake-root", CONFIG_FLAG, TRUST_NEEDED, NULL},
+	{"pidns", CONFIG_FLAG, TRUST_TRUE, NULL},
 	{"hostname", CONFIG_TEXT, TRUST_ANY, NULL},
 	{"kernel-release", CONFIG_TEXT, TRUST_ANY, NULL},
 	{"rm", CONFIG_FLAG, TRUST_NEEDED, NULL},

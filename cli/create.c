@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_PUBLISH, OPT_HOSTNAME, OPT_RELEASE, OPT_MEMORY, OPT_CPUS, OPT_PIDS, OPT_IO_READ, OPT_IO_WRITE, OPT_DISK, OPT_DISK_FILES, OPT_NOFILE, OPT_BEST_EFFORT, OPT_OUTPUT, OPT_FAKE_ROOT, OPT_USER, OPT_PROFILE, OPT_NO_CONFIG, OPT_ALLOW_APPLY };
+enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_PUBLISH, OPT_HOSTNAME, OPT_RELEASE, OPT_MEMORY, OPT_CPUS, OPT_PIDS, OPT_IO_READ, OPT_IO_WRITE, OPT_DISK, OPT_DISK_FILES, OPT_NOFILE, OPT_BEST_EFFORT, OPT_OUTPUT, OPT_FAKE_ROOT, OPT_PIDNS, OPT_USER, OPT_PROFILE, OPT_NO_CONFIG, OPT_ALLOW_APPLY };
 
 #define LONG_COMMAND \
 	{"cwd", required_argument, NULL, OPT_CWD}, {"env", required_argument, NULL, OPT_ENV}, {"clear-env", no_argument, NULL, OPT_CLEAR_ENV}, \
@@ -22,7 +22,7 @@ enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_R
 		{"show", required_argument, NULL, OPT_SHOW}, {"ro", no_argument, NULL, OPT_RO}, {"spool-size", required_argument, NULL, OPT_SPOOL}, \
 		{"sync", required_argument, NULL, OPT_SYNC}, {"net", required_argument, NULL, OPT_NET}, {"allow", required_argument, NULL, OPT_ALLOW}, {"dns", required_argument, NULL, OPT_DNS}, \
 		{"publish", required_argument, NULL, OPT_PUBLISH}, {"hostname", required_argument, NULL, OPT_HOSTNAME}, {"kernel-release", required_argument, NULL, OPT_RELEASE}, \
-		{"fake-root", no_argument, NULL, OPT_FAKE_ROOT}, {"profile", required_argument, NULL, OPT_PROFILE}, {"no-config", no_argument, NULL, OPT_NO_CONFIG}, LONG_LIMITS
+		{"fake-root", no_argument, NULL, OPT_FAKE_ROOT}, {"pidns", no_argument, NULL, OPT_PIDNS}, {"profile", required_argument, NULL, OPT_PROFILE}, {"no-config", no_argument, NULL, OPT_NO_CONFIG}, LONG_LIMITS
 
 const struct option run_options[] = {LONG_CREATE, {"rm", no_argument, NULL, OPT_RM}, LONG_COMMAND, {0}};
 const struct option exec_options[] = {LONG_COMMAND, {0}};
@@ -75,6 +75,7 @@ static void take_option(const Command *cmd, CreateOptions *p, int c)
 	case OPT_ALLOW_APPLY: p->allow_apply = true; break;
 	case OPT_RM: p->rm = true; break;
 	case OPT_FAKE_ROOT: p->create.flags |= BV_CREATE_FAKE_ROOT; break;
+	case OPT_PIDNS: p->create.flags |= BV_CREATE_PIDNS; break;
 	case OPT_SYNC: p->create.flags |= parse_sync(cmd, optarg) ? BV_CREATE_CONTINUOUS : 0; break;
 	case OPT_SPOOL: p->create.spool = parse_size(cmd, "--spool-size", optarg); break;
 	case OPT_GENERATIONS: p->generations = true; break;

@@ -1,6 +1,6 @@
 /* cli/mcp_run.c - the tool `run`: a command whose output is kept up to a limit, and that ends when it is cancelled, has run too long, or the server ends.
  *
- * What it leaves running in the background goes on, unless it was ended so: then all that it has started goes with it. */
+ * What it leaves running in the background goes on, unless it was ended so: then all that is in its process group goes with it. */
 #include "cli/mcp.h"
 
 #include <errno.h>
@@ -76,34 +76,6 @@ static char *kept_text(const Kept *k)
 	char *text = mcp_utf8(raw, len);
 	free(raw);
 	return text;
-}
-
-static int find_member(void *ctx, const BvProcessInfo *info)
-{
-	uint64_t *found = ctx;
-
-	if ((uint64_t)info->pid != found[0])
-		return 0;
-	found[1] = info->id;
-	return 1;
-}
-
-static int kill_member(void *ctx, const BvProcessInfo *info)
-{
-	if (info->id && info->id == ((uint64_t *)ctx)[1])
-		kill(info->pid, SIGKILL);
-	return 0;
-}
-
-/* The command with all that belongs to it; twice, as it may be starting another one. */
-static void kill_all(Run *r)
-{
-	uint64_t who[2] = {(uint64_t)bv_process_pid(r->process), 0};
-
-	(void)bv_sandbox_ps(r->call->server->sb, find_member, who, NULL);
-	for (int i = 0; who[1] && i < 2; i++)
-		(void)bv_sandbox_ps(r->call->server->sb, kill_member, who, NULL);
-	(void)bv_process_kill(r->process, SIGKILL, NULL);
 }
 
 static void tell(Run *r, const char *bytes, size_t n)
@@ -184,7 +156,7 @@ static int wait_for_end(Run *r, BvError **err)
 			mcp_progress(r->call, (double)(now_ms() - r->began) / 1000, 0, NULL);
 			continue;
 		}
-		kill_all(r);
+		(void)bv_process_kill(r->process, SIGKILL, NULL); /* which is for its process group */
 		w = bv_process_wait(r->process, -1, &r->status, NULL);
 	}
 	/* What it wrote last; others that it has left may hold the pipes open. */
