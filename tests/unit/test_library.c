@@ -38,14 +38,14 @@ static int remove_entry(void *ctx, const BvSandboxInfo *info)
 
 static int tear_down(void **state)
 {
-	char *sandboxes = NULL;
+	char path[100];
 
 	(void)state;
 	bv_sandbox_list(store, remove_entry, NULL, NULL);
-	if (asprintf(&sandboxes, "%s/sandboxes", store) < 0)
-		return -1;
-	rmdir(sandboxes);
-	free(sandboxes);
+	snprintf(path, sizeof(path), "%s/sandboxes", store);
+	rmdir(path);
+	snprintf(path, sizeof(path), "%s/supervisor.log", store);
+	unlink(path);
 	return rmdir(store); /* nothing is left in it */
 }
 
