@@ -279,6 +279,11 @@ typedef struct BvLimitInfo {
 /* Calls `visit` for each limit of a sandbox, with what was reached since its supervisor started; of a stopped one as it was when its last command ended. Non-zero from visit stops
  * and is returned. -ESRCH (stopped), -ECONNRESET, -ENOMEM. */
 int bv_sandbox_limits(BvSandbox *sandbox, int (*visit)(void *ctx, const BvLimitInfo *info), void *ctx, BvError **err);
+/* Other limits, from the next command on that starts its supervisor; they stay. NULL: none. A copy (bv_snapshot_restore, bv_sandbox_import) has none until they are set. -EINVAL, -EBUSY (it runs),
+ * -EACCES, -ENOSPC, -ENOMEM. */
+int bv_sandbox_set_limits(BvSandbox *sandbox, const BvLimits *limits, BvError **err);
+/* What limits it has, as they were given; out->size is the caller's to set (BV_LIMITS_INIT). -EUCLEAN (damaged), -EACCES, -ENOMEM. */
+int bv_sandbox_given_limits(BvSandbox *sandbox, BvLimits *out, BvError **err);
 /* After bv_process_wait: the same, with the hits since that command was started. */
 int bv_process_limits(BvProcess *process, int (*visit)(void *ctx, const BvLimitInfo *info), void *ctx);
 /* After a spawn: the limits that are not enforced here, one line each (BV_LIMITS_BEST_EFFORT); NULL: all are. Valid until close. */
