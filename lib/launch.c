@@ -131,7 +131,6 @@ typedef struct Spawn {
 	const char *program, *log;
 	char *const *argv, *const *env;
 	int sock; /* becomes CONTROL_FD, or -1 */
-	int result; /* 0 or a positive errno */
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 } Spawn;
@@ -153,14 +152,13 @@ static void prepare_spawn(Spawn *s)
 	posix_spawn_file_actions_addclosefrom_np(&s->actions, CONTROL_FD + (s->sock >= 0));
 }
 
-/* In the process in between: nothing that needs memory, or a lock that another thread may hold. */
+/* In the process in between: nothing that needs memory, or a lock that another thread may hold. Its exit code is 0 or an errno. */
 static int spawn_program(void *ctx)
 {
-	Spawn *s = ctx;
+	const Spawn *s = ctx;
 	pid_t pid;
 
-	s->result = posix_spawn(&pid, s->program, &s->actions, &s->attr, s->argv, s->env);
-	return 0;
+	return posix_spawn(&pid, s->program, &s->actions, &s->attr, s->argv, s->env);
 }
 
 /* The supervisor must not be our child: a host program that never waits would collect zombies, and one that waits for any child would see a
@@ -179,7 +177,7 @@ static int spawn_orphan(Spawn *s)
 	char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	sigset_t all, before;
 	pid_t pid;
-	int r = 0;
+	int r = 0, status = 0;
 
 	if (stack == MAP_FAILED)
 		return -ENOMEM;
@@ -188,17 +186,16 @@ static int spawn_orphan(Spawn *s)
 	prepare_spawn(s);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	s->result = SHARING ? EAGAIN : 0;
 	pid = clone(spawn_program, stack + size, SHARING, s);
 	if (pid < 0)
 		r = bv_neg_errno();
-	while (pid > 0 && waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
+	while (pid > 0 && waitpid(pid, &status, __WCLONE) < 0 && errno == EINTR)
 		;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	munmap(stack, size);
 	posix_spawnattr_destroy(&s->attr);
 	posix_spawn_file_actions_destroy(&s->actions);
-	return r < 0 ? r : -s->result;
+	return r < 0 ? r : WIFEXITED(status) ? -WEXITSTATUS(status) : -ECANCELED;
 }
 
 /* ---- as a fork of this program ---- */

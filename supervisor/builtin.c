@@ -9,8 +9,10 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
 
 #define CLAIM_FROM 65536 /* bytes */
+#define LEASE_TRIES 200	 /* of 10 ms */
 
 typedef struct Request {
 	const char *call;
@@ -36,14 +38,16 @@ static int make_parents(char *path)
 
 /* ---- write ---- */
 
-/* Never waits: for the other end of a FIFO, a terminal, or a device. */
+/* Never waits for the other end of a FIFO, a terminal, or a device. EAGAIN is a lease on the file, such as one by which it is found out who has it open: that is over in a moment. */
 static int open_target(const Request *q)
 {
-	int flags = O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	int flags = O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, fd;
 
 	flags |= q->flags & FILE_APPEND ? O_APPEND : O_TRUNC;
 	flags |= q->flags & FILE_EXCLUSIVE ? O_EXCL : 0;
-	return open(q->path, flags, q->mode);
+	for (int tries = 0; (fd = open(q->path, flags, q->mode)) < 0 && errno == EAGAIN && tries < LEASE_TRIES; tries++)
+		nanosleep(&(struct timespec){0, 10000000}, NULL);
+	return fd;
 }
 
 /* So that what there is no room for is not begun; and who goes beyond a limit of the sandbox is told so by an errno, where who writes there would be killed. */

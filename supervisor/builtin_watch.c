@@ -117,26 +117,39 @@ static const char *below(const char *path, const char *dir)
 	return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/') ? path + n : NULL;
 }
 
-static void forget_tree(Watcher *w, const char *path)
+static void unwatch(Watcher *w, Watched *one)
 {
-	for (size_t i = w->n; i-- > 0;) {
-		if (!below(w->list[i].path, path))
-			continue;
-		inotify_rm_watch(w->fd, w->list[i].wd);
-		forget(w, &w->list[i]);
-	}
+	inotify_rm_watch(w->fd, one->wd);
+	forget(w, one);
 }
 
+static void forget_tree(Watcher *w, const char *path)
+{
+	for (size_t i = w->n; i-- > 0;)
+		if (below(w->list[i].path, path))
+			unwatch(w, &w->list[i]);
+}
+
+/* What is so deep now that no path can say it is not watched any more. */
 static void rename_tree(Watcher *w, const char *from, const char *to)
 {
-	for (size_t i = 0; i < w->n; i++) {
+	bool lost = false;
+
+	for (size_t i = w->n; i-- > 0;) {
 		const char *rest = below(w->list[i].path, from);
-		char *path = rest ? bv_asprintf("%s%s", to, rest) : NULL;
-		if (!path)
+		if (!rest)
 			continue;
-		free(w->list[i].path);
-		w->list[i].path = path;
+		char *path = strlen(to) + strlen(rest) < PATH_MAX ? bv_asprintf("%s%s", to, rest) : NULL;
+		if (path) {
+			free(w->list[i].path);
+			w->list[i].path = path;
+		} else {
+			unwatch(w, &w->list[i]);
+			lost = true;
+		}
 	}
+	if (lost)
+		tell(FILE_OVERFLOW, w->root, NULL);
 }
 
 /* ---- directories that are there ---- */

@@ -370,7 +370,7 @@ typedef struct BvWatchEvent {
 int bv_sandbox_watch(BvSandbox *sandbox, const char *path, int recursive, BvWatch **out, BvError **err);
 /* Becomes readable when there are events, or there will be none any more: for poll(2), and for nothing else. It stays the library's. */
 int bv_watch_fd(const BvWatch *watch);
-/* Waits for events, at most timeout_ms milliseconds (-1: for ever; 0: not at all), and calls `visit` for each that is there, in their order; an event is valid during the call. Returns how many there were; 0: none within that
+/* Waits for events, at most timeout_ms milliseconds (-1: for ever; 0: not at all), and calls `visit` for each that is there (at most a thousand or so at once), in their order; an event is valid during the call. Returns how many there were; 0: none within that
  * time. Non-zero from visit stops and is returned; the other events stay for the next call. One thread at a time. -ENOENT (what was watched has been removed or moved, which was told), -ECANCELED (the process that
  * watches was killed), -ECONNRESET (the supervisor died), -EPROTO. */
 int bv_watch_read(BvWatch *watch, int timeout_ms, int (*visit)(void *ctx, const BvWatchEvent *event), void *ctx, BvError **err);

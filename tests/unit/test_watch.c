@@ -194,7 +194,10 @@ static void a_reader_waits_as_long_as_it_says_and_may_stop(void **state)
 	assert_true(seconds() - began >= 0.19);
 	guest(sb, "touch a b c", "");
 	assert_int_equal(poll(&p, 1, 10000), 1);
-	assert_int_equal(bv_watch_read(w, -1, stop_at_two, &n, NULL), 42);
+	int r = bv_watch_read(w, -1, stop_at_two, &n, NULL);
+	if (r == 1) /* the second one came later */
+		r = bv_watch_read(w, -1, stop_at_two, &n, NULL);
+	assert_int_equal(r, 42);
 	collect(w, &e, host, "created c\n");
 	assert_null(strstr(e.text, "created a"));
 	bv_watch_close(w);
