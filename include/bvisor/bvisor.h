@@ -346,7 +346,7 @@ enum {
 typedef struct BvApplyOptions {
 	size_t size;
 	unsigned flags;		  /* BV_APPLY_* */
-	const char *const *paths; /* as in BvDiffOptions */
+	const char *const *paths; /* as in BvDiffOptions; nothing else is changed: half of a rename is a conflict, another name of a file outside becomes a file of its own */
 } BvApplyOptions;
 #define BV_APPLY_OPTIONS_INIT {sizeof(BvApplyOptions), 0, NULL}
 
