@@ -118,12 +118,12 @@ static void PRINTF_LIKE(5, 6) send_error(Server *s, cJSON *batch, const cJSON *i
 	free(text);
 }
 
-void mcp_progress(Call *call, double done, double total, const char *text)
+bool mcp_progress(Call *call, double done, double total, const char *text)
 {
 	int64_t now = now_ms();
 
 	if (!call->progress_token || call->batch || mcp_cancelled(call) || now - call->told_ms < PROGRESS_MS)
-		return;
+		return false;
 	call->told_ms = now;
 	cJSON *message = new_message(), *params = mcp_check(cJSON_CreateObject());
 	mcp_check(cJSON_AddStringToObject(message, "method", "notifications/progress"));
@@ -135,6 +135,7 @@ void mcp_progress(Call *call, double done, double total, const char *text)
 		mcp_check(cJSON_AddStringToObject(params, "message", text));
 	cJSON_AddItemToObject(message, "params", params);
 	send_message(call->server, NULL, message);
+	return true;
 }
 
 bool mcp_cancelled(const Call *call)

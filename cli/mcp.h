@@ -84,8 +84,8 @@ const char **mcp_strings(const Call *call, const char *name);
 void mcp_fail(Result *result, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void mcp_fail_error(Result *result, BvError *err);
 bool mcp_cancelled(const Call *call);
-/* Tells how far it is, if the client wants to know, and not too often; total 0: unknown. */
-void mcp_progress(Call *call, double done, double total, const char *message);
+/* Tells how far it is, if the client wants to know, and not too often; total 0: unknown. False: it was not told. */
+bool mcp_progress(Call *call, double done, double total, const char *message);
 /* malloc'ed: bytes that are no UTF-8, and NULs, as U+FFFD. */
 char *mcp_utf8(const char *bytes, size_t len);
 void *mcp_check(void *made); /* ends the program if it is NULL: memory is out */

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { KEEP_MAX = 256 << 10, TICK_MS = 50, DRAIN_MS = 100, STREAM_MESSAGE = 200 };
+enum { KEEP_MAX = 256 << 10, TICK_MS = 50, DRAIN_MS = 100, STREAM_MESSAGE = 200, QUIET_MS = 5000 };
 
 /* The beginning and the end of what was written: what is between them is left out. */
 typedef struct Kept {
@@ -23,6 +23,7 @@ typedef struct Run {
 	Call *call;
 	BvProcess *process;
 	Kept streams[2];
+	char *line; /* the last of the output, until it was told as progress; or NULL */
 	const char *input;
 	size_t input_len, input_at;
 	int64_t began, deadline; /* ms; deadline -1: none */
@@ -78,7 +79,18 @@ static char *kept_text(const Kept *k)
 	return text;
 }
 
-static void tell(Run *r, const char *bytes, size_t n)
+/* The last line, or after a while that it still runs. */
+static void tell(Run *r)
+{
+	const int64_t now = now_ms();
+
+	if ((!r->line && now - (r->call->told_ms > r->began ? r->call->told_ms : r->began) < QUIET_MS) || !mcp_progress(r->call, (double)(now - r->began) / 1000, 0, r->line))
+		return;
+	free(r->line);
+	r->line = NULL;
+}
+
+static void note_line(Run *r, const char *bytes, size_t n)
 {
 	if (!r->call->progress_token)
 		return;
@@ -87,9 +99,8 @@ static void tell(Run *r, const char *bytes, size_t n)
 	size_t begin = n;
 	while (begin > 0 && bytes[begin - 1] != '\n' && n - begin < STREAM_MESSAGE)
 		begin--;
-	char *line = mcp_utf8(bytes + begin, n - begin);
-	mcp_progress(r->call, (double)(now_ms() - r->began) / 1000, 0, line);
-	free(line);
+	free(r->line);
+	r->line = mcp_utf8(bytes + begin, n - begin);
 }
 
 static void read_stream(Run *r, int stream)
@@ -104,7 +115,7 @@ static void read_stream(Run *r, int stream)
 		return;
 	}
 	keep(&r->streams[stream - 1], bytes, (size_t)n);
-	tell(r, bytes, (size_t)n);
+	note_line(r, bytes, (size_t)n);
 	r->flooded = r->limit && r->streams[0].total + r->streams[1].total > r->limit;
 }
 
@@ -153,7 +164,7 @@ static int wait_for_end(Run *r, BvError **err)
 			step(r, TICK_MS);
 		w = bv_process_wait(r->process, open ? 0 : TICK_MS, &r->status, NULL);
 		if (w != -ETIMEDOUT || !shall_end(r)) {
-			mcp_progress(r->call, (double)(now_ms() - r->began) / 1000, 0, NULL);
+			tell(r);
 			continue;
 		}
 		(void)bv_process_kill(r->process, SIGKILL, NULL); /* which is for its process group */
@@ -304,6 +315,7 @@ void mcp_run(Call *call, Result *result)
 			fill_result(&r, result);
 	}
 	bv_process_close(r.process);
+	free(r.line);
 	for (int i = 0; i < 2; i++) {
 		free(r.streams[i].head);
 		free(r.streams[i].tail);
