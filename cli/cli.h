@@ -163,6 +163,7 @@ int list_sandboxes(bool json);
 int cli_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* The same with the message of a library error, which is freed. */
 int cli_fail_error(BvError *err);
+int64_t now_ms(void); /* since some moment that stays the same */
 /* malloc and friends that end the program with 125 when memory is out. */
 void *xrealloc(void *p, size_t size);
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);

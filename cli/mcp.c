@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { LINE_MAX_BYTES = 32 << 20, CALLS_MAX = 32, ID_MAX = 256, PROGRESS_MS = 250 };
@@ -19,14 +18,6 @@ void *mcp_check(void *made)
 	if (!made)
 		exit(cli_fail("out of memory"));
 	return made;
-}
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 char *mcp_utf8(const char *bytes, size_t len)

@@ -7,7 +7,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { KEEP_MAX = 256 << 10, TICK_MS = 50, DRAIN_MS = 100, STREAM_MESSAGE = 200, QUIET_MS = 5000 };
@@ -31,14 +30,6 @@ typedef struct Run {
 	BvStatus status;
 	bool timed_out, flooded;
 } Run;
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void keep(Kept *k, const char *bytes, size_t n)
 {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <time.h>
 #include <unistd.h>
 
 void print_help(const Command *cmd)
@@ -374,6 +375,14 @@ int cli_fail_error(BvError *err)
 
 	bv_error_free(err);
 	return r;
+}
+
+int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 void *xrealloc(void *p, size_t size)

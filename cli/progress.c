@@ -5,7 +5,6 @@
 
 #include <inttypes.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { QUIET_MS = 200, STEP_MS = 100, BAR_MAX = 30, ETA_MIN_MS = 2000 };
@@ -15,14 +14,6 @@ static struct {
 	int64_t began, last; /* ms; of what is done now */
 	char what[40];
 } line;
-
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static bool can_show(void)
 {
