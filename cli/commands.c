@@ -219,7 +219,7 @@ static const Command commands[] = {
 	 "  --deny RULE        take that rule off (repeatable)\n" JSON_OPTION HELP_OPTION,
 	 cmd_net,
 	 "  bvisor net look                                    what it may reach, and what was refused\n"
-	 "  bvisor net look --allow registry.npmjs.org:443     ... this, too, from now on\n"},
+	 "  bvisor net look --allow packages.example:443        ... this, too, from now on\n"},
 	{"stats", "[--json] [NAME]", "Show counters of a running sandbox (JSON): unsupported calls, features, objects",
 	 JSON_OPTION HELP_OPTION, cmd_stats,
 	 "  bvisor stats look\n"},
