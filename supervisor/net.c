@@ -98,6 +98,7 @@ int net_new(const char *mode, char *const *rules, const char *servers, char *con
 	if (!net)
 		return -ENOMEM;
 	pthread_mutex_init(&net->lock, NULL);
+	pthread_mutex_init(&net->binding, NULL);
 	pthread_rwlock_init(&net->rules_lock, NULL);
 	net->reserved = -1;
 	atomic_init(&net->diag, diag ? -1 : 0);
@@ -132,6 +133,7 @@ void net_free(Net *net)
 		free(net->ports[i / 2][i % 2]);
 	bv_close_fd(&net->reserved);
 	pthread_rwlock_destroy(&net->rules_lock);
+	pthread_mutex_destroy(&net->binding);
 	pthread_mutex_destroy(&net->lock);
 	free(net);
 }

@@ -1,4 +1,4 @@
-/* supervisor/net_internal.h - what the net*.c files share: net.c decides, net_names.c resolves, net_denied.c records. Nobody else includes it. */
+/* supervisor/net_internal.h - what the net*.c files share: net.c decides, net_map.c and net_share.c bind, net_names.c resolves, net_denied.c records. Nobody else includes it. */
 #ifndef SUPERVISOR_NET_INTERNAL_H
 #define SUPERVISOR_NET_INTERNAL_H
 
@@ -28,6 +28,7 @@ typedef struct OwnSocket {
 	uint64_t cookie, ino;
 	unsigned server; /* 1 + which name server the guest believes to ask, or 0 */
 	OwnState state;
+	unsigned reuse; /* of a datagram socket what the guest has set (net_share.c) */
 	struct sockaddr_in6 shown;
 } OwnSocket;
 
@@ -79,6 +80,7 @@ struct Net {
 	int reserved; /* keeps them */
 	NetPublished *published;
 	size_t n_published;
+	pthread_mutex_t binding; /* outside of `lock`, never with rules_lock: net_share.c */
 	pthread_mutex_t lock; /* of what follows */
 	Hmap own;
 	OwnSocket *sockets; /* a ring of OWN_MAX */
@@ -108,12 +110,23 @@ OwnSocket *net_add_own_locked(Net *net, int sock, uint64_t cookie); /* NULL: no 
 #define NET_IN6_MIN offsetof(struct sockaddr_in6, sin6_scope_id) /* what bind(2) and connect(2) need of an IPv6 address */
 struct sockaddr_in6 net_widened(const struct sockaddr_storage *ss); /* AF_INET6 as it is; else taken for AF_INET, mapped */
 int net_map_start(Net *net) MUST_CHECK; /* -EADDRINUSE, or another errno */
+bool net_is_any(const struct in6_addr *a); /* the unspecified one, of IPv4 or IPv6 */
+int net_own_name(int sock, struct sockaddr_in6 *out) MUST_CHECK; /* getsockname(2) */
+int net_bind_to(int sock, const struct sockaddr_in6 *six) MUST_CHECK; /* bind(2) of a socket of either family */
 bool net_is_here(const struct in6_addr *address); /* an address of this machine, or the unspecified one, which means it */
 /* Which socket of a guest answers where a guest would reach `to` of this machine; false: none. */
 bool net_find_listener(Net *net, int sock, const struct sockaddr_in6 *to, struct sockaddr_in6 *real);
 bool net_host_listens(Net *net, int sock, const struct sockaddr_in6 *to); /* or it cannot be known */
 /* Makes `real`, which was found for `to`, the address that the socket is connected to. */
 void net_go_here(Net *net, int sock, const struct sockaddr_in6 *to, const struct sockaddr_in6 *real, struct sockaddr_storage *ss, socklen_t *len);
+
+/* ---- net_share.c: with `binding` ---- */
+/* It is about to be bound: it shares no port until it is known that it may. */
+void net_share_begin(int sock);
+/* It is OWN_BOUND now: what the guest has said of sharing its port holds. */
+void net_share_bound(Net *net, int sock);
+/* Binds a datagram socket to a port that another one has already, if both want to share it: -EADDRINUSE, or another errno of bind(2). */
+int net_share_port(Net *net, int sock, const struct sockaddr_in6 *at) MUST_CHECK;
 
 /* ---- net_names.c ---- */
 void net_note_routed_locked(Net *net, int sock);

@@ -89,11 +89,53 @@ int sys_listen(Call *call)
 	return listen(sock, ARG_INT(call, 1)) < 0 ? bv_neg_errno() : 0;
 }
 
+static bool shares_ports(int level, int name)
+{
+	return level == SOL_SOCKET && (name == SO_REUSEADDR || name == SO_REUSEPORT);
+}
+
+static int set_reuse(Call *call, int name)
+{
+	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
+	int value;
+
+	if (sock < 0)
+		return sock;
+	if (ARG_INT(call, 4) < (int)sizeof value)
+		return -EINVAL;
+	int r = mem_read(call, call->args[3], &value, sizeof value);
+	return r < 0 ? r : net_set_reuse(call->sup->net, sock, name, value);
+}
+
 int sys_setsockopt(Call *call)
 {
-	int r = net_check_option(ARG_INT(call, 1), ARG_INT(call, 2));
+	int level = ARG_INT(call, 1), name = ARG_INT(call, 2);
 
+	if (shares_ports(level, name))
+		return set_reuse(call, name);
+	int r = net_check_option(level, name);
 	return r < 0 ? r : CALL_CONTINUE;
+}
+
+int sys_getsockopt(Call *call)
+{
+	int level = ARG_INT(call, 1), name = ARG_INT(call, 2), room, value;
+
+	if (!shares_ports(level, name))
+		return CALL_CONTINUE;
+	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
+	if (sock < 0)
+		return sock;
+	int r = mem_read(call, call->args[4], &room, sizeof room);
+	if (r == 0 && room < 0)
+		r = -EINVAL;
+	if (r == 0)
+		r = net_get_reuse(call->sup->net, sock, name, &value);
+	if (r < 0)
+		return r;
+	room = MIN(room, (int)sizeof value);
+	r = mem_write(call, call->args[3], &value, (size_t)room);
+	return r < 0 ? r : mem_write(call, call->args[4], &room, sizeof room);
 }
 
 /* Within this machine a connection is there at once, or refused, unless the listener is busy: that is waited for on a worker, where the same call goes on waiting. */
