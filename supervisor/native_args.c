@@ -9,6 +9,7 @@
 #include <linux/random.h>
 #include <asm/ioctls.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/mman.h>
 
@@ -61,13 +62,17 @@ LIST(fcntl_native, 1, LOW32, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL
 	F_CREATED_QUERY);
 
 /* Levels that have nothing to do with the way which packets take, and what is set of every socket at each start of a server or client. Not SO_REUSEADDR and SO_REUSEPORT: net.h. */
-PRIVATE_LIST(option_native, 2, LOW32, SO_BROADCAST, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_OOBINLINE, SO_PRIORITY, SO_LINGER, SO_PASSCRED, SO_RCVLOWAT, SO_RCVTIMEO_OLD, SO_SNDTIMEO_OLD,
+PRIVATE_LIST(socket_names, 2, LOW32, SO_BROADCAST, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_OOBINLINE, SO_PRIORITY, SO_LINGER, SO_PASSCRED, SO_RCVLOWAT, SO_RCVTIMEO_OLD, SO_SNDTIMEO_OLD,
 	SO_TIMESTAMP_OLD, SO_TIMESTAMPNS_OLD, SO_TIMESTAMPING_OLD, SO_RXQ_OVFL, SO_PEEK_OFF, SO_INCOMING_CPU, SO_ZEROCOPY, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING_NEW,
 	SO_RCVTIMEO_NEW, SO_SNDTIMEO_NEW);
 static const uint64_t socket_level[] = {SOL_SOCKET};
-static const ArgNative socket_option_native = {1, LOW32, 1, socket_level, &option_native, NULL};
-static const uint64_t setsockopt_levels[] = {IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6, SOL_NETLINK, SOL_TLS};
-const ArgNative setsockopt_native = {1, LOW32, sizeof setsockopt_levels / sizeof(uint64_t), setsockopt_levels, NULL, &socket_option_native};
+static const ArgNative socket_option_native = {1, LOW32, 1, socket_level, &socket_names, NULL};
+PRIVATE_LIST(tcp_names, 2, LOW32, TCP_NODELAY, TCP_MAXSEG, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_SYNCNT, TCP_LINGER2, TCP_DEFER_ACCEPT, TCP_QUICKACK, TCP_CONGESTION,
+	TCP_USER_TIMEOUT, TCP_FASTOPEN, TCP_NOTSENT_LOWAT, TCP_FASTOPEN_CONNECT, TCP_INQ);
+static const uint64_t tcp_level[] = {IPPROTO_TCP};
+static const ArgNative tcp_option_native = {1, LOW32, 1, tcp_level, &tcp_names, &socket_option_native};
+static const uint64_t setsockopt_levels[] = {IPPROTO_ICMPV6, SOL_NETLINK, SOL_TLS};
+const ArgNative setsockopt_native = {1, LOW32, sizeof setsockopt_levels / sizeof(uint64_t), setsockopt_levels, NULL, &tcp_option_native};
 /* All others but these two are the kernel's to tell, too; which level a name is of does not matter here. */
 PRIVATE_LIST(getsockopt_names, 2, LOW32, SO_TYPE, SO_ERROR, SO_SNDBUF, SO_RCVBUF, SO_PEERCRED, SO_RCVTIMEO_OLD, SO_SNDTIMEO_OLD, SO_ACCEPTCONN, SO_PROTOCOL, SO_DOMAIN, SO_COOKIE);
 static const uint64_t getsockopt_levels[] = {IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6, SOL_NETLINK, SOL_TLS};

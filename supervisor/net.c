@@ -323,33 +323,6 @@ int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *ss, s
 	return 0;
 }
 
-int net_check_socket(int family, int type, int protocol)
-{
-	if (family != AF_INET && family != AF_INET6)
-		return 0;
-	switch (protocol) {
-	case 0:
-	case IPPROTO_TCP: return 0;
-	case IPPROTO_UDP:
-	case IPPROTO_ICMP:
-	case IPPROTO_ICMPV6: return type == SOCK_DGRAM ? 0 : -EPROTONOSUPPORT;
-	default: return -EPROTONOSUPPORT;
-	}
-}
-
-int net_check_option(int level, int name)
-{
-	static const int ip[] = {IP_OPTIONS, IP_ADD_MEMBERSHIP, IP_ADD_SOURCE_MEMBERSHIP, MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP, MCAST_MSFILTER, IP_MSFILTER, IP_MULTICAST_IF, IP_RETOPTS};
-	static const int ipv6[] = {IPV6_RTHDR, 5 /* IPV6_2292RTHDR */, 6 /* IPV6_2292PKTOPTIONS */, IPV6_JOIN_GROUP, IPV6_JOIN_ANYCAST, MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP, MCAST_MSFILTER};
-	const int *list = level == IPPROTO_IP ? ip : ipv6;
-	size_t n = level == IPPROTO_IP ? ARRAY_LEN(ip) : level == IPPROTO_IPV6 ? ARRAY_LEN(ipv6) : 0;
-
-	for (size_t i = 0; i < n; i++)
-		if (list[i] == name)
-			return -EPERM;
-	return 0;
-}
-
 cJSON *net_json(Net *net)
 {
 	cJSON *o = cJSON_CreateObject();

@@ -51,8 +51,9 @@ void net_note_local(Net *net, int sock);
 void net_note_own(Net *net, int sock);
 /* socket(2) in a closed network: 0 or the errno for this family, type and protocol. Not MPTCP, with which the peer names further addresses that the kernel connects to by itself. */
 int net_check_socket(int family, int type, int protocol) MUST_CHECK;
-/* Options and control messages by which a packet takes another way than its address says, or that bring what was not asked for: -EPERM. */
+/* setsockopt(2) there, and a control message of our copy, which is made harmless where that is enough: -EPERM, -ENOPROTOOPT. */
 int net_check_option(int level, int name) MUST_CHECK;
+int net_check_control(const Net *net, struct cmsghdr *c) MUST_CHECK;
 
 /* {"mode", "allow": [RULE...], "denied": N, "last": [{"time", "pid", "comm", "protocol", "to", "why", "count"}...]} */
 cJSON *net_json(Net *net);
