@@ -72,7 +72,7 @@ static bool parse_published(const char *text, NetPublished *out)
 
 	if (sscanf(text, "%15[0-9.]:%u:%u%c", address, &host, &port, &more) != 3 || host - 1 >= 65535 || port - 1 >= 65535 || inet_pton(AF_INET, address, v4) != 1)
 		return false;
-	*out = (NetPublished){htons((uint16_t)port), htons((uint16_t)host), net_mapped(v4)};
+	*out = (NetPublished){htons((uint16_t)port), htons((uint16_t)host), net_mapped(v4), -1};
 	return true;
 }
 
@@ -85,9 +85,17 @@ static int add_published(Net *net, char *const *texts, char **why)
 	net->published = calloc(count + 1, sizeof *net->published);
 	if (!net->published)
 		return -ENOMEM;
-	for (; net->n_published < count; net->n_published++)
-		if (!parse_published(texts[net->n_published], &net->published[net->n_published]))
-			return bv_fail(why, -EINVAL, "'%s' names no port to publish", texts[net->n_published]);
+	for (size_t i = 0; i < count; i++) {
+		NetPublished *p = &net->published[i];
+		if (!parse_published(texts[i], p))
+			return bv_fail(why, -EINVAL, "'%s' names no port to publish", texts[i]);
+		net->n_published++;
+		int r = net_publish_start(p);
+		if (r == -EADDRINUSE)
+			return bv_fail(why, r, "port %u of the host is published already, by another running sandbox or twice by this one: stop that one, or publish another port with --publish HOSTPORT:%u", ntohs(p->host_port), ntohs(p->port));
+		if (r < 0)
+			return bv_fail(why, r, "port %u of the host cannot be published: %s", ntohs(p->host_port), strerror(-r));
+	}
 	return 0;
 }
 
@@ -128,6 +136,8 @@ void net_free(Net *net)
 	rules_release(&net->rules);
 	hmap_release(&net->own);
 	free(net->sockets);
+	for (size_t i = 0; i < net->n_published; i++)
+		bv_close_fd(&net->published[i].reserved);
 	free(net->published);
 	for (size_t i = 0; i < 4; i++)
 		free(net->ports[i / 2][i % 2]);

@@ -43,6 +43,7 @@ typedef struct NetPorts {
 typedef struct NetPublished {
 	in_port_t port, host_port;
 	struct in6_addr address;
+	int reserved; /* keeps it from other sandboxes, or -1 */
 } NetPublished;
 
 typedef struct NameServer {
@@ -110,6 +111,8 @@ OwnSocket *net_add_own_locked(Net *net, int sock, uint64_t cookie); /* NULL: no 
 #define NET_IN6_MIN offsetof(struct sockaddr_in6, sin6_scope_id) /* what bind(2) and connect(2) need of an IPv6 address */
 struct sockaddr_in6 net_widened(const struct sockaddr_storage *ss); /* AF_INET6 as it is; else taken for AF_INET, mapped */
 int net_map_start(Net *net) MUST_CHECK; /* -EADDRINUSE, or another errno */
+/* No other sandbox publishes it from now on: -EADDRINUSE, or another errno. */
+int net_publish_start(NetPublished *p) MUST_CHECK;
 bool net_is_any(const struct in6_addr *a); /* the unspecified one, of IPv4 or IPv6 */
 int net_own_name(int sock, struct sockaddr_in6 *out) MUST_CHECK; /* getsockname(2) */
 int net_bind_to(int sock, const struct sockaddr_in6 *six) MUST_CHECK; /* bind(2) of a socket of either family */

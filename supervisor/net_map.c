@@ -15,19 +15,72 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-enum { RESERVE_TRIES = 64 };
+enum { RESERVE_TRIES = 64, PUBLISH_WAIT_MS = 1500, PUBLISH_STEP_MS = 20 };
 
-/* The abstract names of unix sockets belong to the network namespace, as addresses do: who has this one has the addresses, until it ends. */
-static int reserve(Net *net, const uint8_t v4[4])
+/* The abstract names of unix sockets belong to the network namespace, as addresses and ports do: who has this one has what it says, until it ends. */
+static int reserve(const char *name, int *out)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	int n = snprintf(un.sun_path + 1, sizeof un.sun_path - 1, "bvisor-net-%u.%u.%u.%u", v4[0], v4[1], v4[2], v4[3]);
+	int n = snprintf(un.sun_path + 1, sizeof un.sun_path - 1, "%s", name);
 	CLEAN_FD int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || bind(fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) < 0)
 		return bv_neg_errno();
-	net->reserved = TAKE_FD(fd);
+	*out = TAKE_FD(fd);
 	return 0;
+}
+
+#define PUBLISHED "bvisor-publish-"
+
+static int published_text(const NetPublished *p, char text[NET_TEXT_MAX])
+{
+	return snprintf(text, NET_TEXT_MAX, "%u.%u.%u.%u:%u", p->address.s6_addr[12], p->address.s6_addr[13], p->address.s6_addr[14], p->address.s6_addr[15], ntohs(p->host_port));
+}
+
+/* Does the list of unix sockets have a name of another sandbox with this port, of an address that includes ours or is included? */
+static bool is_published_elsewhere(const NetPublished *p)
+{
+	CLEAN_FREE char *list = NULL;
+	char own[NET_TEXT_MAX];
+	bool found = false;
+
+	published_text(p, own);
+	if (bv_read_file_at(AT_FDCWD, "/proc/net/unix", 64 * 1024 * 1024, &list) < 0)
+		return false;
+	for (char *at = list; !found && (at = strstr(at, "@" PUBLISHED)); at++) {
+		const char *address = at + strlen("@" PUBLISHED), *port = strchr(address, ':');
+		size_t len = strcspn(address, "\n");
+		bool same_port = port && strncmp(port, strchr(own, ':'), strlen(strchr(own, ':'))) == 0 && port + strlen(strchr(own, ':')) == address + len;
+		bool itself = len == strlen(own) && strncmp(address, own, len) == 0;
+		found = same_port && !itself && (net_is_any(&p->address) || strncmp(address, "0.0.0.0:", 8) == 0);
+	}
+	return found;
+}
+
+/* Looked for when ours is there to be found. */
+static int try_publish(NetPublished *p)
+{
+	char text[NET_TEXT_MAX], name[NET_TEXT_MAX + sizeof PUBLISHED];
+
+	published_text(p, text);
+	snprintf(name, sizeof name, PUBLISHED "%s", text);
+	int r = reserve(name, &p->reserved);
+	if (r < 0 || !is_published_elsewhere(p))
+		return r;
+	bv_close_fd(&p->reserved);
+	return -EADDRINUSE;
+}
+
+/* The supervisor of a command that has just ended may be about to end. */
+int net_publish_start(NetPublished *p)
+{
+	int r = try_publish(p);
+
+	for (int waited = 0; r == -EADDRINUSE && waited < PUBLISH_WAIT_MS; waited += PUBLISH_STEP_MS) {
+		usleep(PUBLISH_STEP_MS * 1000);
+		r = try_publish(p);
+	}
+	return r;
 }
 
 int net_map_start(Net *net)
@@ -35,13 +88,15 @@ int net_map_start(Net *net)
 	int r = -EADDRINUSE;
 
 	for (int tries = 0; r == -EADDRINUSE && tries < RESERVE_TRIES; tries++) {
+		char name[sizeof "bvisor-net-255.255.255.255"];
 		uint8_t v4[4];
 		if (getrandom(v4, sizeof v4, 0) != sizeof v4)
 			return bv_neg_errno();
 		v4[0] = 127;
 		v4[1] |= 0x40; /* not where programs of the host have theirs: 127.0.x.y */
 		v4[3] = (uint8_t)(2 + v4[3] % 126 * 2);
-		r = reserve(net, v4);
+		snprintf(name, sizeof name, "bvisor-net-%u.%u.%u.%u", v4[0], v4[1], v4[2], v4[3]);
+		r = reserve(name, &net->reserved);
 		net->here[HERE_V4] = net_mapped(v4);
 		v4[3]++;
 		net->here[HERE_V6] = net_mapped(v4);
@@ -343,22 +398,32 @@ static int bind_port(Net *net, int sock, int protocol, NetHere kind, struct sock
 	return note_port(net, protocol, kind, shown->sin6_port, real.sin6_port);
 }
 
+/* Shared with other guests only, whatever options a program of the host has set: -EADDRINUSE. */
+static int bind_published(Net *net, int sock, int protocol, const NetPublished *p)
+{
+	const struct sockaddr_in6 published = {.sin6_family = AF_INET6, .sin6_port = p->host_port, .sin6_addr = p->address};
+	struct sockaddr_in6 at = published;
+
+	if (net_is_any(&at.sin6_addr))
+		at.sin6_addr = net_mapped((const uint8_t[]){127, 0, 0, 1});
+	if (whose(net, sock, protocol, &at) == 0)
+		return -EADDRINUSE;
+	int r = net_bind_to(sock, &published);
+	return r == -EADDRINUSE && protocol == IPPROTO_UDP ? net_share_port(net, sock, &published) : r;
+}
+
 static int bind_here_locked(Net *net, int sock, const struct sockaddr_in6 *asked)
 {
 	int protocol = net_option(sock, SO_PROTOCOL);
 	bool six = !IN6_IS_ADDR_V4MAPPED(&asked->sin6_addr);
 	NetHere kind = six && (!net_is_any(&asked->sin6_addr) || only_v6(sock)) ? HERE_V6 : HERE_V4;
 	const NetPublished *p = kind == HERE_V4 ? find_published(net, asked->sin6_port) : NULL;
-	struct sockaddr_in6 shown = *asked, published = {.sin6_family = AF_INET6};
+	struct sockaddr_in6 shown = *asked;
 
 	net_share_begin(sock);
 	if (six)
 		take_v4(sock);
-	if (p) {
-		published.sin6_addr = p->address;
-		published.sin6_port = p->host_port;
-	}
-	int r = p ? net_bind_to(sock, &published) : bind_port(net, sock, protocol, kind, &shown);
+	int r = p ? bind_published(net, sock, protocol, p) : bind_port(net, sock, protocol, kind, &shown);
 	if (r < 0)
 		return r;
 	if (note_state(net, sock, OWN_BOUND, &shown) == 0) /* without memory it is shown as it is, and nobody reaches it */
