@@ -298,11 +298,17 @@ static const char *objection(Net *net, const struct sockaddr_in6 *to, bool here)
 static int refuse(Call *call, int sock, const struct sockaddr_in6 *to, bool here, const char *why)
 {
 	int protocol = net_option(sock, SO_PROTOCOL);
-	char text[NET_TEXT_MAX];
+	char text[NET_TEXT_MAX], rule[NET_TEXT_MAX];
+	in_port_t port = ntohs(to->sin6_port);
 
+	net_text(&to->sin6_addr, port, text);
+	if (port)
+		net_text(&to->sin6_addr, port, rule);
+	else
+		net_text_alone(&to->sin6_addr, rule); /* of ICMP, or none: a rule cannot name that one alone */
 	here &= protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
 	if (!here || net_host_listens(call->sup->net, sock, to)) /* which the guest does not learn */
-		IGNORE_RESULT(net_refuse(call, protocol_name(protocol), net_text(&to->sin6_addr, ntohs(to->sin6_port), text), why));
+		IGNORE_RESULT(net_refuse(call, protocol_name(protocol), text, rule, why));
 	return here ? -ECONNREFUSED : -EACCES;
 }
 

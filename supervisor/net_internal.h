@@ -140,8 +140,8 @@ int net_ask_ours(Net *net, int sock, struct sockaddr_storage *ss, socklen_t *len
 bool net_name_allows(Net *net, const struct in6_addr *address, uint16_t port);
 
 /* ---- net_denied.c ---- */
-/* Records it: -EACCES. `why` is static. */
-int net_refuse(Call *call, const char *protocol, const char *to, const char *why);
+/* Records it: -EACCES. `rule`: with which it would be allowed. `why` is static. */
+int net_refuse(Call *call, const char *protocol, const char *to, const char *rule, const char *why);
 /* `rule`: with which it would be allowed. Who asks a name server cannot be told. */
 void net_refuse_name(Net *net, const char *name, const char *rule, const char *why);
 /* Adds "denied" and "last" of net_json. */

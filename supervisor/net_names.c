@@ -78,8 +78,7 @@ static void refuse_address(Net *net, const char *name, const struct in6_addr *ad
 {
 	char text[NET_TEXT_MAX];
 
-	net_text(address, 0, text);
-	*strrchr(text, ':') = 0;
+	net_text_alone(address, text);
 	CLEAN_FREE char *to = bv_asprintf("%s (%s)", name, text);
 	net_refuse_name(net, to ? to : name, text, why);
 }
