@@ -95,6 +95,13 @@ const char *net_text(const struct in6_addr *address, uint16_t port, char buf[NET
 	return buf;
 }
 
+const char *net_text_alone(const struct in6_addr *address, char buf[NET_TEXT_MAX])
+{
+	net_text(address, 0, buf);
+	*strrchr(buf, ':') = 0;
+	return buf;
+}
+
 /* ---- parsing ---- */
 
 static bool number(const char *text, size_t len, unsigned max, unsigned *out)

@@ -38,5 +38,6 @@ bool net_is_loopback(const struct in6_addr *address); /* also the unspecified on
 #define NET_TEXT_MAX 64
 /* "1.2.3.4:80", "[::1]:80". Returns buf. */
 const char *net_text(const struct in6_addr *address, uint16_t port, char buf[NET_TEXT_MAX]);
+const char *net_text_alone(const struct in6_addr *address, char buf[NET_TEXT_MAX]); /* "1.2.3.4", "[::1]" */
 
 #endif

@@ -128,6 +128,8 @@ int sandbox_write_json(const BvSandbox *sb, const char *file, const cJSON *o, Bv
 /* ---- network (network.c) ---- */
 
 /* Checks the mode and the rules, and puts them into the config. net NULL: the default. -EINVAL, -ENOENT (a unix socket), -ENOMEM. */
+/* Of what a user says now: -EINVAL for rules with the host's network, which refuses nothing; unix sockets are beside it. What was kept may have such rules. */
+int network_check_new(const char *net, const char *const *allow, BvError **err) MUST_CHECK;
 int network_config(const char *net, const char *const *allow, const char *dns, SandboxConfig *c, BvError **err) MUST_CHECK;
 /* Adds the ports that the host reaches, each "[[ADDRESS:]HOSTPORT:]PORT", to a config that has its mode. -EINVAL, -ENOMEM. */
 int network_publish(const char *const *publish, SandboxConfig *c, BvError **err) MUST_CHECK;

@@ -58,12 +58,19 @@ static int check_servers(const char *dns, BvError **err)
 }
 
 /* Who names what may be reached means that and nothing else; a socket of the host is beside the network. */
-static bool has_address_rule(const char *const *allow)
+static const char *address_rule(const char *const *allow)
 {
 	for (; allow && *allow; allow++)
 		if (strncmp(*allow, "unix:", 5) != 0)
-			return true;
-	return false;
+			return *allow;
+	return NULL;
+}
+
+int network_check_new(const char *net, const char *const *allow, BvError **err)
+{
+	const char *rule = net && strcmp(net, "host") == 0 ? address_rule(allow) : NULL;
+
+	return rule ? lib_fail(err, -EINVAL, "--net host and --allow %s: with the host's network nothing is refused, so the rule means nothing. Leave out --net host, and only what rules name is reached", rule) : 0;
 }
 
 int network_config(const char *net, const char *const *allow, const char *dns, SandboxConfig *c, BvError **err)
@@ -72,7 +79,7 @@ int network_config(const char *net, const char *const *allow, const char *dns, S
 
 	if (net && !is_mode(net))
 		return lib_fail(err, -EINVAL, "'%s' is no network: host, internet or none", net);
-	c->net = strdup(net ? net : has_address_rule(allow) ? "none" : "internet");
+	c->net = strdup(net ? net : address_rule(allow) ? "none" : "internet");
 	c->dns = dns ? strdup(dns) : NULL;
 	if (!c->net || (dns && !c->dns))
 		r = -ENOMEM;
@@ -231,8 +238,11 @@ static bool has_rule(const char *const *list, const char *rule)
 static int make_rules(const SandboxConfig *now, const BvNetworkChange *change, SandboxConfig *out, BvError **err)
 {
 	CLEAN_STRV Strv list = NULL;
-	int r = 0;
+	const char *net = change->net ? change->net : now->net;
+	int r = network_check_new(net, change->allow, err);
 
+	if (r < 0)
+		return r;
 	for (size_t i = 0; change->deny && change->deny[i]; i++)
 		if (!has_rule((const char *const *)now->allow, change->deny[i]))
 			return lib_fail(err, -ENOENT, "there is no rule %s to take off", change->deny[i]);
@@ -242,7 +252,7 @@ static int make_rules(const SandboxConfig *now, const BvNetworkChange *change, S
 	for (size_t i = 0; r == 0 && change->allow && change->allow[i]; i++)
 		if (!has_rule((const char *const *)list, change->allow[i]))
 			r = strv_add(&list, change->allow[i]);
-	return r < 0 ? lib_fail(err, r, "out of memory") : network_config(change->net ? change->net : now->net, (const char *const *)list, NULL, out, err);
+	return r < 0 ? lib_fail(err, r, "out of memory") : network_config(net, (const char *const *)list, NULL, out, err);
 }
 
 static int tell_supervisor(BvSandbox *sb, const SandboxConfig *c, BvError **err)

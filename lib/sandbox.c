@@ -148,7 +148,7 @@ static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvErr
 	c->cwd = o->cwd ? strdup(o->cwd) : NULL;
 	if (!c->backend || (o->cwd && !c->cwd) || strv_copy(&c->command, o->command) < 0 || strv_copy(&c->env, o->env) < 0)
 		return lib_fail(err, -ENOMEM, "out of memory");
-	if ((r = network_config(o->net, o->allow, o->dns, c, err)) < 0 || (o->publish && (r = network_publish(o->publish, c, err)) < 0))
+	if ((r = network_check_new(o->net, o->allow, err)) < 0 || (r = network_config(o->net, o->allow, o->dns, c, err)) < 0 || (o->publish && (r = network_publish(o->publish, c, err)) < 0))
 		return r;
 	if ((r = add_paths(&c->rw, o->rw, "rw", true, err)) < 0 || (r = add_paths(&c->hide, o->hide, "hide", false, err)) < 0 ||
 	    (r = add_paths(&c->show, o->show, "show", false, err)) < 0)

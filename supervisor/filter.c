@@ -51,23 +51,31 @@ static void emit_load(Program *p, size_t offset)
 	emit(p, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
 }
 
+/* Jumps to what follows an alternative that does not hold. */
+typedef struct Misses {
+	unsigned at[8], n;
+} Misses;
+
 /* Little endian: the low word comes first. */
-static void emit_word_equal(Program *p, unsigned arg, unsigned word, uint32_t mask, uint32_t value)
+static void emit_word_equal(Program *p, unsigned arg, unsigned word, uint32_t mask, uint32_t value, Misses *m)
 {
 	emit_load(p, offsetof(struct seccomp_data, args) + 8 * arg + 4 * word);
 	if (mask != UINT32_MAX)
 		emit(p, BPF_ALU | BPF_AND | BPF_K, mask, 0, 0);
 	emit(p, BPF_JMP | BPF_JEQ | BPF_K, value, 1, 0);
-	emit_ret(p, SECCOMP_RET_USER_NOTIF);
+	if (m->n == ARRAY_LEN(m->at))
+		p->overflow = true;
+	else
+		m->at[m->n++] = emit(p, BPF_JMP | BPF_JA, 0, 0, 0);
 }
 
-static void emit_condition(Program *p, const ArgNative *a)
+static void emit_alternative(Program *p, const ArgNative *a, Misses *m)
 {
 	for (; a->also; a = a->also)
-		emit_word_equal(p, a->arg, 0, (uint32_t)a->mask, (uint32_t)a->values[0]);
+		emit_word_equal(p, a->arg, 0, (uint32_t)a->mask, (uint32_t)a->values[0], m);
 	if (a->mask >> 32) { /* a 64-bit comparison with one value: both words must agree */
-		emit_word_equal(p, a->arg, 1, (uint32_t)(a->mask >> 32), (uint32_t)(a->values[0] >> 32));
-		emit_word_equal(p, a->arg, 0, (uint32_t)a->mask, (uint32_t)a->values[0]);
+		emit_word_equal(p, a->arg, 1, (uint32_t)(a->mask >> 32), (uint32_t)(a->values[0] >> 32), m);
+		emit_word_equal(p, a->arg, 0, (uint32_t)a->mask, (uint32_t)a->values[0], m);
 		emit_ret(p, SECCOMP_RET_ALLOW);
 		return;
 	}
@@ -77,6 +85,16 @@ static void emit_condition(Program *p, const ArgNative *a)
 	for (unsigned i = 0; i < a->count; i++) {
 		emit(p, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)a->values[i], 0, 1);
 		emit_ret(p, SECCOMP_RET_ALLOW);
+	}
+}
+
+static void emit_condition(Program *p, const ArgNative *a)
+{
+	for (; a; a = a->otherwise) {
+		Misses m = {.n = 0};
+		emit_alternative(p, a, &m);
+		for (unsigned i = 0; i < m.n; i++)
+			p->insn[m.at[i]].k = p->n - m.at[i] - 1;
 	}
 	emit_ret(p, SECCOMP_RET_USER_NOTIF);
 }

@@ -103,6 +103,7 @@ int sys_connect(struct Call *call);
 int sys_listen(struct Call *call);
 int sys_accept(struct Call *call);
 int sys_setsockopt(struct Call *call);
+int sys_getsockopt(struct Call *call);
 int sys_sendto(struct Call *call);
 int sys_sendmsg(struct Call *call);
 int sys_sendmmsg(struct Call *call);

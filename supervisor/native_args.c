@@ -9,13 +9,16 @@
 #include <linux/random.h>
 #include <asm/ioctls.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/mman.h>
 
 #define LOW32 0xffffffffULL
-#define LIST(name, argument, bits, ...) \
+#define DEFINE_LIST(scope, name, argument, bits, ...) \
 	static const uint64_t name##_values[] = {__VA_ARGS__}; \
-	const ArgNative name = {argument, bits, sizeof name##_values / sizeof(uint64_t), name##_values}
+	scope const ArgNative name = {argument, bits, sizeof name##_values / sizeof(uint64_t), name##_values, NULL, NULL}
+#define LIST(...) DEFINE_LIST(, __VA_ARGS__)
+#define PRIVATE_LIST(...) DEFINE_LIST(static, __VA_ARGS__)
 
 #ifndef F_DUPFD_QUERY
 #define F_DUPFD_QUERY 1027
@@ -40,8 +43,8 @@ LIST(recv_native, 2, RECV_NATIVE, RECV_NATIVE);
 /* All but RLIMIT_CORE, which is 4. What is no resource is emulated and so refused by the kernel. */
 #define RESOURCES 0, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 LIST(rlimit_native, 0, LOW32, RESOURCES);
-static const ArgNative prlimit_resources = {1, LOW32, sizeof rlimit_native_values / sizeof(uint64_t), rlimit_native_values, NULL};
-const ArgNative prlimit_native = {0, LOW32, 1, pid_zero_values, &prlimit_resources};
+static const ArgNative prlimit_resources = {1, LOW32, sizeof rlimit_native_values / sizeof(uint64_t), rlimit_native_values, NULL, NULL};
+const ArgNative prlimit_native = {0, LOW32, 1, pid_zero_values, &prlimit_resources, NULL};
 /* Clocks of the system (0 to 11), auxiliary ones, and those of the caller itself: with a pid of 0. */
 LIST(clock_native, 0, LOW32, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 18, 19, 20, 21, 22, 23, (uint32_t)-1, (uint32_t)-2, (uint32_t)-3, (uint32_t)-4, (uint32_t)-5, (uint32_t)-6, (uint32_t)-7, (uint32_t)-8);
 LIST(personality_query, 0, LOW32, 0xffffffffu, 0);
@@ -58,8 +61,22 @@ LIST(fcntl_native, 1, LOW32, F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL
 	F_OFD_SETLKW, F_GETOWN, F_GETOWN_EX, F_GETSIG, F_GETLEASE, F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS, F_GET_RW_HINT, F_DUPFD_QUERY,
 	F_CREATED_QUERY);
 
-/* Levels that have nothing to do with the way which packets take. */
-LIST(setsockopt_native, 1, LOW32, SOL_SOCKET, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6, SOL_NETLINK, SOL_TLS);
+/* Levels that have nothing to do with the way which packets take, and what is set of every socket at each start of a server or client. Not SO_REUSEADDR and SO_REUSEPORT: net.h. */
+PRIVATE_LIST(socket_names, 2, LOW32, SO_BROADCAST, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_OOBINLINE, SO_PRIORITY, SO_LINGER, SO_PASSCRED, SO_RCVLOWAT, SO_RCVTIMEO_OLD, SO_SNDTIMEO_OLD,
+	SO_TIMESTAMP_OLD, SO_TIMESTAMPNS_OLD, SO_TIMESTAMPING_OLD, SO_RXQ_OVFL, SO_PEEK_OFF, SO_INCOMING_CPU, SO_ZEROCOPY, SO_TIMESTAMP_NEW, SO_TIMESTAMPNS_NEW, SO_TIMESTAMPING_NEW,
+	SO_RCVTIMEO_NEW, SO_SNDTIMEO_NEW);
+static const uint64_t socket_level[] = {SOL_SOCKET};
+static const ArgNative socket_option_native = {1, LOW32, 1, socket_level, &socket_names, NULL};
+PRIVATE_LIST(tcp_names, 2, LOW32, TCP_NODELAY, TCP_MAXSEG, TCP_CORK, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT, TCP_SYNCNT, TCP_LINGER2, TCP_DEFER_ACCEPT, TCP_QUICKACK, TCP_CONGESTION,
+	TCP_USER_TIMEOUT, TCP_FASTOPEN, TCP_NOTSENT_LOWAT, TCP_FASTOPEN_CONNECT, TCP_INQ);
+static const uint64_t tcp_level[] = {IPPROTO_TCP};
+static const ArgNative tcp_option_native = {1, LOW32, 1, tcp_level, &tcp_names, &socket_option_native};
+static const uint64_t setsockopt_levels[] = {IPPROTO_ICMPV6, SOL_NETLINK, SOL_TLS};
+const ArgNative setsockopt_native = {1, LOW32, sizeof setsockopt_levels / sizeof(uint64_t), setsockopt_levels, NULL, &tcp_option_native};
+/* All others but these two are the kernel's to tell, too; which level a name is of does not matter here. */
+PRIVATE_LIST(getsockopt_names, 2, LOW32, SO_TYPE, SO_ERROR, SO_SNDBUF, SO_RCVBUF, SO_PEERCRED, SO_RCVTIMEO_OLD, SO_SNDTIMEO_OLD, SO_ACCEPTCONN, SO_PROTOCOL, SO_DOMAIN, SO_COOKIE);
+static const uint64_t getsockopt_levels[] = {IPPROTO_IP, IPPROTO_IPV6, IPPROTO_TCP, IPPROTO_UDP, IPPROTO_ICMPV6, SOL_NETLINK, SOL_TLS};
+const ArgNative getsockopt_native = {1, LOW32, sizeof getsockopt_levels / sizeof(uint64_t), getsockopt_levels, NULL, &getsockopt_names};
 
 /* Terminals without TIOCSTI, TIOCLINUX, TIOCCONS, TIOCSETD; files without anything that sets; sockets' reading requests. */
 LIST(ioctl_native, 1, LOW32, TCGETS, TCSETS, TCSETSW, TCSETSF, TCGETA, TCSETA, TCSETAW, TCSETAF, TCGETS2, TCSETS2, TCSETSW2, TCSETSF2, TCSBRK, TCSBRKP, TCXONC, TCFLSH, TIOCEXCL, TIOCNXCL,

@@ -72,7 +72,7 @@ static bool parse_published(const char *text, NetPublished *out)
 
 	if (sscanf(text, "%15[0-9.]:%u:%u%c", address, &host, &port, &more) != 3 || host - 1 >= 65535 || port - 1 >= 65535 || inet_pton(AF_INET, address, v4) != 1)
 		return false;
-	*out = (NetPublished){htons((uint16_t)port), htons((uint16_t)host), net_mapped(v4)};
+	*out = (NetPublished){htons((uint16_t)port), htons((uint16_t)host), net_mapped(v4), -1};
 	return true;
 }
 
@@ -85,9 +85,17 @@ static int add_published(Net *net, char *const *texts, char **why)
 	net->published = calloc(count + 1, sizeof *net->published);
 	if (!net->published)
 		return -ENOMEM;
-	for (; net->n_published < count; net->n_published++)
-		if (!parse_published(texts[net->n_published], &net->published[net->n_published]))
-			return bv_fail(why, -EINVAL, "'%s' names no port to publish", texts[net->n_published]);
+	for (size_t i = 0; i < count; i++) {
+		NetPublished *p = &net->published[i];
+		if (!parse_published(texts[i], p))
+			return bv_fail(why, -EINVAL, "'%s' names no port to publish", texts[i]);
+		net->n_published++;
+		int r = net_publish_start(p);
+		if (r == -EADDRINUSE)
+			return bv_fail(why, r, "port %u of the host is published already, by another running sandbox or twice by this one: stop that one, or publish another port with --publish HOSTPORT:%u", ntohs(p->host_port), ntohs(p->port));
+		if (r < 0)
+			return bv_fail(why, r, "port %u of the host cannot be published: %s", ntohs(p->host_port), strerror(-r));
+	}
 	return 0;
 }
 
@@ -98,6 +106,7 @@ int net_new(const char *mode, char *const *rules, const char *servers, char *con
 	if (!net)
 		return -ENOMEM;
 	pthread_mutex_init(&net->lock, NULL);
+	pthread_mutex_init(&net->binding, NULL);
 	pthread_rwlock_init(&net->rules_lock, NULL);
 	net->reserved = -1;
 	atomic_init(&net->diag, diag ? -1 : 0);
@@ -127,11 +136,14 @@ void net_free(Net *net)
 	rules_release(&net->rules);
 	hmap_release(&net->own);
 	free(net->sockets);
+	for (size_t i = 0; i < net->n_published; i++)
+		bv_close_fd(&net->published[i].reserved);
 	free(net->published);
 	for (size_t i = 0; i < 4; i++)
 		free(net->ports[i / 2][i % 2]);
 	bv_close_fd(&net->reserved);
 	pthread_rwlock_destroy(&net->rules_lock);
+	pthread_mutex_destroy(&net->binding);
 	pthread_mutex_destroy(&net->lock);
 	free(net);
 }
@@ -286,11 +298,17 @@ static const char *objection(Net *net, const struct sockaddr_in6 *to, bool here)
 static int refuse(Call *call, int sock, const struct sockaddr_in6 *to, bool here, const char *why)
 {
 	int protocol = net_option(sock, SO_PROTOCOL);
-	char text[NET_TEXT_MAX];
+	char text[NET_TEXT_MAX], rule[NET_TEXT_MAX];
+	in_port_t port = ntohs(to->sin6_port);
 
+	net_text(&to->sin6_addr, port, text);
+	if (port)
+		net_text(&to->sin6_addr, port, rule);
+	else
+		net_text_alone(&to->sin6_addr, rule); /* of ICMP, or none: a rule cannot name that one alone */
 	here &= protocol == IPPROTO_TCP || protocol == IPPROTO_UDP;
 	if (!here || net_host_listens(call->sup->net, sock, to)) /* which the guest does not learn */
-		IGNORE_RESULT(net_refuse(call, protocol_name(protocol), net_text(&to->sin6_addr, ntohs(to->sin6_port), text), why));
+		IGNORE_RESULT(net_refuse(call, protocol_name(protocol), text, rule, why));
 	return here ? -ECONNREFUSED : -EACCES;
 }
 
@@ -318,33 +336,6 @@ int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *ss, s
 		return refuse(call, sock, &to, here, why);
 	if (datagram) /* whom it writes to may answer */
 		net_note_own(net, sock);
-	return 0;
-}
-
-int net_check_socket(int family, int type, int protocol)
-{
-	if (family != AF_INET && family != AF_INET6)
-		return 0;
-	switch (protocol) {
-	case 0:
-	case IPPROTO_TCP: return 0;
-	case IPPROTO_UDP:
-	case IPPROTO_ICMP:
-	case IPPROTO_ICMPV6: return type == SOCK_DGRAM ? 0 : -EPROTONOSUPPORT;
-	default: return -EPROTONOSUPPORT;
-	}
-}
-
-int net_check_option(int level, int name)
-{
-	static const int ip[] = {IP_OPTIONS, IP_ADD_MEMBERSHIP, IP_ADD_SOURCE_MEMBERSHIP, MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP, MCAST_MSFILTER, IP_MSFILTER, IP_MULTICAST_IF, IP_RETOPTS};
-	static const int ipv6[] = {IPV6_RTHDR, 5 /* IPV6_2292RTHDR */, 6 /* IPV6_2292PKTOPTIONS */, IPV6_JOIN_GROUP, IPV6_JOIN_ANYCAST, MCAST_JOIN_GROUP, MCAST_JOIN_SOURCE_GROUP, MCAST_MSFILTER};
-	const int *list = level == IPPROTO_IP ? ip : ipv6;
-	size_t n = level == IPPROTO_IP ? ARRAY_LEN(ip) : level == IPPROTO_IPV6 ? ARRAY_LEN(ipv6) : 0;
-
-	for (size_t i = 0; i < n; i++)
-		if (list[i] == name)
-			return -EPERM;
 	return 0;
 }
 

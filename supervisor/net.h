@@ -30,6 +30,9 @@ int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *addre
 int net_bind(Net *net, bool privileged, int sock, const struct sockaddr_storage *address, socklen_t len) MUST_CHECK;
 /* A socket that is to be bound once it is known what for is bound; with `listens` also one that listen(2) would bind. 0 or the errno. */
 int net_settle(Net *net, int sock, bool listens) MUST_CHECK;
+/* SO_REUSEADDR and SO_REUSEPORT in a closed network, where a datagram socket has them only as far as it shares ports with other guests. 0 or the errno of setsockopt(2), getsockopt(2). */
+int net_set_reuse(Net *net, int sock, int name, int value) MUST_CHECK;
+int net_get_reuse(Net *net, int sock, int name, int *value) MUST_CHECK;
 /* Is it a loopback address, as guests know them? */
 bool net_is_nearby(const struct sockaddr_storage *address, socklen_t len);
 /* An address of this machine as guests know it: true, or left alone. `protocol`: IPPROTO_TCP, IPPROTO_UDP. */
@@ -48,8 +51,9 @@ void net_note_local(Net *net, int sock);
 void net_note_own(Net *net, int sock);
 /* socket(2) in a closed network: 0 or the errno for this family, type and protocol. Not MPTCP, with which the peer names further addresses that the kernel connects to by itself. */
 int net_check_socket(int family, int type, int protocol) MUST_CHECK;
-/* Options and control messages by which a packet takes another way than its address says, or that bring what was not asked for: -EPERM. */
+/* setsockopt(2) there, and a control message of our copy, which is made harmless where that is enough: -EPERM, -ENOPROTOOPT. */
 int net_check_option(int level, int name) MUST_CHECK;
+int net_check_control(const Net *net, struct cmsghdr *c) MUST_CHECK;
 
 /* {"mode", "allow": [RULE...], "denied": N, "last": [{"time", "pid", "comm", "protocol", "to", "why", "count"}...]} */
 cJSON *net_json(Net *net);

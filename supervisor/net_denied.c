@@ -46,12 +46,12 @@ static void note_denied(Net *net, Denied *d, const char *protocol, const char *t
 	pthread_mutex_unlock(&net->lock);
 }
 
-int net_refuse(Call *call, const char *protocol, const char *to, const char *why)
+int net_refuse(Call *call, const char *protocol, const char *to, const char *rule, const char *why)
 {
 	Denied d = {.pid = caller_tgid(&call->caller)};
 
 	read_comm(call->sup, call->tid, d.comm);
-	note_denied(call->sup->net, &d, protocol, to, to, why);
+	note_denied(call->sup->net, &d, protocol, to, rule, why);
 	return -EACCES;
 }
 

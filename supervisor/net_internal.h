@@ -1,4 +1,4 @@
-/* supervisor/net_internal.h - what the net*.c files share: net.c decides, net_names.c resolves, net_denied.c records. Nobody else includes it. */
+/* supervisor/net_internal.h - what the net*.c files share: net.c decides, net_map.c and net_share.c bind, net_names.c resolves, net_denied.c records. Nobody else includes it. */
 #ifndef SUPERVISOR_NET_INTERNAL_H
 #define SUPERVISOR_NET_INTERNAL_H
 
@@ -28,6 +28,7 @@ typedef struct OwnSocket {
 	uint64_t cookie, ino;
 	unsigned server; /* 1 + which name server the guest believes to ask, or 0 */
 	OwnState state;
+	unsigned reuse; /* of a datagram socket what the guest has set (net_share.c) */
 	struct sockaddr_in6 shown;
 } OwnSocket;
 
@@ -42,6 +43,7 @@ typedef struct NetPorts {
 typedef struct NetPublished {
 	in_port_t port, host_port;
 	struct in6_addr address;
+	int reserved; /* keeps it from other sandboxes, or -1 */
 } NetPublished;
 
 typedef struct NameServer {
@@ -79,6 +81,7 @@ struct Net {
 	int reserved; /* keeps them */
 	NetPublished *published;
 	size_t n_published;
+	pthread_mutex_t binding; /* outside of `lock`, never with rules_lock: net_share.c */
 	pthread_mutex_t lock; /* of what follows */
 	Hmap own;
 	OwnSocket *sockets; /* a ring of OWN_MAX */
@@ -108,12 +111,25 @@ OwnSocket *net_add_own_locked(Net *net, int sock, uint64_t cookie); /* NULL: no 
 #define NET_IN6_MIN offsetof(struct sockaddr_in6, sin6_scope_id) /* what bind(2) and connect(2) need of an IPv6 address */
 struct sockaddr_in6 net_widened(const struct sockaddr_storage *ss); /* AF_INET6 as it is; else taken for AF_INET, mapped */
 int net_map_start(Net *net) MUST_CHECK; /* -EADDRINUSE, or another errno */
+/* No other sandbox publishes it from now on: -EADDRINUSE, or another errno. */
+int net_publish_start(NetPublished *p) MUST_CHECK;
+bool net_is_any(const struct in6_addr *a); /* the unspecified one, of IPv4 or IPv6 */
+int net_own_name(int sock, struct sockaddr_in6 *out) MUST_CHECK; /* getsockname(2) */
+int net_bind_to(int sock, const struct sockaddr_in6 *six) MUST_CHECK; /* bind(2) of a socket of either family */
 bool net_is_here(const struct in6_addr *address); /* an address of this machine, or the unspecified one, which means it */
 /* Which socket of a guest answers where a guest would reach `to` of this machine; false: none. */
 bool net_find_listener(Net *net, int sock, const struct sockaddr_in6 *to, struct sockaddr_in6 *real);
 bool net_host_listens(Net *net, int sock, const struct sockaddr_in6 *to); /* or it cannot be known */
 /* Makes `real`, which was found for `to`, the address that the socket is connected to. */
 void net_go_here(Net *net, int sock, const struct sockaddr_in6 *to, const struct sockaddr_in6 *real, struct sockaddr_storage *ss, socklen_t *len);
+
+/* ---- net_share.c: with `binding` ---- */
+/* It is about to be bound: it shares no port until it is known that it may. */
+void net_share_begin(int sock);
+/* It is OWN_BOUND now: what the guest has said of sharing its port holds. */
+void net_share_bound(Net *net, int sock);
+/* Binds a datagram socket to a port that another one has already, if both want to share it: -EADDRINUSE, or another errno of bind(2). */
+int net_share_port(Net *net, int sock, const struct sockaddr_in6 *at) MUST_CHECK;
 
 /* ---- net_names.c ---- */
 void net_note_routed_locked(Net *net, int sock);
@@ -124,8 +140,8 @@ int net_ask_ours(Net *net, int sock, struct sockaddr_storage *ss, socklen_t *len
 bool net_name_allows(Net *net, const struct in6_addr *address, uint16_t port);
 
 /* ---- net_denied.c ---- */
-/* Records it: -EACCES. `why` is static. */
-int net_refuse(Call *call, const char *protocol, const char *to, const char *why);
+/* Records it: -EACCES. `rule`: with which it would be allowed. `why` is static. */
+int net_refuse(Call *call, const char *protocol, const char *to, const char *rule, const char *why);
 /* `rule`: with which it would be allowed. Who asks a name server cannot be told. */
 void net_refuse_name(Net *net, const char *name, const char *rule, const char *why);
 /* Adds "denied" and "last" of net_json. */

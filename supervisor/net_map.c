@@ -15,19 +15,72 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-enum { RESERVE_TRIES = 64 };
+enum { RESERVE_TRIES = 64, PUBLISH_WAIT_MS = 1500, PUBLISH_STEP_MS = 20 };
 
-/* The abstract names of unix sockets belong to the network namespace, as addresses do: who has this one has the addresses, until it ends. */
-static int reserve(Net *net, const uint8_t v4[4])
+/* The abstract names of unix sockets belong to the network namespace, as addresses and ports do: who has this one has what it says, until it ends. */
+static int reserve(const char *name, int *out)
 {
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
-	int n = snprintf(un.sun_path + 1, sizeof un.sun_path - 1, "bvisor-net-%u.%u.%u.%u", v4[0], v4[1], v4[2], v4[3]);
+	int n = snprintf(un.sun_path + 1, sizeof un.sun_path - 1, "%s", name);
 	CLEAN_FD int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || bind(fd, (struct sockaddr *)&un, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)) < 0)
 		return bv_neg_errno();
-	net->reserved = TAKE_FD(fd);
+	*out = TAKE_FD(fd);
 	return 0;
+}
+
+#define PUBLISHED "bvisor-publish-"
+
+static int published_text(const NetPublished *p, char text[NET_TEXT_MAX])
+{
+	return snprintf(text, NET_TEXT_MAX, "%u.%u.%u.%u:%u", p->address.s6_addr[12], p->address.s6_addr[13], p->address.s6_addr[14], p->address.s6_addr[15], ntohs(p->host_port));
+}
+
+/* Does the list of unix sockets have a name of another sandbox with this port, of an address that includes ours or is included? */
+static bool is_published_elsewhere(const NetPublished *p)
+{
+	CLEAN_FREE char *list = NULL;
+	char own[NET_TEXT_MAX];
+	bool found = false;
+
+	published_text(p, own);
+	if (bv_read_file_at(AT_FDCWD, "/proc/net/unix", 64 * 1024 * 1024, &list) < 0)
+		return false;
+	for (char *at = list; !found && (at = strstr(at, "@" PUBLISHED)); at++) {
+		const char *address = at + strlen("@" PUBLISHED), *port = strchr(address, ':');
+		size_t len = strcspn(address, "\n");
+		bool same_port = port && strncmp(port, strchr(own, ':'), strlen(strchr(own, ':'))) == 0 && port + strlen(strchr(own, ':')) == address + len;
+		bool itself = len == strlen(own) && strncmp(address, own, len) == 0;
+		found = same_port && !itself && (net_is_any(&p->address) || strncmp(address, "0.0.0.0:", 8) == 0);
+	}
+	return found;
+}
+
+/* Looked for when ours is there to be found. */
+static int try_publish(NetPublished *p)
+{
+	char text[NET_TEXT_MAX], name[NET_TEXT_MAX + sizeof PUBLISHED];
+
+	published_text(p, text);
+	snprintf(name, sizeof name, PUBLISHED "%s", text);
+	int r = reserve(name, &p->reserved);
+	if (r < 0 || !is_published_elsewhere(p))
+		return r;
+	bv_close_fd(&p->reserved);
+	return -EADDRINUSE;
+}
+
+/* The supervisor of a command that has just ended may be about to end. */
+int net_publish_start(NetPublished *p)
+{
+	int r = try_publish(p);
+
+	for (int waited = 0; r == -EADDRINUSE && waited < PUBLISH_WAIT_MS; waited += PUBLISH_STEP_MS) {
+		usleep(PUBLISH_STEP_MS * 1000);
+		r = try_publish(p);
+	}
+	return r;
 }
 
 int net_map_start(Net *net)
@@ -35,13 +88,15 @@ int net_map_start(Net *net)
 	int r = -EADDRINUSE;
 
 	for (int tries = 0; r == -EADDRINUSE && tries < RESERVE_TRIES; tries++) {
+		char name[sizeof "bvisor-net-255.255.255.255"];
 		uint8_t v4[4];
 		if (getrandom(v4, sizeof v4, 0) != sizeof v4)
 			return bv_neg_errno();
 		v4[0] = 127;
 		v4[1] |= 0x40; /* not where programs of the host have theirs: 127.0.x.y */
 		v4[3] = (uint8_t)(2 + v4[3] % 126 * 2);
-		r = reserve(net, v4);
+		snprintf(name, sizeof name, "bvisor-net-%u.%u.%u.%u", v4[0], v4[1], v4[2], v4[3]);
+		r = reserve(name, &net->reserved);
 		net->here[HERE_V4] = net_mapped(v4);
 		v4[3]++;
 		net->here[HERE_V6] = net_mapped(v4);
@@ -85,7 +140,7 @@ static void narrow(int domain, const struct sockaddr_in6 *six, struct sockaddr_s
 	memcpy(ss, domain == AF_INET ? (const void *)&v4 : six, *len);
 }
 
-static bool is_any(const struct in6_addr *a)
+bool net_is_any(const struct in6_addr *a)
 {
 	return IN6_IS_ADDR_UNSPECIFIED(a) || (IN6_IS_ADDR_V4MAPPED(a) && memcmp(a->s6_addr + 12, (char[4]){0}, 4) == 0);
 }
@@ -107,7 +162,7 @@ static bool is_group(const struct in6_addr *a)
 	return IN6_IS_ADDR_V4MAPPED(a) ? a->s6_addr[12] >= 224 : IN6_IS_ADDR_MULTICAST(a);
 }
 
-static int own_name(int sock, struct sockaddr_in6 *out)
+int net_own_name(int sock, struct sockaddr_in6 *out)
 {
 	struct sockaddr_storage ss = {0};
 	socklen_t len = sizeof ss;
@@ -118,7 +173,7 @@ static int own_name(int sock, struct sockaddr_in6 *out)
 	return 0;
 }
 
-static int bind_to(int sock, const struct sockaddr_in6 *six)
+int net_bind_to(int sock, const struct sockaddr_in6 *six)
 {
 	struct sockaddr_storage ss;
 	socklen_t len;
@@ -167,7 +222,7 @@ static int find_owner(Net *net, int sock, int protocol, const struct sockaddr_in
 {
 	struct sockaddr_in6 from;
 
-	if (own_name(sock, &from) < 0 || is_any(&from.sin6_addr))
+	if (net_own_name(sock, &from) < 0 || net_is_any(&from.sin6_addr))
 		from.sin6_addr = at->sin6_addr;
 	int r = net_owner(may_ask(net), protocol, &from, at, owner);
 	if (r < 0)
@@ -269,7 +324,7 @@ bool net_find_listener(Net *net, int sock, const struct sockaddr_in6 *to, struct
 		add_place(&places, &p->address, p->host_port);
 	add_place(&places, &net->here[HERE_V4], real_port(net, protocol, HERE_V4, to->sin6_port));
 	if (protocol == IPPROTO_UDP) { /* those that are bound to every address or none */
-		bool carries_v4 = own_name(sock, &own) == 0 && IN6_IS_ADDR_V4MAPPED(&own.sin6_addr); /* and nothing else */
+		bool carries_v4 = net_own_name(sock, &own) == 0 && IN6_IS_ADDR_V4MAPPED(&own.sin6_addr); /* and nothing else */
 		if (v6 && !carries_v4)
 			add_place(&places, &in6addr_loopback, to->sin6_port);
 		add_place(&places, &localhost, to->sin6_port);
@@ -295,7 +350,7 @@ bool net_host_listens(Net *net, int sock, const struct sockaddr_in6 *to)
 {
 	struct sockaddr_in6 at = *to;
 
-	if (is_any(&at.sin6_addr))
+	if (net_is_any(&at.sin6_addr))
 		at.sin6_addr = IN6_IS_ADDR_V4MAPPED(&at.sin6_addr) ? net_mapped((const uint8_t[]){127, 0, 0, 1}) : in6addr_loopback;
 	return whose(net, sock, net_option(sock, SO_PROTOCOL), &at) != -ENOENT;
 }
@@ -327,13 +382,15 @@ static int bind_port(Net *net, int sock, int protocol, NetHere kind, struct sock
 
 	if (shown->sin6_port)
 		real.sin6_port = real_port(net, protocol, kind, shown->sin6_port);
-	int r = bind_to(sock, &real);
-	if (r == -EADDRINUSE && real.sin6_port && whose(net, sock, protocol, &real) == 0) {
-		real.sin6_port = 0;
-		r = bind_to(sock, &real);
+	int r = net_bind_to(sock, &real);
+	if (r == -EADDRINUSE && real.sin6_port) {
+		bool host = whose(net, sock, protocol, &real) == 0;
+		if (host)
+			real.sin6_port = 0;
+		r = host ? net_bind_to(sock, &real) : net_share_port(net, sock, &real);
 	}
 	if (r == 0)
-		r = own_name(sock, &real);
+		r = net_own_name(sock, &real);
 	if (r < 0)
 		return r;
 	if (!shown->sin6_port)
@@ -341,24 +398,45 @@ static int bind_port(Net *net, int sock, int protocol, NetHere kind, struct sock
 	return note_port(net, protocol, kind, shown->sin6_port, real.sin6_port);
 }
 
-/* Binds it to an address of the sandbox's, whatever address of this machine the guest has named. */
-static int bind_here(Net *net, int sock, const struct sockaddr_in6 *asked)
+/* Shared with other guests only, whatever options a program of the host has set: -EADDRINUSE. */
+static int bind_published(Net *net, int sock, int protocol, const NetPublished *p)
+{
+	const struct sockaddr_in6 published = {.sin6_family = AF_INET6, .sin6_port = p->host_port, .sin6_addr = p->address};
+	struct sockaddr_in6 at = published;
+
+	if (net_is_any(&at.sin6_addr))
+		at.sin6_addr = net_mapped((const uint8_t[]){127, 0, 0, 1});
+	if (whose(net, sock, protocol, &at) == 0)
+		return -EADDRINUSE;
+	int r = net_bind_to(sock, &published);
+	return r == -EADDRINUSE && protocol == IPPROTO_UDP ? net_share_port(net, sock, &published) : r;
+}
+
+static int bind_here_locked(Net *net, int sock, const struct sockaddr_in6 *asked)
 {
 	int protocol = net_option(sock, SO_PROTOCOL);
 	bool six = !IN6_IS_ADDR_V4MAPPED(&asked->sin6_addr);
-	NetHere kind = six && (!is_any(&asked->sin6_addr) || only_v6(sock)) ? HERE_V6 : HERE_V4;
+	NetHere kind = six && (!net_is_any(&asked->sin6_addr) || only_v6(sock)) ? HERE_V6 : HERE_V4;
 	const NetPublished *p = kind == HERE_V4 ? find_published(net, asked->sin6_port) : NULL;
-	struct sockaddr_in6 shown = *asked, published = {.sin6_family = AF_INET6};
+	struct sockaddr_in6 shown = *asked;
 
+	net_share_begin(sock);
 	if (six)
 		take_v4(sock);
-	if (p) {
-		published.sin6_addr = p->address;
-		published.sin6_port = p->host_port;
-	}
-	int r = p ? bind_to(sock, &published) : bind_port(net, sock, protocol, kind, &shown);
-	if (r == 0)
-		IGNORE_RESULT(note_state(net, sock, OWN_BOUND, &shown)); /* without memory it is shown as it is, and nobody reaches it */
+	int r = p ? bind_published(net, sock, protocol, p) : bind_port(net, sock, protocol, kind, &shown);
+	if (r < 0)
+		return r;
+	if (note_state(net, sock, OWN_BOUND, &shown) == 0) /* without memory it is shown as it is, and nobody reaches it */
+		net_share_bound(net, sock);
+	return 0;
+}
+
+/* Binds it to an address of the sandbox's, whatever address of this machine the guest has named. */
+static int bind_here(Net *net, int sock, const struct sockaddr_in6 *asked)
+{
+	pthread_mutex_lock(&net->binding);
+	int r = bind_here_locked(net, sock, asked);
+	pthread_mutex_unlock(&net->binding);
 	return r;
 }
 
@@ -382,7 +460,7 @@ static bool is_bound(Net *net, int sock)
 {
 	struct sockaddr_in6 own;
 
-	return state_of(net, sock, &own) != OWN_UNBOUND || (own_name(sock, &own) == 0 && own.sin6_port);
+	return state_of(net, sock, &own) != OWN_UNBOUND || (net_own_name(sock, &own) == 0 && own.sin6_port);
 }
 
 /* Does the port need a capability? ip(7), ip_unprivileged_port_start. */
@@ -397,10 +475,26 @@ static bool is_privileged(in_port_t port)
 
 static int bind_as_asked(Net *net, int sock, const struct sockaddr_storage *ss, socklen_t len)
 {
-	if (bind(sock, (const struct sockaddr *)ss, len) < 0)
-		return bv_neg_errno();
-	net_note_own(net, sock);
-	return 0;
+	pthread_mutex_lock(&net->binding);
+	net_share_begin(sock);
+	int r = bind(sock, (const struct sockaddr *)ss, len) < 0 ? bv_neg_errno() : 0;
+	pthread_mutex_unlock(&net->binding);
+	return r;
+}
+
+/* To an address that guests may have. */
+static int bind_inet(Net *net, bool privileged, int sock, const struct sockaddr_storage *ss, socklen_t len, const struct sockaddr_in6 *asked)
+{
+	int protocol = net_option(sock, SO_PROTOCOL);
+	bool may_go_out = !asked->sin6_port && (net_is_any(&asked->sin6_addr) || !net_is_loopback(&asked->sin6_addr));
+
+	if (!privileged && is_privileged(asked->sin6_port))
+		return -EACCES;
+	if (!may_go_out || protocol == IPPROTO_UDP)
+		net_note_local(net, sock);
+	if (!may_go_out)
+		return bind_here(net, sock, asked);
+	return protocol == IPPROTO_TCP ? note_state(net, sock, OWN_DEFERRED, asked) : bind_as_asked(net, sock, ss, len);
 }
 
 int net_bind(Net *net, bool privileged, int sock, const struct sockaddr_storage *ss, socklen_t len)
@@ -408,22 +502,19 @@ int net_bind(Net *net, bool privileged, int sock, const struct sockaddr_storage 
 	int domain = net_option(sock, SO_DOMAIN), protocol = net_option(sock, SO_PROTOCOL);
 	struct sockaddr_in6 asked;
 
-	if (net->open || (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) || !read_local(domain, ss, len, &asked))
+	if (net->open || (domain != AF_INET && domain != AF_INET6))
 		return bind(sock, (const struct sockaddr *)ss, len) < 0 ? bv_neg_errno() : 0;
+	if ((protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) || !read_local(domain, ss, len, &asked))
+		return bind_as_asked(net, sock, ss, len);
 	if (is_bound(net, sock))
 		return -EINVAL;
 	if (is_group(&asked.sin6_addr))
 		return -EADDRNOTAVAIL; /* what others send to the group would come */
-	if (!net_is_here(&asked.sin6_addr) || (IN6_IS_ADDR_V4MAPPED(&asked.sin6_addr) && domain == AF_INET6 && only_v6(sock)))
-		return bind_as_asked(net, sock, ss, len); /* the kernel says why not */
-	bool may_go_out = !asked.sin6_port && (is_any(&asked.sin6_addr) || !net_is_loopback(&asked.sin6_addr));
-	if (!privileged && is_privileged(asked.sin6_port))
-		return -EACCES;
-	if (!may_go_out || protocol == IPPROTO_UDP)
-		net_note_local(net, sock);
-	if (!may_go_out)
-		return bind_here(net, sock, &asked);
-	return protocol == IPPROTO_TCP ? note_state(net, sock, OWN_DEFERRED, &asked) : bind_as_asked(net, sock, ss, len);
+	if (IN6_IS_ADDR_V4MAPPED(&asked.sin6_addr) && domain == AF_INET6 && only_v6(sock))
+		return -EINVAL;
+	if (!net_is_here(&asked.sin6_addr)) /* nor broadcasts, nor what is sent to an address of a link */
+		return -EADDRNOTAVAIL;
+	return bind_inet(net, privileged, sock, ss, len, &asked);
 }
 
 int net_settle(Net *net, int sock, bool listens)
@@ -431,7 +522,7 @@ int net_settle(Net *net, int sock, bool listens)
 	int domain = net_option(sock, SO_DOMAIN);
 	struct sockaddr_in6 asked = {.sin6_family = AF_INET6}, own;
 
-	if (net->open || (domain != AF_INET && domain != AF_INET6) || net_option(sock, SO_PROTOCOL) != IPPROTO_TCP || own_name(sock, &own) < 0 || own.sin6_port)
+	if (net->open || (domain != AF_INET && domain != AF_INET6) || net_option(sock, SO_PROTOCOL) != IPPROTO_TCP || net_own_name(sock, &own) < 0 || own.sin6_port)
 		return 0;
 	OwnState state = state_of(net, sock, &asked);
 	if (state == OWN_UNBOUND && domain == AF_INET)
@@ -445,8 +536,8 @@ static void come_from_v6(Net *net, int sock)
 	const struct sockaddr_in6 source = {.sin6_family = AF_INET6, .sin6_addr = net->here[HERE_V6]};
 	struct sockaddr_in6 own;
 
-	if (own_name(sock, &own) == 0 && !own.sin6_port)
-		IGNORE_RESULT(bind_to(sock, &source)); /* it comes from 127.0.0.1 then */
+	if (net_own_name(sock, &own) == 0 && !own.sin6_port)
+		IGNORE_RESULT(net_bind_to(sock, &source)); /* it comes from 127.0.0.1 then */
 }
 
 void net_go_here(Net *net, int sock, const struct sockaddr_in6 *to, const struct sockaddr_in6 *real, struct sockaddr_storage *ss, socklen_t *len)
@@ -492,7 +583,7 @@ static bool is_v6(const Net *net, int sock)
 	socklen_t len = sizeof peer;
 	struct sockaddr_in6 end;
 
-	if (own_name(sock, &end) == 0 && IN6_ARE_ADDR_EQUAL(&end.sin6_addr, &net->here[HERE_V6]))
+	if (net_own_name(sock, &end) == 0 && IN6_ARE_ADDR_EQUAL(&end.sin6_addr, &net->here[HERE_V6]))
 		return true;
 	if (getpeername(sock, (struct sockaddr *)&peer, &len) < 0)
 		return false;

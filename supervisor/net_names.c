@@ -58,27 +58,46 @@ static void note_named(Net *net, const ResolvedAddress *a, const NetRule *rule)
 	pthread_mutex_unlock(&net->lock);
 }
 
-/* A name that somebody else has the say of may lead anywhere: to the host itself, to its network. Only a rule that names such an address opens it. */
+/* Why a name may not lead there; NULL: it may. */
+static const char *private_reason(const struct in6_addr *address)
+{
+	const char *special = net_special(address);
+
+	return special ? special : net_is_here(address) ? "it is the host's own" : NULL;
+}
+
+static bool is_named_by_address(const NetRules *rules, const struct in6_addr *address)
+{
+	for (size_t i = 0; i < rules->n; i++)
+		if (net_rule_has_address(&rules->list[i], address, rules->list[i].low))
+			return true;
+	return false;
+}
+
+static void refuse_address(Net *net, const char *name, const struct in6_addr *address, const char *why)
+{
+	char text[NET_TEXT_MAX];
+
+	net_text_alone(address, text);
+	CLEAN_FREE char *to = bv_asprintf("%s (%s)", name, text);
+	net_refuse_name(net, to ? to : name, text, why);
+}
+
+/* A name that somebody else has the say of may lead anywhere: to the host itself, to its network. Only a rule that names such an address opens it, at that rule's ports; the name may be
+ * used for it then, and opens nothing. */
 static size_t filter_addresses(void *ctx, const char *name, ResolvedAddress *list, size_t n)
 {
 	Net *net = ctx;
-	char text[NET_TEXT_MAX];
 	size_t kept = 0;
 
 	pthread_rwlock_rdlock(&net->rules_lock);
 	for (size_t i = 0; i < n; i++) {
-		const char *special = net_special(&list[i].address);
-		for (size_t k = 0; special && k < net->rules.n; k++)
-			if (net_rule_has_address(&net->rules.list[k], &list[i].address, net->rules.list[k].low))
-				special = NULL;
-		if (special) {
-			net_text(&list[i].address, 0, text);
-			*strrchr(text, ':') = 0;
-			CLEAN_FREE char *to = bv_asprintf("%s (%s)", name, text);
-			net_refuse_name(net, to ? to : name, text, special);
+		const char *why = private_reason(&list[i].address);
+		if (why && !is_named_by_address(&net->rules, &list[i].address)) {
+			refuse_address(net, name, &list[i].address, why);
 			continue;
 		}
-		for (size_t k = 0; k < net->rules.n; k++)
+		for (size_t k = 0; !why && k < net->rules.n; k++)
 			if (net_rule_has_name(&net->rules.list[k], name))
 				note_named(net, &list[i], &net->rules.list[k]);
 		list[kept++] = list[i];

@@ -101,12 +101,11 @@ static int read_control(Call *call, uint64_t at, size_t len, Message *m)
 		size_t left = len - (size_t)((char *)c - m->control);
 		if (c->cmsg_len < sizeof *c || c->cmsg_len > left)
 			return -EINVAL;
-		if (c->cmsg_level != SOL_SOCKET) {
-			r = net_is_open(call->sup->net) ? 0 : net_check_option(c->cmsg_level, c->cmsg_type);
-			if (r < 0)
-				return r;
+		r = net_is_open(call->sup->net) ? 0 : net_check_control(call->sup->net, c);
+		if (r < 0)
+			return r;
+		if (c->cmsg_level != SOL_SOCKET)
 			continue;
-		}
 		if (c->cmsg_type == SCM_CREDENTIALS)
 			return -EPERM; /* the kernel would check them against the supervisor */
 		if (c->cmsg_type == SCM_RIGHTS)

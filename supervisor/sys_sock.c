@@ -8,6 +8,8 @@
 #include "supervisor/unixbind.h"
 
 #include <linux/netlink.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -22,6 +24,8 @@ int sys_socket(Call *call)
 	case AF_INET6:
 		if (type == SOCK_RAW || type == SOCK_PACKET)
 			return -EPERM;
+		if (type > SOCK_PACKET)
+			return -EINVAL;
 		r = net_is_open(call->sup->net) ? 0 : net_check_socket(family, type, (int)call->args[2]);
 		return r < 0 ? r : CALL_CONTINUE;
 	case AF_NETLINK:
@@ -89,11 +93,72 @@ int sys_listen(Call *call)
 	return listen(sock, ARG_INT(call, 1)) < 0 ? bv_neg_errno() : 0;
 }
 
+static bool shares_ports(int level, int name)
+{
+	return level == SOL_SOCKET && (name == SO_REUSEADDR || name == SO_REUSEPORT);
+}
+
+static int set_reuse(Call *call, int name)
+{
+	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
+	int value;
+
+	if (sock < 0)
+		return sock;
+	if (ARG_INT(call, 4) < (int)sizeof value)
+		return -EINVAL;
+	int r = mem_read(call, call->args[3], &value, sizeof value);
+	return r < 0 ? r : net_set_reuse(call->sup->net, sock, name, value);
+}
+
+/* Not by which a connection becomes something else than what was connected: ESP, SMC. */
+static int set_protocol_above(Call *call)
+{
+	char name[16] = "";
+	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
+
+	if (sock < 0)
+		return sock;
+	if (ARG_INT(call, 4) < 1)
+		return -EINVAL;
+	int r = mem_read(call, call->args[3], name, MIN((size_t)ARG_INT(call, 4), sizeof name - 1));
+	if (r < 0)
+		return r;
+	const char *known = strcmp(name, "tls") == 0 ? name : "-"; /* which the kernel does not have */
+	return setsockopt(sock, IPPROTO_TCP, TCP_ULP, known, (socklen_t)strlen(known)) < 0 ? bv_neg_errno() : 0;
+}
+
 int sys_setsockopt(Call *call)
 {
-	int r = net_check_option(ARG_INT(call, 1), ARG_INT(call, 2));
+	int level = ARG_INT(call, 1), name = ARG_INT(call, 2);
 
+	if (shares_ports(level, name))
+		return set_reuse(call, name);
+	if (level == IPPROTO_TCP && name == TCP_ULP)
+		return set_protocol_above(call);
+	int r = net_check_option(level, name);
 	return r < 0 ? r : CALL_CONTINUE;
+}
+
+int sys_getsockopt(Call *call)
+{
+	int level = ARG_INT(call, 1), name = ARG_INT(call, 2), room, value;
+
+	if (!shares_ports(level, name))
+		return CALL_CONTINUE;
+	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
+	if (sock < 0)
+		return sock;
+	int r = mem_read(call, call->args[4], &room, sizeof room);
+	if (r == 0 && room < 0)
+		r = -EINVAL;
+	if (r == 0)
+		r = net_get_reuse(call->sup->net, sock, name, &value);
+	if (r < 0)
+		return r;
+	room = MIN(room, (int)sizeof value);
+	r = mem_write(call, call->args[3], &value, (size_t)room);
+	return r < 0 ? r : mem_write(call, call->args[4], &room, sizeof room);
 }
 
 /* Within this machine a connection is there at once, or refused, unless the listener is busy: that is waited for on a worker, where the same call goes on waiting. */

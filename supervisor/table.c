@@ -377,8 +377,8 @@ const Syscall syscall_table[] = {
 	EMULATE_IF(NET, recvmsg, sys_recvmsg, &recv_native, "messages of other guests and of our name server"),
 	EMULATE_IF(NET, recvmmsg, sys_recvmmsg, NULL, "messages of other guests and of our name server"),
 	NATIVE(shutdown, "on a socket of the caller"),
-	EMULATE_IF(NET, setsockopt, sys_setsockopt, &setsockopt_native, "no source routes"),
-	NATIVE(getsockopt, "on a socket of the caller"),
+	EMULATE_IF(NET, setsockopt, sys_setsockopt, &setsockopt_native, "no source routes; no ports of others"),
+	EMULATE_IF(NET, getsockopt, sys_getsockopt, &getsockopt_native, "what was set of sharing ports is remembered"),
 	/* ---- refused ---- */
 	REFUSE(mount, EPERM, "mounts and namespaces"),
 	REFUSE(umount2, EPERM, "mounts and namespaces"),

@@ -24,13 +24,13 @@ typedef enum CallPolicy {
 } CallPolicy;
 
 /* Of an emulated call, those with (argument & mask) equal to one of the values stay native: the filter itself decides, by value. If there is an `also`,
- * that must hold, too; such a one has one value, within the low 32 bits. */
+ * that must hold, too; such a one has one value, within the low 32 bits. Where it does not hold, an `otherwise` may. */
 typedef struct ArgNative {
 	unsigned arg;
 	uint64_t mask;
 	unsigned count;
 	const uint64_t *values;
-	const struct ArgNative *also;
+	const struct ArgNative *also, *otherwise;
 } ArgNative;
 
 enum {

@@ -100,7 +100,7 @@ typedef struct BvCreateOptions {
 	const char *const *env;	    /* "NAME=value": what each command of it gets beside the caller's environment (BvSpawnOptions.env NULL). Part of its snapshots: no place for secrets; NULL: none */
 	uint64_t spool;		    /* bytes: files that a snapshot in the backend, a place, has are removed here beyond that, the least recently used first, and fetched again when they are opened; 0: no bound */
 	const char *net; /* "host": the host's network, all of it; "internet": public addresses; "none"; NULL: "none" with rules of names or addresses in `allow`, else "internet" */
-	const char *const *allow; /* what may be reached beside: "NAME", "*.NAME", "ADDRESS", "ADDRESS/BITS", each perhaps with ":PORT"; ":PORT"; "unix:PATH" (a socket of the host); ports may be FROM-TO; NULL: nothing */
+	const char *const *allow; /* what may be reached beside: "NAME", "*.NAME", "ADDRESS", "ADDRESS/BITS", each perhaps with ":PORT"; ":PORT"; "unix:PATH" (a socket of the host); ports may be FROM-TO; with the host's network unix sockets only; NULL: nothing */
 	const char *dns; /* whom names are asked of, if not the host's name servers: "ADDRESS[:PORT],..."; NULL: those */
 	const char *hostname;	    /* what guests see as the host's name: letters, digits, '.', '_' and '-', at most 64; NULL: the host's */
 	const char *kernel_release; /* what they see as the kernel's release ("6.1.0-18-amd64"): likewise, also '+' and '~', beginning with a digit; NULL: the kernel's */

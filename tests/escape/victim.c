@@ -4,6 +4,7 @@
 
 #include <linux/keyctl.h>
 #include <mqueue.h>
+#include <netinet/in.h>
 #include <sys/file.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
@@ -12,9 +13,11 @@
 #include <sys/shm.h>
 
 #define SECRET_FD 100
+#define SHARED_PORTS 200 /* so that who may share them gets one soon */
 
 typedef struct Victim {
-	int stream, dgram, abstract_stream, abstract_dgram;
+	int stream, dgram, abstract_stream, abstract_dgram, tcp, udp;
+	char shared_ports[SHARED_PORTS * 6 + 2];
 	int lock, range, shm, msg, sem, key;
 	mqd_t mq;
 	char mq_name[64];
@@ -63,6 +66,51 @@ static void open_sockets(Victim *v, const char *nonce)
 	snprintf(name, sizeof name, "escape-%.20s-d", nonce);
 	un = abstract_addr(name, &len);
 	v->abstract_dgram = listener(SOCK_DGRAM, &un, len);
+}
+
+/* At every address; the port is the kernel's choice. */
+static int network_socket(int type, struct sockaddr_in *at)
+{
+	int s = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	socklen_t len = sizeof *at;
+
+	NEED(s >= 0 && (bind(s, (struct sockaddr *)at, len) == 0 || errno == EADDRINUSE) && getsockname(s, (struct sockaddr *)at, &len) == 0);
+	return s;
+}
+
+static in_port_t open_network(Victim *v)
+{
+	struct sockaddr_in at = {0};
+
+	for (bool same = false; !same;) { /* one port for both */
+		at = (struct sockaddr_in){.sin_family = AF_INET};
+		v->tcp = network_socket(SOCK_STREAM, &at);
+		in_port_t port = at.sin_port;
+		v->udp = network_socket(SOCK_DGRAM, &at);
+		same = at.sin_port == port;
+		if (!same) {
+			close(v->tcp);
+			close(v->udp);
+		}
+	}
+	NEED(listen(v->tcp, 64) == 0);
+	return ntohs(at.sin_port);
+}
+
+/* ",PORT,PORT,...," of services that share their ports with whoever wants to. */
+static void open_shared(Victim *v)
+{
+	const int on = 1;
+	char *text = v->shared_ports;
+
+	*text++ = ',';
+	for (int i = 0; i < SHARED_PORTS; i++) {
+		struct sockaddr_in at = {.sin_family = AF_INET};
+		int s = network_socket(SOCK_DGRAM, &at);
+		setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+		setsockopt(s, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+		text += snprintf(text, 7, "%u,", ntohs(at.sin_port));
+	}
 }
 
 static void open_ipc(Victim *v, const char *nonce)
@@ -152,13 +200,14 @@ static void report(const Victim *v)
 
 static bool one_round(Victim *v)
 {
-	struct pollfd p[] = {{0, POLLIN, 0}, {v->stream, POLLIN, 0}, {v->dgram, POLLIN, 0}, {v->abstract_stream, POLLIN, 0}, {v->abstract_dgram, POLLIN, 0}};
+	struct pollfd p[] = {{0, POLLIN, 0}, {v->stream, POLLIN, 0}, {v->dgram, POLLIN, 0}, {v->abstract_stream, POLLIN, 0}, {v->abstract_dgram, POLLIN, 0},
+			     {v->tcp, POLLIN, 0}, {v->udp, POLLIN, 0}};
 	char buf[256];
 
 	need_files(v);
-	if (poll(p, 5, 20) < 0)
+	if (poll(p, 7, 20) < 0)
 		return true;
-	for (int i = 1; i < 5; i++) {
+	for (int i = 1; i < 7; i++) {
 		if ((p[i].revents & POLLIN) && i % 2)
 			serve(v, p[i].fd);
 		else if ((p[i].revents & POLLIN) && recv(p[i].fd, buf, sizeof buf, MSG_DONTWAIT) >= 0)
@@ -183,14 +232,16 @@ int victim_main(const char *dir, const char *nonce)
 	catch_all();
 	NEED(chdir(dir) == 0);
 	open_sockets(&v, nonce);
+	in_port_t port = open_network(&v);
 	open_ipc(&v, nonce);
 	NEED(chdir("hidden") == 0);
 	v.lock = open("../host/locked", O_RDONLY | O_CLOEXEC);
 	v.range = open("../host/locked", O_RDWR | O_CLOEXEC);
 	int fd = open("key", O_RDONLY | O_CLOEXEC);
 	NEED(v.lock >= 0 && v.range >= 0 && fd >= 0 && dup3(fd, SECRET_FD, O_CLOEXEC) == SECRET_FD);
-	printf("VICTIM=%d WORD=%#llx SECRET_AT=%#llx SHM=%d MSG=%d SEM=%d KEY=%d MQ=%s ABSTRACT=escape-%.20s\n", getpid(),
-	       (unsigned long long)(uintptr_t)&word, (unsigned long long)(uintptr_t)secret, v.shm, v.msg, v.sem, v.key, v.mq_name, nonce);
+	open_shared(&v);
+	printf("VICTIM=%d WORD=%#llx SECRET_AT=%#llx SHM=%d MSG=%d SEM=%d KEY=%d MQ=%s ABSTRACT=escape-%.20s PORT=%u SHARED=%s\n", getpid(),
+	       (unsigned long long)(uintptr_t)&word, (unsigned long long)(uintptr_t)secret, v.shm, v.msg, v.sem, v.key, v.mq_name, nonce, port, v.shared_ports);
 	fflush(stdout);
 	while (one_round(&v))
 		;

@@ -50,6 +50,19 @@ static bool is_native(const Syscall *row, unsigned flags)
 	return row->policy == POLICY_NATIVE || (row->where && !(flags & row->where));
 }
 
+static void add_rules(scmp_filter_ctx ctx, int nr, const ArgNative *a)
+{
+	const ArgNative *first = a->also ? a : NULL, *last = first ? first->also : a;
+
+	for (unsigned v = 0; v < last->count; v++) {
+		struct scmp_arg_cmp cmp[2] = {SCMP_CMP(last->arg, SCMP_CMP_MASKED_EQ, last->mask, last->values[v])};
+		if (first)
+			cmp[1] = SCMP_CMP(first->arg, SCMP_CMP_MASKED_EQ, first->mask, first->values[0]);
+		int r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, nr, first ? 2 : 1, cmp);
+		assert_true(r == 0 || r == -EEXIST);
+	}
+}
+
 static struct sock_filter *libseccomp_program(unsigned flags)
 {
 	scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_NOTIFY);
@@ -62,14 +75,8 @@ static struct sock_filter *libseccomp_program(unsigned flags)
 			assert_int_equal(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, row->nr, 0), 0);
 		if (is_native(row, flags) || !row->native)
 			continue;
-		const ArgNative *first = row->native->also ? row->native : NULL, *last = first ? first->also : row->native;
-		for (unsigned v = 0; v < last->count; v++) {
-			struct scmp_arg_cmp cmp[2] = {SCMP_CMP(last->arg, SCMP_CMP_MASKED_EQ, last->mask, last->values[v])};
-			if (first)
-				cmp[1] = SCMP_CMP(first->arg, SCMP_CMP_MASKED_EQ, first->mask, first->values[0]);
-			int r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, row->nr, first ? 2 : 1, cmp);
-			assert_true(r == 0 || r == -EEXIST);
-		}
+		for (const ArgNative *a = row->native; a; a = a->otherwise)
+			add_rules(ctx, row->nr, a);
 	}
 	int fd = memfd_create("filter", MFD_CLOEXEC);
 	assert_int_equal(seccomp_export_bpf(ctx, fd), 0);
@@ -99,6 +106,23 @@ static uint32_t our_arch(void)
 #endif
 }
 
+/* The first of an alternative holds while those of the second are tried, and each value of all others. */
+static void compare_row(const struct sock_filter *ours, const struct sock_filter *theirs, const Syscall *row)
+{
+	for (const ArgNative *way = row->native; way; way = way->otherwise) {
+		struct seccomp_data d = {.nr = row->nr, .arch = our_arch()};
+		for (const ArgNative *a = way; a; a = a->also)
+			for (unsigned v = 0; v < a->count; v++) {
+				uint64_t value = a->values[v];
+				const uint64_t tries[] = {value + 1, value - 1, value | 1ULL << 32, value | 1ULL << 63, ~value, value ^ 4, value};
+				for (size_t t = 0; t < ARRAY_LEN(tries); t++) {
+					d.args[a->arg] = tries[t];
+					compare(ours, theirs, &d);
+				}
+			}
+	}
+}
+
 static void compare_all(unsigned flags)
 {
 	struct sock_filter *ours, *theirs = libseccomp_program(flags);
@@ -111,15 +135,7 @@ static void compare_all(unsigned flags)
 		compare(ours, theirs, &d);
 		if (!row || !row->native)
 			continue;
-		for (const ArgNative *a = row->native; a; a = a->also) /* the first holds while those of the second are tried */
-			for (unsigned v = 0; v < a->count; v++) {
-				uint64_t value = a->values[v];
-				const uint64_t tries[] = {value + 1, value - 1, value | 1ULL << 32, value | 1ULL << 63, ~value, value ^ 4, value};
-				for (size_t t = 0; t < ARRAY_LEN(tries); t++) {
-					d.args[a->arg] = tries[t];
-					compare(ours, theirs, &d);
-				}
-			}
+		compare_row(ours, theirs, row);
 	}
 	free(ours);
 	free(theirs);
