@@ -269,6 +269,8 @@ static int change_locked(CowWalk *w, const XattrChange *c)
 		return rc;
 	if (place == 1)
 		return change_on_host(w, c);
+	const CowXattr *row = w->cur.kind == COW_NODE ? xattr_find(w->cur.node, c->name) : NULL;
+	size_t old_size = row ? row->size : 0;
 	ssize_t old = get_locked(w, c->name, NULL, 0);
 	if (old < 0 && old != -ENODATA && old != -EACCES)
 		return (int)old;
@@ -283,6 +285,7 @@ static int change_locked(CowWalk *w, const XattrChange *c)
 		rc = xattr_set_row(node, c->name, c->value, c->value ? c->size : 0, !c->value);
 	if (rc < 0)
 		return rc;
+	quota_new_xattr(w->fs, strlen(c->name), c->value ? c->size : 0, old_size);
 	node->flags |= N_XATTR;
 	node_changed(w->fs, node);
 	watch_attrib(w, node, false);
