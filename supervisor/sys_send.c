@@ -182,9 +182,9 @@ static ssize_t try_send(Call *call, int sock, Source *src)
 		return r;
 	if (flags & MSG_ZEROCOPY)
 		return -ENOBUFS; /* send(2): callers copy then. It would send our buffer after it was freed */
-	ssize_t n = sendmsg(sock, &m.hdr, flags | MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t n = limits_count_sends(call->sup) ? limits_send(call->sup, sock, &m.hdr, m.passed, m.n_passed, flags) : sendmsg(sock, &m.hdr, flags | MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (n < 0)
-		return bv_neg_errno();
+		return limits_count_sends(call->sup) ? n : bv_neg_errno();
 	src->left += m.iov.iov_len - (size_t)n;
 	return n;
 }
@@ -218,6 +218,8 @@ static int send_all(Call *call, int sock, Source *src)
 	ssize_t n;
 	int r;
 
+	if (!call->req.may_block && limits_count_sends(call->sup))
+		return CALL_SLOW; /* it may wait for memory */
 	src->stream = is_stream(sock) && !(src->flags & (MSG_OOB | MSG_FASTOPEN));
 	for (;;) {
 		size_t before = src->done;
