@@ -14,6 +14,8 @@
 #include <sys/sysinfo.h>
 
 #define CPU_PERIOD_US 100000
+#define MEMORY_LEAST ((uint64_t)256 << 10)
+#define MEMORY_LEAST_PAGES 64
 #define NUMBER_MAX 9e15 /* what a JSON number keeps exactly */
 
 typedef struct LimitState {
@@ -123,13 +125,26 @@ static int check_one(const LimitState *s, LimitKind kind, uint64_t host, const c
 	return bv_fail(err, -ERANGE, "--%s %s is more than %s: %s", names[kind], text_of(kind, s->asked.of[kind], asked), whose, text_of(kind, host, has));
 }
 
+/* With less the kernel ends a process before its first instruction, or cannot load it. */
+static int check_least(const LimitState *s, char **err)
+{
+	uint64_t asked = s->asked.of[LIMIT_MEMORY], least = MAX(MEMORY_LEAST, (uint64_t)sysconf(_SC_PAGESIZE) * MEMORY_LEAST_PAGES);
+	char text[48], needed[48];
+
+	if (!asked || asked >= least)
+		return 0;
+	return bv_fail(err, -ERANGE, "--memory %s is less than a program takes to start: %s at least", text_of(LIMIT_MEMORY, asked, text), text_of(LIMIT_MEMORY, least, needed));
+}
+
 /* The kernel would take more, and never enforce it. */
 static int check_host(const LimitState *s, const Supervisor *sup, const struct rlimit *nofile, char **err)
 {
 	uint64_t pids = MIN(number_in("/proc/sys/kernel/pid_max", UINT64_MAX), number_in("/proc/sys/kernel/threads-max", UINT64_MAX));
 	int cpus = CPU_COUNT(&sup->cpus);
-	int r = check_one(s, LIMIT_MEMORY, host_memory(), "this machine has", err);
+	int r = check_least(s, err);
 
+	if (r == 0)
+		r = check_one(s, LIMIT_MEMORY, host_memory(), "this machine has", err);
 	if (r == 0)
 		r = check_one(s, LIMIT_MEMORY, s->group.ceiling[CGROUP_MEMORY], "the control group of the caller may use", err);
 	if (r == 0)
