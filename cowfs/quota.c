@@ -5,7 +5,7 @@
  *
  * The database is asked after each batch how many pages it has. What no batch has written yet is counted by what its rows will about take, when it becomes dirty. So it is with the objects of the run
  * that stand for records: a directory that guests make takes a block when it is first opened (marker.c), and is counted as if it had it from the start, so that opening it to remove what is in it never
- * fails. Of other markers SLACK more than there is room for may be made.
+ * fails. Other markers may take SLACK where there is no room: a command has to be able to start in a changed directory of the host.
  *
  * Where a lease does not tell that somebody has a body mapped (mapped.c), a body that is not hot may grow: there all bodies are looked at every AUDIT_NS.
  *
@@ -22,6 +22,8 @@
 #define INODE_ROW 160	     /* bytes, about, without their names */
 #define DENTRY_ROW 64
 #define XATTR_ROW 24
+#define ROW_SMALL 1000 /* a quarter of a page, as SQLite divides them */
+#define DB_PAGE 4096
 #define SLACK ((uint64_t)4 << 20)
 #define MARKER_MOST 4096
 #define RATE 4000000	     /* bytes a millisecond: faster than a disk, or memory, is filled */
@@ -41,6 +43,7 @@ struct CowQuota {
 	uint64_t base_nodes; /* records that are none of the guests' */
 	_Atomic uint64_t used, promised, peak;
 	uint64_t marker_bytes; /* of a directory */
+	_Atomic uint64_t others; /* bytes of other markers */
 	pthread_mutex_t looking;
 	pthread_mutex_t lock;
 	Hmap bodies;
@@ -170,6 +173,12 @@ static void add_row(Cowfs *fs, uint64_t bytes)
 	pthread_mutex_unlock(&q->lock);
 }
 
+/* What does not fit beside others on a page gets pages of its own. */
+static uint64_t bytes_of_row(uint64_t bytes)
+{
+	return bytes <= ROW_SMALL ? bytes : (bytes + DB_PAGE - 1) / DB_PAGE * DB_PAGE + ROW_SMALL / 2;
+}
+
 void quota_new_dentry(Cowfs *fs, const CowDentry *d)
 {
 	if (counts_bytes(fs) && !(d->flags & (D_STORED | D_GONE)))
@@ -179,7 +188,7 @@ void quota_new_dentry(Cowfs *fs, const CowDentry *d)
 void quota_new_xattr(Cowfs *fs, size_t name_len, size_t size, size_t old_size)
 {
 	if (counts_bytes(fs))
-		add_row(fs, XATTR_ROW + name_len + size - MIN(old_size, size));
+		add_row(fs, bytes_of_row(XATTR_ROW + name_len + size) - (old_size ? bytes_of_row(XATTR_ROW + name_len + MIN(old_size, size)) : 0));
 }
 
 void quota_collected(Cowfs *fs)
@@ -231,7 +240,7 @@ void quota_new_node(Cowfs *fs, CowNode *node)
 {
 	if (!counts_bytes(fs) || (node->flags & N_STORED))
 		return;
-	add_row(fs, INODE_ROW + (node->origin ? strlen(node->origin) : 0) + (node->target ? strlen(node->target) : 0));
+	add_row(fs, bytes_of_row(INODE_ROW + (node->origin ? strlen(node->origin) : 0) + (node->target ? strlen(node->target) : 0)));
 	keep_room(fs->quota, node);
 }
 
@@ -249,19 +258,25 @@ int quota_object(Cowfs *fs, const CowNode *node)
 
 	if (!counts_bytes(fs) || (node->flags & N_KEPT))
 		return 0;
-	return atomic_load(&q->used) >= q->config.bytes + SLACK ? -EDQUOT : 0;
+	return atomic_load(&q->used) >= q->config.bytes && atomic_load(&q->others) >= SLACK ? -EDQUOT : 0;
+}
+
+static void count_object(Cowfs *fs, const CowNode *node, uint64_t bytes)
+{
+	if (!counts_bytes(fs) || (node->flags & N_KEPT))
+		return;
+	atomic_fetch_add(&fs->quota->others, bytes);
+	add_used(fs->quota, bytes);
 }
 
 void quota_object_made(Cowfs *fs, const CowNode *node, uint64_t bytes)
 {
-	if (counts_bytes(fs) && !(node->flags & N_KEPT))
-		add_used(fs->quota, bytes);
+	count_object(fs, node, bytes);
 }
 
 void quota_object_gone(Cowfs *fs, const CowNode *node, uint64_t bytes)
 {
-	if (counts_bytes(fs) && !(node->flags & N_KEPT))
-		add_used(fs->quota, 0 - bytes);
+	count_object(fs, node, 0 - bytes); /* what wraps comes back */
 }
 
 /* An empty directory has as many there as its parent, which has few entries. */
