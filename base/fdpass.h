@@ -15,4 +15,8 @@ enum {
  * of sendmsg(2), never EINTR, without SIGPIPE. Async-signal-safe. */
 int bv_send_fds(int sock, const void *data, size_t len, const int *fds, size_t n, int patience);
 
+/* Receives one message of at most `len` bytes: its length, 0 at the end, or negative errno. Of its descriptors (close-on-exec) the first `n` are the caller's, further ones are closed; -1
+ * stands for each that did not come. Async-signal-safe. */
+ssize_t bv_recv_fds(int sock, void *data, size_t len, int *fds, size_t n);
+
 #endif

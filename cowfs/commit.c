@@ -221,6 +221,7 @@ static int write_once(Cowfs *fs, bool durable, bool clean)
 	int rc = collect_locked(fs, fs->batch);
 	if (rc == 0)
 		rc = take_lists_locked(fs);
+	quota_collected(fs);
 	if (fs->batch->rows) {
 		unchanged_note(fs, NULL);
 		fs->stats.commits++;
@@ -241,6 +242,7 @@ static int write_once(Cowfs *fs, bool durable, bool clean)
 	remove_dying(fs, clean);
 	meta_keep_room(fs->meta);
 	fs->written_next = fs->batch->next_id;
+	quota_written(fs);
 	batch_reset(fs->batch);
 	return 0;
 }

@@ -125,6 +125,7 @@ enum { /* CowNode.flags */
 	N_PACKED = 1 << 24,	 /* a directory: what its pack says is not in the index yet; see packed.h */
 	N_PACK_ROW = 1 << 25,	 /* a directory: the database has its pack */
 	N_PACK_GONE = 1 << 26,	 /* a directory: its pack goes with the next batch */
+	N_KEPT = 1 << 27,	 /* a directory: its marker is counted, made or not; see quota.c */
 	N_CARRIED = 1 << 20, /* a copy of a host object that came with a snapshot: no change of the sandbox. Ends with the first change of a file or link; of a directory it
 			      * stays, and says that the host need not have it */
 };
@@ -577,6 +578,16 @@ int quota_reserve(Cowfs *fs, uint64_t bytes) MUST_CHECK;
 void quota_release(Cowfs *fs, uint64_t bytes);
 void quota_note(Cowfs *fs, BlobId id, const struct statx *st); /* somebody may write to this body from now on; st: what it is now, if that is known */
 void quota_gone(Cowfs *fs, BlobId id);
+/* Something gets a row, before it is on a dirty list; an attribute takes the place of one of old_size, or of none (0). */
+void quota_new_node(Cowfs *fs, CowNode *node);
+void quota_new_dentry(Cowfs *fs, const CowDentry *d);
+void quota_new_xattr(Cowfs *fs, size_t name_len, size_t size, size_t old_size);
+void quota_node_gone(Cowfs *fs, CowNode *node); /* it has no name any more, or is out of the index */
+void quota_collected(Cowfs *fs); /* all that is dirty goes with the batch in hand */
+void quota_written(Cowfs *fs);	 /* which the database has now. Called by who writes; no lock is needed */
+int quota_object(Cowfs *fs, const CowNode *node) MUST_CHECK; /* may an object be made on the host that stands for it? 0 or -EDQUOT */
+void quota_object_made(Cowfs *fs, const CowNode *node, uint64_t bytes);
+void quota_object_gone(Cowfs *fs, const CowNode *node, uint64_t bytes);
 void quota_statfs(Cowfs *fs, struct statfs *st); /* fs->lock is not held */
 void quota_free(Cowfs *fs);
 /* walk_cur_node for who changes the object. */

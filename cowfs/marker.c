@@ -13,7 +13,11 @@ void marker_remove(Cowfs *fs, CowNode *node)
 {
 	char name[40];
 
+	struct stat st;
+
 	marker_name(node, name);
+	if (fs->quota && fstatat(fs->mark_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		quota_object_gone(fs, node, (uint64_t)st.st_blocks * 512);
 	(void)unlinkat(fs->mark_fd, name, S_ISDIR(node->mode) ? AT_REMOVEDIR : 0); /* what stays is emptied at the next start */
 	node->flags &= ~(unsigned)N_MARKER;
 }
@@ -55,6 +59,8 @@ int marker_make(Cowfs *fs, CowNode *node, char name[40])
 	if (node->flags & N_DEAD)
 		return -ENOENT;
 	int rc = marker_dir(fs);
+	if (rc == 0 && !S_ISSOCK(node->mode)) /* one that was bound is there */
+		rc = quota_object(fs, node);
 	if (rc < 0)
 		return rc;
 	rc = make_object(fs, node, name);
@@ -62,6 +68,7 @@ int marker_make(Cowfs *fs, CowNode *node, char name[40])
 		return rc;
 	if (fstatat(fs->mark_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return bv_neg_errno();
+	quota_object_made(fs, node, (uint64_t)st.st_blocks * 512);
 	node->flags |= N_MARKER;
 	ident_set(fs, &node->own_id, node, st.st_dev, st.st_ino);
 	return 0;

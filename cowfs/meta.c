@@ -9,6 +9,8 @@
 #include <sys/file.h>
 
 #define PAGE 4096
+#define SHRINK_PAGES 64
+#define LOG_MOST 8388608 /* bytes of a log that is begun anew: one batch may have been large */
 #define TEXT_OF_(x) #x
 #define TEXT_OF(x) TEXT_OF_(x)
 
@@ -144,7 +146,18 @@ uint64_t meta_bytes(const CowMeta *meta)
 {
 	struct stat st;
 
-	return fstat(meta->lock_fd, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+	return fstat(meta->lock_fd, &st) == 0 ? (uint64_t)st.st_size : 0;
+}
+
+uint64_t meta_pages(CowMeta *meta, bool tight)
+{
+	int64_t pages = 0, unused = 0;
+
+	if (!meta->db)
+		return 0;
+	if (tight && meta_number(meta, "PRAGMA freelist_count", &unused) == 0 && unused >= SHRINK_PAGES)
+		IGNORE_RESULT(meta_exec(meta, "PRAGMA incremental_vacuum")); /* databases of older versions stay as they are */
+	return meta_number(meta, "PRAGMA page_count", &pages) == 0 && pages > 0 ? (uint64_t)pages * PAGE : meta_bytes(meta);
 }
 
 static int open_db(CowMeta *meta, char **err)
@@ -162,6 +175,7 @@ static int open_db(CowMeta *meta, char **err)
 	meta->wal_reused = !meta->fresh;
 	sqlite3_wal_hook(meta->db, meta_note_frames, meta); /* in the place of automatic checkpoints */
 	sqlite3_exec(meta->db, "PRAGMA cache_size=-512", NULL, NULL, NULL); /* KiB: the index is in memory already, the database is hardly read */
+	sqlite3_exec(meta->db, "PRAGMA journal_size_limit=" TEXT_OF(LOG_MOST), NULL, NULL, NULL);
 	sqlite3_db_config(meta->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); /* it would sync; the next start reads the WAL as well */
 	return 0;
 }
@@ -175,7 +189,7 @@ static unsigned char *make_image(sqlite3_int64 *size)
 
 	snprintf(version, sizeof version, "PRAGMA user_version=%d; COMMIT", META_VERSION);
 	if (sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK &&
-	    sqlite3_exec(db, "PRAGMA page_size=" TEXT_OF(PAGE) "; BEGIN", NULL, NULL, NULL) == SQLITE_OK && sqlite3_exec(db, schema, NULL, NULL, NULL) == SQLITE_OK &&
+	    sqlite3_exec(db, "PRAGMA page_size=" TEXT_OF(PAGE) "; PRAGMA auto_vacuum=INCREMENTAL; BEGIN", NULL, NULL, NULL) == SQLITE_OK && sqlite3_exec(db, schema, NULL, NULL, NULL) == SQLITE_OK &&
 	    sqlite3_exec(db, version, NULL, NULL, NULL) == SQLITE_OK)
 		image = sqlite3_serialize(db, "main", size, 0);
 	sqlite3_close(db);

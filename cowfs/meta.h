@@ -35,7 +35,9 @@ void batch_reset(CowBatch *batch);
 
 int meta_open(const CowfsConfig *config, CowMeta **out, char **err) MUST_CHECK;
 /* Fills the (empty) index; removes unreferenced blobs after an unclean end. */
-uint64_t meta_bytes(const CowMeta *meta); /* that the database takes on the disk, without its log */
+uint64_t meta_bytes(const CowMeta *meta); /* of the database as it was when it was opened */
+/* The same after a batch, by who writes. `tight`: room that removed rows have left is given back first, if it is worth it. */
+uint64_t meta_pages(CowMeta *meta, bool tight);
 int meta_load(CowMeta *meta, Cowfs *fs, char **err) MUST_CHECK;
 /* What the pack of a directory says, into the index; fs->lock is held for writing. What is there already stays: after an error it may be tried again. */
 int meta_load_pack(CowMeta *meta, Cowfs *fs, CowNode *dir, char **err) MUST_CHECK;

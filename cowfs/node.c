@@ -104,6 +104,7 @@ void node_dirty(Cowfs *fs, CowNode *node)
 		dir_unpack(fs, node->names->dir);
 	if (node->flags & N_DIRTY)
 		return;
+	quota_new_node(fs, node);
 	node->flags |= N_DIRTY;
 	node_get(node);
 	node->dirty_next = NULL;
@@ -129,6 +130,7 @@ void node_remove(Cowfs *fs, CowNode *node)
 	if (node->flags & N_WATCHED)
 		watch_forget(fs, node);
 	node_drop_origin(fs, node);
+	quota_node_gone(fs, node);
 	hmap_remove(&fs->nodes, &node->by_id);
 	if (node->blob) {
 		quota_gone(fs, node->blob);
@@ -206,6 +208,7 @@ void dentry_dirty(Cowfs *fs, CowDentry *d)
 		dir_unpack(fs, d->dir);
 	if ((d->flags & (D_DIRTY | D_PIN)) || (d->dir && (d->dir->flags & (N_PIN | N_PRIVATE))))
 		return;
+	quota_new_dentry(fs, d);
 	d->flags |= D_DIRTY;
 	d->dirty_next = NULL;
 	*fs->dirty_dentries_end = d;
@@ -584,6 +587,7 @@ void node_unlinked(Cowfs *fs, CowNode *node)
 	node->nlink = 0;
 	node->flags |= N_DEAD;
 	node->have |= OV_NLINK;
+	quota_node_gone(fs, node);
 	if (!node->blob)
 		node_bury(fs, node);
 	else if (!orphan_drop_new(fs, node))

@@ -3,6 +3,10 @@
  * Guests write natively, so their bytes are not counted when they are written, but looked at: each body that somebody may be writing to is `hot`, and cowfs_quota_look, called by the front end the
  * more often the less is left, asks how large those are. One that nobody has open for writing any more is not hot. What cowfs does itself (a copy-up, a new record) is checked before.
  *
+ * The database is asked after each batch how many pages it has. What no batch has written yet is counted by what its rows will about take, when it becomes dirty. So it is with the objects of the run
+ * that stand for records: a directory that guests make takes a block when it is first opened (marker.c), and is counted as if it had it from the start, so that opening it to remove what is in it never
+ * fails. Other markers may take SLACK where there is no room: a command has to be able to start in a changed directory of the host.
+ *
  * Where a lease does not tell that somebody has a body mapped (mapped.c), a body that is not hot may grow: there all bodies are looked at every AUDIT_NS.
  *
  * Locks: quota->lock protects the table and the lists; it is taken last, also with fs->lock held. quota->looking, before fs->lock: one look at a time, as each opens bodies for a moment, which would
@@ -15,6 +19,13 @@
 #define SLICE 256	     /* bodies for each time that the lock is held */
 #define PROMISE_NS 20000000  /* once or twice as late what was promised is there, and counted, or will not come */
 #define DB_FREE ((uint64_t)1 << 20) /* so much of the database is for nothing */
+#define INODE_ROW 160	     /* bytes, about, without their names */
+#define DENTRY_ROW 64
+#define XATTR_ROW 24
+#define ROW_SMALL 1000 /* a quarter of a page, as SQLite divides them */
+#define DB_PAGE 4096
+#define SLACK ((uint64_t)4 << 20)
+#define MARKER_MOST 4096
 #define RATE 4000000	     /* bytes a millisecond: faster than a disk, or memory, is filled */
 #define LOOK_LEAST_MS 2
 #define LOOK_MOST_MS 250
@@ -31,13 +42,17 @@ struct CowQuota {
 	CowQuotaConfig config;
 	uint64_t base_nodes; /* records that are none of the guests' */
 	_Atomic uint64_t used, promised, peak;
+	uint64_t marker_bytes; /* of a directory */
+	_Atomic uint64_t others; /* bytes of other markers */
 	pthread_mutex_t looking;
 	pthread_mutex_t lock;
 	Hmap bodies;
 	BlobId *hot;
 	size_t n_hot, hot_room;
 	bool blind; /* something could not be noted for lack of memory: look at everything */
-	uint64_t db_bytes, audited_at, promised_at;
+	uint64_t audited_at, promised_at;
+	uint64_t db_written, db_batch, db_fresh; /* bytes of the database, of the rows in the batch in hand, and of those that are dirty */
+	uint64_t db_bytes; /* what of these is in `used` */
 	uint64_t fresh_promises, old_promises; /* made since promised_at, and before */
 };
 
@@ -62,13 +77,19 @@ static Body *add_locked(CowQuota *q, BlobId id)
 	return b;
 }
 
-static void set_locked(CowQuota *q, Body *b, uint64_t bytes)
+/* What wraps comes back. */
+static void add_used_locked(CowQuota *q, uint64_t more)
 {
-	uint64_t used = atomic_fetch_add(&q->used, bytes - b->bytes) + bytes - b->bytes; /* what wraps comes back */
+	uint64_t used = atomic_fetch_add(&q->used, more) + more;
 
-	b->bytes = bytes;
 	if (used > atomic_load(&q->peak))
 		atomic_store(&q->peak, used);
+}
+
+static void set_locked(CowQuota *q, Body *b, uint64_t bytes)
+{
+	add_used_locked(q, bytes - b->bytes);
+	b->bytes = bytes;
 }
 
 /* True: it is the first that is hot. */
@@ -124,6 +145,152 @@ void quota_gone(Cowfs *fs, BlobId id)
 		free(b); /* its place in the hot list goes with the next look */
 	}
 	pthread_mutex_unlock(&q->lock);
+}
+
+/* ---- the database ---- */
+
+static bool counts_bytes(const Cowfs *fs)
+{
+	return fs->quota && fs->quota->config.bytes;
+}
+
+static void count_db_locked(CowQuota *q)
+{
+	uint64_t bytes = q->db_written + q->db_batch + q->db_fresh;
+
+	bytes -= MIN(bytes, DB_FREE);
+	add_used_locked(q, bytes - q->db_bytes);
+	q->db_bytes = bytes;
+}
+
+static void add_row(Cowfs *fs, uint64_t bytes)
+{
+	CowQuota *q = fs->quota;
+
+	pthread_mutex_lock(&q->lock);
+	q->db_fresh += bytes;
+	count_db_locked(q);
+	pthread_mutex_unlock(&q->lock);
+}
+
+/* What does not fit beside others on a page gets pages of its own. */
+static uint64_t bytes_of_row(uint64_t bytes)
+{
+	return bytes <= ROW_SMALL ? bytes : (bytes + DB_PAGE - 1) / DB_PAGE * DB_PAGE + ROW_SMALL / 2;
+}
+
+void quota_new_dentry(Cowfs *fs, const CowDentry *d)
+{
+	if (counts_bytes(fs) && !(d->flags & (D_STORED | D_GONE)))
+		add_row(fs, DENTRY_ROW + d->len);
+}
+
+void quota_new_xattr(Cowfs *fs, size_t name_len, size_t size, size_t old_size)
+{
+	if (counts_bytes(fs))
+		add_row(fs, bytes_of_row(XATTR_ROW + name_len + size) - (old_size ? bytes_of_row(XATTR_ROW + name_len + MIN(old_size, size)) : 0));
+}
+
+void quota_collected(Cowfs *fs)
+{
+	CowQuota *q = fs->quota;
+
+	if (!counts_bytes(fs))
+		return;
+	pthread_mutex_lock(&q->lock);
+	q->db_batch += q->db_fresh;
+	q->db_fresh = 0;
+	pthread_mutex_unlock(&q->lock);
+}
+
+void quota_written(Cowfs *fs)
+{
+	CowQuota *q = fs->quota;
+
+	if (!counts_bytes(fs))
+		return;
+	uint64_t bytes = meta_pages(fs->meta, atomic_load(&q->used) > q->config.bytes / 2);
+	pthread_mutex_lock(&q->lock);
+	q->db_written = bytes;
+	q->db_batch = 0;
+	count_db_locked(q);
+	pthread_mutex_unlock(&q->lock);
+}
+
+/* ---- objects of the run ---- */
+
+static void add_used(CowQuota *q, uint64_t more)
+{
+	pthread_mutex_lock(&q->lock);
+	add_used_locked(q, more);
+	pthread_mutex_unlock(&q->lock);
+}
+
+static void keep_room(CowQuota *q, CowNode *node)
+{
+	const unsigned never = N_KEPT | N_MARKER | N_DEAD | N_GONE | N_PIN | N_PRIVATE;
+
+	if (!S_ISDIR(node->mode) || node->origin || (node->flags & never))
+		return;
+	node->flags |= N_KEPT;
+	add_used(q, q->marker_bytes);
+}
+
+void quota_new_node(Cowfs *fs, CowNode *node)
+{
+	if (!counts_bytes(fs) || (node->flags & N_STORED))
+		return;
+	add_row(fs, bytes_of_row(INODE_ROW + (node->origin ? strlen(node->origin) : 0) + (node->target ? strlen(node->target) : 0)));
+	keep_room(fs->quota, node);
+}
+
+void quota_node_gone(Cowfs *fs, CowNode *node)
+{
+	if (!counts_bytes(fs) || !(node->flags & N_KEPT))
+		return;
+	node->flags &= ~(unsigned)N_KEPT;
+	add_used(fs->quota, 0 - fs->quota->marker_bytes);
+}
+
+int quota_object(Cowfs *fs, const CowNode *node)
+{
+	const CowQuota *q = fs->quota;
+
+	if (!counts_bytes(fs) || (node->flags & N_KEPT))
+		return 0;
+	return atomic_load(&q->used) >= q->config.bytes && atomic_load(&q->others) >= SLACK ? -EDQUOT : 0;
+}
+
+static void count_object(Cowfs *fs, const CowNode *node, uint64_t bytes)
+{
+	if (!counts_bytes(fs) || (node->flags & N_KEPT))
+		return;
+	atomic_fetch_add(&fs->quota->others, bytes);
+	add_used(fs->quota, bytes);
+}
+
+void quota_object_made(Cowfs *fs, const CowNode *node, uint64_t bytes)
+{
+	count_object(fs, node, bytes);
+}
+
+void quota_object_gone(Cowfs *fs, const CowNode *node, uint64_t bytes)
+{
+	count_object(fs, node, 0 - bytes); /* what wraps comes back */
+}
+
+/* An empty directory has as many there as its parent, which has few entries. */
+static uint64_t bytes_of_marker(const Cowfs *fs)
+{
+	CLEAN_FREE char *at = fs->mark_dir ? strdup(fs->mark_dir) : NULL;
+	struct stat st;
+
+	for (char *slash; at && (slash = strrchr(at, '/')) && slash != at;) {
+		*slash = '\0';
+		if (stat(at, &st) == 0)
+			return MIN((uint64_t)st.st_blocks * 512, (uint64_t)MARKER_MOST);
+	}
+	return MARKER_MOST;
 }
 
 /* ---- asking ---- */
@@ -351,18 +518,6 @@ static void audit(Cowfs *fs, Growth *growth)
 	look_at(fs, all, n, growth);
 }
 
-static void look_at_database(Cowfs *fs)
-{
-	CowQuota *q = fs->quota;
-	uint64_t bytes = meta_bytes(fs->meta);
-
-	bytes -= MIN(bytes, DB_FREE);
-	pthread_mutex_lock(&q->lock);
-	atomic_fetch_add(&q->used, bytes - q->db_bytes);
-	q->db_bytes = bytes;
-	pthread_mutex_unlock(&q->lock);
-}
-
 static void end_promises(CowQuota *q, uint64_t now)
 {
 	pthread_mutex_lock(&q->lock);
@@ -385,7 +540,6 @@ static unsigned look_locked(Cowfs *fs, CowGrowing *growing, size_t *n)
 	look_at_hot(fs, &growth);
 	if (all)
 		audit(fs, &growth);
-	look_at_database(fs);
 	end_promises(q, now);
 	uint64_t used = atomic_load(&q->used), left = q->config.bytes - MIN(used, q->config.bytes);
 	*n = q->config.bytes && used > q->config.bytes ? growth.count : 0;
@@ -446,15 +600,16 @@ static int note_there(void *ctx, BlobId id)
 }
 
 /* What has no row now is pinned or leads to a pin. */
-static uint64_t count_unstored(Cowfs *fs)
+static void look_at_records(Cowfs *fs)
 {
-	uint64_t n = 0;
-
-	fs_rdlock(fs);
-	HMAP_FOREACH_SAFE (&fs->nodes, h, next)
-		n += !(CONTAINER_OF(h, CowNode, by_id)->flags & N_STORED);
+	fs_wrlock(fs);
+	HMAP_FOREACH_SAFE (&fs->nodes, h, next) {
+		CowNode *node = CONTAINER_OF(h, CowNode, by_id);
+		fs->quota->base_nodes += !(node->flags & N_STORED);
+		if (node->flags & N_STORED)
+			keep_room(fs->quota, node);
+	}
 	fs_unlock(fs);
-	return n;
 }
 
 int cowfs_quota_start(Cowfs *fs, const CowQuotaConfig *config)
@@ -466,15 +621,19 @@ int cowfs_quota_start(Cowfs *fs, const CowQuotaConfig *config)
 		return -ENOMEM;
 	}
 	q->config = *config;
-	q->base_nodes = count_unstored(fs);
+	q->marker_bytes = bytes_of_marker(fs);
+	q->db_written = meta_bytes(fs->meta);
 	q->promised_at = q->audited_at = bv_now_coarse_ns();
 	pthread_mutex_init(&q->lock, NULL);
 	pthread_mutex_init(&q->looking, NULL);
 	fs->quota = q;
-	int rc = config->bytes ? blob_iterate(fs->blobs, note_there, fs) : 0;
-	if (rc == 0 && config->bytes)
-		look_at_database(fs);
-	return MIN(rc, 0);
+	look_at_records(fs);
+	if (!config->bytes)
+		return 0;
+	pthread_mutex_lock(&q->lock);
+	count_db_locked(q);
+	pthread_mutex_unlock(&q->lock);
+	return MIN(blob_iterate(fs->blobs, note_there, fs), 0);
 }
 
 void quota_free(Cowfs *fs)

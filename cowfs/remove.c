@@ -68,12 +68,8 @@ static int remove_record(CowWalk *w, CowNode *dir)
 		dir->nlink--;
 		while (node->dir->kids)
 			dentry_drop(fs, node->dir->kids); /* only whiteouts are left */
-		if (node->flags & N_MARKER) {
-			char name[40];
-			marker_name(node, name);
-			(void)unlinkat(fs->mark_fd, name, AT_REMOVEDIR); /* descriptors of it now see a removed directory */
-			node->flags &= ~(unsigned)N_MARKER;
-		}
+		if (node->flags & N_MARKER)
+			marker_remove(fs, node); /* descriptors of it now see a removed directory */
 	}
 	watch_removed(fs, dir, w->last, w->nlast, node);
 	node_unlinked(fs, node);

@@ -150,6 +150,8 @@ static int watch_dir(Cowfs *fs, CowNode *dir, char at[WATCH_PATH])
 		return 0;
 	if (dir->flags & N_DEAD)
 		return -ENOENT;
+	if (quota_room(fs, 1) < 0)
+		return -ENOSPC; /* inotify(7) knows no EDQUOT */
 	if (mkdirat(fs->watch_fd, at, 0700) < 0 && errno != EEXIST)
 		return bv_neg_errno();
 	int rc = prefill(fs, dir);

@@ -1,10 +1,25 @@
 /* cowfs/xattr.c - extended attributes: rows over what the host's object has. user.* of host files shows through; trusted.* and security.* of the
- * host do not (they mean something to the host's kernel only), the sandbox's own exist as rows for uid 0. ACLs are refused. */
+ * host do not (they mean something to the host's kernel only), the sandbox's own exist as rows for uid 0. ACLs are refused. Names and values are in memory, so what guests may set is bounded (HELD_MOST). */
 #include "grant.h"
 #include "internal.h"
 
 #include <linux/limits.h>
 #include <sys/xattr.h>
+
+#define HELD_MOST ((size_t)32 << 20)
+
+static _Atomic size_t held; /* bytes of names and values in memory, of all views of this process */
+
+static size_t bytes_of(const CowXattr *x)
+{
+	return sizeof *x + x->nlen + 1U + x->size;
+}
+
+static void xattr_free(CowXattr *x)
+{
+	atomic_fetch_sub(&held, bytes_of(x));
+	free(x);
+}
 
 const CowXattr *xattr_find(const CowNode *node, const char *name)
 {
@@ -32,11 +47,12 @@ int xattr_set_row(CowNode *node, const char *name, const void *value, size_t siz
 		if (strcmp((*link)->name, name) == 0) {
 			CowXattr *old = *link;
 			*link = old->next;
-			free(old);
+			xattr_free(old);
 			break;
 		}
 	x->next = node->xattrs;
 	node->xattrs = x;
+	atomic_fetch_add(&held, bytes_of(x));
 	return 0;
 }
 
@@ -44,7 +60,7 @@ void xattrs_free(CowNode *node)
 {
 	while (node->xattrs) {
 		CowXattr *next = node->xattrs->next;
-		free(node->xattrs);
+		xattr_free(node->xattrs);
 		node->xattrs = next;
 	}
 }
@@ -269,6 +285,8 @@ static int change_locked(CowWalk *w, const XattrChange *c)
 		return rc;
 	if (place == 1)
 		return change_on_host(w, c);
+	const CowXattr *row = w->cur.kind == COW_NODE ? xattr_find(w->cur.node, c->name) : NULL;
+	size_t old_size = row ? row->size : 0;
 	ssize_t old = get_locked(w, c->name, NULL, 0);
 	if (old < 0 && old != -ENODATA && old != -EACCES)
 		return (int)old;
@@ -276,6 +294,8 @@ static int change_locked(CowWalk *w, const XattrChange *c)
 		return -ENODATA;
 	if (old >= 0 && c->value && (c->xflags & XATTR_CREATE))
 		return -EEXIST;
+	if (c->value && (!row || c->size > old_size) && atomic_load(&held) + sizeof *row + strlen(c->name) + c->size > HELD_MOST)
+		return -ENOSPC; /* as of a file system whose room for attributes is bounded; ours are in memory */
 	rc = c->value ? quota_record(w->fs, false) : 0;
 	if (rc == 0)
 		rc = walk_changed_node(w, &node);
@@ -283,6 +303,7 @@ static int change_locked(CowWalk *w, const XattrChange *c)
 		rc = xattr_set_row(node, c->name, c->value, c->value ? c->size : 0, !c->value);
 	if (rc < 0)
 		return rc;
+	quota_new_xattr(w->fs, strlen(c->name), c->value ? c->size : 0, old_size);
 	node->flags |= N_XATTR;
 	node_changed(w->fs, node);
 	watch_attrib(w, node, false);

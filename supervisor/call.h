@@ -27,6 +27,7 @@ typedef struct Call {
 	const Syscall *row;
 	SupCaller caller;
 	CowReq req;
+	size_t sent;   /* bytes of a stream, before the call turned out to wait: sys_send.c */
 	bool gone;     /* the answer found nobody */
 	bool expected; /* by task_expect() */
 	atomic_bool seized; /* the thread was stopped with ptrace: what it calls now is what we make it call (ptrace.c) */

@@ -12,6 +12,7 @@
 #define SUPERVISOR_CGROUP_H
 
 #include "base/util.h"
+#include "supervisor/sender.h"
 
 typedef enum CgroupKind { CGROUP_MEMORY, CGROUP_CPU, CGROUP_PIDS, CGROUP_IO, CGROUP_KINDS } CgroupKind;
 
@@ -28,7 +29,7 @@ typedef struct Cgroup {
 	const CgroupLeaf *of[CGROUP_KINDS]; /* NULL: not asked for, or not to be had: */
 	char *why[CGROUP_KINDS];	    /* then the reason */
 	uint64_t ceiling[CGROUP_KINDS];	    /* bytes or tasks that the groups above allow, thousandths of a processor; UINT64_MAX: no bound */
-	int alive; /* while it is open the keeper waits; -1 */
+	int alive; /* while it is open the keeper waits, and takes requests for a sender; -1 */
 } Cgroup;
 
 /* What the kernel says of us; of other files for tests. */
@@ -49,8 +50,8 @@ const char *cgroup_word(CgroupKind kind, bool v2); /* the controller's name */
 
 /* Makes leaves with the controllers in `kinds` (1 << CgroupKind), as far as they can be had. `name`: the sandbox's. -ENOMEM. */
 int cgroup_make(const CgroupSource *source, unsigned kinds, const char *name, Cgroup *out) MUST_CHECK;
-/* Starts the keeper. Before there are threads. */
-int cgroup_keep(Cgroup *group) MUST_CHECK;
+/* Starts the keeper, which makes processes for `sender` (may be NULL) in the leaf of memory. Before there are threads. */
+int cgroup_keep(Cgroup *group, const Sender *sender) MUST_CHECK;
 /* Descriptors of cgroup.procs, one for each leaf, the caller's: who writes "0" to each is in. Their number, or negative errno. */
 int cgroup_doors(const Cgroup *group, int fds[CGROUP_KINDS]) MUST_CHECK;
 /* Kills what is left in the leaves and removes them. */

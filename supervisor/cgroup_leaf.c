@@ -1,6 +1,8 @@
 /* cgroup_leaf.c - see cgroup.h: making, keeping and removing leaves. */
 #include "supervisor/cgroup_internal.h"
 
+#include "base/fdpass.h"
+
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -397,33 +399,56 @@ static void keep_powers(void)
 	syscall(SYS_capset, &h, d);
 }
 
-static _Noreturn void keeper_main(const Cgroup *g, int end)
+/* A process for each connection that comes. */
+static void make_senders(const Sender *sender, int end, int door)
 {
-	int fds[CGROUP_KINDS + 1] = {end};
 	char byte;
 
+	for (int sock = -1; bv_recv_fds(end, &byte, 1, &sock, 1) > 0; bv_close_fd(&sock))
+		if (sock >= 0 && door >= 0 && fork() == 0)
+			sender_main(sender, sock, door);
+}
+
+/* Root's are spared when memory is short: without the keeper, groups may be left, and without the sender, messages are lost. Others cannot have that. */
+static void be_spared(void)
+{
+	CLEAN_FD int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		IGNORE_RESULT(bv_write_full(fd, "-999", 4));
+}
+
+static _Noreturn void keeper_main(const Cgroup *g, int end, const Sender *sender)
+{
+	int fds[CGROUP_KINDS + 2] = {end};
+	size_t n = 1;
+
 	for (size_t i = 0; i < g->count; i++)
-		fds[i + 1] = g->leaves[i].parent;
+		fds[n++] = g->leaves[i].parent;
+	int door = sender ? openat(g->of[CGROUP_MEMORY]->dir, "cgroup.procs", O_WRONLY | O_CLOEXEC) : -1;
+	if (door >= 0)
+		fds[n++] = door;
 	prctl(PR_SET_NAME, "bvisor-cgroup", 0, 0, 0);
 	setsid();
+	be_spared();
 	keep_powers();
-	if (bv_keep_fds(fds, g->count + 1) < 0) /* not even the locks of the leaves stay open here */
+	signal(SIGCHLD, SIG_IGN); /* nobody asks how a sender has ended */
+	if (bv_keep_fds(fds, n) < 0) /* not even the locks of the leaves stay open here */
 		_exit(1);
-	while (read(fds[0], &byte, 1) < 0 && errno == EINTR)
-		;
+	make_senders(sender, fds[0], door >= 0 ? fds[n - 1] : -1);
 	remove_leaves(g, fds + 1);
 	_exit(0);
 }
 
-int cgroup_keep(Cgroup *group)
+int cgroup_keep(Cgroup *group, const Sender *sender)
 {
 	int ends[2];
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		return bv_neg_errno();
 	pid_t pid = fork();
 	if (pid == 0)
-		keeper_main(group, ends[0]);
+		keeper_main(group, ends[0], sender);
 	int r = pid < 0 ? bv_neg_errno() : 0;
 	close(ends[0]);
 	if (r < 0)

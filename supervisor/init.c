@@ -37,37 +37,6 @@ typedef struct SpawnMsg {
 enum { OP_SPAWN = 1, OP_KILL_ALL = 2 };
 #define SPAWN_FDS 5 /* strings, stdin, stdout, stderr, cwd */
 
-/* Returns the length, 0 at the end; fds beyond those received are -1. */
-static ssize_t recv_fds(int sock, void *data, size_t len, int *fds, size_t n)
-{
-	char control[CMSG_SPACE(sizeof(int) * 8)];
-	struct iovec iov = {data, len};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
-	ssize_t got;
-
-	for (size_t i = 0; i < n; i++)
-		fds[i] = -1;
-	do
-		got = recvmsg(sock, &m, MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
-	if (got < 0)
-		return bv_neg_errno();
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c; c = CMSG_NXTHDR(&m, c)) {
-		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
-			continue;
-		size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (size_t i = 0; i < count; i++) {
-			int fd;
-			memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
-			if (i < n)
-				fds[i] = fd;
-			else
-				close(fd);
-		}
-	}
-	return got;
-}
-
 /* ---- the floor under the filter ---- */
 
 static void drop_capabilities(void)
@@ -319,7 +288,7 @@ static void do_spawn(Self *self, Spawn *s)
 static bool serve_one(Self *self)
 {
 	Spawn s = {0};
-	ssize_t n = recv_fds(self->sock, &s.msg, sizeof s.msg, s.fds, SPAWN_FDS);
+	ssize_t n = bv_recv_fds(self->sock, &s.msg, sizeof s.msg, s.fds, SPAWN_FDS);
 
 	if (n != sizeof s.msg)
 		return false; /* the supervisor is gone */
@@ -481,7 +450,7 @@ int init_receive(Init *init, InitEvent *out)
 {
 	InitEvent e = {0};
 	int fd;
-	ssize_t n = recv_fds(init->sock, &e, sizeof e, &fd, 1);
+	ssize_t n = bv_recv_fds(init->sock, &e, sizeof e, &fd, 1);
 
 	if (n < 0)
 		return (int)n;

@@ -14,6 +14,8 @@
 #include <sys/sysinfo.h>
 
 #define CPU_PERIOD_US 100000
+#define MEMORY_LEAST ((uint64_t)256 << 10)
+#define MEMORY_LEAST_PAGES 64
 #define NUMBER_MAX 9e15 /* what a JSON number keeps exactly */
 
 typedef struct LimitState {
@@ -21,6 +23,7 @@ typedef struct LimitState {
 	bool enforced[LIMIT_KINDS];
 	const char *by[LIMIT_KINDS];
 	Cgroup group;
+	Sender *sender; /* NULL: no control group counts memory */
 	Meter *meter; /* of what no control group counts; NULL: nothing */
 	DiskMeter *disk; /* NULL: no limit of bytes */
 	_Atomic uint64_t full[2]; /* calls that were answered EDQUOT, for bytes and for files */
@@ -122,13 +125,26 @@ static int check_one(const LimitState *s, LimitKind kind, uint64_t host, const c
 	return bv_fail(err, -ERANGE, "--%s %s is more than %s: %s", names[kind], text_of(kind, s->asked.of[kind], asked), whose, text_of(kind, host, has));
 }
 
+/* With less the kernel ends a process before its first instruction, or cannot load it. */
+static int check_least(const LimitState *s, char **err)
+{
+	uint64_t asked = s->asked.of[LIMIT_MEMORY], least = MAX(MEMORY_LEAST, (uint64_t)sysconf(_SC_PAGESIZE) * MEMORY_LEAST_PAGES);
+	char text[48], needed[48];
+
+	if (!asked || asked >= least)
+		return 0;
+	return bv_fail(err, -ERANGE, "--memory %s is less than a program takes to start: %s at least", text_of(LIMIT_MEMORY, asked, text), text_of(LIMIT_MEMORY, least, needed));
+}
+
 /* The kernel would take more, and never enforce it. */
 static int check_host(const LimitState *s, const Supervisor *sup, const struct rlimit *nofile, char **err)
 {
 	uint64_t pids = MIN(number_in("/proc/sys/kernel/pid_max", UINT64_MAX), number_in("/proc/sys/kernel/threads-max", UINT64_MAX));
 	int cpus = CPU_COUNT(&sup->cpus);
-	int r = check_one(s, LIMIT_MEMORY, host_memory(), "this machine has", err);
+	int r = check_least(s, err);
 
+	if (r == 0)
+		r = check_one(s, LIMIT_MEMORY, host_memory(), "this machine has", err);
 	if (r == 0)
 		r = check_one(s, LIMIT_MEMORY, s->group.ceiling[CGROUP_MEMORY], "the control group of the caller may use", err);
 	if (r == 0)
@@ -166,6 +182,8 @@ static int set_memory(Cgroup *g, uint64_t bytes)
 	/* Swap is no way to have more. Without that file there is no swap, or none is counted. */
 	if (r == 0 && faccessat(leaf->dir, swap, F_OK, 0) == 0)
 		r = cgroup_write_number(leaf, file = swap, leaf->v2 ? 0 : bytes);
+	if (r == 0 && !leaf->v2) /* version 2 counts it as memory; the kernel may be without */
+		IGNORE_RESULT(cgroup_write_number(leaf, "memory.kmem.tcp.limit_in_bytes", bytes));
 	return note(g, CGROUP_MEMORY, file, r);
 }
 
@@ -347,8 +365,10 @@ int limits_start(Supervisor *sup, const Limits *limits, const char *name, struct
 	int r = cgroup_make(sup->features.cgroups ? &self : &none, group_kinds(limits), name, &s->group);
 	if (r == 0)
 		r = apply(s, sup, nofile, err);
+	if (r == 0 && s->group.of[CGROUP_MEMORY])
+		r = sender_new(&s->sender);
 	if (r == 0 && s->group.count)
-		r = cgroup_keep(&s->group);
+		r = cgroup_keep(&s->group, s->sender);
 	return r;
 }
 
@@ -449,6 +469,7 @@ void limits_end(Supervisor *sup)
 		pthread_join(s->watcher, NULL);
 	}
 	cgroup_remove(&s->group);
+	sender_free(s->sender);
 	meter_free(s->meter);
 	diskmeter_free(s->disk);
 	sup->limits = NULL; /* it stays: cowfs may call poke as long as it is there */
@@ -463,6 +484,28 @@ void limits_note_spawn(Supervisor *sup)
 {
 	if (sup->limits)
 		meter_note_spawn(sup->limits->meter);
+}
+
+bool limits_count_sends(const Supervisor *sup)
+{
+	return sup->limits && sup->limits->sender;
+}
+
+/* It is no task of the guests': where one group counts both it gets a place of its own. */
+static void make_place_for_sender(LimitState *s)
+{
+	const CgroupLeaf *leaf = s->group.of[CGROUP_PIDS];
+
+	if (leaf && leaf == s->group.of[CGROUP_MEMORY] && !sender_was_used(s->sender))
+		IGNORE_RESULT(cgroup_write_number(leaf, "pids.max", s->asked.of[LIMIT_PIDS] + 1));
+}
+
+ssize_t limits_send(Supervisor *sup, int sock, const struct msghdr *m, const int *passed, size_t n, int flags)
+{
+	LimitState *s = sup->limits;
+
+	make_place_for_sender(s);
+	return sender_send(s->sender, s->group.alive, sock, m, passed, n, flags);
 }
 
 bool limits_retry(Supervisor *sup, int value)
@@ -496,6 +539,7 @@ static void count_memory(LimitState *s, Counts *out)
 	uint64_t now = cgroup_number(leaf, leaf->v2 ? "memory.current" : "memory.usage_in_bytes", NULL, 0);
 	out->peak[LIMIT_MEMORY] = cgroup_number(leaf, leaf->v2 ? "memory.peak" : "memory.max_usage_in_bytes", NULL, now); /* v2: kernel 5.19 */
 	out->hits.of[LIMIT_MEMORY] = cgroup_number(leaf, leaf->v2 ? "memory.events" : "memory.oom_control", "oom_kill", 0);
+	out->hits.of[LIMIT_MEMORY] -= MIN(out->hits.of[LIMIT_MEMORY], (uint64_t)sender_deaths(s->sender)); /* no guest's */
 	if (out->hits.of[LIMIT_MEMORY])
 		out->peak[LIMIT_MEMORY] = MAX(out->peak[LIMIT_MEMORY], now);
 }
@@ -508,7 +552,9 @@ static void count_pids(LimitState *s, Counts *out)
 		return;
 	uint64_t now = cgroup_number(leaf, "pids.current", NULL, 0);
 	out->hits.of[LIMIT_PIDS] = cgroup_number(leaf, "pids.events", "max", 0);
-	out->peak[LIMIT_PIDS] = cgroup_number(leaf, "pids.peak", NULL, out->hits.of[LIMIT_PIDS] ? s->asked.of[LIMIT_PIDS] : now); /* kernel 6.1 */
+	uint64_t ours = leaf == s->group.of[CGROUP_MEMORY] && sender_was_used(s->sender);
+	uint64_t peak = cgroup_number(leaf, "pids.peak", NULL, out->hits.of[LIMIT_PIDS] ? s->asked.of[LIMIT_PIDS] + ours : now); /* kernel 6.1 */
+	out->peak[LIMIT_PIDS] = peak - MIN(peak, ours);
 }
 
 static void count_disk(Supervisor *sup, Counts *out)

@@ -1,7 +1,7 @@
 /* supervisor/limits.h - what a sandbox may use: what was asked for, what enforces it here, and what was reached.
  *
  *   limit          enforced by
- *   memory         the memory controller of a control group (cgroup.h); without one the supervisor (meter.h)
+ *   memory         the memory controller of a control group (cgroup.h), and of messages that the supervisor sends for guests (sender.h); without one the supervisor (meter.h)
  *   cpus           binding guests to so many processors; a fraction takes the cpu controller in addition
  *   pids           the pids controller; without one the supervisor, which is asked for each new task (meter.h)
  *   io_read/write  the io (v1: blkio) controller
@@ -17,6 +17,7 @@
 #include <cjson/cJSON.h>
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 typedef struct Supervisor Supervisor;
 
@@ -59,6 +60,9 @@ int limits_doors(Supervisor *sup, int *fds) MUST_CHECK;
 /* For each clone of a guest: see meter.h. */
 int limits_may_clone(Supervisor *sup, bool may_block) MUST_CHECK;
 void limits_note_spawn(Supervisor *sup);
+/* Are messages that the supervisor sends for guests to be sent by limits_send, as the kernel would count their memory as the supervisor's? See sender_send. */
+bool limits_count_sends(const Supervisor *sup);
+ssize_t limits_send(Supervisor *sup, int sock, const struct msghdr *m, const int *passed, size_t n, int flags) MUST_CHECK;
 /* Is this answer to a guest one of the disk limit? Then the call is made again when what was removed has gone (cowfs_quota_settle), and what is still so is noted. */
 bool limits_retry(Supervisor *sup, int value);
 void limits_note_full(Supervisor *sup);

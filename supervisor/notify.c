@@ -225,7 +225,7 @@ void call_run(Call *call)
 		int r = workers_submit(call->sup->workers, call);
 		if (r == 0)
 			return;
-		value = r;
+		value = call->sent ? (int)call->sent : r;
 	}
 	if (value != CALL_REPLIED)
 		call_answer(call, value);
@@ -259,6 +259,7 @@ static bool receive_one(Listener *li, struct seccomp_notif *n)
 	call.caller = (SupCaller){.tid = call.tid, .sup = li->sup};
 	call.ip = n->data.instruction_pointer;
 	call.content = 0;
+	call.sent = 0;
 	call.gone = call.expected = false;
 	atomic_init(&call.seized, false);
 	call.held = NULL;

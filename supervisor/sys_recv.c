@@ -4,6 +4,7 @@
 #include "supervisor/net.h"
 #include "supervisor/sock_addr.h"
 #include "supervisor/sysargs.h"
+#include "supervisor/transfer.h"
 
 #include <stddef.h>
 #include <sys/uio.h>
@@ -29,25 +30,42 @@ static int asking_socket(Call *call)
 	return socket_fd(call, ARG_FD(call, 0));
 }
 
-/* First without waiting; only a worker waits. */
-static ssize_t receive(Call *call, int sock, int flags, Received *m)
+/* One attempt, which does not wait. */
+static ssize_t try_receive(Call *call, int sock, int flags, Received *m)
 {
 	m->iov = (struct iovec){m->data, sizeof m->data};
 	m->hdr = (struct msghdr){.msg_name = &m->from, .msg_namelen = sizeof m->from, .msg_iov = &m->iov, .msg_iovlen = 1, .msg_control = m->control, .msg_controllen = sizeof m->control};
 	ssize_t n = recvmsg(sock, &m->hdr, flags | MSG_DONTWAIT);
 
-	if (n < 0 && errno == EAGAIN && !(flags & MSG_DONTWAIT) && socket_waits(sock)) {
-		if (!call->req.may_block)
-			return CALL_SLOW;
-		m->hdr.msg_namelen = sizeof m->from;
-		m->hdr.msg_controllen = sizeof m->control;
-		n = recvmsg(sock, &m->hdr, flags);
-	}
 	if (n < 0)
 		return bv_neg_errno();
 	if (m->hdr.msg_namelen)
 		net_show_peer(call->sup->net, sock, &m->from, &m->hdr.msg_namelen);
 	return n;
+}
+
+/* First without waiting; only a worker waits, and has no room for a message meanwhile. *out is the caller's to free. */
+static ssize_t receive(Call *call, int sock, int flags, Received **out)
+{
+	bool waits = !(flags & MSG_DONTWAIT) && socket_waits(sock);
+	SocketWait wait = socket_wait_begin(sock, false);
+
+	for (;;) {
+		CLEAN_FREE Received *m = malloc(sizeof *m);
+		ssize_t n = m ? try_receive(call, sock, flags, m) : -ENOMEM;
+		if (n >= 0) {
+			*out = TAKE_PTR(m);
+			return n;
+		}
+		if (n != -EAGAIN || !waits)
+			return n;
+		if (!call->req.may_block)
+			return CALL_SLOW;
+		free(TAKE_PTR(m));
+		int r = socket_wait(&wait);
+		if (r < 0)
+			return r;
+	}
 }
 
 static int write_name(Call *call, uint64_t at, socklen_t room, const Received *m)
@@ -58,18 +76,16 @@ static int write_name(Call *call, uint64_t at, socklen_t room, const Received *m
 int sys_recvfrom(Call *call)
 {
 	CLEAN_FD int sock = asking_socket(call);
-	CLEAN_FREE Received *m = sock < 0 ? NULL : calloc(1, sizeof *m);
+	CLEAN_FREE Received *m = NULL;
 	size_t room = (size_t)call->args[2];
 	socklen_t name_room = 0;
 
 	if (sock < 0)
 		return sock;
-	if (!m)
-		return -ENOMEM;
 	int r = call->args[5] ? mem_read(call, call->args[5], &name_room, sizeof name_room) : 0;
 	if (r == 0 && (int)name_room < 0)
 		r = -EINVAL;
-	ssize_t n = r < 0 ? r : receive(call, sock, ARG_INT(call, 3), m);
+	ssize_t n = r < 0 ? r : receive(call, sock, ARG_INT(call, 3), &m);
 	if (n < 0)
 		return (int)n;
 	r = mem_write(call, call->args[1], m->data, MIN(room, MIN((size_t)n, sizeof m->data)));
@@ -95,12 +111,13 @@ static int scatter(Call *call, const struct msghdr *g, const Received *m, size_t
 	return r;
 }
 
-static int receive_message(Call *call, int sock, uint64_t at, int flags, Received *m)
+static int receive_message(Call *call, int sock, uint64_t at, int flags)
 {
+	CLEAN_FREE Received *m = NULL;
 	struct msghdr g;
 	size_t copied = 0;
 	int r = mem_read(call, at, &g, sizeof g);
-	ssize_t n = r < 0 ? r : receive(call, sock, flags, m);
+	ssize_t n = r < 0 ? r : receive(call, sock, flags, &m);
 
 	if (n < 0)
 		return (int)n;
@@ -121,22 +138,18 @@ static int receive_message(Call *call, int sock, uint64_t at, int flags, Receive
 int sys_recvmsg(Call *call)
 {
 	CLEAN_FD int sock = asking_socket(call);
-	CLEAN_FREE Received *m = sock < 0 ? NULL : calloc(1, sizeof *m);
 
-	if (sock < 0)
-		return sock;
-	return m ? receive_message(call, sock, call->args[1], ARG_INT(call, 2), m) : -ENOMEM;
+	return sock < 0 ? sock : receive_message(call, sock, call->args[1], ARG_INT(call, 2));
 }
 
 /* One message: what more there is comes with the next call. */
 int sys_recvmmsg(Call *call)
 {
 	CLEAN_FD int sock = asking_socket(call);
-	CLEAN_FREE Received *m = sock < 0 ? NULL : calloc(1, sizeof *m);
 
 	if (sock < 0 || call->args[2] == 0)
 		return sock < 0 ? sock : 0;
-	int r = m ? receive_message(call, sock, call->args[1], ARG_INT(call, 3) & ~MSG_WAITFORONE, m) : -ENOMEM;
+	int r = receive_message(call, sock, call->args[1], ARG_INT(call, 3) & ~MSG_WAITFORONE);
 	unsigned len = (unsigned)r;
 	if (r >= 0)
 		r = mem_write(call, call->args[1] + offsetof(struct mmsghdr, msg_len), &len, sizeof len);

@@ -1,25 +1,40 @@
 /* sys_send.c - sendto, sendmsg, sendmmsg: the supervisor sends a copy of the message, with its own copy of the address and its own duplicates of the descriptors in it, so that
- * nothing the guest writes afterwards matters (invariant 2). Sources: send(2), sendmmsg(2), cmsg(3). */
+ * nothing the guest writes afterwards matters (invariant 2). A stream is sent in pieces. A call that has to wait drops its copy, waits for the socket, and makes and checks the copy anew: so the
+ * calls that wait hold nothing. Sources: send(2), sendmmsg(2), cmsg(3). */
 #include "supervisor/handlers.h"
 #include "supervisor/net.h"
 #include "supervisor/sock_addr.h"
 #include "supervisor/sysargs.h"
+#include "supervisor/transfer.h"
 
 #include <signal.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
-#define MAX_SEND (4 * 1024 * 1024)
+#define MAX_DATAGRAM ((size_t)4 << 20)
+#define MAX_AT_ONCE ((size_t)4 << 20)  /* of a stream by a call that does not wait */
+#define MAX_STREAM ((size_t)0x7ffff000) /* as the kernel has it */
+#define PIECE ((size_t)256 << 10)      /* of a stream */
 #define MAX_IOV 1024
 #define MAX_CONTROL (64 * 1024)
 #define MAX_PASSED 253 /* SCM_MAX_FD */
+
+/* What the guest has said, as far as it is no data. */
+typedef struct Source {
+	struct msghdr hdr;
+	struct iovec one; /* of sendto */
+	int flags;
+	bool stream;
+	size_t done; /* bytes of a stream that were sent */
+	size_t left; /* behind the piece in hand */
+} Source;
 
 typedef struct Message {
 	Addr addr;
 	struct msghdr hdr;
 	struct iovec iov;
-	char *data;
+	Copy data;
 	char *control;
 	int passed[MAX_PASSED];
 	size_t n_passed;
@@ -29,40 +44,59 @@ static void message_release(Message *m)
 {
 	for (size_t i = 0; i < m->n_passed; i++)
 		close(m->passed[i]);
-	free(m->data);
+	copy_give(&m->data);
 	free(m->control);
 	addr_release(&m->addr);
 }
+#define CLEAN_MESSAGE __attribute__((cleanup(message_release)))
 
-static int read_iov(Call *call, uint64_t at, size_t count, Message *m)
+/* Skips what was sent; *total is what there is behind it. */
+static int sum_of(struct iovec *iov, size_t count, size_t skip, size_t *total)
 {
-	struct iovec iov[MAX_IOV];
-	size_t total = 0, done = 0;
-
-	if (count > MAX_IOV)
-		return -EMSGSIZE;
-	int r = mem_read(call, at, iov, count * sizeof *iov);
-	if (r < 0)
-		return r;
+	*total = 0;
 	for (size_t i = 0; i < count; i++) {
 		if ((ssize_t)iov[i].iov_len < 0)
 			return -EINVAL;
-		iov[i].iov_len = MIN(iov[i].iov_len, MAX_SEND - total); /* a stream sends less; a datagram of that size fails below */
-		total += iov[i].iov_len;
+		iov[i].iov_len = MIN(iov[i].iov_len, MAX_STREAM);
+		size_t over = MIN(skip, iov[i].iov_len);
+		skip -= over;
+		iov[i].iov_base = (char *)iov[i].iov_base + over;
+		iov[i].iov_len -= over;
+		*total += iov[i].iov_len;
 	}
-	m->data = malloc(total + 1);
-	if (!m->data)
-		return -ENOMEM;
-	for (size_t i = 0; i < count; i++) {
-		r = mem_read(call, (uint64_t)(uintptr_t)iov[i].iov_base, m->data + done, iov[i].iov_len);
-		if (r < 0)
-			return r;
-		done += iov[i].iov_len;
+	return 0;
+}
+
+static int read_data(Call *call, Source *src, Message *m)
+{
+	size_t count = src->hdr.msg_iovlen, total, done = 0;
+	CLEAN_FREE struct iovec *iov = count > MAX_IOV ? NULL : malloc((count + 1) * sizeof *iov);
+	int r = 0;
+
+	if (!iov)
+		return count > MAX_IOV ? -EMSGSIZE : -ENOMEM;
+	if (src->hdr.msg_iov == &src->one)
+		iov[0] = src->one;
+	else
+		r = mem_read(call, (uint64_t)(uintptr_t)src->hdr.msg_iov, iov, count * sizeof *iov);
+	if (r == 0)
+		r = sum_of(iov, count, src->done, &total);
+	if (r < 0)
+		return r;
+	if (!src->stream && total > MAX_DATAGRAM)
+		return -EMSGSIZE;
+	size_t len = src->stream ? MIN(total, PIECE) : total;
+	src->left = total - len;
+	r = copy_take(&m->data, len);
+	for (size_t i = 0; i < count && r == 0; i++) {
+		size_t part = MIN(iov[i].iov_len, len - done);
+		r = mem_read(call, (uint64_t)(uintptr_t)iov[i].iov_base, m->data.data + done, part);
+		done += part;
 	}
-	m->iov = (struct iovec){m->data, total};
+	m->iov = (struct iovec){m->data.data, len};
 	m->hdr.msg_iov = &m->iov;
 	m->hdr.msg_iovlen = 1;
-	return 0;
+	return r;
 }
 
 /* Descriptors in SCM_RIGHTS are the guest's numbers: replaced by our duplicates. */
@@ -116,88 +150,143 @@ static int read_control(Call *call, uint64_t at, size_t len, Message *m)
 	return 0;
 }
 
-static int read_message(Call *call, int sock, uint64_t at, Message *m)
+static int read_name(Call *call, int sock, const struct msghdr *g, Message *m)
 {
-	struct msghdr g;
-	int r = mem_read(call, at, &g, sizeof g);
+	int r = addr_read(call, (uint64_t)(uintptr_t)g->msg_name, g->msg_namelen, &m->addr);
 
-	if (r < 0)
-		return r;
-	if (g.msg_name && g.msg_namelen) {
-		r = addr_read(call, (uint64_t)(uintptr_t)g.msg_name, MIN(g.msg_namelen, sizeof m->addr.ss), &m->addr);
-		if (r == 0)
-			r = addr_translate(call, &m->addr);
-		if (r == 0)
-			r = net_route(call, sock, NET_SEND, &m->addr.ss, &m->addr.len);
-		if (r < 0)
-			return r;
-		m->hdr.msg_name = &m->addr.ss;
-		m->hdr.msg_namelen = m->addr.len;
-	}
-	r = read_iov(call, (uint64_t)(uintptr_t)g.msg_iov, g.msg_iovlen, m);
-	return r < 0 ? r : read_control(call, (uint64_t)(uintptr_t)g.msg_control, g.msg_controllen, m);
+	if (r == 0)
+		r = addr_translate(call, &m->addr);
+	if (r == 0)
+		r = net_route(call, sock, NET_SEND, &m->addr.ss, &m->addr.len);
+	m->hdr.msg_name = &m->addr.ss;
+	m->hdr.msg_namelen = m->addr.len;
+	return r;
 }
 
-/* First without waiting; only a worker waits. SIGPIPE must hit the guest, not us. */
-static int do_send(Call *call, int sock, Message *m, int flags)
+/* One attempt, which does not wait. */
+static ssize_t try_send(Call *call, int sock, Source *src)
 {
-	bool may_wait = !(flags & MSG_DONTWAIT) && socket_waits(sock);
-	bool quiet = flags & MSG_NOSIGNAL;
+	CLEAN_MESSAGE Message m = {0};
+	int flags = src->flags, r = 0;
 
+	if (src->done) /* what comes first has gone with the first piece */
+		flags &= ~MSG_FASTOPEN;
+	else if (src->hdr.msg_name)
+		r = read_name(call, sock, &src->hdr, &m);
+	if (r == 0)
+		r = read_data(call, src, &m);
+	if (r == 0 && !src->done)
+		r = read_control(call, (uint64_t)(uintptr_t)src->hdr.msg_control, src->hdr.msg_controllen, &m);
+	if (r < 0)
+		return r;
 	if (flags & MSG_ZEROCOPY)
 		return -ENOBUFS; /* send(2): callers copy then. It would send our buffer after it was freed */
-	ssize_t n = sendmsg(sock, &m->hdr, flags | MSG_NOSIGNAL | MSG_DONTWAIT);
+	ssize_t n = limits_count_sends(call->sup) ? limits_send(call->sup, sock, &m.hdr, m.passed, m.n_passed, flags) : sendmsg(sock, &m.hdr, flags | MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (n < 0)
+		return limits_count_sends(call->sup) ? n : bv_neg_errno();
+	src->left += m.iov.iov_len - (size_t)n;
+	return n;
+}
 
-	if (n < 0 && errno == EAGAIN && may_wait) {
+/* In pieces, as long as there is room and more to send. */
+static ssize_t try_pieces(Call *call, int sock, Source *src, bool waits)
+{
+	size_t most = call->req.may_block && waits ? MAX_STREAM : waits ? PIECE : MAX_AT_ONCE, begin = src->done;
+	ssize_t n;
+
+	do {
+		n = try_send(call, sock, src);
+		src->done += n > 0 ? (size_t)n : 0;
+	} while (n > 0 && src->left && src->stream && src->done - begin < most && src->done < MAX_STREAM);
+	return n;
+}
+
+static bool is_stream(int sock)
+{
+	int type = 0;
+	socklen_t len = sizeof type;
+
+	return getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
+}
+
+/* Bytes that were sent, or why none was. First without waiting; only a worker waits, and goes on where the first attempt has ended. */
+static int send_all(Call *call, int sock, Source *src)
+{
+	bool waits = !(src->flags & MSG_DONTWAIT) && socket_waits(sock);
+	SocketWait wait = socket_wait_begin(sock, true);
+	ssize_t n;
+	int r;
+
+	if (!call->req.may_block && limits_count_sends(call->sup))
+		return CALL_SLOW; /* it may wait for memory */
+	src->stream = is_stream(sock) && !(src->flags & (MSG_OOB | MSG_FASTOPEN));
+	for (;;) {
+		size_t before = src->done;
+		n = try_pieces(call, sock, src, waits);
+		bool more = n == -EAGAIN || (n > 0 && src->stream && src->left && src->done < MAX_STREAM);
+		if (!waits || !more)
+			break;
 		if (!call->req.may_block)
 			return CALL_SLOW;
-		n = sendmsg(sock, &m->hdr, flags | MSG_NOSIGNAL);
+		if (src->done > before)
+			wait.vain = 0;
+		r = n == -EAGAIN ? socket_wait(&wait) : 0;
+		if (r < 0) {
+			n = r;
+			break;
+		}
 	}
-	if (n >= 0)
-		return (int)n;
-	int err = bv_neg_errno();
-	if (err == -EPIPE && !quiet)
+	if (src->done || n >= 0)
+		return src->done ? (int)src->done : (int)n;
+	if (n == -EPIPE && !(src->flags & MSG_NOSIGNAL)) /* SIGPIPE must hit the guest, not us */
 		syscall(SYS_tgkill, caller_tgid(&call->caller), call->tid, SIGPIPE);
-	return err;
+	return (int)n;
+}
+
+/* On the receiver thread a part may have been sent before the call has to wait: the worker is told. */
+static int send_one(Call *call, int sock, Source *src)
+{
+	src->done = call->sent;
+	int r = send_all(call, sock, src);
+	call->sent = r == CALL_SLOW ? src->done : 0;
+	return r;
+}
+
+static int read_header(Call *call, uint64_t at, int flags, Source *out)
+{
+	*out = (Source){.flags = flags};
+	int r = mem_read(call, at, &out->hdr, sizeof out->hdr);
+
+	if (!out->hdr.msg_name || !out->hdr.msg_namelen) {
+		out->hdr.msg_name = NULL;
+		out->hdr.msg_namelen = 0;
+	}
+	out->hdr.msg_namelen = MIN(out->hdr.msg_namelen, sizeof(struct sockaddr_storage));
+	return r;
 }
 
 int sys_sendto(Call *call)
 {
-	__attribute__((cleanup(message_release))) Message m = {0};
 	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
-	size_t len = MIN((size_t)call->args[2], (size_t)MAX_SEND);
+	Source src = {.hdr = {.msg_name = (void *)(uintptr_t)call->args[4], .msg_namelen = (socklen_t)call->args[5], .msg_iovlen = 1},
+		      .one = {(void *)(uintptr_t)call->args[1], MIN((size_t)call->args[2], MAX_STREAM)},
+		      .flags = ARG_INT(call, 3)};
 
-	if (sock < 0)
-		return sock;
-	int r = addr_read(call, call->args[4], call->args[5], &m.addr);
-	if (r == 0)
-		r = addr_translate(call, &m.addr);
-	if (r == 0)
-		r = net_route(call, sock, NET_SEND, &m.addr.ss, &m.addr.len);
-	if (r < 0)
-		return r;
-	m.data = malloc(len + 1);
-	if (!m.data)
-		return -ENOMEM;
-	r = mem_read(call, call->args[1], m.data, len);
-	if (r < 0)
-		return r;
-	m.iov = (struct iovec){m.data, len};
-	m.hdr = (struct msghdr){.msg_name = &m.addr.ss, .msg_namelen = m.addr.len, .msg_iov = &m.iov, .msg_iovlen = 1};
-	return do_send(call, sock, &m, ARG_INT(call, 3));
+	src.hdr.msg_iov = &src.one;
+	return sock < 0 ? sock : send_one(call, sock, &src);
 }
 
 int sys_sendmsg(Call *call)
 {
-	__attribute__((cleanup(message_release))) Message m = {0};
+	Source src;
 
 	if (task_take_expected(call))
 		return CALL_CONTINUE; /* call_take_fd */
 	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
 	if (sock < 0)
 		return sock;
-	int r = read_message(call, sock, call->args[1], &m);
-	return r < 0 ? r : do_send(call, sock, &m, ARG_INT(call, 2));
+	int r = read_header(call, call->args[1], ARG_INT(call, 2), &src);
+	return r < 0 ? r : send_one(call, sock, &src);
 }
 
 int sys_sendmmsg(Call *call)
@@ -209,13 +298,18 @@ int sys_sendmmsg(Call *call)
 	if (sock < 0)
 		return sock;
 	for (; sent < count; sent++) {
-		__attribute__((cleanup(message_release))) Message m = {0};
 		uint64_t at = call->args[1] + sent * sizeof(struct mmsghdr);
-		r = read_message(call, sock, at, &m);
+		Source src;
+		r = read_header(call, at, ARG_INT(call, 3), &src);
 		if (r == 0)
-			r = do_send(call, sock, &m, ARG_INT(call, 3));
-		if (r == CALL_SLOW && sent)
-			break; /* some were sent: report those */
+			r = send_one(call, sock, &src);
+		if (r == CALL_SLOW && sent) { /* some were sent: those are reported, the last one perhaps in part */
+			r = (int)call->sent;
+			call->sent = 0;
+			if (r == 0)
+				break;
+			count = sent + 1;
+		}
 		if (r < 0)
 			break;
 		unsigned len = (unsigned)r;
