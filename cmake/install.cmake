@@ -3,6 +3,7 @@
 set(BVISOR_CMAKEDIR ${CMAKE_INSTALL_LIBDIR}/cmake/bvisor)
 # The installed .pc file finds its prefix from where it lies, so that the tree may be moved.
 file(RELATIVE_PATH BVISOR_PC_TO_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig ${CMAKE_INSTALL_PREFIX})
+string(REGEX REPLACE "/$" "" BVISOR_PC_TO_PREFIX ${BVISOR_PC_TO_PREFIX})
 foreach(dir LIBDIR INCLUDEDIR)
   file(RELATIVE_PATH BVISOR_PC_${dir} ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_${dir}})
 endforeach()
