@@ -53,13 +53,14 @@ static char *program_beside(const char *of, const char *rel)
 static char *find_program(const char *name)
 {
 	CLEAN_FREE char *libexec = bv_asprintf("../libexec/bvisor/%s", name);
+	CLEAN_FREE char *multiarch = bv_asprintf("../../libexec/bvisor/%s", name); /* of a library in lib/ARCHITECTURE */
 	CLEAN_FREE char *bin = bv_asprintf("../bin/%s", name);
 	char self[PATH_MAX];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *path = NULL;
 	Dl_info info;
 
-	if (!libexec || !bin)
+	if (!libexec || !multiarch || !bin)
 		return NULL;
 	if (n > 0) {
 		self[n] = '\0';
@@ -71,6 +72,8 @@ static char *find_program(const char *name)
 		path = program_beside(self, name);
 		if (!path)
 			path = program_beside(self, libexec);
+		if (!path)
+			path = program_beside(self, multiarch);
 		if (!path)
 			path = program_beside(self, bin);
 	}

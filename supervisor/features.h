@@ -10,7 +10,7 @@ typedef struct Features {
 	bool pidfd_getfd;  /* kernel 5.6; refused by Docker's default profile */
 	bool openat2;	   /* kernel 5.6 */
 	bool ficlone;	   /* decided per copy; false only when masked */
-	bool comm_of_file; /* execveat with an empty path: comm is the file's name (kernel 6.14), before: the descriptor's number */
+	int newest_call;   /* emulated calls with a higher number are unknown to the kernel, and so to guests */
 	int landlock_abi;  /* 0: none */
 	bool sock_diag;	   /* found when it is needed (net_owner.h); false only when masked */
 	bool cgroups;	   /* found when a limit needs one (cgroup.h); false only when masked */

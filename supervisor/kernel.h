@@ -20,7 +20,13 @@
 #define ERESTARTSYS 512
 #endif
 
-/* System calls that are newer than Debian 12's headers; the numbers are the same on every architecture since 424. */
+/* System calls that are newer than the headers of Ubuntu 22.04 or Debian 12; the numbers are the same on every architecture since 424. */
+#ifndef __NR_futex_waitv
+#define __NR_futex_waitv 449
+#endif
+#ifndef __NR_set_mempolicy_home_node
+#define __NR_set_mempolicy_home_node 450
+#endif
 #ifndef __NR_cachestat
 #define __NR_cachestat 451
 #endif

@@ -206,6 +206,8 @@ static int handle(Call *call)
 		atomic_fetch_add(&sup->counts[call->row - syscall_table], 1);
 		return -call->row->error;
 	}
+	if (call->nr > sup->features.newest_call)
+		return -ENOSYS;
 	if (!sup->features.killable) {
 		int64_t value;
 		bool known = call->row->once && task_note_content(call) == 0;

@@ -323,8 +323,9 @@ static int do_exec(Call *call, int dirfd, uint64_t path, uint64_t argv, uint64_t
 	/* By descriptor the kernel executes what the guest has open, upper or lower. */
 	plan.native = p.path[0] == 0 || (plan.target.lower && same_file(plan.target.fd, kernel_path));
 	r = follow_bangs(call, &plan);
-	/* Where the kernel names the process after the file, that must not be the blob's. */
-	if (p.path[0] == 0 && plan.n_bangs == 0 && !plan.target.lower && call->sup->features.comm_of_file)
+	/* The kernel names the process after the file, which must not be the blob. (It did so after the descriptor's number before 6.14 and releases of older ones that
+	 * have taken this over: which those are no release tells.) */
+	if (p.path[0] == 0 && plan.n_bangs == 0 && !plan.target.lower)
 		plan.native = false;
 	if (r == 0 && plan.native) {
 		r = CALL_CONTINUE;
