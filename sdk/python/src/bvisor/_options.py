@@ -108,15 +108,20 @@ def paths(value: Paths | None) -> list[str] | None:
     return [_os.fspath(p) for p in ([value] if isinstance(value, (str, _os.PathLike)) else value)]
 
 
-def environment(variables: Mapping[str, str]) -> list[str]:
+def environment(env: Mapping[str, str]) -> list[str]:
     """NAME=value, as the library takes it."""
-    return [f"{name}={value}" for name, value in variables.items()]
+    return [f"{name}={value}" for name, value in env.items()]
+
+
+def variables(entries: Iterable[str]) -> dict[str, str]:
+    """The other way."""
+    return {name: value for name, _, value in (entry.partition("=") for entry in entries)}
 
 
 def command_environment(sandbox: Iterable[str], added: Mapping[str, str | None]) -> list[str]:
     """What a command gets: the caller's variables without what is withheld from commands, the sandbox's, and `added` (None takes one away)."""
     env = {name: value for name, value in _os.environ.items() if not _native.withholds(name)}
-    env.update(entry.split("=", 1) for entry in sandbox)  # type: ignore[arg-type]
+    env.update(variables(sandbox))
     for name, value in added.items():
         if value is None:
             env.pop(name, None)

@@ -22,7 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
-    from typing import IO, Any, Callable, Union
+    from typing import IO, Any, Callable, TypeVar, Union
 
     from ._options import StrPath
     from ._sandbox import Sandbox
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     Input = Union[None, str, bytes, bytearray, memoryview, int, IO[Any]]
     Output = Union[int, IO[Any]]
     OnOutput = Callable[[Any], object]
+    Self = TypeVar("Self", bound="Process")
 
 PIPE = -1
 """For `stdin`, `stdout`, `stderr` of `Sandbox.spawn`: a pipe to this program."""
@@ -438,7 +439,7 @@ class Process:
                 self._pidfd = -1
         _native.close(self._handle)
 
-    def __enter__(self) -> Process:
+    def __enter__(self: Self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -472,6 +473,10 @@ class PtyProcess(Process):
         pipe = _Pipe(master, None, "", None)
         self._pipes.append(pipe)
         self._terminal = self.stdout = Stream(self, pipe)
+
+    def fileno(self) -> int:
+        """Readable when the terminal shows something."""
+        return self._terminal._pipe.fd
 
     def read(self, size: int = _CHUNK, timeout: float | None = None) -> Any:
         """What the terminal shows next: waits for something. Empty when everybody has closed it. Raises TimeoutError."""
@@ -533,15 +538,12 @@ class Streams:
                 if fd >= 0:
                     os.close(fd)
 
-    def set_input(self, stdin: Input, pipe_default: bool) -> None:
-        """`stdin` as callers give it: None is /dev/null, or a pipe."""
+    def set_input(self, stdin: Input) -> None:
+        """`stdin` as callers give it: None is /dev/null."""
         if isinstance(stdin, (str, bytes, bytearray, memoryview)):
             self.feed = stdin
             self._pipe(0)
-        elif stdin is None:
-            if pipe_default:
-                self._pipe(0)
-        else:
+        elif stdin is not None:
             self._set(0, stdin)
 
     def set_output(self, i: int, target: Output) -> None:
@@ -569,9 +571,7 @@ class Streams:
         self._close.append(self.theirs[i])
         os.set_blocking(self.ours[i], False)
 
-    def attach(
-        self, process: Process, on_stdout: OnOutput | None, on_stderr: OnOutput | None
-    ) -> None:
+    def attach(self, process: Process, on_stdout: OnOutput | None, on_stderr: OnOutput | None) -> None:
         """Hands our ends to the process."""
         process._stdin = self.ours[0]
         for i, callback in ((1, on_stdout), (2, on_stderr)):

@@ -9,7 +9,7 @@ import signal as _signal
 from . import _native
 from ._errors import BvisorError, InvalidArgument
 from ._files import Files
-from ._options import Limits, environment, given, key_options, paths, size_in_bytes, strings
+from ._options import Limits, environment, given, key_options, paths, size_in_bytes, strings, variables
 from ._process import PIPE, Process, PtyProcess, Streams, check_result, set_window_size, start
 
 TYPE_CHECKING = False
@@ -205,7 +205,7 @@ class Sandbox:
 
         It waits until everybody has closed the output: start what shall go on with `spawn`, or send its output elsewhere ("server >log 2>&1 &").
         Raises CommandNotFound, CommandNotExecutable, WorkingDirectoryError when it cannot be started."""
-        process = self._start(command, cwd, env, stdin, False, stdout, stderr, encoding if text else None, errors, on_stdout, on_stderr, tied=True)
+        process = self._start(command, cwd, env, stdin, stdout, stderr, encoding if text else None, errors, on_stdout, on_stderr, tied=True)
         try:
             process._room = None if output_limit is None else size_in_bytes(output_limit, "output_limit")
             result = process._run(timeout)
@@ -234,7 +234,7 @@ class Sandbox:
         errors: str = "replace",
     ) -> Process:
         """Starts a command and returns at once. Options as of `run`; `detach`: it goes on after this sandbox is closed (of one that is kept)."""
-        return self._start(command, cwd, env, stdin, False, stdout, stderr, encoding if text else None, errors, detach=detach)
+        return self._start(command, cwd, env, stdin, stdout, stderr, encoding if text else None, errors, detach=detach)
 
     def _start(
         self,
@@ -242,7 +242,6 @@ class Sandbox:
         cwd: StrPath | None,
         env: Mapping[str, str | None] | None,
         stdin: Input,
-        pipe_default: bool,
         stdout: Output,
         stderr: Output,
         encoding: str | None,
@@ -254,7 +253,7 @@ class Sandbox:
         tied: bool = False,
     ) -> Process:
         with Streams() as streams:
-            streams.set_input(stdin, pipe_default)
+            streams.set_input(stdin)
             streams.set_output(1, stdout)
             streams.set_output(2, stderr)
             handle, words = start(self, command, streams.theirs, cwd=cwd, env=env, detach=detach, tied=tied)
@@ -361,14 +360,15 @@ class Sandbox:
     ) -> builtins.list[Self]:
         """n sandboxes that go on from its files as they are now: one snapshot is taken (in `to`), and nothing is copied. Without `names` they are NAME-1 ... NAME-n. `keep` as of `restore`."""
         chosen = [f"{self.name}-{i + 1}" for i in range(n)] if names is None else list(names)
-        key = {"key_file": key_file, "passphrase_file": passphrase_file}
-        state = self.snapshot(to, **key)
+        key = key_options(key_file, passphrase_file)
+        state = self.snapshot(to, key_file=key_file, passphrase_file=passphrase_file)
         place = to if to is not None else self.place
         forks: builtins.list[Self] = []
         try:
             for name in chosen:
-                _native.fork(f"{state.name}@{state.number}", name, given(from_=place, key=key_options(**key)))
-                forks.append(type(self).restore(name, from_=place, name=name, store=self._store, cwd=self._cwd, keep=keep, **key))
+                _native.fork(f"{state.name}@{state.number}", name, given(from_=place, key=key))
+                handle, _ = _native.restore(name, given(from_=place, name=name, store=self._store, key=key))
+                forks.append(type(self)._adopt(handle, store=self._store, cwd=self._cwd, discard=not keep))
         except BaseException:
             for made in forks:
                 made._close(remove=True)
@@ -407,7 +407,7 @@ class Sandbox:
     @property
     def env(self) -> dict[str, str]:
         """The variables that each command gets beside this program's."""
-        return dict(entry.split("=", 1) for entry in self._env)
+        return variables(self._env)
 
     @property
     def warning(self) -> str | None:
