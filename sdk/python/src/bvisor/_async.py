@@ -106,7 +106,6 @@ class AsyncProcess:
         self._process = process
         self._loop = asyncio.get_running_loop()
         self._waiters: set[asyncio.Future[None]] = set()
-        self._flooded = False
         self._callbacks: list[tuple[asyncio.Task[None], asyncio.Queue[Any]]] = []
         self._reading: dict[int, Callable[[], None]] = {}
         self.args = process.args
@@ -143,8 +142,8 @@ class AsyncProcess:
         try:
             self._process._read(pipe)
         except _Flood:
-            self._flooded = True
-        if pipe.fd < 0 or self._flooded:
+            pass
+        if pipe.fd < 0 or self._process._flooded:
             self._unwatch(fd)
         _wake(self._waiters)
 
@@ -273,7 +272,7 @@ class AsyncProcess:
 
     def _is_done(self) -> bool:
         p = self._process
-        return self._flooded or (p._exited and p._input is None and all(pipe.fd < 0 for pipe in p._pipes))
+        return p._flooded or (p._exited and p._input is None and all(pipe.fd < 0 for pipe in p._pipes))
 
     def _check_callbacks(self) -> None:
         for task, _ in self._callbacks:
@@ -290,14 +289,14 @@ class AsyncProcess:
         except TimeoutError:
             self._check_callbacks()
             timed_out = True
-        if timed_out or self._flooded:
+        if timed_out or self._process._flooded:
             await self._kill_and_collect()
         for task, queue in self._callbacks:
             joined = asyncio.ensure_future(queue.join())
             await asyncio.wait({task, joined}, return_when=asyncio.FIRST_COMPLETED)
             joined.cancel()
             self._check_callbacks()
-        result = await _in_thread(None, self._process._result, timed_out, self._flooded, timeout)
+        result = await _in_thread(None, self._process._result, timed_out, timeout)
         return AsyncResult(
             result.args,
             result.stdout,
@@ -305,7 +304,7 @@ class AsyncProcess:
             (result.exit_code, result.signal, result.core_dumped),
             result.duration,
             timed_out=timed_out,
-            output_exceeded=self._flooded,
+            output_exceeded=self._process._flooded,
             timeout=timeout,
             remark=result.remark,
             limits=result.limits,

@@ -14,7 +14,17 @@ import time
 from _thread import allocate_lock
 
 from . import _native
-from ._errors import BvisorError, CommandNotExecutable, CommandNotFound, CommandTimeout, InvalidArgument, OutputLimitExceeded, CommandFailed, WorkingDirectoryError
+from ._errors import (
+    BvisorError,
+    CommandFailed,
+    CommandNotExecutable,
+    CommandNotFound,
+    CommandTimeout,
+    InvalidArgument,
+    OutputLimitExceeded,
+    SupervisorDied,
+    WorkingDirectoryError,
+)
 from ._options import command_environment
 from ._result import Result
 
@@ -170,6 +180,7 @@ class Process:
         self._stdin = -1
         self._input: memoryview | None = None
         self._room: int | None = None
+        self._flooded = False
         self._lock = allocate_lock()
         self._started = time.monotonic()
         self.args = args
@@ -254,10 +265,14 @@ class Process:
                 raise
             data = b""
         if self._room is not None:
-            data, kept = data[: self._room], len(data)
+            data, more = data[: self._room], data[self._room :]
             self._room -= len(data)
-            if kept > len(data):
-                pipe.take(data)
+            if more:
+                if data:
+                    pipe.take(data)
+                if self._flooded:
+                    return
+                self._flooded = True
                 raise _Flood
         if not data:
             pipe.close()
@@ -334,7 +349,12 @@ class Process:
     def _end(self) -> tuple[int, int, bool]:
         """The status of what has ended: the supervisor tells it in a moment."""
         while self._status is None:
-            self._status = _native.wait(self._handle, 1000)
+            try:
+                self._status = _native.wait(self._handle, 1000)
+            except SupervisorDied:
+                if not self._sandbox._stopped:
+                    raise
+                self._status = (-1, _signal.SIGKILL, False)
         return self._status
 
     @property
@@ -376,35 +396,34 @@ class Process:
 
     def _run(self, timeout: float | None) -> Result:
         deadline = deadline_of(timeout)
-        timed_out = flooded = False
+        timed_out = False
         try:
             while self._input is not None or not self._exited or any(pipe.fd >= 0 for pipe in self._pipes):
                 if not self._step(deadline, until_exit=True):
                     timed_out = True
                     break
         except _Flood:
-            flooded = True
+            pass
         except BaseException:
             self.kill()
             raise
-        if timed_out or flooded:
+        if timed_out or self._flooded:
             self._kill_and_collect()
-        return self._result(timed_out, flooded, timeout)
+        return self._result(timed_out, timeout)
 
     def _kill_and_collect(self) -> None:
-        """Takes what was written before the end. Children that have left its process group may keep the pipes open, so this does not wait for the end of the streams."""
+        """Takes what was written before the end, as far as there is room. Children that have left its process group may keep the pipes open, so this does not wait for the end of the streams."""
         self.kill()
         self.close_stdin()
         self._input = None
+        self._flooded, flooded = True, self._flooded
         deadline = time.monotonic() + _KILL_GRACE
-        try:
-            while any(pipe.fd >= 0 for pipe in self._pipes) and self._step(deadline):
-                pass
-        except _Flood:
+        while any(pipe.fd >= 0 for pipe in self._pipes) and self._step(deadline):
             pass
         self.wait()
+        self._flooded = flooded
 
-    def _result(self, timed_out: bool, flooded: bool, timeout: float | None) -> Result:
+    def _result(self, timed_out: bool, timeout: float | None) -> Result:
         status = self._end()
         duration = time.monotonic() - self._started
         outputs = {stream: self._decode(self._take(stream._pipe, len(stream._pipe.buffer))) for stream in (self.stdout, self.stderr) if stream}
@@ -416,7 +435,7 @@ class Process:
             status,
             duration,
             timed_out=timed_out,
-            output_exceeded=flooded,
+            output_exceeded=self._flooded,
             timeout=timeout,
             remark=self.remark,
             limits=_native.process_limits(self._handle) if self._sandbox._limited else [],

@@ -112,6 +112,7 @@ class Sandbox:
         self._store = store
         self._limited = limited
         self._discard = discard
+        self._stopped = False
         self._cwd = os.path.abspath(cwd) if cwd is not None else None
         self.name, self.dir, place, _, self.continuous, self._env = _native.about(handle)
         self.place: str | None = place or None
@@ -252,6 +253,7 @@ class Sandbox:
         detach: bool = False,
         tied: bool = False,
     ) -> Process:
+        self._stopped = False
         with Streams() as streams:
             streams.set_input(stdin)
             streams.set_output(1, stdout)
@@ -296,7 +298,8 @@ class Sandbox:
         _native.kill(self._handle, signal)
 
     def stop(self) -> None:
-        """Kills all of its processes and writes everything to the disk."""
+        """Kills all of its processes and writes everything to the disk. One that is not kept is over then."""
+        self._stopped = True
         _native.stop(self._handle)
 
     def _directory(self, cwd: StrPath | None) -> str | None:
