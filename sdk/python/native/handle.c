@@ -139,11 +139,12 @@ void handle_leave(Handle *h)
 PyObject *handle_new(HandleKind kind, void *object, Handle *parent)
 {
 	allocfunc alloc = (allocfunc)PyType_GetSlot(handle_type, Py_tp_alloc);
-	Handle *h = (Handle *)alloc(handle_type, 0);
+	bool late = parent && parent->closing; /* the sandbox was closed while this was made */
+	Handle *h = late ? NULL : (Handle *)alloc(handle_type, 0);
 
 	if (!h) {
 		close_object(kind, object, true);
-		return NULL;
+		return late ? raise_error("closed", -EBADF, NULL) : NULL;
 	}
 	h->kind = kind;
 	h->object = object;

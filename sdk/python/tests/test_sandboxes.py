@@ -38,6 +38,9 @@ def test_sandboxes_that_are_not_kept(store: pathlib.Path) -> None:
     with pytest.raises(bvisor.SandboxClosed, match="closed"):
         sb.bash("true")
     sb.close()
+    with Sandbox():
+        assert len(Sandbox.list()) == 1
+    assert Sandbox.list() == []  # also of one in which nothing ran
 
 
 def test_options_that_make_no_sense(store: pathlib.Path) -> None:
