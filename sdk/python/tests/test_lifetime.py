@@ -128,7 +128,8 @@ def test_closing_at_any_moment_leaves_nothing(store: pathlib.Path) -> None:
 
 def ends_of(script: list[str], nap: str, sig: int) -> subprocess.CompletedProcess[str]:
     """Starts it, sends the signal when its guest runs, and waits for both."""
-    with subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
+    usual = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - what is started in the background by a shell ignores it
+    with subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=usual) as program:
         assert wait_until(lambda: b"sleep" in {pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] for pid in processes_with(nap) if pid != program.pid})
         program.send_signal(sig)
         out, err = program.communicate(timeout=30)
