@@ -9,7 +9,6 @@ import codecs
 import errno as _errno
 import os
 import select
-import signal as _signal
 import time
 from _thread import allocate_lock
 
@@ -51,6 +50,8 @@ STDOUT = -2
 """For `stderr`: wherever stdout goes."""
 INHERIT = -4
 """For these: this program's own."""
+
+SIGKILL, SIGTERM = 9, 15  # the module signal takes longer to import than all of this
 
 _LIBRARY_NULL = -2  # BV_FD_NULL
 _LIBRARY_INHERIT = -1  # BV_FD_INHERIT
@@ -354,7 +355,7 @@ class Process:
             except SupervisorDied:
                 if not self._sandbox._stopped:
                     raise
-                self._status = (-1, _signal.SIGKILL, False)
+                self._status = (-1, SIGKILL, False)
         return self._status
 
     @property
@@ -367,7 +368,7 @@ class Process:
         """The signal that ended it, or 0; None: it runs, or nobody has waited for it."""
         return None if self._status is None else self._status[1]
 
-    def kill(self, signal: int = _signal.SIGKILL) -> None:
+    def kill(self, signal: int = SIGKILL) -> None:
         """Sends a signal to the command and its process group. One that has ended is no error."""
         try:
             _native.signal(self._handle, signal)
@@ -377,7 +378,7 @@ class Process:
 
     def terminate(self) -> None:
         """Asks it to end: SIGTERM."""
-        self.kill(_signal.SIGTERM)
+        self.kill(SIGTERM)
 
     def communicate(self, input: str | bytes | None = None, timeout: float | None = None) -> Result:
         """Feeds `input` to stdin, closes it, collects the rest of the output until everybody has closed it, and waits. When `timeout` seconds have passed, the command is killed (`Result.timed_out`)."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import errno as _errno
 import os
-import signal as _signal
 
 from . import _native
 from ._errors import BvisorError, InvalidArgument
 from ._files import Files
 from ._options import Limits, environment, given, key_options, paths, size_in_bytes, strings, variables
-from ._process import PIPE, Process, PtyProcess, Streams, check_result, set_window_size, start
+from ._process import PIPE, SIGKILL, Process, PtyProcess, Streams, check_result, set_window_size, start
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -293,7 +292,7 @@ class Sandbox:
         """Its processes; none if it is stopped."""
         return _native.ps(self._handle)
 
-    def kill(self, signal: int = _signal.SIGKILL) -> None:
+    def kill(self, signal: int = SIGKILL) -> None:
         """Sends a signal to all of its processes; with SIGKILL they are gone when it returns."""
         _native.kill(self._handle, signal)
 
