@@ -1,4 +1,4 @@
-"""The first session of somebody who tries it, line by line."""
+"""The first steps of somebody who tries it, line by line."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def make_package(directory: pathlib.Path) -> None:
     (directory / "index.js").write_text("module.exports = () => 'hello';\n")
 
 
-def test_a_first_session(store: pathlib.Path, tmp_path: pathlib.Path, servers: tuple[Server, Server]) -> None:
+def test_first_steps(store: pathlib.Path, tmp_path: pathlib.Path, servers: tuple[Server, Server]) -> None:
     allowed, denied = servers
     mark = f"/tmp/bvisor-test-{os.getpid()}.txt"
     with Sandbox(cwd=tmp_path, allow=f"127.0.0.1:{allowed.port}") as sb:
