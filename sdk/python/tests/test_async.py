@@ -36,7 +36,7 @@ def test_commands(store: pathlib.Path) -> None:
         with pytest.raises(bvisor.CommandFailed, match="exit code 1"):
             await sb.bash("false", check=True)
         with pytest.raises(bvisor.CommandNotFound):
-            await sb.run(["no-such-program"])
+            await sb.run(["no-such-program"], env={"PATH": "/usr/bin:/bin"})
         await sb.bash("echo x >/tmp/bvisor-async", check=True)
         assert [change.path for change in await r.changes()] == ["/tmp/bvisor-async"]
         assert (await sb.bash("kill -9 $$")).signal == 9
