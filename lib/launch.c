@@ -293,9 +293,9 @@ static cJSON *start_request(BvSandbox *sb, bool fetches)
 		goto fail;
 	if ((fetches || sb->config.spool) && !add_hold(req, &sb->config))
 		goto fail;
-	if (!add_machine(req, &sb->config) || !add_identity(req, &sb->config))
+	if (!add_machine(req, &sb->config) || !add_identity(req, &sb->config) || (sb->config.pidns && !cJSON_AddStringToObject(req, "pidns", config_pidns_word(sb->config.pidns))))
 		goto fail;
-	if (!lib_limits_add(req, &sb->config.limits) || !cJSON_AddStringToObject(req, "dir", sb->dir) || !cJSON_AddStringToObject(req, "blobs", blobs) ||
+	if (!cJSON_AddStringToObject(req, "dir", sb->dir) || !cJSON_AddStringToObject(req, "blobs", blobs) ||
 	    !cJSON_AddStringToObject(req, "db", db) || !cJSON_AddBoolToObject(req, "durable", !memory && !sb->config.ephemeral) ||
 	    !cJSON_AddBoolToObject(req, "ro", sb->config.ro) || !cJSON_AddNumberToObject(req, "spool", (double)sb->config.spool) || !cJSON_AddStringToObject(req, "mask", mask ? mask : ""))
 		goto fail;
@@ -310,6 +310,7 @@ fail:
 static int handshake(BvSandbox *sb, Conn *conn, const char *program, BvError **err)
 {
 	BvError *why = NULL;
+	BvLimits limits;
 	bool fetches = view_is_remote(sb);
 	cJSON *req = start_request(sb, fetches);
 	CLEAN_FD int key = -1;
@@ -318,7 +319,9 @@ static int handshake(BvSandbox *sb, Conn *conn, const char *program, BvError **e
 
 	if (r == 0 && req)
 		r = network_request(req, sb, &why);
-	if (r == 0 && (!req || (key >= 0 && !cJSON_AddTrueToObject(req, "key"))))
+	if (r == 0)
+		r = lib_limits_now(sb, &limits, &why);
+	if (r == 0 && (!req || !lib_limits_add(req, &limits) || (key >= 0 && !cJSON_AddTrueToObject(req, "key"))))
 		r = lib_fail(&why, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = conn_call(conn, TAKE_PTR(req), &key, key >= 0, &answer, &why);

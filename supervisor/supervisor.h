@@ -9,6 +9,7 @@
  *   hostview.c  what guests see of the machine; foreign.h says where
  *   freeze.c    all guests stand still for a moment (snapshots)
  *   limits.c    what the sandbox may use: cgroup.c, meter.c
+ *   pidns.c     a pid namespace of its own
  *   mem.c       guest memory; ptrace.c rewriting of a call in flight; features.c what this kernel can do
  *
  * Locks (outermost first; none is held while a guest is waited for):
@@ -50,6 +51,9 @@ struct Supervisor {
 	char watch_dir[PATH_MAX];      /* beside the blobs, as hard links of them are made in it */
 	char exec_dir[STORE_PATH_MAX]; /* run_dir/x */
 	int proc_fd;		 /* O_PATH on /proc */
+	pid_t pid;		 /* our own as the host has it; in a pid namespace of the sandbox's own (pidns.h) getpid gives 1 */
+	int host_proc;		 /* then O_PATH on the host's /proc, else -1 */
+	char *pidns_warning;	 /* why there is none, if one was wished for; else NULL */
 	Features features;
 	Cowfs *fs;
 	CowCred cred;
@@ -106,7 +110,7 @@ typedef struct Command {
 /* Takes these paths of the host out of the view, at the start or while guests run (run.c). *err names the one that failed. */
 int hide_paths(Supervisor *sup, char *const *paths, char **err) MUST_CHECK;
 
-/* Of the network rules those that name sockets of the host, which are a matter of the view, and no others (run.c). */
-int allow_sockets(Supervisor *sup, char *const *allow, char **err) MUST_CHECK;
+/* Of the network rules those that name sockets of the host, which are a matter of the view: for cowfs_pin_sockets (run.c). */
+int find_sockets(Supervisor *sup, char *const *allow, CowSockets **out, char **err) MUST_CHECK;
 
 #endif
