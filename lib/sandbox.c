@@ -72,6 +72,11 @@ int bv_sandbox_continuous(const BvSandbox *sb)
 	return sb->config.continuous;
 }
 
+int bv_sandbox_pidns(const BvSandbox *sb)
+{
+	return sb->config.pidns != PIDNS_NONE;
+}
+
 const char *bv_sandbox_place(const BvSandbox *sb)
 {
 	return backend_is_place(sb->config.backend) ? sb->config.backend : NULL;

@@ -122,6 +122,7 @@ const char *bv_sandbox_name(const BvSandbox *sandbox); /* valid until close */
 const char *bv_sandbox_place(const BvSandbox *sandbox);
 const char *const *bv_sandbox_environment(const BvSandbox *sandbox); /* BvCreateOptions.env, or that of the snapshot; NULL: none. Valid until close */
 int bv_sandbox_continuous(const BvSandbox *sandbox); /* whether it was made with BV_CREATE_CONTINUOUS */
+int bv_sandbox_pidns(const BvSandbox *sandbox);	     /* whether it was made with BV_CREATE_PIDNS: its pids may mean something else, or nothing, on the host */
 const char *bv_sandbox_dir(const BvSandbox *sandbox);  /* its directory in the store; valid until close */
 
 /* Deletes the sandbox with everything in it. Afterwards the handle can only be closed.

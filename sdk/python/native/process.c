@@ -14,7 +14,7 @@ static const Field spawn_fields[] = {
 };
 
 static const Field process_record_fields[] = {
-	{"pid", FIELD_INT, offsetof(BvProcessInfo, pid), "the same on the host"},
+	{"pid", FIELD_INT, offsetof(BvProcessInfo, pid), "the same on the host, but in a pid namespace"},
 	{"ppid", FIELD_INT, offsetof(BvProcessInfo, ppid), "of its parent"},
 	{"comm", FIELD_STRING, offsetof(BvProcessInfo, comm), "name of its program"},
 	{"args", FIELD_STRINGS, offsetof(BvProcessInfo, args), "command line"},

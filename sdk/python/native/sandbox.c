@@ -8,6 +8,7 @@ static const Field create_fields[] = {
 	{"continuous", FIELD_FLAG, offsetof(BvCreateOptions, flags), .value = BV_CREATE_CONTINUOUS},
 	{"fake_root", FIELD_FLAG, offsetof(BvCreateOptions, flags), .value = BV_CREATE_FAKE_ROOT},
 	{"ephemeral", FIELD_FLAG, offsetof(BvCreateOptions, flags), .value = BV_CREATE_EPHEMERAL},
+	{"pidns", FIELD_FLAG, offsetof(BvCreateOptions, flags), .value = BV_CREATE_PIDNS},
 	{"store", FIELD_STRING, offsetof(BvCreateOptions, store)},
 	{"name", FIELD_STRING, offsetof(BvCreateOptions, name)},
 	{"backend", FIELD_STRING, offsetof(BvCreateOptions, backend)},
@@ -211,7 +212,7 @@ static PyObject *doctor(PyObject *module, PyObject *args)
 	return VISIT_LIST((Handle *)NULL, &feature_record, "doctor", bv_doctor(path, append_BvFeature, &visit, &err));
 }
 
-/* (name, dir, place, warning, continuous, env) */
+/* (name, dir, place, warning, continuous, pidns, env) */
 static PyObject *sandbox_about(PyObject *module, PyObject *arg)
 {
 	Handle *handle;
@@ -224,8 +225,8 @@ static PyObject *sandbox_about(PyObject *module, PyObject *arg)
 	const char *const texts[] = {bv_sandbox_name(sb), bv_sandbox_dir(sb), bv_sandbox_place(sb), bv_sandbox_warning(sb)};
 	const char *const *env = bv_sandbox_environment(sb);
 	CLEAN_OBJECT PyObject *list = PyList_New(0);
-	PyObject *about = Py_BuildValue("(O&O&O&O&NN)", PyUnicode_DecodeFSDefault, texts[0], PyUnicode_DecodeFSDefault, texts[1], PyUnicode_DecodeFSDefault,
-					texts[2] ? texts[2] : "", PyUnicode_DecodeFSDefault, texts[3] ? texts[3] : "", PyBool_FromLong(bv_sandbox_continuous(sb)), list ? object_ref(list) : NULL);
+	PyObject *about = Py_BuildValue("(O&O&O&O&NNN)", PyUnicode_DecodeFSDefault, texts[0], PyUnicode_DecodeFSDefault, texts[1], PyUnicode_DecodeFSDefault,
+					texts[2] ? texts[2] : "", PyUnicode_DecodeFSDefault, texts[3] ? texts[3] : "", PyBool_FromLong(bv_sandbox_continuous(sb)), PyBool_FromLong(bv_sandbox_pidns(sb)), list ? object_ref(list) : NULL);
 	for (; about && env && env[i]; i++) {
 		CLEAN_OBJECT PyObject *entry = PyUnicode_DecodeFSDefault(env[i]);
 		if (!entry || PyList_Append(list, entry) < 0)
@@ -306,6 +307,37 @@ static PyObject *set_network(PyObject *module, PyObject *args)
 	Py_END_ALLOW_THREADS
 	handle_leave(handle);
 	return r < 0 ? raise_error("network", r, err) : object_ref(Py_None);
+}
+
+static int call_set_limits(BvSandbox *sb, PyObject *dict, PyObject *keep, BvError **err)
+{
+	BvLimits chosen = BV_LIMITS_INIT;
+	int r;
+
+	if (fields_fill(&chosen, limits_option.fields, dict, keep) < 0)
+		return -ECANCELED;
+	Py_BEGIN_ALLOW_THREADS
+	r = bv_sandbox_set_limits(sb, &chosen, err);
+	Py_END_ALLOW_THREADS
+	return r;
+}
+
+static PyObject *set_limits(PyObject *module, PyObject *args)
+{
+	CLEAN_OBJECT PyObject *keep = PyList_New(0);
+	PyObject *arg, *dict;
+	BvError *err = NULL;
+	Handle *handle;
+	BvSandbox *sb;
+
+	(void)module;
+	if (!keep || !PyArg_ParseTuple(args, "OO", &arg, &dict) || !(sb = handle_enter(arg, HANDLE_SANDBOX, &handle)))
+		return NULL;
+	int r = call_set_limits(sb, dict, keep, &err);
+	handle_leave(handle);
+	if (PyErr_Occurred())
+		return NULL;
+	return r < 0 ? raise_error("set_limits", r, err) : object_ref(Py_None);
 }
 
 static PyObject *strings_list(const char *const *strings)
@@ -423,6 +455,7 @@ PyMethodDef sandbox_methods[] = {
 	{"set_network", set_network, METH_VARARGS, NULL},
 	{"network", network, METH_O, NULL},
 	{"limits", limits, METH_O, NULL},
+	{"set_limits", set_limits, METH_VARARGS, NULL},
 	{"stats", stats, METH_O, NULL},
 	{"diff", diff, METH_VARARGS, NULL},
 	{"apply", apply, METH_VARARGS, NULL},

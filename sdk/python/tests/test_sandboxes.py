@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import pathlib
 import sys
@@ -11,7 +12,7 @@ import threading
 import bvisor
 import pytest
 from bvisor import Limits, Sandbox
-from conftest import unique_nap, wait_until
+from conftest import processes_with, unique_nap, wait_until
 
 
 def test_kept_sandboxes(store: pathlib.Path) -> None:
@@ -252,6 +253,39 @@ def test_limits(store: pathlib.Path) -> None:
     with Sandbox(limits={"pids": 100, "io_write": 1000000}, best_effort=True) as sb:
         assert sb.bash("true").ok
     assert "nofile=5" in repr(Limits(nofile=5)) and Limits(memory=1) == Limits(memory=1) != Limits()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="takes CAP_SYS_ADMIN")
+def test_a_pid_namespace_of_its_own(store: pathlib.Path) -> None:
+    with Sandbox(pidns=True) as sb:
+        try:
+            assert int(sb.bash("echo $$").stdout) < 1000 and sb.pidns
+        except bvisor.BvisorError as e:
+            assert e.errno == errno.EPERM
+            pytest.skip(str(e))
+        nap = unique_nap()
+        before = len(os.listdir("/proc/self/fd"))
+        with sb.spawn(["sleep", nap]) as p:
+            with pytest.raises(TimeoutError):
+                p.wait(0.2)
+            assert [process.pid for process in sb.processes()] == [p.pid]
+            p.kill(15)
+            assert p.wait(10) == -15
+        assert sb.bash(f"sleep {nap}", timeout=0.3).timed_out
+        del p
+        gc.collect()
+        assert wait_until(lambda: not processes_with(nap) and len(os.listdir("/proc/self/fd")) == before)
+        sb.spawn(["sleep", nap])
+    assert wait_until(lambda: not processes_with(nap))
+
+
+def test_other_limits(store: pathlib.Path) -> None:
+    with Sandbox("work", keep=True) as sb:
+        assert sb.bash("ulimit -n").stdout != "77\n"
+        sb.stop()
+        sb.set_limits(Limits(nofile=77))
+        assert sb.bash("ulimit -n").stdout == "77\n" and [limit.name for limit in sb.limits] == ["nofile"]
+        sb.remove(force=True)
 
 
 def test_stopping(store: pathlib.Path) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Callable, TypeVar
 from . import _native
 from ._errors import BvisorError, InvalidArgument, SandboxClosed, SandboxFileNotFound
 from ._files import Files, Watch
-from ._options import size_in_bytes
+from ._options import Limits, size_in_bytes
 from ._process import PIPE, Process, PtyProcess, _CHUNK, _Flood, _KILL_GRACE, _Pipe, check_result, deadline_of
 from ._result import AsyncResult
 from ._sandbox import Sandbox
@@ -588,6 +588,10 @@ class AsyncSandbox:
     async def limits(self) -> builtins.list[LimitInfo]:
         """As `Sandbox.limits`."""
         return await _in_thread(None, lambda: self.sandbox.limits)
+
+    async def set_limits(self, limits: Limits | Mapping[str, Any]) -> None:
+        """As `Sandbox.set_limits`."""
+        await _in_thread(None, self.sandbox.set_limits, limits)
 
     async def stats(self) -> dict[str, Any]:
         """As `Sandbox.stats`."""

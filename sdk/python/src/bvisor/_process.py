@@ -120,12 +120,33 @@ def start(
     return handle, tuple(words)
 
 
-def open_pidfd(pid: int) -> int:
-    """Becomes readable when the process ends; -1: it has."""
+def _open_pidfd(pid: int) -> int:
+    """Becomes readable when the process ends; -1: it has. The supervisor has told the number just now."""
     try:
         return os.pidfd_open(pid)
     except ProcessLookupError:
         return -1
+
+
+def _wait_in_thread(process: Process) -> int:
+    """The same for a process whose number means nothing here. The thread refers to the process and its handle for moments only, so neither garbage collection nor closing waits for its end."""
+    import threading
+    import weakref
+
+    ended, told = os.pipe()
+    reference = weakref.ref(process)
+
+    def wait() -> None:
+        try:
+            while (waited_for := reference()) and not _native.wait(waited_for._handle, 50):
+                del waited_for
+        except BvisorError:
+            pass  # whoever waits will be told
+        finally:
+            os.close(told)
+
+    threading.Thread(target=wait, name=f"bvisor-{process.pid}", daemon=True).start()
+    return ended
 
 
 def _remaining(deadline: float | None) -> int | None:
@@ -187,12 +208,13 @@ class Process:
         self.args = args
         """The command line, as it was started."""
         self.pid = _native.pid(handle)
-        """The process id, the same on the host."""
+        """The process id, the same on the host (but in a pid namespace)."""
         self.stdout: Stream | None = None
         """Its output, if that is a pipe."""
         self.stderr: Stream | None = None
         """Its standard error, likewise."""
-        self._pidfd = open_pidfd(self.pid)
+        self._pidfd = -1
+        self._pidfd = _wait_in_thread(self) if sandbox.pidns else _open_pidfd(self.pid)
         self._exited = self._pidfd < 0
 
     # ---- streams ----

@@ -47,6 +47,7 @@ class Sandbox:
     - `publish`: ports of commands that are the host's, too: "[[ADDRESS:]HOSTPORT:]PORT". `dns`: whom names are asked of: "ADDRESS[:PORT],...".
     - `limits`: what its commands together may use. `best_effort`: what cannot be enforced here is told by `warning`, and no error.
     - `fake_root`: commands see themselves as root, who owns what this user owns. `read_only`: every change is refused.
+    - `pidns`: commands are in a pid namespace of their own (root alone may make one).
     - `hostname`, `kernel_release`: what commands see as these.
     - `continuous`: what changes is brought to the backend, a place of snapshots, all the time (needs `keep`). `spool`: bytes of files, which that place has, that stay here.
     - `key_file`, `passphrase_file`: of a backend that is an encrypted place of snapshots.
@@ -73,6 +74,7 @@ class Sandbox:
         best_effort: bool = False,
         fake_root: bool = False,
         read_only: bool = False,
+        pidns: bool = False,
         hostname: str | None = None,
         kernel_release: str | None = None,
         continuous: bool = False,
@@ -100,7 +102,7 @@ class Sandbox:
             kernel_release=kernel_release,
             spool=None if spool is None else size_in_bytes(spool, "spool"),
         )
-        options.update(ephemeral=not keep, read_only=read_only, fake_root=fake_root, continuous=continuous)
+        options.update(ephemeral=not keep, read_only=read_only, fake_root=fake_root, pidns=pidns, continuous=continuous)
         self._begin(_native.create(options), store=store, cwd=cwd, limited=chosen is not None)
         key = key_options(key_file, passphrase_file)
         if key:
@@ -113,7 +115,7 @@ class Sandbox:
         self._discard = discard
         self._stopped = False
         self._cwd = os.path.abspath(cwd) if cwd is not None else None
-        self.name, self.dir, place, _, self.continuous, self._env = _native.about(handle)
+        self.name, self.dir, place, _, self.continuous, self.pidns, self._env = _native.about(handle)
         self.place: str | None = place or None
 
     @classmethod
@@ -393,6 +395,12 @@ class Sandbox:
             if e.errno == _errno.ESRCH:
                 return []
             raise
+
+    def set_limits(self, limits: Limits | Mapping[str, Any]) -> None:
+        """Other limits, from the next command on that starts it. Raises SandboxBusy while it runs."""
+        chosen = limits if isinstance(limits, Limits) else Limits(**limits)
+        _native.set_limits(self._handle, chosen._for_library(False))
+        self._limited = True
 
     def stats(self) -> dict[str, Any]:
         """Counters and features; empty if it is stopped."""
