@@ -50,9 +50,13 @@ static void close_now(Handle *h, bool in_dealloc)
 	if (in_dealloc) { /* the GIL must not be released there */
 		close_object(h->kind, object, h->tied);
 	} else {
+		if (parent)
+			parent->calls++; /* a fork now must leave the sandbox alone (abandon) */
 		Py_BEGIN_ALLOW_THREADS
 		close_object(h->kind, object, h->tied);
 		Py_END_ALLOW_THREADS
+		if (parent)
+			parent->calls--;
 	}
 	if (!parent)
 		return;
