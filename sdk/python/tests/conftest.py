@@ -35,15 +35,16 @@ def unique_nap() -> str:
     return f"{10000 + next(_naps)}.{os.getpid()}"
 
 
-def processes_with(text: str) -> list[int]:
-    """All that have it in their command line, but this one."""
+def processes_with(text: str, program: str | None = None) -> list[int]:
+    """All that have it in their command line (and are this program), but this one."""
     found = []
     for name in os.listdir("/proc"):
         try:
-            if name.isdigit() and int(name) != os.getpid() and text.encode() in pathlib.Path(f"/proc/{name}/cmdline").read_bytes():
-                found.append(int(name))
+            words = pathlib.Path(f"/proc/{name}/cmdline").read_text(errors="replace").split("\0") if name.isdigit() and int(name) != os.getpid() else []
         except OSError:
-            pass
+            continue
+        if text in "\0".join(words) and program in (None, words[0]):
+            found.append(int(name))
     return found
 
 

@@ -130,9 +130,12 @@ def ends_of(script: list[str], nap: str, sig: int) -> subprocess.CompletedProces
     """Starts it, sends the signal when its guest runs, and waits for both."""
     usual = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731 - what is started in the background by a shell ignores it
     with subprocess.Popen(script, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=usual) as program:
-        assert wait_until(lambda: b"sleep" in {pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0] for pid in processes_with(nap) if pid != program.pid})
-        program.send_signal(sig)
-        out, err = program.communicate(timeout=30)
+        try:
+            assert wait_until(lambda: processes_with(nap, "sleep"))
+            program.send_signal(sig)
+            out, err = program.communicate(timeout=30)
+        finally:
+            program.kill()
     assert wait_until(lambda: not processes_with(nap))
     return subprocess.CompletedProcess(script, program.returncode, out, err)
 
