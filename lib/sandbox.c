@@ -72,6 +72,11 @@ int bv_sandbox_continuous(const BvSandbox *sb)
 	return sb->config.continuous;
 }
 
+int bv_sandbox_pidns(const BvSandbox *sb)
+{
+	return sb->config.pidns != PIDNS_NONE;
+}
+
 const char *bv_sandbox_place(const BvSandbox *sb)
 {
 	return backend_is_place(sb->config.backend) ? sb->config.backend : NULL;
@@ -369,6 +374,7 @@ static int create(BvSandbox *sb, const char *name, Filling *filling, BvError **e
 		sb->prunes = true; /* what is left of the old one is invisible, and swept */
 	sb->prunes |= !name;
 	sb->is_new = true;
+	sb->maker = getpid();
 	return 0;
 }
 
@@ -536,6 +542,9 @@ int bv_sandbox_open(const char *store, const char *name, BvSandbox **out, BvErro
 
 void bv_sandbox_close(BvSandbox *sb)
 {
+	/* Nothing ever ran in it, so no supervisor deletes it. Its maker does, not a fork of that. */
+	if (sb && sb->is_new && sb->config.ephemeral && sb->maker == getpid())
+		IGNORE_RESULT(bv_sandbox_remove(sb, 0, NULL));
 	handle_free(sb);
 }
 

@@ -432,6 +432,21 @@ static int view_for_path(BvSandbox *sb, const char *path, Cowfs **fs, BvError **
 	return lib_fail(err, -ENOENT, "no command has run in sandbox '%s' yet", sb->config.name);
 }
 
+/* A directory of the sandbox's own stands for itself only where something may be written (EROFS); that of the host has a descriptor, which shows less than the sandbox. */
+static int open_no_directory(Cowfs *fs, const char *path, int *fd)
+{
+	CLEAN_FD int opened = -1;
+	struct stat st;
+	int r = cowfs_open_virtual(fs, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, &opened);
+
+	if (r < 0)
+		return r == -EROFS ? -EISDIR : r;
+	if (fstat(opened, &st) == 0 && S_ISDIR(st.st_mode))
+		return -EISDIR;
+	*fd = TAKE_FD(opened);
+	return 0;
+}
+
 int bv_sandbox_open_file(BvSandbox *sb, const char *path, int *fd, BvError **err)
 {
 	Cowfs *fs;
@@ -439,7 +454,7 @@ int bv_sandbox_open_file(BvSandbox *sb, const char *path, int *fd, BvError **err
 
 	if (r < 0)
 		return r;
-	r = cowfs_open_virtual(fs, path, O_RDONLY | O_NOCTTY | O_NONBLOCK, fd);
+	r = open_no_directory(fs, path, fd);
 	CLEAN_FREE char *why = r < 0 ? cowfs_fetch_error(fs) : NULL;
 	view_put(sb);
 	if (why)

@@ -125,6 +125,7 @@ const char *bv_sandbox_name(const BvSandbox *sandbox); /* valid until close */
 const char *bv_sandbox_place(const BvSandbox *sandbox);
 const char *const *bv_sandbox_environment(const BvSandbox *sandbox); /* BvCreateOptions.env, or that of the snapshot; NULL: none. Valid until close */
 int bv_sandbox_continuous(const BvSandbox *sandbox); /* whether it was made with BV_CREATE_CONTINUOUS */
+int bv_sandbox_pidns(const BvSandbox *sandbox);	     /* whether it was made with BV_CREATE_PIDNS: its pids may mean something else, or nothing, on the host */
 const char *bv_sandbox_dir(const BvSandbox *sandbox);  /* its directory in the store; valid until close */
 
 /* Deletes the sandbox with everything in it. Afterwards the handle can only be closed.
@@ -164,6 +165,7 @@ enum {
 enum {
 	BV_SPAWN_TTY = 1,    /* stdin is a terminal that becomes the controlling terminal of the command */
 	BV_SPAWN_DETACH = 2, /* the command goes on after the sandbox handle is closed */
+	BV_SPAWN_DEFAULT_SIGNALS = 4, /* every signal has its default action in the command: for callers in which a runtime ignores some for itself, as Node and Python do SIGPIPE */
 };
 
 typedef struct BvSpawnOptions {
@@ -185,7 +187,7 @@ typedef struct BvStatus {
 } BvStatus;
 
 /* Starts a command in the sandbox (also in one whose earlier commands have ended: it sees their files). *out is the caller's to close.
- * Signals that the caller ignores now are ignored in the command, as after execve(2); the others have their default action.
+ * Signals that the caller ignores now are ignored in the command, as after execve(2), unless BV_SPAWN_DEFAULT_SIGNALS; the others have their default action.
  * -EINVAL (options), -E2BIG, -ENOENT/-EACCES/-ENOEXEC/-ENOTDIR/-ELOOP of the command ("stage" exec) or its directory (stage "cwd"),
  * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EOPNOTSUPP (a limit cannot be enforced here), -EPERM (a pid namespace may not be made), -ERANGE (a limit is above what the host has), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
 int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProcess **out, BvError **err);
@@ -412,7 +414,7 @@ typedef struct BvDiffOptions {
  * call. Files whose content the store has lost are shown with BV_DIFF_LOST, the others as ever. Non-zero from visit stops and is returned.
  * What has too long a path (PATH_MAX) is left out: -ENAMETOOLONG after all others. -EINVAL, -ENOENT, -EUCLEAN (damaged), -EPROTO (newer), -ENOMEM. */
 int bv_sandbox_diff(BvSandbox *sandbox, const BvDiffOptions *options, int (*visit)(void *ctx, const BvChange *change), void *ctx, BvError **err);
-/* Opens a file of the view for reading; *fd (O_CLOEXEC) is the caller's. Symbolic links are followed. Errors as open(2), and of bv_sandbox_diff. */
+/* Opens a file of the view for reading; *fd (O_CLOEXEC) is the caller's. Symbolic links are followed. -EISDIR, errors as open(2), and of bv_sandbox_diff. */
 int bv_sandbox_open_file(BvSandbox *sandbox, const char *path, int *fd, BvError **err);
 /* Target of a symbolic link of the view, NUL-terminated and cut to size; returns its length. -EINVAL (no link), errors as readlink(2). */
 ssize_t bv_sandbox_readlink(BvSandbox *sandbox, const char *path, char *buf, size_t size, BvError **err);

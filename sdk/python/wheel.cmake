@@ -1,0 +1,58 @@
+# The Python package: the module bvisor._native, and what lies beside it in a wheel. BVISOR_PYTHON is
+#   AUTO  built where Python's headers are; build/PRESET/python is then the package for working on it (PYTHONPATH)
+#   ON    for a wheel (pyproject.toml); BVISOR_PREBUILT names a build of the first kind whose files are taken, which saves compiling them
+#   OFF
+if(BVISOR_PREBUILT)
+  set(built ${BVISOR_PREBUILT}/python/bvisor)
+  install(PROGRAMS ${built}/_native.abi3.so DESTINATION bvisor COMPONENT python)
+  foreach(name libbvisor.so.0 bvisor-supervisor bvisor-s3.so)
+    file(REAL_PATH ${built}/_lib/${name} file)
+    install(PROGRAMS ${file} DESTINATION bvisor/_lib RENAME ${name} COMPONENT python)
+  endforeach()
+  add_custom_target(python_wheel)
+  return()
+endif()
+
+if(BVISOR_PYTHON STREQUAL AUTO)
+  find_package(Python 3.9 QUIET COMPONENTS Interpreter Development.Module)
+  if(NOT Python_FOUND OR CMAKE_CROSSCOMPILING OR BVISOR_SANITIZE)
+    message(STATUS "The Python package is not built (this takes the headers of Python, package python3-dev)")
+    return()
+  endif()
+else()
+  find_package(Python 3.9 REQUIRED COMPONENTS Interpreter Development.Module)
+endif()
+set(package ${CMAKE_BINARY_DIR}/python/bvisor)
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/sdk/python/native/*.c)
+Python_add_library(bvisor_python MODULE ${sources})
+target_include_directories(bvisor_python PRIVATE ${CMAKE_SOURCE_DIR}/include)
+target_link_libraries(bvisor_python PRIVATE bvisor_shared)
+# One file for every CPython from 3.9 on: the limited API (Development.SABIModule would say so, but is of CMake 3.26).
+set_target_properties(bvisor_python PROPERTIES OUTPUT_NAME _native SUFFIX .abi3.so LIBRARY_OUTPUT_DIRECTORY ${package}
+  BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN/_lib")
+
+# The library looks for its supervisor and for its plugin beside itself.
+set(beside bvisor_shared bvisor-supervisor bvisor-s3)
+add_custom_target(python_wheel DEPENDS bvisor_python ${beside})
+if(BVISOR_PYTHON STREQUAL AUTO)
+  file(MAKE_DIRECTORY ${package}/_lib)
+  file(GLOB modules RELATIVE ${CMAKE_SOURCE_DIR}/sdk/python/src/bvisor CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/sdk/python/src/bvisor/*.py*
+    ${CMAKE_SOURCE_DIR}/sdk/python/src/bvisor/py.typed)
+  foreach(module ${modules})
+    file(RELATIVE_PATH target ${package} ${CMAKE_SOURCE_DIR}/sdk/python/src/bvisor/${module})
+    file(CREATE_LINK ${target} ${package}/${module} SYMBOLIC)
+  endforeach()
+  foreach(name lib/libbvisor.so.0 bin/bvisor-supervisor lib/bvisor-s3.so)
+    get_filename_component(base ${name} NAME)
+    file(CREATE_LINK ../../../${name} ${package}/_lib/${base} SYMBOLIC)
+  endforeach()
+else()
+  foreach(target bvisor_python ${beside})
+    target_link_options(${target} PRIVATE -s)
+  endforeach()
+  install(TARGETS bvisor_python LIBRARY DESTINATION bvisor COMPONENT python EXCLUDE_FROM_ALL)
+  install(TARGETS bvisor-supervisor RUNTIME DESTINATION bvisor/_lib COMPONENT python EXCLUDE_FROM_ALL)
+  install(TARGETS bvisor-s3 LIBRARY DESTINATION bvisor/_lib COMPONENT python EXCLUDE_FROM_ALL)
+  # By the name that the module asks for: a wheel has no symbolic links.
+  install(PROGRAMS $<TARGET_FILE:bvisor_shared> DESTINATION bvisor/_lib RENAME libbvisor.so.0 COMPONENT python EXCLUDE_FROM_ALL)
+endif()
