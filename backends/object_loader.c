@@ -9,10 +9,8 @@
 #include "base/secret.h"
 
 #include <dlfcn.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <sys/auxv.h>
 
 #ifndef BVISOR_LIBEXECDIR
 #define BVISOR_LIBEXECDIR "/usr/libexec/bvisor"
@@ -26,25 +24,11 @@ typedef struct Loaded {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static Loaded s3 = {.scheme = "s3"}, s3v2 = {.scheme = "s3v2"};
 
-/* The directory of the program or library that has this code, with '/' at the end. A program's name as the dynamic linker has it is argv[0], which anybody may have
- * chosen and which may be relative: the kernel is asked for it. */
+/* The directory of the program or library that has this code, with '/' at the end. */
 static bool own_directory(char out[PATH_MAX])
 {
-	Dl_info own, program;
-	char *slash;
+	char *slash = bv_path_of_code(&lock, out) ? strrchr(out, '/') : NULL;
 
-	if (!dladdr(&lock, &own))
-		return false;
-	if (dladdr((void *)(uintptr_t)getauxval(AT_PHDR), &program) && program.dli_fbase != own.dli_fbase) {
-		if (!own.dli_fname || own.dli_fname[0] != '/' || !realpath(own.dli_fname, out))
-			return false;
-	} else {
-		ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
-		if (n < 0)
-			return false;
-		out[n] = 0;
-	}
-	slash = strrchr(out, '/');
 	if (slash)
 		slash[1] = 0;
 	return slash;

@@ -1,11 +1,13 @@
 #include "base/util.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <linux/openat2.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -240,4 +242,19 @@ uint64_t bv_now_coarse_ns(void)
 uint64_t bv_now_ns(void)
 {
 	return clock_ns(CLOCK_MONOTONIC);
+}
+
+bool bv_path_of_code(const void *code, char out[PATH_MAX])
+{
+	Dl_info own, program;
+
+	if (!dladdr(code, &own))
+		return false;
+	if (dladdr((void *)(uintptr_t)getauxval(AT_PHDR), &program) && program.dli_fbase != own.dli_fbase)
+		return own.dli_fname && own.dli_fname[0] == '/' && realpath(own.dli_fname, out);
+	ssize_t n = readlink("/proc/self/exe", out, PATH_MAX - 1);
+	if (n < 0)
+		return false;
+	out[n] = '\0';
+	return true;
 }

@@ -9,6 +9,7 @@
 #define BASE_UTIL_H
 
 #include <errno.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -103,6 +104,9 @@ int bv_keep_fds(int *fds, size_t n) MUST_CHECK;
 int bv_mkdir_all(const char *path) MUST_CHECK;
 /* Removes a tree below dirfd, never following a symlink, never leaving the file system it started on. A missing tree is success. */
 int bv_remove_tree_at(int dirfd, const char *path) MUST_CHECK;
+/* Path of the program or library that `code`, a function or object of it, is linked into, without symbolic links. A program's name as the dynamic linker has it is argv[0], which anybody
+ * may have chosen and which may be relative: the kernel is asked for it. False: it cannot be told. */
+bool bv_path_of_code(const void *code, char out[PATH_MAX]) MUST_CHECK;
 /* Coarse monotonic time in nanoseconds (about 4 ms steps, a few ns to read). */
 uint64_t bv_now_coarse_ns(void);
 uint64_t bv_now_ns(void);

@@ -13,7 +13,6 @@
 
 #include "base/secret.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
@@ -49,30 +48,31 @@ static char *program_beside(const char *of, const char *rel)
 	return NULL;
 }
 
-/* `name` beside this program or this library, or where it is installed; else NULL. */
-static char *find_program(const char *name)
+/* `name` in the places of an installation and of a build, seen from the file `of`; else NULL. */
+static char *program_near(const char *of, const char *name)
 {
 	CLEAN_FREE char *libexec = bv_asprintf("../libexec/bvisor/%s", name);
 	CLEAN_FREE char *bin = bv_asprintf("../bin/%s", name);
-	char self[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *path = NULL;
-	Dl_info info;
+	char *path = program_beside(of, name);
 
-	if (!libexec || !bin)
-		return NULL;
+	if (!path && libexec)
+		path = program_beside(of, libexec);
+	if (!path && bin)
+		path = program_beside(of, bin);
+	return path;
+}
+
+/* `name` near this library, or else near the program that uses it; NULL: neither. The library comes first: what is near an interpreter that has loaded it
+ * (/usr/bin/node) is of another installation, and perhaps of another version. */
+static char *find_program(const char *name)
+{
+	char self[PATH_MAX];
+	char *path = bv_path_of_code((const void *)(uintptr_t)bv_version, self) ? program_near(self, name) : NULL;
+	ssize_t n = path ? 0 : readlink("/proc/self/exe", self, sizeof(self) - 1);
+
 	if (n > 0) {
 		self[n] = '\0';
-		path = program_beside(self, name);
-		if (!path)
-			path = program_beside(self, libexec);
-	}
-	if (!path && dladdr(bv_version(), &info) && info.dli_fname && realpath(info.dli_fname, self)) {
-		path = program_beside(self, name);
-		if (!path)
-			path = program_beside(self, libexec);
-		if (!path)
-			path = program_beside(self, bin);
+		path = program_near(self, name);
 	}
 	return path;
 }
