@@ -228,7 +228,7 @@ static cJSON *spawn_request(const BvSandbox *sb, const BvSpawnOptions *o, const 
 	if (req && add_strings(req, "argv", o->argv) && add_environment(req, &sb->config, o->env) &&
 	    (s->cwd ? cJSON_AddStringToObject(req, "cwd", s->cwd) : cJSON_AddTrueToObject(req, "deleted")) &&
 	    cJSON_AddBoolToObject(req, "tty", o->flags & BV_SPAWN_TTY) && cJSON_AddBoolToObject(req, "tied", !(o->flags & BV_SPAWN_DETACH)) &&
-	    cJSON_AddNumberToObject(req, "umask", own_umask()) && add_set(req, "ignored", ignored_signals(), 1) && add_set(req, "closed", s->closed, 0) &&
+	    cJSON_AddNumberToObject(req, "umask", own_umask()) && add_set(req, "ignored", o->flags & BV_SPAWN_DEFAULT_SIGNALS ? 0 : ignored_signals(), 1) && add_set(req, "closed", s->closed, 0) &&
 	    add_hidden(req, &sb->config))
 		return req;
 	cJSON_Delete(req);

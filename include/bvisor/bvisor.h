@@ -159,6 +159,7 @@ enum {
 enum {
 	BV_SPAWN_TTY = 1,    /* stdin is a terminal that becomes the controlling terminal of the command */
 	BV_SPAWN_DETACH = 2, /* the command goes on after the sandbox handle is closed */
+	BV_SPAWN_DEFAULT_SIGNALS = 4, /* every signal has its default action in the command: for callers in which a runtime ignores some for itself, as Node and Python do SIGPIPE */
 };
 
 typedef struct BvSpawnOptions {
@@ -180,7 +181,7 @@ typedef struct BvStatus {
 } BvStatus;
 
 /* Starts a command in the sandbox (also in one whose earlier commands have ended: it sees their files). *out is the caller's to close.
- * Signals that the caller ignores now are ignored in the command, as after execve(2); the others have their default action.
+ * Signals that the caller ignores now are ignored in the command, as after execve(2), unless BV_SPAWN_DEFAULT_SIGNALS; the others have their default action.
  * -EINVAL (options), -E2BIG, -ENOENT/-EACCES/-ENOEXEC/-ENOTDIR/-ELOOP of the command ("stage" exec) or its directory (stage "cwd"),
  * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EOPNOTSUPP (a limit cannot be enforced here), -ERANGE (a limit is above what the host has), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
 int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProcess **out, BvError **err);

@@ -219,6 +219,28 @@ static void large_streams_do_not_block_each_other(void **state)
 	bv_sandbox_close(sb);
 }
 
+static void ignored_signals_stay_ignored_unless_default_ones_are_asked_for(void **state)
+{
+	const char *const argv[] = {"/bin/sh", "-c", "kill -PIPE $$; echo survived", NULL};
+	BvSandbox *sb = create("signals");
+
+	(void)state;
+	assert_non_null(sb);
+	void (*before)(int) = signal(SIGPIPE, SIG_IGN);
+	for (unsigned flags = 0; flags <= BV_SPAWN_DEFAULT_SIGNALS; flags += BV_SPAWN_DEFAULT_SIGNALS) {
+		BvSpawnOptions options = BV_SPAWN_OPTIONS_INIT;
+		BvOutput out;
+		options.argv = argv;
+		options.flags = flags;
+		assert_int_equal(bv_sandbox_exec(sb, &options, NULL, 0, -1, &out, NULL), 0);
+		assert_int_equal(out.status.signal, flags ? SIGPIPE : 0);
+		bv_free(out.out);
+		bv_free(out.err);
+	}
+	signal(SIGPIPE, before);
+	bv_sandbox_close(sb);
+}
+
 static void a_wait_may_be_repeated_and_kill_ends_it(void **state)
 {
 	const char *const argv[] = {"/bin/sleep", "60", NULL};
@@ -390,6 +412,7 @@ int main(void)
 		cmocka_unit_test(threads_share_one_sandbox),
 		cmocka_unit_test(a_timeout_kills_and_keeps_the_output),
 		cmocka_unit_test(large_streams_do_not_block_each_other),
+		cmocka_unit_test(ignored_signals_stay_ignored_unless_default_ones_are_asked_for),
 		cmocka_unit_test(a_wait_may_be_repeated_and_kill_ends_it),
 		cmocka_unit_test(no_child_of_the_library_is_left_to_wait_for),
 		cmocka_unit_test(a_closed_descriptor_of_the_host_program_stays_closed),
