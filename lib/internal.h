@@ -57,6 +57,8 @@ static inline void strv_cleanup(Strv *list)
 
 /* path == root, or below it. Both absolute and without trailing slash ("/" excepted). */
 bool path_is_below(const char *path, const char *root);
+/* The last component; of the root the whole. */
+const char *path_last(const char *path);
 /* Cuts the last component off an absolute path, in place; false: it is the root's, and stays. */
 bool path_go_up(char *path);
 /* As strcmp, in the order of a tree: what is below a directory comes right after it. */

@@ -27,6 +27,9 @@
  *           hide (may be absent): names of the host that no guest sees from now on, beside those of the start; what guests have opened or renamed by then they keep.
  *           -> {"id": N, "pid": P}; or errno ENOENT/EACCES/ENOEXEC... of the exec itself, "stage": "exec" (cwd: "stage": "cwd").
  *           argv[0] without a slash is searched in the PATH of env, inside the sandbox.
+ *  file    {"call": "write"|"mkdir"|"remove"|"rename"|"stat"|"watch", "flags": FILE_*, "mode": BITS, "umask": BITS, "path": PATH, "to": PATH (rename)} [+ a descriptor]
+ *           -> as spawn, tied. A process of bvisor's own does it in the sandbox, as a command would (builtin.h); its exit code is 0 or the errno. The
+ *           descriptor is for write the bytes, a file; for stat and watch a SOCK_SEQPACKET socket, which gets a FileStat, or FileEvents: the first one when all is watched.
  *  wait    {"id": N} -> {"exit": code} or {"signal": S, "core": bool}, perhaps with "remark": "what else went wrong, for people" (lines) and "limits", as in stats with what was reached
  *           meanwhile, when it has ended (kept until asked once by the spawner)
  *           and what it did is in the database (not when the sandbox is to be deleted)
@@ -45,8 +48,26 @@
 #ifndef SUPERVISOR_CONTROL_H
 #define SUPERVISOR_CONTROL_H
 
+#include <stdint.h>
+
 #define CONTROL_INLINE (64 * 1024)
 #define CONTROL_MAX (4 * 1024 * 1024) /* argv + env of a spawn must fit: more is E2BIG */
 #define CONTROL_FD 3
+
+/* The flags of `file` are those of bvisor.h. */
+enum { FILE_APPEND = 1, FILE_EXCLUSIVE = 2, FILE_PARENTS = 4, FILE_NO_FOLLOW = 8, FILE_RECURSIVE = 16, FILE_NO_REPLACE = 32 };
+
+typedef struct FileStat {
+	uint64_t ino, bytes;
+	int64_t mtime_sec;
+	uint32_t mtime_nsec, mode, uid, gid, links;
+	uint32_t target_len; /* of a symbolic link: so many bytes follow */
+} FileStat;
+
+enum { FILE_CREATED = 1, FILE_MODIFIED = 2, FILE_REMOVED = 4, FILE_RENAMED = 8, FILE_ATTRIB = 16, FILE_OVERFLOW = 32 };
+typedef struct FileEvent {
+	uint32_t what;		    /* FILE_*; 0 in the first one, which says that all is watched */
+	uint16_t path_len, old_len; /* so many bytes follow: the path, and the old one of a rename, both absolute */
+} FileEvent;
 
 #endif

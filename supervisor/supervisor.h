@@ -91,6 +91,8 @@ typedef struct Command {
 	int status;	/* wait status, valid once ended */
 	bool ended;
 	bool tied;
+	bool builtin; /* builtin.h: bvisor's own, of which people are told nothing */
+	bool watches; /* ... and goes on as long as somebody listens */
 	int client;	/* control connection that spawned it, -1 once that is gone */
 	int waiter;	/* connection that waits, -1 if none */
 	double wait_seq;

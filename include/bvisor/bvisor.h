@@ -285,6 +285,88 @@ int bv_process_limits(BvProcess *process, int (*visit)(void *ctx, const BvLimitI
 /* After a spawn: the limits that are not enforced here, one line each (BV_LIMITS_BEST_EFFORT); NULL: all are. Valid until close. */
 const char *bv_sandbox_warning(const BvSandbox *sandbox);
 
+enum {
+	BV_ENTRY_HOST = 1,    /* its bytes are the host's */
+	BV_ENTRY_MISSING = 2, /* ... which are not there: size and what the snapshot did not set are not known */
+};
+typedef struct BvEntry {
+	const char *path; /* absolute */
+	const char *name; /* its last component */
+	uint32_t mode;	  /* type and permissions; 0: deleted, nothing below is set then */
+	unsigned flags;	  /* BV_ENTRY_* */
+	uint32_t uid, gid;
+	uint64_t bytes, ino;
+	uint32_t links;
+	int64_t mtime_sec;
+	long mtime_nsec;
+	const char *target; /* of a symbolic link, else NULL */
+	const char *origin; /* the host's path where that is another one (it was renamed), else NULL */
+} BvEntry;
+/* ---- files ----
+ *
+ * Changed as a command of the sandbox would do it, by a process of bvisor's own in it: with its rules, limits and errors (EROFS of a read-only sandbox, EDQUOT of a limit, ENOENT of what is hidden, the
+ * ids of a fake root), and in order with what commands do: when a function returns, every command sees the change, as does bv_sandbox_diff. A sandbox without a running supervisor gets one. Several calls
+ * may run at once. Other processes of the sandbox may change the same names meanwhile, as anywhere; they cannot keep a call waiting, but for what any program waits for: work on a large tree, or a file
+ * that is fetched from a place of snapshots. bv_sandbox_kill with SIGKILL from another thread ends it.
+ *
+ * Paths are absolute, in the sandbox's view; symbolic links on the way, and the last one where nothing else is said, are followed as the kernel does. Before the errors of the system call itself, for all that follow:
+ * -EINVAL (a relative path; a flag that is not of this function), errors of bv_sandbox_spawn without its "stage"s, -ECANCELED (the process that did it was killed: by bv_sandbox_kill, by another process of
+ * the sandbox, or for its memory; what it had done by then stays). */
+
+enum {
+	BV_FILE_APPEND = 1,	 /* write_file: at the end */
+	BV_FILE_EXCLUSIVE = 2,	 /* write_file: -EEXIST if it is there, also as a symbolic link */
+	BV_FILE_PARENTS = 4,	 /* write_file, make_dir: missing directories above are made (mode 0777 less the umask); make_dir: an existing directory is success */
+	BV_FILE_NO_FOLLOW = 8,	 /* stat: of the symbolic link itself */
+	BV_FILE_RECURSIVE = 16,	 /* remove_file: a directory with all that is in it */
+	BV_FILE_NO_REPLACE = 32, /* rename_file: -EEXIST if the new name is there */
+};
+
+/* Makes `data` (bytes; NULL if len is 0) the content of a file, which stays the same object with its mode and owner, or with BV_FILE_APPEND adds it. A new one gets `mode` less the caller's umask, as with open(2).
+ * All of the data is in the sandbox before the file is touched, so a caller that dies leaves it as it was, or complete; but a disk or limit that is full leaves an emptied or new file with as much as there was room
+ * for, which -ENOSPC or -EDQUOT tells. Write to another name and rename if the old content must survive that. Nothing waits: a FIFO that nobody reads is -ENXIO, a full one -EAGAIN.
+ * Errors of open(2) and write(2), among them -EISDIR, -EEXIST (BV_FILE_EXCLUSIVE), -ETXTBSY, -EFBIG; -ENOMEM (data is copied once). */
+int bv_sandbox_write_file(BvSandbox *sandbox, const char *path, const void *data, size_t len, unsigned flags, mode_t mode, BvError **err);
+/* A new directory, with `mode` less the caller's umask. Errors of mkdir(2); with BV_FILE_PARENTS -EEXIST only if what is there is no directory. What was made above stays on failure. */
+int bv_sandbox_make_dir(BvSandbox *sandbox, const char *path, unsigned flags, mode_t mode, BvError **err);
+/* Removes one name: of a file, a symbolic link (never what it leads to), or an empty directory. With BV_FILE_RECURSIVE also what is in it, without following a symbolic link and without leaving what was below `path`,
+ * whatever others do to the tree; the first error ends that, and what was removed by then is gone: -ENOTEMPTY (somebody fills it again), -EBUSY (somebody has moved a directory out of it meanwhile; the root). Errors
+ * of unlink(2) and rmdir(2). */
+int bv_sandbox_remove_file(BvSandbox *sandbox, const char *path, unsigned flags, BvError **err);
+/* rename(2): atomically, also over an existing file or empty directory (but with BV_FILE_NO_REPLACE); the last component of neither is followed. -EXDEV into or out of a path that was granted with `rw`. */
+int bv_sandbox_rename_file(BvSandbox *sandbox, const char *from, const char *to, unsigned flags, BvError **err);
+/* Calls `visit` once with the object at a path; the entry is valid during the call, its path is the given one without what says nothing ("//", "/./", "/../"). `flags` and `origin` of it are not set. Returns what visit returns.
+ * Errors of stat(2). */
+int bv_sandbox_stat(BvSandbox *sandbox, const char *path, unsigned flags, int (*visit)(void *ctx, const BvEntry *entry), void *ctx, BvError **err);
+
+typedef struct BvWatch BvWatch;
+enum {
+	BV_WATCH_CREATED = 1,  /* it is there: made, linked, or moved here from elsewhere */
+	BV_WATCH_MODIFIED = 2, /* its content */
+	BV_WATCH_REMOVED = 4,  /* removed, or moved elsewhere. A directory is told of once, perhaps without what was in it */
+	BV_WATCH_RENAMED = 8,
+	BV_WATCH_ATTRIB = 16,  /* mode, owner, times, number of links, extended attributes */
+	BV_WATCH_OVERFLOW = 32, /* events were lost, as too many came or there is no room for more watches; the path is the watched one: look at all of it */
+};
+typedef struct BvWatchEvent {
+	const char *path; /* below the path as it was given to bv_sandbox_watch, or that itself */
+	unsigned what;	  /* BV_WATCH_*, one of them */
+	const char *old_path; /* of a rename within what is watched, else NULL */
+} BvWatchEvent;
+
+/* Tells what processes of the sandbox (and the functions above) do to a file, to the names of a directory, or, if `recursive` is not 0, to those of all directories below it, too; new ones from the moment that they come, and what
+ * was in them by then as created (some of that twice). All is watched when it returns. A symbolic link at `path` is followed, others are not. What the host changes by itself is told only below a path that was granted with `rw`.
+ * It needs an inotify instance and a watch for each directory of the user's (fs.inotify). *out is the caller's to close, before the sandbox. It keeps the supervisor running, but is no command that anybody waits for.
+ * -EINVAL (a relative path), errors of bv_sandbox_spawn and open(2), -EMFILE, -ENOSPC (no more instances, or watches), -ECANCELED. */
+int bv_sandbox_watch(BvSandbox *sandbox, const char *path, int recursive, BvWatch **out, BvError **err);
+/* Becomes readable when there are events, or there will be none any more: for poll(2), and for nothing else. It stays the library's. */
+int bv_watch_fd(const BvWatch *watch);
+/* Waits for events, at most timeout_ms milliseconds (-1: for ever; 0: not at all), and calls `visit` for each that is there, in their order; an event is valid during the call. Returns how many there were; 0: none within that
+ * time. Non-zero from visit stops and is returned; the other events stay for the next call. One thread at a time. -ENOENT (what was watched has been removed or moved, which was told), -ECANCELED (the process that
+ * watches was killed), -ECONNRESET (the supervisor died), -EPROTO. */
+int bv_watch_read(BvWatch *watch, int timeout_ms, int (*visit)(void *ctx, const BvWatchEvent *event), void *ctx, BvError **err);
+void bv_watch_close(BvWatch *watch); /* NULL is allowed */
+
 /* ---- what changed ---- */
 
 typedef enum BvChangeKind { BV_ADDED = 'A', BV_MODIFIED = 'M', BV_DELETED = 'D', BV_TYPE_CHANGED = 'T', BV_RENAMED = 'R' } BvChangeKind;
@@ -534,23 +616,6 @@ int bv_snapshot_open_file(BvSnapshot *snapshot, const char *path, int *fd, BvErr
 /* As bv_sandbox_readlink. */
 ssize_t bv_snapshot_readlink(BvSnapshot *snapshot, const char *path, char *buf, size_t size, BvError **err);
 
-enum {
-	BV_ENTRY_HOST = 1,    /* its bytes are the host's */
-	BV_ENTRY_MISSING = 2, /* ... which are not there: size and what the snapshot did not set are not known */
-};
-typedef struct BvEntry {
-	const char *path; /* absolute */
-	const char *name; /* its last component */
-	uint32_t mode;	  /* type and permissions; 0: deleted, nothing below is set then */
-	unsigned flags;	  /* BV_ENTRY_* */
-	uint32_t uid, gid;
-	uint64_t bytes, ino;
-	uint32_t links;
-	int64_t mtime_sec;
-	long mtime_nsec;
-	const char *target; /* of a symbolic link, else NULL */
-	const char *origin; /* the host's path where that is another one (it was renamed), else NULL */
-} BvEntry;
 enum {
 	BV_LIST_RECURSIVE = 1, /* what is below, too: each directory before what is in it */
 };
