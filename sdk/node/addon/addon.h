@@ -101,6 +101,7 @@ struct Job {
 	const Op *op;
 	Environment *environment; /* counted; NULL: nobody waits for the result */
 	napi_deferred deferred;
+	bool held; /* it keeps the event loop going */
 	SandboxRef *sandbox; /* counted, and entered unless OP_SHUTS */
 	Child *child;	     /* counted */
 	cJSON *in;	     /* never NULL while it runs */
@@ -141,6 +142,8 @@ const char **arg_list(const Job *job, const char *name, bool *failed);
 const BvKeyOptions *arg_key(const Job *job, BvKeyOptions *key);
 
 /* Results. cJSON counts a failure as a missing member; a missing job->out is -ENOMEM for job_finish. */
+/* The result is a sandbox and what it is; the handle is taken over. */
+int sandbox_result(Job *job, BvSandbox *handle);
 cJSON *out_object(Job *job);
 cJSON *out_list(Job *job);
 cJSON *add_object(cJSON *list);

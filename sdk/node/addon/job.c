@@ -307,7 +307,7 @@ void job_deliver(napi_env env, Job *job)
 	napi_handle_scope scope;
 
 	if (napi_open_handle_scope(env, &scope) == napi_ok) {
-		if (!(job->op->flags & OP_UNHELD))
+		if (job->held)
 			environment_release(job->environment, env);
 		settle(env, job);
 		napi_close_handle_scope(env, scope);
@@ -361,7 +361,8 @@ napi_value job_submit(napi_env env, napi_callback_info info)
 		job_free(job);
 		return promise;
 	}
-	if (!(job->op->flags & OP_UNHELD))
+	job->held = !(job->op->flags & OP_UNHELD);
+	if (job->held)
 		environment_hold(e, env);
 	pool_run(job);
 	return promise;

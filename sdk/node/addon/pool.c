@@ -133,8 +133,6 @@ static void enqueue(Job *job)
 
 void pool_run(Job *job)
 {
-	if (!(job->op->flags & OP_OWN_THREAD))
+	if (!(job->op->flags & OP_OWN_THREAD) || start_thread(run_alone, job) < 0)
 		enqueue(job);
-	else if (start_thread(run_alone, job) < 0)
-		fail(job);
 }
