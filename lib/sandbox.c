@@ -533,8 +533,16 @@ int bv_sandbox_open(const char *store, const char *name, BvSandbox **out, BvErro
 	return 0;
 }
 
+/* Whether it is to be deleted, and there is no supervisor, which would do that. */
+static bool is_abandoned(const BvSandbox *sb)
+{
+	return sb->config.ephemeral && !sb->conn && !store_is_running(sb->dirfd);
+}
+
 void bv_sandbox_close(BvSandbox *sb)
 {
+	if (sb && is_abandoned(sb))
+		IGNORE_RESULT(bv_sandbox_remove(sb, 0, NULL));
 	handle_free(sb);
 }
 

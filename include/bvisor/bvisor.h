@@ -60,7 +60,7 @@ enum {
 	BV_CREATE_CONTINUOUS = 4, /* while a command runs, and when the last one has ended, its state goes to its backend, a place of snapshots: see bv_sandbox_follow. Not with EPHEMERAL */
 	BV_CREATE_FAKE_ROOT = 8, /* commands see themselves as root, who owns what the caller owns: owners, set-id bits and device nodes are kept in the sandbox's records alone, and setuid(2) and its
 				  * kin work. They can open what the caller can, and no more. Part of its snapshots */
-	BV_CREATE_EPHEMERAL = 2, /* deleted when no command and no handle is left, however this process ends; nothing of it is durable */
+	BV_CREATE_EPHEMERAL = 2, /* deleted when no handle and no command of BV_SPAWN_DETACH is left, with every process in it, however this process ends; nothing of it is durable */
 };
 
 enum {

@@ -82,6 +82,11 @@ const KILLED_MS = 200;
 /** More than this setTimeout takes for nothing at all. */
 const MAX_TIMER_MS = 2 ** 31 - 1;
 
+/** On its own, as the stream may live longer than all that a function beside the collector's could see: the sandbox with it. */
+function endOf(stream: Readable): Promise<void> {
+	return new Promise((resolve) => finished(stream, { writable: false }, () => resolve()));
+}
+
 class Collector<T extends string | Buffer> {
 	readonly done: Promise<void>;
 	readonly #chunks: Buffer[] = [];
@@ -108,7 +113,7 @@ class Collector<T extends string | Buffer> {
 				fail(error);
 			}
 		});
-		this.done = new Promise((resolve) => finished(stream, { writable: false }, () => resolve()));
+		this.done = endOf(stream);
 	}
 
 	#tell(chunk: string | Buffer): void {
@@ -179,12 +184,15 @@ class Run<T extends string | Buffer> {
 		const closed = Promise.all(collectors.map((c) => c.done)).then(() => true);
 		const ended = performance.now();
 		const wait = this.#killed ? KILLED_MS : SILENCE_MS;
+		let looked = false;
 		for (;;) {
 			const since = this.#killed ? ended : Math.max(ended, ...collectors.map((c) => c.lastData));
 			const left = since + wait - performance.now();
-			if (left <= 0) return;
+			if (looked && left <= 0) return;
+			looked = true;
 			let timer: NodeJS.Timeout | undefined;
-			const quiet = new Promise<boolean>((resolve) => (timer = setTimeout(resolve, left, false)));
+			/* Only after the loop has looked once more for what is there to read: it may have been busy all the time. */
+			const quiet = new Promise<boolean>((resolve) => (timer = setTimeout(() => setImmediate(resolve, false), Math.max(left, 0))));
 			const all = await Promise.race([closed, quiet]);
 			clearTimeout(timer);
 			if (all) return;
