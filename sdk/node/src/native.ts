@@ -1,3 +1,4 @@
+import { constants } from "node:os";
 import * as path from "node:path";
 import { errorOf, invalid, type Failure } from "./errors";
 
@@ -21,10 +22,18 @@ interface Addon {
 	withholds(variable: string): boolean;
 }
 
+/** As require, but with the symbols of its own libraries first: node itself exports some of the same names, such as those of SQLite, in other versions. */
+function open(file: string): Addon {
+	const module: { exports: unknown } = { exports: {} };
+	const { RTLD_NOW, RTLD_DEEPBIND } = constants.dlopen;
+	process.dlopen(module, file, (RTLD_NOW ?? 2) | (RTLD_DEEPBIND ?? 8));
+	return module.exports as Addon;
+}
+
 function load(): Addon {
 	const file = path.join(__dirname, "..", "prebuilds", `${process.platform}-${process.arch}`, "bvisor.node");
 	try {
-		return require(file) as Addon;
+		return open(file);
 	} catch (error) {
 		const reason = error instanceof Error ? error.message : String(error);
 		throw new Error(`bvisor: cannot load ${file}, which is made for Linux with glibc on the machine that the package was built for: ${reason}`);

@@ -14,7 +14,7 @@ export const LONG = process.env.BVISOR_LONG === "1";
 /** A directory that goes with the tests of the file. */
 export function temporary() {
 	const directory = mkdtempSync(path.join(tmpdir(), "bvisor-node-"));
-	after(() => rmSync(directory, { recursive: true, force: true }));
+	process.on("exit", () => rmSync(directory, { recursive: true, force: true, maxRetries: 50, retryDelay: 100 })); // supervisors may be at their last steps
 	return directory;
 }
 

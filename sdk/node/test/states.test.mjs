@@ -1,5 +1,6 @@
 /* What changed, applying it, snapshots, forks; sandboxes that are kept; limits and network. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
@@ -134,7 +135,9 @@ test("a published port is the host's, too", async () => {
 	const port = Number(reserved.address.split(":")[1]);
 	await inside({ publish: [port] }, async (sb) => {
 		const p = await sb.spawn(["python3", "-u", "-m", "http.server", "--bind", "127.0.0.1", "--directory", "/usr/share", String(port)], { stdin: "ignore" });
-		for await (const line of p.stdout) if (String(line).includes("Serving")) break;
+		await once(p.stdout, "data"); // it listens
+		p.stdout.resume();
+		p.stderr.resume();
 		const answer = await fetch(`http://127.0.0.1:${port}/`);
 		assert.equal(answer.status, 200);
 		assert.deepEqual(await sb.net.published(), [`127.0.0.1:${port}:${port}`]);
