@@ -275,3 +275,14 @@ void *bv_load_library(const char *path)
 {
 	return dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE | OWN_SYMBOLS_FIRST);
 }
+
+char **bv_environ(void)
+{
+	void *program = dlopen(NULL, RTLD_LAZY);
+	char ***variable = program ? dlsym(program, "environ") : NULL;
+	char **list = variable ? *variable : environ;
+
+	if (program)
+		dlclose(program);
+	return list;
+}

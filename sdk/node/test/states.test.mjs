@@ -53,6 +53,18 @@ test("a snapshot is restored, and its states are listed", async () => {
 	await assert.rejects(Sandbox.restore("nothing@7", { from: place, store }), (e) => e instanceof SnapshotNotFound && e.code === "ENOENT");
 });
 
+const bucket = process.env.BVISOR_TEST_S3;
+test("a snapshot in a bucket is restored, and tells what was wrong", { skip: !bucket && "no S3 server: tests/s3/server" }, () =>
+	inside({ name: "bucketed" }, async (sb) => {
+		await sb.files.write("/tmp/state", "of a bucket");
+		const taken = await sb.snapshot({ to: bucket });
+		const again = await Sandbox.restore(taken, { from: bucket, store, name: "from-bucket", keep: false });
+		assert.equal(await again.files.readText("/tmp/state"), "of a bucket");
+		assert.equal((await again.run(["cat", "/tmp/state"])).stdout, "of a bucket");
+		await again.close();
+		await assert.rejects(sb.snapshot({ to: bucket.replace("bucket", "no-such-bucket") }), (e) => e.code === "ENODEV");
+	}));
+
 test("forks go on from one state, each its own way", async () => {
 	await inside({ name: "parent" }, async (sb) => {
 		await sb.files.write("/tmp/shared", "before");
