@@ -216,7 +216,7 @@ export class Sandbox {
 	readonly #settings: Settings;
 	#closing: Promise<void> | undefined;
 
-	/** @internal See {@link Sandbox.create}, {@link Sandbox.open}, {@link Sandbox.restore}. */
+	/** See {@link Sandbox.create}, {@link Sandbox.open}, {@link Sandbox.restore}. */
 	private constructor(made: Called<Described>, settings: Settings) {
 		this.name = made.value.name;
 		this.dir = made.value.dir;

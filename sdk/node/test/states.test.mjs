@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { BvisorError, LimitError, Sandbox, SandboxExists, SandboxNotFound, SnapshotNotFound, version } from "bvisor";
 import { directoriesOf, inside, leftOf, serve, store, untilEmpty, work } from "./helpers.mjs";
 
@@ -64,6 +65,20 @@ test("a snapshot in a bucket is restored, and tells what was wrong", { skip: !bu
 		await again.close();
 		await assert.rejects(sb.snapshot({ to: bucket.replace("bucket", "no-such-bucket") }), (e) => e.code === "ENODEV");
 	}));
+
+test("what a sandbox changes is in its bucket seconds later", { skip: !bucket && "no S3 server: tests/s3/server", timeout: 60_000 }, async () => {
+	const sb = await Sandbox.create({ store, cwd: "/tmp", name: "followed", backend: bucket, continuous: true, keep: true });
+	await sb.files.write("/tmp/state", "brought");
+	const p = await sb.spawn("sleep 1000", { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+	const states = () => Sandbox.snapshots({ from: bucket, name: "followed.sync" }).catch(() => []);
+	for (let i = 0; i < 200 && (await states()).length === 0; i++) await sleep(100);
+	assert.ok((await states()).length > 0);
+	await p.kill();
+	const again = await Sandbox.restore("followed.sync", { from: bucket, store, name: "followed-again", keep: false });
+	assert.equal(await again.files.readText("/tmp/state"), "brought");
+	await again.close();
+	await sb.remove({ force: true });
+});
 
 test("forks go on from one state, each its own way", async () => {
 	await inside({ name: "parent" }, async (sb) => {
