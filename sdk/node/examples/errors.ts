@@ -21,7 +21,7 @@ async function main(): Promise<void> {
 	await attempt("true", () => sb.run(["true"], { check: true, signal: controller.signal }));
 	await attempt("chroot", () => sb.bash("chroot /tmp", { check: true }));
 	await attempt("slow", () => sb.bash("echo started; sleep 10", { check: true, timeout: 300 }));
-	await attempt("no command", () => sb.run(["no-such-command"]));
+	await attempt("no command", () => sb.run(["/usr/bin/no-such-command"]));
 	await attempt("no file", () => sb.files.read("/no/such/file"));
 }
 

@@ -90,6 +90,6 @@ test("chroot is refused, and that is an error if one asks for it", async () => {
 });
 
 test("a command that does not exist has an error of its own", async () => {
-	await assert.rejects(sb.run(["no-such-command"]), (e) => e instanceof CommandNotFound && e.code === "ENOENT" && e.errno === -2 && e.stage === "exec");
+	await assert.rejects(sb.run(["/usr/bin/no-such-command"]), (e) => e instanceof CommandNotFound && e.code === "ENOENT" && e.errno === -2 && e.stage === "exec");
 	await assert.rejects(sb.run(["true"], { cwd: "/no/such" }), (e) => !(e instanceof CommandNotFound) && e.code === "ENOENT" && e.stage === "cwd");
 });
