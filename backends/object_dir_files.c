@@ -33,7 +33,7 @@ static int step(int at, const char *part, bool make)
 /* The directory that holds `name`, and the last part of the name (within it). A link or a file in the way is -ENOTDIR or -ELOOP. */
 static int walk(DirStore *ds, const char *name, bool make, int *dir, const char **leaf)
 {
-	CLEAN_FD int at = dup(ds->root);
+	CLEAN_FD int at = bv_dup(ds->root);
 	char part[256];
 	const char *slash;
 
@@ -357,6 +357,15 @@ static bool matches(const Listing *listing, const char *name, bool is_dir)
 	return is_dir ? strncmp(name, listing->prefix, MIN(len, prefix)) == 0 : len >= prefix && strncmp(name, listing->prefix, prefix) == 0;
 }
 
+/* May an entry of the directory that is being listed be asked for, or have below it what is? */
+static bool may_be_asked_for(const Listing *listing, const char *part, bool is_dir)
+{
+	char whole[sizeof listing->name + NAME_MAX + 2];
+
+	snprintf(whole, sizeof whole, "%s%s%s", listing->name, part, is_dir ? "/" : "");
+	return object_prefix_valid(whole) && matches(listing, whole, is_dir);
+}
+
 static int cannot_tell(Listing *listing, const char *part, int error)
 {
 	snprintf(listing->broken, sizeof listing->broken, "%s%s", listing->name, part);
@@ -368,20 +377,17 @@ static int cannot_tell(Listing *listing, const char *part, int error)
 static int look_at(Listing *listing, int dir, const char *part, Entry *out)
 {
 	struct stat st;
-	char whole[sizeof listing->name + sizeof out->name];
 
 	if (!object_name_valid(part))
 		return 0;
-	snprintf(whole, sizeof whole, "%s%s/", listing->name, part);
-	bool may_match = object_prefix_valid(whole) && matches(listing, whole, true);
+	bool may_match = may_be_asked_for(listing, part, true);
 	if (fstatat(dir, part, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT || !may_match ? 0 : cannot_tell(listing, part, bv_neg_errno());
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return !may_match ? 0 : cannot_tell(listing, part, -ELOOP);
 	*out = (Entry){.size = (uint64_t)st.st_size, .mtime = st.st_mtime};
 	snprintf(out->name, sizeof out->name, "%s%s", part, S_ISDIR(st.st_mode) ? "/" : "");
-	snprintf(whole, sizeof whole, "%s%s", listing->name, out->name);
-	return object_prefix_valid(whole) && matches(listing, whole, S_ISDIR(st.st_mode));
+	return S_ISDIR(st.st_mode) ? may_match : may_be_asked_for(listing, part, false);
 }
 
 static int read_entries(Listing *listing, int fd, Entry **out, size_t *n_out)
@@ -398,13 +404,9 @@ static int read_entries(Listing *listing, int fd, Entry **out, size_t *n_out)
 		return r;
 	}
 	while (r == 0 && (errno = 0, entry = readdir(d))) {
-		if (n == cap) {
-			Entry *bigger = realloc(entries, (cap = cap ? cap * 2 : 64) * sizeof *bigger);
-			if (!bigger) {
-				r = -ENOMEM;
-				break;
-			}
-			entries = bigger;
+		if (!BV_GROW(entries, n, cap)) {
+			r = -ENOMEM;
+			break;
 		}
 		r = look_at(listing, fd, entry->d_name, &entries[n]);
 		if (r < 0)
@@ -427,7 +429,7 @@ static int list_dir(Listing *listing, int at, const char *part)
 	CLEAN_FREE Entry *entries = NULL;
 	CLEAN_FD int dir = open_dir(at, part);
 	size_t n = 0, len = strlen(listing->name);
-	int fd = dir < 0 ? -1 : dup(dir), r;
+	int fd = dir < 0 ? -1 : bv_dup(dir), r;
 
 	if (dir < 0)
 		return dir == -ENOENT ? 0 : cannot_tell(listing, "", dir); /* removed meanwhile */

@@ -128,6 +128,15 @@ static bool parse_ports(const char *text, NetRule *out)
 	return true;
 }
 
+struct in6_addr net_mapped(const void *v4)
+{
+	struct in6_addr a = {0};
+
+	a.s6_addr[10] = a.s6_addr[11] = 0xff;
+	memcpy(a.s6_addr + 12, v4, 4);
+	return a;
+}
+
 /* ADDRESS or ADDRESS/BITS; a block has no bits set behind its length. False: it is none. */
 static bool parse_block(char *text, NetRule *out)
 {
@@ -142,7 +151,7 @@ static bool parse_block(char *text, NetRule *out)
 	if (slash)
 		*slash = '/';
 	if (v4) {
-		whole.s6_addr[10] = whole.s6_addr[11] = 0xff;
+		whole = net_mapped(whole.s6_addr + 12);
 		width = 32;
 	}
 	if (!good || (slash && !number(slash + 1, strlen(slash + 1), width, &bits)))

@@ -32,6 +32,7 @@ bool net_rule_has_name(const NetRule *rule, const char *name);
 /* What an address that is not one of the internet is ("a loopback address", "a private address", ...); NULL: it is public. Those that carry an IPv4 address
  * (mapped, NAT64, 6to4) are judged by that. Source: the special-purpose address registries of IANA (RFC 6890), and metadata services of clouds. */
 const char *net_special(const struct in6_addr *address);
+struct in6_addr net_mapped(const void *v4); /* of the four bytes of an IPv4 address, however aligned */
 bool net_is_loopback(const struct in6_addr *address); /* also the unspecified one, by which connect(2) means it */
 
 #define NET_TEXT_MAX 64

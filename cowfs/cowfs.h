@@ -159,9 +159,12 @@ void cowfs_state(Cowfs *fs, CowState *out);
 /* Below the host directory `path` changes go straight to it (--rw), or answer -EROFS (ro), wherever guests have moved it. -ENOENT (also: guests
  * have removed or replaced a directory above it), -ENOTDIR, -EACCES. */
 int cowfs_pin_grant(Cowfs *fs, const char *path, bool writable) MUST_CHECK;
-/* Guests may connect to the host's unix socket at `path` as long as they have not changed it. -ENOENT, -ENOTSOCK, -EACCES, -ENOMEM. */
-int cowfs_pin_socket(Cowfs *fs, const char *path) MUST_CHECK;
-void cowfs_unpin_sockets(Cowfs *fs);
+/* Unix sockets of the host, to which guests may connect as long as they have not changed them. First the paths are looked up, one after the other, into a list (NULL: an empty one);
+ * then the list takes the place of the one before, and is cowfs's, or is freed. -ENOENT, -ENOTSOCK, -EACCES, -ENOMEM. */
+typedef struct CowGrant CowSockets;
+int cowfs_find_socket(Cowfs *fs, const char *path, CowSockets **list) MUST_CHECK;
+void cowfs_pin_sockets(Cowfs *fs, CowSockets *list);
+void cowfs_free_sockets(CowSockets *list); /* NULL is allowed */
 /* The host's `path` looks as if it were not there, wherever guests have moved the directories above it; a guest may make its own. A symlink
  * is hidden with what it leads to. Missing ancestors on the host: success, nothing to hide. Also while guests run, and again: what they have opened by then
  * they keep, and so other names that they have given to it. */

@@ -192,24 +192,26 @@ int cowfs_pin_grant(Cowfs *fs, const char *path, bool writable)
 	return rc;
 }
 
-int cowfs_pin_socket(Cowfs *fs, const char *path)
+int cowfs_find_socket(Cowfs *fs, const char *path, CowSockets **list)
 {
 	char host[PATH_MAX];
 	int rc = host_object(fs, path, S_IFSOCK, host);
 
-	if (rc < 0)
-		return rc;
-	fs_wrlock(fs);
-	rc = add_grant(&fs->sockets, host, false);
-	fs_unlock(fs);
-	return rc;
+	return rc < 0 ? rc : add_grant(list, host, false);
 }
 
-void cowfs_unpin_sockets(Cowfs *fs)
+void cowfs_pin_sockets(Cowfs *fs, CowSockets *list)
 {
 	fs_wrlock(fs);
-	grants_free(TAKE_PTR(fs->sockets));
+	CowGrant *before = fs->sockets;
+	fs->sockets = list;
 	fs_unlock(fs);
+	grants_free(before);
+}
+
+void cowfs_free_sockets(CowSockets *list)
+{
+	grants_free(list);
 }
 
 int cowfs_pin_dir(Cowfs *fs, const char *path, mode_t mode)

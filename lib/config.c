@@ -47,7 +47,7 @@ void config_release(SandboxConfig *config)
 	memset(config, 0, sizeof(*config));
 }
 
-static bool add_list(cJSON *json, const char *key, Strv list)
+bool config_add_list(cJSON *json, const char *key, Strv list)
 {
 	cJSON *array = cJSON_AddArrayToObject(json, key);
 
@@ -67,12 +67,12 @@ static bool fill_json(cJSON *json, const SandboxConfig *c)
 	       ((c->since_sec == c->created_sec && c->since_nsec == c->created_nsec) ||
 		(cJSON_AddNumberToObject(json, "since", (double)c->since_sec) && cJSON_AddNumberToObject(json, "since_nsec", (double)c->since_nsec))) && cJSON_AddStringToObject(json, "backend", c->backend) &&
 	       (!c->data_dir || cJSON_AddStringToObject(json, "data", c->data_dir)) && (!c->cwd || cJSON_AddStringToObject(json, "cwd", c->cwd)) &&
-	       add_list(json, "command", c->command) && add_list(json, "rw", c->rw) && add_list(json, "hide", c->hide) &&
-	       add_list(json, "show", c->show) && cJSON_AddBoolToObject(json, "ro", c->ro) && cJSON_AddBoolToObject(json, "unnamed", c->unnamed) &&
-	       (!c->env || add_list(json, "env", c->env)) && (!c->ephemeral || cJSON_AddTrueToObject(json, "ephemeral")) && (!c->spool || cJSON_AddNumberToObject(json, "spool", (double)c->spool)) &&
+	       config_add_list(json, "command", c->command) && config_add_list(json, "rw", c->rw) && config_add_list(json, "hide", c->hide) &&
+	       config_add_list(json, "show", c->show) && cJSON_AddBoolToObject(json, "ro", c->ro) && cJSON_AddBoolToObject(json, "unnamed", c->unnamed) &&
+	       (!c->env || config_add_list(json, "env", c->env)) && (!c->ephemeral || cJSON_AddTrueToObject(json, "ephemeral")) && (!c->spool || cJSON_AddNumberToObject(json, "spool", (double)c->spool)) &&
 	       (!c->fake_root || (cJSON_AddTrueToObject(json, "fake_root") && cJSON_AddNumberToObject(json, "uid", c->uid) && cJSON_AddNumberToObject(json, "gid", c->gid))) &&
 	       (!c->continuous || cJSON_AddTrueToObject(json, "continuous")) && (!c->carries || cJSON_AddTrueToObject(json, "carries")) &&
-	       (!c->net || cJSON_AddStringToObject(json, "net", c->net)) && (!c->dns || cJSON_AddStringToObject(json, "dns", c->dns)) && (!c->allow || add_list(json, "allow", c->allow)) && (!c->publish || add_list(json, "publish", c->publish)) &&
+	       (!c->net || cJSON_AddStringToObject(json, "net", c->net)) && (!c->dns || cJSON_AddStringToObject(json, "dns", c->dns)) && (!c->allow || config_add_list(json, "allow", c->allow)) && (!c->publish || config_add_list(json, "publish", c->publish)) &&
 	       (!c->hostname || cJSON_AddStringToObject(json, "hostname", c->hostname)) && (!c->kernel_release || cJSON_AddStringToObject(json, "kernel_release", c->kernel_release)) &&
 	       lib_limits_add(json, &c->limits);
 }
@@ -219,4 +219,22 @@ int config_read(int dirfd, SandboxConfig *out, BvError **err)
 	}
 	*out = config;
 	return 0;
+}
+
+int sandbox_write_json(const BvSandbox *sb, const char *file, const cJSON *o, BvError **err)
+{
+	CLEAN_FREE char *text = o ? cJSON_Print(o) : NULL;
+	CLEAN_FD int fd = -1;
+	char name[64];
+
+	if (!text)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	snprintf(name, sizeof(name), ".%s.%d", file, getpid());
+	fd = openat(sb->dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int r = fd < 0 ? bv_neg_errno() : bv_write_full(fd, text, strlen(text));
+	if (r == 0 && (fsync(fd) < 0 || renameat(sb->dirfd, name, sb->dirfd, file) < 0 || fsync(sb->dirfd) < 0))
+		r = bv_neg_errno();
+	if (r < 0)
+		(void)unlinkat(sb->dirfd, name, 0);
+	return r < 0 ? lib_fail(err, r, "cannot write %s/%s: %s", sb->dir, file, strerror(-r)) : 0;
 }

@@ -1,6 +1,6 @@
 /* lib/doctor.c - tries, really, what bvisor needs of this machine.
  *
- * Each probe is one function that returns 0 (it works) or a negative errno and may leave a remark; the table gives name, whether bvisor can
+ * Each probe is one function that returns 0 (it works), 1 (not all of it does, which the remark tells) or a negative errno and may leave a remark; the table gives name, whether bvisor can
  * do without, and what its absence means. Probes that change a process (filters, Landlock, tracing) run in a child of their own
  * (probe.c), so nothing of it stays in the caller. */
 #include "lib/probe.h"
@@ -106,6 +106,68 @@ static int probe_user(const ProbeContext *ctx, char **remark)
 	return geteuid() == getuid() && getegid() == getgid() ? 0 : -EPERM;
 }
 
+/* ---- limits ---- */
+
+typedef struct Enforced {
+	FILE *out;
+	bool any, all;
+} Enforced;
+
+static int add_enforced(void *ctx, const BvLimitInfo *info)
+{
+	Enforced *e = ctx;
+	bool nothing = strcmp(info->by, "nothing") == 0;
+
+	fprintf(e->out, "%s%s: %s", e->any ? ", " : "", info->name, nothing && strcmp(info->name, "cpus") == 0 ? "affinity (whole ones only)" : info->by);
+	e->any = true;
+	e->all &= !nothing;
+	return 0;
+}
+
+/* A command in a sandbox that has every limit. */
+static int spawn_limited(const char *store, BvSandbox **sb, BvProcess **process, BvError **err)
+{
+	const BvLimits limits = {.size = sizeof limits, .flags = BV_LIMITS_BEST_EFFORT, .cpus = 0.5, .memory = 64 << 20, .pids = 64, .io_read = 1 << 30, .io_write = 1 << 30, .nofile = 64, .disk = 1 << 30, .disk_files = 1 << 20};
+	BvCreateOptions create = BV_CREATE_OPTIONS_INIT;
+	BvSpawnOptions spawn = BV_SPAWN_OPTIONS_INIT;
+	BvStatus status;
+
+	create.flags = BV_CREATE_EPHEMERAL;
+	create.store = store;
+	create.limits = &limits;
+	spawn.argv = (const char *const[]){"true", NULL};
+	spawn.cwd = "/";
+	for (int i = 0; i < 3; i++)
+		spawn.fds[i] = BV_FD_NULL;
+	int r = bv_sandbox_create(&create, sb, err);
+	if (r == 0)
+		r = bv_sandbox_spawn(*sb, &spawn, process, err);
+	return r < 0 ? r : bv_process_wait(*process, -1, &status, err);
+}
+
+static int probe_limits(const ProbeContext *ctx, char **remark)
+{
+	BvSandbox *sb = NULL;
+	BvProcess *process = NULL;
+	BvError *err = NULL;
+	size_t size;
+	Enforced e = {.all = true};
+	int r = spawn_limited(ctx->store, &sb, &process, &err);
+
+	if (r < 0)
+		*remark = bv_asprintf("%s", bv_error_message(err));
+	else if (!(e.out = open_memstream(remark, &size)))
+		r = -ENOMEM;
+	if (e.out) {
+		r = bv_process_limits(process, add_enforced, &e);
+		fclose(e.out);
+	}
+	bv_process_close(process);
+	bv_sandbox_close(sb);
+	bv_error_free(err);
+	return r < 0 ? r : !e.all;
+}
+
 /* ---- the table ---- */
 
 typedef struct Row {
@@ -132,6 +194,7 @@ static const Row rows[] = {
 	{"openat2", false, probe_openat2, "host paths are walked component by component, a little slower"},
 	{"ficlone", false, probe_ficlone, "the first write to a host file copies its bytes (btrfs, xfs and bcachefs share them instead)"},
 	{"memory-backend", false, probe_memory, "--backend tmpfs does not work"},
+	{"limits", false, probe_limits, "a limit that nothing enforces is an error when a command starts, or with --best-effort a warning; control groups that may be written to enforce more"},
 };
 
 static bool is_masked(const char *name)
@@ -155,7 +218,7 @@ static int report(const Row *row, const ProbeContext *ctx, int (*visit)(void *, 
 {
 	CLEAN_FREE char *remark = NULL;
 	int code = is_masked(row->name) ? -ENOSYS : row->probe(ctx, &remark);
-	CLEAN_FREE char *reason = code == 0 ? bv_asprintf("%s", remark ? remark : "tried, works")
+	CLEAN_FREE char *reason = code >= 0 ? bv_asprintf("%s", remark ? remark : "tried, works")
 					    : bv_asprintf("%s%s%s", remark ? remark : "", remark ? ": " : "", is_masked(row->name) ? "masked by BVISOR_MASK" : strerror(-code));
 	BvFeature feature = {.name = row->name, .works = code == 0, .required = row->required, .reason = reason, .consequence = row->consequence};
 

@@ -87,7 +87,7 @@ static int call(BvSandbox *sb, const FileCall *c, BvError **err)
 	return r;
 }
 
-/* Sealed: other processes of the sandbox can open it through /proc while it is read. */
+/* Sealed: from now on nobody changes it. */
 static int data_fd(const void *data, size_t len)
 {
 	CLEAN_FD int fd = memfd_create("bvisor-file", MFD_CLOEXEC | MFD_ALLOW_SEALING);

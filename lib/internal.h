@@ -114,6 +114,10 @@ gid_t config_shows_gid(const SandboxConfig *config, gid_t gid);
 /* Reads DIRFD/sandbox.json. -ENOENT, -EPROTO (newer format), -EUCLEAN (not what we write), -EACCES, -ENOMEM. */
 int config_read(int dirfd, SandboxConfig *out, BvError **err) MUST_CHECK;
 int config_write(int dirfd, const SandboxConfig *config, BvError **err) MUST_CHECK;
+/* An array of strings, empty for NULL, as member `key`. False: no memory. */
+bool config_add_list(cJSON *json, const char *key, Strv list) MUST_CHECK;
+/* What was changed of a sandbox since, beside its description: the whole file in its directory, or the one before. o NULL: -ENOMEM. */
+int sandbox_write_json(const BvSandbox *sb, const char *file, const cJSON *o, BvError **err) MUST_CHECK;
 #define CLEAN_CONFIG __attribute__((cleanup(config_release)))
 
 /* ---- network (network.c) ---- */

@@ -1,6 +1,8 @@
 #include "lib/limits.h"
 #include "lib/conn.h"
 
+#define CHANGED_FILE "limits.set.json"
+#define CHANGED_MAX (64 << 10)
 #define NUMBER_MAX 9e15 /* what a JSON number keeps exactly */
 
 typedef struct Field {
@@ -86,6 +88,36 @@ int lib_limits_parse(const cJSON *object, BvLimits *out)
 	return 0;
 }
 
+/* ---- what was changed since ---- */
+
+int lib_limits_now(const BvSandbox *sb, BvLimits *out, BvError **err)
+{
+	CLEAN_FREE char *text = NULL;
+	ssize_t len = bv_read_file_at(sb->dirfd, CHANGED_FILE, CHANGED_MAX, &text);
+
+	*out = sb->config.limits;
+	if (len == -ENOENT)
+		return 0;
+	if (len < 0)
+		return lib_fail(err, (int)len, "cannot read %s/%s: %s", sb->dir, CHANGED_FILE, strerror((int)-len));
+	cJSON *o = cJSON_ParseWithLength(text, (size_t)len);
+	int r = o ? lib_limits_parse(o, out) : -EUCLEAN;
+	cJSON_Delete(o);
+	return r < 0 ? lib_fail(err, r, "%s/%s is damaged: set the limits again", sb->dir, CHANGED_FILE) : 0;
+}
+
+int bv_sandbox_given_limits(BvSandbox *sb, BvLimits *out, BvError **err)
+{
+	BvLimits now;
+	int r = lib_limits_now(sb, &now, err);
+
+	if (r == 0)
+		lib_give(out, &now, sizeof(now));
+	return r;
+}
+
+/* ---- what was reached ---- */
+
 static double number(const cJSON *item, const char *key)
 {
 	const cJSON *n = cJSON_GetObjectItemCaseSensitive(item, key);
@@ -149,6 +181,30 @@ int lib_stats(BvSandbox *sb, cJSON **out, BvError **err)
 		conn_put(conn);
 	}
 	return r == -ESRCH ? read_saved(sb, out, err) : r;
+}
+
+static bool is_running(BvSandbox *sb)
+{
+	cJSON *o = NULL;
+	bool running = lib_stats(sb, &o, NULL) == 0 && !cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(o, "running"));
+
+	cJSON_Delete(o);
+	return running;
+}
+
+int bv_sandbox_set_limits(BvSandbox *sb, const BvLimits *limits, BvError **err)
+{
+	BvLimits taken;
+	int r = lib_limits_take(limits, &taken, err);
+
+	if (r < 0)
+		return r;
+	if (is_running(sb))
+		return lib_fail(err, -EBUSY, "the limits of '%s' cannot be changed while it runs: stop it with `bvisor kill %s`", sb->config.name, sb->config.name);
+	cJSON *o = cJSON_CreateObject();
+	r = sandbox_write_json(sb, CHANGED_FILE, lib_limits_add(o, &taken) ? o : NULL, err);
+	cJSON_Delete(o);
+	return r;
 }
 
 int bv_sandbox_limits(BvSandbox *sb, int (*visit)(void *, const BvLimitInfo *), void *ctx, BvError **err)

@@ -140,12 +140,9 @@ bool network_is_rule(const char *text)
 
 static cJSON *to_json(const SandboxConfig *c)
 {
-	cJSON *o = cJSON_CreateObject(), *allow = o ? cJSON_AddArrayToObject(o, "allow") : NULL;
-	bool good = allow && cJSON_AddStringToObject(o, "net", c->net);
+	cJSON *o = cJSON_CreateObject();
 
-	for (size_t i = 0; good && c->allow && c->allow[i]; i++)
-		good = cJSON_AddItemToArray(allow, cJSON_CreateString(c->allow[i]));
-	if (good)
+	if (o && config_add_list(o, "allow", c->allow) && cJSON_AddStringToObject(o, "net", c->net))
 		return o;
 	cJSON_Delete(o);
 	return NULL;
@@ -191,25 +188,13 @@ static int read_file(int dirfd, SandboxConfig *c, BvError **err)
 	return r < 0 ? lib_fail(err, r, "%s is damaged", NETWORK_FILE) : 0;
 }
 
-/* Whole or not at all: a sandbox must not be open because half of this was written. */
 static int write_file(const BvSandbox *sb, const SandboxConfig *c, BvError **err)
 {
 	cJSON *o = to_json(c);
-	CLEAN_FREE char *text = o ? cJSON_Print(o) : NULL;
-	CLEAN_FD int fd = -1;
-	char name[64];
+	int r = sandbox_write_json(sb, NETWORK_FILE, o, err); /* a sandbox must not be open because half of this was written */
 
 	cJSON_Delete(o);
-	if (!text)
-		return lib_fail(err, -ENOMEM, "out of memory");
-	snprintf(name, sizeof(name), ".%s.%d", NETWORK_FILE, getpid());
-	fd = openat(sb->dirfd, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-	int r = fd < 0 ? bv_neg_errno() : bv_write_full(fd, text, strlen(text));
-	if (r == 0 && (fsync(fd) < 0 || renameat(sb->dirfd, name, sb->dirfd, NETWORK_FILE) < 0 || fsync(sb->dirfd) < 0))
-		r = bv_neg_errno();
-	if (r < 0)
-		(void)unlinkat(sb->dirfd, name, 0);
-	return r < 0 ? lib_fail(err, r, "cannot write %s/%s: %s", sb->dir, NETWORK_FILE, strerror(-r)) : 0;
+	return r;
 }
 
 int network_now(const BvSandbox *sb, SandboxConfig *out, BvError **err)
@@ -227,14 +212,8 @@ int network_request(cJSON *req, const BvSandbox *sb, BvError **err)
 
 	if (r < 0)
 		return r;
-	cJSON *o = to_json(&now);
-	bool good = o && cJSON_AddItemToObject(req, "allow", cJSON_DetachItemFromObjectCaseSensitive(o, "allow")) && cJSON_AddStringToObject(req, "net", now.net) &&
-		    (!sb->config.dns || cJSON_AddStringToObject(req, "dns", sb->config.dns));
-	cJSON *publish = good && sb->config.publish ? cJSON_AddArrayToObject(req, "publish") : NULL;
-	for (size_t i = 0; publish && sb->config.publish[i]; i++)
-		good &= cJSON_AddItemToArray(publish, cJSON_CreateString(sb->config.publish[i])) == true;
-	good &= publish || !sb->config.publish;
-	cJSON_Delete(o);
+	bool good = config_add_list(req, "allow", now.allow) && cJSON_AddStringToObject(req, "net", now.net) && (!sb->config.dns || cJSON_AddStringToObject(req, "dns", sb->config.dns)) &&
+		    (!sb->config.publish || config_add_list(req, "publish", sb->config.publish));
 	return good ? 0 : lib_fail(err, -ENOMEM, "out of memory");
 }
 

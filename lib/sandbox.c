@@ -633,7 +633,7 @@ int bv_sandbox_stop(BvSandbox *sb, BvError **err)
 		r = conn_call(conn, conn_request("stop"), NULL, 0, NULL, err);
 	else if (r != -ESRCH)
 		(void)lib_fail(err, r, "cannot reach the supervisor of '%s': %s", sb->config.name, strerror(-r));
-	conn_put(conn);
+	(void)sandbox_disconnect(sb, conn); /* what comes next finds none, and starts one */
 	if (r == -ESRCH || r == -ECONNRESET || r == -ESHUTDOWN)
 		r = 0; /* none, or one that is ending by itself */
 	/* The lock is free when the answer comes; without one (the connection was lost) the end of the process frees it. */

@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#define BATCH 1024 /* events of one call, whatever comes meanwhile */
+
 _Static_assert(FILE_CREATED == (int)BV_WATCH_CREATED && FILE_MODIFIED == (int)BV_WATCH_MODIFIED && FILE_REMOVED == (int)BV_WATCH_REMOVED && FILE_RENAMED == (int)BV_WATCH_RENAMED && FILE_ATTRIB == (int)BV_WATCH_ATTRIB &&
 		       FILE_OVERFLOW == (int)BV_WATCH_OVERFLOW,
 	       "what happened goes through as it is");
@@ -145,13 +147,13 @@ int bv_watch_read(BvWatch *w, int timeout_ms, int (*visit)(void *, const BvWatch
 
 	if (r <= 0)
 		return r < 0 ? lib_fail(err, r, "cannot wait for events of %s: %s", w->path, strerror(-r)) : 0;
-	while ((r = receive(w)) == 1) {
+	while (count < BATCH && (r = receive(w)) == 1) {
 		count++;
 		r = show(w, visit, ctx);
 		if (r != 0)
 			return r;
 	}
-	if (count > 0 || r == 0)
+	if (count > 0 || r >= 0)
 		return count; /* an error is there the next time, too */
 	return r == -ENOTCONN ? reason(w, err) : lib_fail(err, r, "%s: what comes from the sandbox makes no sense", w->path);
 }

@@ -9,6 +9,10 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <time.h>
+
+#define CLAIM_FROM 65536 /* bytes */
+#define LEASE_TRIES 200	 /* of 10 ms */
 
 typedef struct Request {
 	const char *call;
@@ -34,21 +38,40 @@ static int make_parents(char *path)
 
 /* ---- write ---- */
 
-/* Never waits: for the other end of a FIFO, a terminal, or a device. */
+/* Never waits for the other end of a FIFO, a terminal, or a device. EAGAIN is a lease on the file, such as one by which it is found out who has it open: that is over in a moment. */
 static int open_target(const Request *q)
 {
-	int flags = O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+	int flags = O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, fd;
 
 	flags |= q->flags & FILE_APPEND ? O_APPEND : O_TRUNC;
 	flags |= q->flags & FILE_EXCLUSIVE ? O_EXCL : 0;
-	return open(q->path, flags, q->mode);
+	for (int tries = 0; (fd = open(q->path, flags, q->mode)) < 0 && errno == EAGAIN && tries < LEASE_TRIES; tries++)
+		nanosleep(&(struct timespec){0, 10000000}, NULL);
+	return fd;
+}
+
+/* So that what there is no room for is not begun; and who goes beyond a limit of the sandbox is told so by an errno, where who writes there would be killed. */
+static int claim_room(int from, int to)
+{
+	struct stat data, file;
+
+	if (fstat(from, &data) < 0 || fstat(to, &file) < 0)
+		return errno;
+	if (!S_ISREG(file.st_mode) || data.st_size < CLAIM_FROM)
+		return 0;
+	if (fallocate(to, FALLOC_FL_KEEP_SIZE, file.st_size, data.st_size) == 0)
+		return 0;
+	return errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? errno : 0;
 }
 
 static int copy_bytes(int from, int to)
 {
 	char buf[65536];
 	off_t at = 0;
+	int err = claim_room(from, to);
 
+	if (err)
+		return err;
 	for (;;) {
 		ssize_t n = pread(from, buf, sizeof buf, at);
 		if (n <= 0)

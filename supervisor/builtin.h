@@ -3,9 +3,9 @@
  * Such a process is forked by init as a command is, below the same filter and limits, but executes nothing: it makes plain system calls, which the supervisor answers as those of
  * any guest. So there is one way to the view, and every rule holds: grants, hidden paths, a read-only sandbox, a fake root, limits.
  *
- * Who else is in the sandbox may be hostile, and does what it likes to the tree meanwhile, and to this process what guests may do to each other: kill it, stop it (init.h),
- * look at its files in /proc. Nothing of it is secret: its memory is init's, its descriptors are the caller's data and nothing else, and an answer is an exit code, or goes through a
- * socket, which cannot be opened through /proc/PID/fd. */
+ * Who else is in the sandbox may be hostile, and does what it likes to the tree meanwhile, and to this process what guests may do to each other: kill it, and stop it (init.h). In /proc it is shown to nobody, as
+ * its memory is init's (ProcRef.forked). Should it be looked into all the same: its descriptors are the caller's data, sealed, and nothing else, and an answer is an exit code, or goes through a socket, which
+ * cannot be opened through /proc/PID/fd. */
 #ifndef SUPERVISOR_BUILTIN_H
 #define SUPERVISOR_BUILTIN_H
 

@@ -117,26 +117,39 @@ static const char *below(const char *path, const char *dir)
 	return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/') ? path + n : NULL;
 }
 
-static void forget_tree(Watcher *w, const char *path)
+static void unwatch(Watcher *w, Watched *one)
 {
-	for (size_t i = w->n; i-- > 0;) {
-		if (!below(w->list[i].path, path))
-			continue;
-		inotify_rm_watch(w->fd, w->list[i].wd);
-		forget(w, &w->list[i]);
-	}
+	inotify_rm_watch(w->fd, one->wd);
+	forget(w, one);
 }
 
+static void forget_tree(Watcher *w, const char *path)
+{
+	for (size_t i = w->n; i-- > 0;)
+		if (below(w->list[i].path, path))
+			unwatch(w, &w->list[i]);
+}
+
+/* What is so deep now that no path can say it is not watched any more. */
 static void rename_tree(Watcher *w, const char *from, const char *to)
 {
-	for (size_t i = 0; i < w->n; i++) {
+	bool lost = false;
+
+	for (size_t i = w->n; i-- > 0;) {
 		const char *rest = below(w->list[i].path, from);
-		char *path = rest ? bv_asprintf("%s%s", to, rest) : NULL;
-		if (!path)
+		if (!rest)
 			continue;
-		free(w->list[i].path);
-		w->list[i].path = path;
+		char *path = strlen(to) + strlen(rest) < PATH_MAX ? bv_asprintf("%s%s", to, rest) : NULL;
+		if (path) {
+			free(w->list[i].path);
+			w->list[i].path = path;
+		} else {
+			unwatch(w, &w->list[i]);
+			lost = true;
+		}
 	}
+	if (lost)
+		tell(FILE_OVERFLOW, w->root, NULL);
 }
 
 /* ---- directories that are there ---- */
@@ -258,9 +271,8 @@ static void settle_from(Watcher *w)
 
 static void on_moved_to(Watcher *w, const struct inotify_event *e, const char *path)
 {
-	CLEAN_FREE char *old = w->from.path && w->from.cookie == e->cookie ? TAKE_PTR(w->from.path) : NULL;
+	CLEAN_FREE char *old = TAKE_PTR(w->from.path); /* on_event has settled that of another one */
 
-	settle_from(w);
 	if (old) {
 		if (e->mask & IN_ISDIR)
 			rename_tree(w, old, path);
@@ -278,7 +290,6 @@ static void on_name(Watcher *w, const struct inotify_event *e, const char *path)
 		on_moved_to(w, e, path);
 		return;
 	}
-	settle_from(w);
 	if (e->mask & IN_MOVED_FROM) {
 		w->from.cookie = e->cookie;
 		w->from.is_dir = (e->mask & IN_ISDIR) != 0;
@@ -299,7 +310,6 @@ static void on_name(Watcher *w, const struct inotify_event *e, const char *path)
 /* Of what was asked for itself. That of another directory is told by the one above it. */
 static void on_root(Watcher *w, const struct inotify_event *e)
 {
-	settle_from(w);
 	if (e->mask & IN_MODIFY)
 		tell(FILE_MODIFIED, w->root, NULL);
 	if (e->mask & IN_ATTRIB)
@@ -312,10 +322,11 @@ static void on_root(Watcher *w, const struct inotify_event *e)
 
 static void on_event(Watcher *w, const struct inotify_event *e)
 {
-	Watched *dir = find(w, e->wd);
-
-	if (e->mask & IN_Q_OVERFLOW) {
+	/* First: what is below a directory that has gone is not watched any more. */
+	if (!(e->mask & IN_MOVED_TO) || e->cookie != w->from.cookie)
 		settle_from(w);
+	Watched *dir = find(w, e->wd);
+	if (e->mask & IN_Q_OVERFLOW) {
 		tell(FILE_OVERFLOW, w->root, NULL);
 		if (w->recursive && read_dir(w, w->root, 0) == 0)
 			IGNORE_RESULT(watch_todo(w, 0)); /* what cannot be watched was told just now */

@@ -269,7 +269,7 @@ static int run_child(Self *self, Spawn *s, pid_t *pid)
 		return errno;
 	if (*pid == 0)
 		child_main(self->config, s, self->landlock, up[1], down[0]);
-	err = EIO;
+	err = ECANCELED; /* if it dies before it has begun: somebody has killed it */
 	if (read_number(up[0], *pid, &listener) < 0)
 		goto out;
 	if (listener < 0) {

@@ -72,9 +72,7 @@ static bool parse_published(const char *text, NetPublished *out)
 
 	if (sscanf(text, "%15[0-9.]:%u:%u%c", address, &host, &port, &more) != 3 || host - 1 >= 65535 || port - 1 >= 65535 || inet_pton(AF_INET, address, v4) != 1)
 		return false;
-	*out = (NetPublished){htons((uint16_t)port), htons((uint16_t)host), IN6ADDR_ANY_INIT};
-	out->address.s6_addr[10] = out->address.s6_addr[11] = 0xff;
-	memcpy(out->address.s6_addr + 12, v4, sizeof v4);
+	*out = (NetPublished){htons((uint16_t)port), htons((uint16_t)host), net_mapped(v4)};
 	return true;
 }
 
@@ -248,17 +246,9 @@ int net_option(int sock, int name)
 /* What the kernel would take the bytes for. UDP takes AF_UNSPEC for AF_INET when it sends (udp_sendmsg); connect ends a connection by it. */
 static bool read_target(NetVerb verb, const struct sockaddr_storage *ss, socklen_t len, struct sockaddr_in6 *out)
 {
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)ss;
-
-	if (ss->ss_family == AF_INET6 && len >= offsetof(struct sockaddr_in6, sin6_scope_id)) {
-		memcpy(out, ss, sizeof *out);
-		return true;
-	}
-	if ((ss->ss_family != AF_INET && (ss->ss_family != AF_UNSPEC || verb == NET_CONNECT)) || len < sizeof *v4)
+	if (ss->ss_family == AF_INET6 ? len < NET_IN6_MIN : (ss->ss_family != AF_INET && (ss->ss_family != AF_UNSPEC || verb == NET_CONNECT)) || len < sizeof(struct sockaddr_in))
 		return false;
-	*out = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = v4->sin_port};
-	out->sin6_addr.s6_addr[10] = out->sin6_addr.s6_addr[11] = 0xff;
-	memcpy(out->sin6_addr.s6_addr + 12, &v4->sin_addr, 4);
+	*out = net_widened(ss);
 	return true;
 }
 
@@ -308,11 +298,10 @@ int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *ss, s
 {
 	Net *net = call->sup->net;
 	struct sockaddr_in6 to, real;
-	bool datagram = net_option(sock, SO_TYPE) == SOCK_DGRAM;
 
 	if (net_is_open(net) || !read_target(verb, ss, *len, &to))
 		return 0;
-	bool here = net_is_here(&to.sin6_addr);
+	bool datagram = net_option(sock, SO_TYPE) == SOCK_DGRAM, here = net_is_here(&to.sin6_addr);
 	if (here && net_find_listener(net, sock, &to, &real)) {
 		net_go_here(net, sock, &to, &real, ss, len);
 		if (datagram)

@@ -26,7 +26,7 @@ typedef enum NetVerb { NET_CONNECT, NET_SEND } NetVerb;
 /* May the caller connect `sock` to the address, or send there? 0, or -EACCES, which is recorded; -ECONNREFUSED: of this machine, and no guest listens (recorded if the host does). Addresses of other families, and those that the kernel will refuse, are none of its matters: 0.
  * That of a name server which may not be reached is replaced by that of ours (dns.h). */
 int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *address, socklen_t *len) MUST_CHECK;
-/* bind(2), to an address of the sandbox's where the guest has named one of this machine. `privileged`: also to ports for which one needs CAP_NET_BIND_SERVICE. The errno of bind(2). */
+/* bind(2) for every family, to an address of the sandbox's where the guest has named one of this machine. `privileged`: also to ports for which one needs CAP_NET_BIND_SERVICE. The errno of bind(2). */
 int net_bind(Net *net, bool privileged, int sock, const struct sockaddr_storage *address, socklen_t len) MUST_CHECK;
 /* A socket that is to be bound once it is known what for is bound; with `listens` also one that listen(2) would bind. 0 or the errno. */
 int net_settle(Net *net, int sock, bool listens) MUST_CHECK;

@@ -77,7 +77,6 @@ struct Net {
 	bool open; /* mode host; never changes, nor does what follows */
 	struct in6_addr here[2]; /* by NetHere: what stands for 127.0.0.1 and ::1 */
 	int reserved; /* keeps them */
-	unsigned first_port; /* that needs no capability */
 	NetPublished *published;
 	size_t n_published;
 	pthread_mutex_t lock; /* of what follows */
@@ -106,6 +105,8 @@ OwnSocket *net_find_own_locked(Net *net, uint64_t cookie);
 OwnSocket *net_add_own_locked(Net *net, int sock, uint64_t cookie); /* NULL: no memory */
 
 /* ---- net_map.c ---- */
+#define NET_IN6_MIN offsetof(struct sockaddr_in6, sin6_scope_id) /* what bind(2) and connect(2) need of an IPv6 address */
+struct sockaddr_in6 net_widened(const struct sockaddr_storage *ss); /* AF_INET6 as it is; else taken for AF_INET, mapped */
 int net_map_start(Net *net) MUST_CHECK; /* -EADDRINUSE, or another errno */
 bool net_is_here(const struct in6_addr *address); /* an address of this machine, or the unspecified one, which means it */
 /* Which socket of a guest answers where a guest would reach `to` of this machine; false: none. */

@@ -17,15 +17,6 @@
 
 enum { RESERVE_TRIES = 64 };
 
-static struct in6_addr mapped(const uint8_t v4[4])
-{
-	struct in6_addr a = {0};
-
-	a.s6_addr[10] = a.s6_addr[11] = 0xff;
-	memcpy(a.s6_addr + 12, v4, 4);
-	return a;
-}
-
 /* The abstract names of unix sockets belong to the network namespace, as addresses do: who has this one has the addresses, until it ends. */
 static int reserve(Net *net, const uint8_t v4[4])
 {
@@ -39,19 +30,9 @@ static int reserve(Net *net, const uint8_t v4[4])
 	return 0;
 }
 
-/* ip(7), ip_unprivileged_port_start. */
-static unsigned first_port(void)
-{
-	CLEAN_FREE char *text = NULL;
-
-	return bv_read_file_at(AT_FDCWD, "/proc/sys/net/ipv4/ip_unprivileged_port_start", 32, &text) > 0 ? (unsigned)strtoul(text, NULL, 10) : IPPORT_RESERVED;
-}
-
 int net_map_start(Net *net)
 {
 	int r = -EADDRINUSE;
-
-	net->first_port = first_port();
 
 	for (int tries = 0; r == -EADDRINUSE && tries < RESERVE_TRIES; tries++) {
 		uint8_t v4[4];
@@ -61,39 +42,36 @@ int net_map_start(Net *net)
 		v4[1] |= 0x40; /* not where programs of the host have theirs: 127.0.x.y */
 		v4[3] = (uint8_t)(2 + v4[3] % 126 * 2);
 		r = reserve(net, v4);
-		net->here[HERE_V4] = mapped(v4);
+		net->here[HERE_V4] = net_mapped(v4);
 		v4[3]++;
-		net->here[HERE_V6] = mapped(v4);
+		net->here[HERE_V6] = net_mapped(v4);
 	}
 	return r;
 }
 
 /* ---- addresses ---- */
 
+struct sockaddr_in6 net_widened(const struct sockaddr_storage *ss)
+{
+	const struct sockaddr_in *v4 = (const struct sockaddr_in *)ss;
+	struct sockaddr_in6 six;
+
+	if (ss->ss_family != AF_INET6)
+		return (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = v4->sin_port, .sin6_addr = net_mapped(&v4->sin_addr)};
+	memcpy(&six, ss, sizeof six);
+	return six;
+}
+
 /* What bind(2) would take it for. False: the kernel says what is wrong with it. */
 static bool read_local(int domain, const struct sockaddr_storage *ss, socklen_t len, struct sockaddr_in6 *out)
 {
 	const struct sockaddr_in *v4 = (const struct sockaddr_in *)ss;
 
-	if (domain == AF_INET6 && ss->ss_family == AF_INET6 && len >= offsetof(struct sockaddr_in6, sin6_scope_id)) {
-		memcpy(out, ss, sizeof *out);
-		return true;
-	}
-	if (domain != AF_INET || len < sizeof *v4 || (ss->ss_family != AF_INET && (ss->ss_family != AF_UNSPEC || v4->sin_addr.s_addr)))
+	if (domain == AF_INET6 ? ss->ss_family != AF_INET6 || len < NET_IN6_MIN
+			       : domain != AF_INET || len < sizeof *v4 || (ss->ss_family != AF_INET && (ss->ss_family != AF_UNSPEC || v4->sin_addr.s_addr)))
 		return false;
-	*out = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = v4->sin_port, .sin6_addr = mapped((const uint8_t *)&v4->sin_addr)};
+	*out = net_widened(ss);
 	return true;
-}
-
-static struct sockaddr_in6 widened(const struct sockaddr_storage *ss)
-{
-	const struct sockaddr_in *v4 = (const struct sockaddr_in *)ss;
-	struct sockaddr_in6 six;
-
-	if (ss->ss_family == AF_INET)
-		return (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = v4->sin_port, .sin6_addr = mapped((const uint8_t *)&v4->sin_addr)};
-	memcpy(&six, ss, sizeof six);
-	return six;
 }
 
 /* For a socket of this domain. */
@@ -136,7 +114,7 @@ static int own_name(int sock, struct sockaddr_in6 *out)
 
 	if (getsockname(sock, (struct sockaddr *)&ss, &len) < 0)
 		return bv_neg_errno();
-	*out = widened(&ss);
+	*out = net_widened(&ss);
 	return 0;
 }
 
@@ -276,7 +254,7 @@ static void add_place(Places *p, const struct in6_addr *address, in_port_t port)
 
 bool net_find_listener(Net *net, int sock, const struct sockaddr_in6 *to, struct sockaddr_in6 *real)
 {
-	const struct in6_addr localhost = mapped((const uint8_t[]){127, 0, 0, 1});
+	const struct in6_addr localhost = net_mapped((const uint8_t[]){127, 0, 0, 1});
 	int protocol = net_option(sock, SO_PROTOCOL);
 	bool v6 = !IN6_IS_ADDR_V4MAPPED(&to->sin6_addr);
 	const NetPublished *p = find_published(net, to->sin6_port);
@@ -318,25 +296,27 @@ bool net_host_listens(Net *net, int sock, const struct sockaddr_in6 *to)
 	struct sockaddr_in6 at = *to;
 
 	if (is_any(&at.sin6_addr))
-		at.sin6_addr = IN6_IS_ADDR_V4MAPPED(&at.sin6_addr) ? mapped((const uint8_t[]){127, 0, 0, 1}) : in6addr_loopback;
+		at.sin6_addr = IN6_IS_ADDR_V4MAPPED(&at.sin6_addr) ? net_mapped((const uint8_t[]){127, 0, 0, 1}) : in6addr_loopback;
 	return whose(net, sock, net_option(sock, SO_PROTOCOL), &at) != -ENOENT;
 }
 
 /* ---- binding ---- */
 
-static void note_bound(Net *net, int sock, const struct sockaddr_in6 *shown)
+/* Remembers what the guest has said. */
+static int note_state(Net *net, int sock, OwnState state, const struct sockaddr_in6 *shown)
 {
 	uint64_t cookie;
 
 	if (!net_cookie(sock, &cookie))
-		return;
+		return -ENOBUFS;
 	pthread_mutex_lock(&net->lock);
 	OwnSocket *own = net_add_own_locked(net, sock, cookie);
 	if (own) {
-		own->state = OWN_BOUND;
+		own->state = state;
 		own->shown = *shown;
 	}
 	pthread_mutex_unlock(&net->lock);
+	return own ? 0 : -ENOMEM;
 }
 
 /* To the port of ours that stands for this one, so that whoever has it is in the way of others as natively. A new one, which the host is not likely to want, is taken where there is
@@ -344,11 +324,10 @@ static void note_bound(Net *net, int sock, const struct sockaddr_in6 *shown)
 static int bind_port(Net *net, int sock, int protocol, NetHere kind, struct sockaddr_in6 *shown)
 {
 	struct sockaddr_in6 real = {.sin6_family = AF_INET6, .sin6_addr = net->here[kind]};
-	int r = 0;
 
 	if (shown->sin6_port)
 		real.sin6_port = real_port(net, protocol, kind, shown->sin6_port);
-	r = bind_to(sock, &real);
+	int r = bind_to(sock, &real);
 	if (r == -EADDRINUSE && real.sin6_port && whose(net, sock, protocol, &real) == 0) {
 		real.sin6_port = 0;
 		r = bind_to(sock, &real);
@@ -379,27 +358,11 @@ static int bind_here(Net *net, int sock, const struct sockaddr_in6 *asked)
 	}
 	int r = p ? bind_to(sock, &published) : bind_port(net, sock, protocol, kind, &shown);
 	if (r == 0)
-		note_bound(net, sock, &shown);
+		IGNORE_RESULT(note_state(net, sock, OWN_BOUND, &shown)); /* without memory it is shown as it is, and nobody reaches it */
 	return r;
 }
 
-/* Remembers what it is to be bound to. */
-static int defer(Net *net, int sock, const struct sockaddr_in6 *asked)
-{
-	uint64_t cookie;
-
-	if (!net_cookie(sock, &cookie))
-		return -ENOBUFS;
-	pthread_mutex_lock(&net->lock);
-	OwnSocket *own = net_add_own_locked(net, sock, cookie);
-	if (own) {
-		own->state = OWN_DEFERRED;
-		own->shown = *asked;
-	}
-	pthread_mutex_unlock(&net->lock);
-	return own ? 0 : -ENOMEM;
-}
-
+/* UNBOUND: nothing was said, and `shown` is left alone. */
 static OwnState state_of(Net *net, int sock, struct sockaddr_in6 *shown)
 {
 	OwnState state = OWN_UNBOUND;
@@ -409,10 +372,8 @@ static OwnState state_of(Net *net, int sock, struct sockaddr_in6 *shown)
 		return state;
 	pthread_mutex_lock(&net->lock);
 	const OwnSocket *own = net_find_own_locked(net, cookie);
-	if (own) {
-		state = own->state;
+	if (own && (state = own->state) != OWN_UNBOUND)
 		*shown = own->shown;
-	}
 	pthread_mutex_unlock(&net->lock);
 	return state;
 }
@@ -422,6 +383,16 @@ static bool is_bound(Net *net, int sock)
 	struct sockaddr_in6 own;
 
 	return state_of(net, sock, &own) != OWN_UNBOUND || (own_name(sock, &own) == 0 && own.sin6_port);
+}
+
+/* Does the port need a capability? ip(7), ip_unprivileged_port_start. */
+static bool is_privileged(in_port_t port)
+{
+	CLEAN_FREE char *text = NULL;
+
+	if (!port)
+		return false;
+	return ntohs(port) < (bv_read_file_at(AT_FDCWD, "/proc/sys/net/ipv4/ip_unprivileged_port_start", 32, &text) > 0 ? strtoul(text, NULL, 10) : IPPORT_RESERVED);
 }
 
 static int bind_as_asked(Net *net, int sock, const struct sockaddr_storage *ss, socklen_t len)
@@ -438,21 +409,21 @@ int net_bind(Net *net, bool privileged, int sock, const struct sockaddr_storage 
 	struct sockaddr_in6 asked;
 
 	if (net->open || (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) || !read_local(domain, ss, len, &asked))
-		return bind_as_asked(net, sock, ss, len);
+		return bind(sock, (const struct sockaddr *)ss, len) < 0 ? bv_neg_errno() : 0;
 	if (is_bound(net, sock))
 		return -EINVAL;
 	if (is_group(&asked.sin6_addr))
 		return -EADDRNOTAVAIL; /* what others send to the group would come */
-	if ((!net_is_here(&asked.sin6_addr)) || (IN6_IS_ADDR_V4MAPPED(&asked.sin6_addr) && domain == AF_INET6 && only_v6(sock)))
+	if (!net_is_here(&asked.sin6_addr) || (IN6_IS_ADDR_V4MAPPED(&asked.sin6_addr) && domain == AF_INET6 && only_v6(sock)))
 		return bind_as_asked(net, sock, ss, len); /* the kernel says why not */
 	bool may_go_out = !asked.sin6_port && (is_any(&asked.sin6_addr) || !net_is_loopback(&asked.sin6_addr));
-	if (asked.sin6_port && ntohs(asked.sin6_port) < net->first_port && !privileged)
+	if (!privileged && is_privileged(asked.sin6_port))
 		return -EACCES;
 	if (!may_go_out || protocol == IPPROTO_UDP)
 		net_note_local(net, sock);
 	if (!may_go_out)
 		return bind_here(net, sock, &asked);
-	return protocol == IPPROTO_TCP ? defer(net, sock, &asked) : bind_as_asked(net, sock, ss, len);
+	return protocol == IPPROTO_TCP ? note_state(net, sock, OWN_DEFERRED, &asked) : bind_as_asked(net, sock, ss, len);
 }
 
 int net_settle(Net *net, int sock, bool listens)
@@ -464,7 +435,7 @@ int net_settle(Net *net, int sock, bool listens)
 		return 0;
 	OwnState state = state_of(net, sock, &asked);
 	if (state == OWN_UNBOUND && domain == AF_INET)
-		asked.sin6_addr = mapped((const uint8_t[4]){0});
+		asked.sin6_addr = net_mapped((const uint8_t[4]){0});
 	return state == OWN_DEFERRED || (state == OWN_UNBOUND && listens) ? bind_here(net, sock, &asked) : 0;
 }
 
@@ -501,14 +472,14 @@ bool net_show(Net *net, int protocol, struct sockaddr_in6 *a)
 		if (!IN6_ARE_ADDR_EQUAL(&a->sin6_addr, &net->here[kind]))
 			continue;
 		a->sin6_port = shown_port(net, protocol, kind, a->sin6_port);
-		a->sin6_addr = kind == HERE_V6 ? in6addr_loopback : mapped((const uint8_t[]){127, 0, 0, 1});
+		a->sin6_addr = kind == HERE_V6 ? in6addr_loopback : net_mapped((const uint8_t[]){127, 0, 0, 1});
 		return true;
 	}
 	for (size_t i = 0; i < net->n_published; i++) {
 		if (net->published[i].host_port != a->sin6_port || !IN6_ARE_ADDR_EQUAL(&net->published[i].address, &a->sin6_addr))
 			continue;
 		a->sin6_port = net->published[i].port;
-		a->sin6_addr = mapped((const uint8_t[]){127, 0, 0, 1});
+		a->sin6_addr = net_mapped((const uint8_t[]){127, 0, 0, 1});
 		return true;
 	}
 	return false;
@@ -525,7 +496,7 @@ static bool is_v6(const Net *net, int sock)
 		return true;
 	if (getpeername(sock, (struct sockaddr *)&peer, &len) < 0)
 		return false;
-	end = widened(&peer);
+	end = net_widened(&peer);
 	return IN6_ARE_ADDR_EQUAL(&end.sin6_addr, &net->here[HERE_V6]);
 }
 
@@ -533,7 +504,7 @@ void net_show_peer(Net *net, int sock, struct sockaddr_storage *ss, socklen_t *l
 {
 	if (net->open || (ss->ss_family != AF_INET && ss->ss_family != AF_INET6) || net_unroute(net, sock, ss, len))
 		return;
-	struct sockaddr_in6 six = widened(ss);
+	struct sockaddr_in6 six = net_widened(ss);
 	bool ours = net_show(net, net_option(sock, SO_PROTOCOL), &six);
 	if (ss->ss_family == AF_INET6 && net_is_loopback(&six.sin6_addr) && is_v6(net, sock)) {
 		six.sin6_addr = in6addr_loopback;

@@ -1,5 +1,7 @@
 #include "supervisor/resolver.h"
 
+#include "base/netrule.h"
+
 #include <ares.h>
 #include <arpa/nameser.h>
 #include <dlfcn.h>
@@ -91,12 +93,10 @@ static void take_address(const struct ares_addrinfo_node *node, ResolverAnswer *
 	ResolvedAddress *a = &answer->addresses[answer->n];
 
 	*a = (ResolvedAddress){.ttl = node->ai_ttl > 0 ? (uint32_t)node->ai_ttl : 0};
-	if (node->ai_family == AF_INET6) {
+	if (node->ai_family == AF_INET6)
 		a->address = ((const struct sockaddr_in6 *)(const void *)node->ai_addr)->sin6_addr;
-	} else {
-		a->address.s6_addr[10] = a->address.s6_addr[11] = 0xff;
-		memcpy(a->address.s6_addr + 12, &((const struct sockaddr_in *)(const void *)node->ai_addr)->sin_addr, 4);
-	}
+	else
+		a->address = net_mapped(&((const struct sockaddr_in *)(const void *)node->ai_addr)->sin_addr);
 	answer->n++;
 }
 

@@ -297,16 +297,20 @@ static int pin_grants(Supervisor *sup, Start *st)
 	return r;
 }
 
-int allow_sockets(Supervisor *sup, char *const *allow, char **err)
+int find_sockets(Supervisor *sup, char *const *allow, CowSockets **out, char **err)
 {
+	CowSockets *list = NULL;
 	int r = 0;
 
-	cowfs_unpin_sockets(sup->fs);
 	for (size_t i = 0; r == 0 && allow[i]; i++) {
 		const char *path = strncmp(allow[i], "unix:", 5) == 0 ? allow[i] + 5 : NULL;
-		if (path && (r = cowfs_pin_socket(sup->fs, path)) < 0)
+		if (path && (r = cowfs_find_socket(sup->fs, path, &list)) < 0)
 			(void)bv_fail(err, r, "cannot allow the socket %s: %s", path, strerror(-r));
 	}
+	if (r < 0)
+		cowfs_free_sockets(list);
+	else
+		*out = list;
 	return r;
 }
 
@@ -316,7 +320,11 @@ static int start_net(Supervisor *sup, Start *st)
 	CLEAN_FREE char **publish = json_strings(st->packet.json, "publish");
 	int r = allow && publish ? net_new(json_string(st->packet.json, "net", "host"), allow, json_string(st->packet.json, "dns", NULL), publish, sup->features.sock_diag, &sup->net, &st->error) : -ENOMEM;
 
-	return r < 0 ? r : allow_sockets(sup, allow, &st->error);
+	CowSockets *sockets = NULL;
+
+	if (r == 0 && (r = find_sockets(sup, allow, &sockets, &st->error)) == 0)
+		cowfs_pin_sockets(sup->fs, sockets);
+	return r;
 }
 
 /* ---- what the foreign file systems ask of us ---- */

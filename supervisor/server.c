@@ -486,10 +486,12 @@ static void request_net(Server *s, int client, double seq, Packet *p)
 {
 	CLEAN_FREE char **allow = json_strings(p->json, "allow");
 	CLEAN_FREE char *why = NULL;
-	int r = allow ? net_change(s->sup->net, json_string(p->json, "net", ""), allow, &why) : -ENOMEM;
+	CowSockets *sockets = NULL;
+	int r = allow ? find_sockets(s->sup, allow, &sockets, &why) : -ENOMEM;
 
-	if (r == 0)
-		r = allow_sockets(s->sup, allow, &why);
+	if (r == 0 && (r = net_change(s->sup->net, json_string(p->json, "net", ""), allow, &why)) == 0)
+		cowfs_pin_sockets(s->sup->fs, TAKE_PTR(sockets));
+	cowfs_free_sockets(sockets);
 	if (r < 0)
 		IGNORE_RESULT(refuse(client, seq, r, NULL, why));
 	else

@@ -106,7 +106,7 @@ typedef struct Command {
 /* Takes these paths of the host out of the view, at the start or while guests run (run.c). *err names the one that failed. */
 int hide_paths(Supervisor *sup, char *const *paths, char **err) MUST_CHECK;
 
-/* Of the network rules those that name sockets of the host, which are a matter of the view, and no others (run.c). */
-int allow_sockets(Supervisor *sup, char *const *allow, char **err) MUST_CHECK;
+/* Of the network rules those that name sockets of the host, which are a matter of the view: for cowfs_pin_sockets (run.c). */
+int find_sockets(Supervisor *sup, char *const *allow, CowSockets **out, char **err) MUST_CHECK;
 
 #endif

@@ -70,12 +70,8 @@ int sys_bind(Call *call)
 		return r;
 	if (addr_is_unix_path(&a))
 		return bind_unix(call, sock, &a);
-	if (addr_is_unix_abstract(&a))
-		r = addr_prefix_abstract(call->sup, &a);
-	if (r < 0)
+	if (addr_is_unix_abstract(&a) && (r = addr_prefix_abstract(call->sup, &a)) < 0)
 		return r;
-	if (a.len < sizeof(sa_family_t) || (a.ss.ss_family != AF_INET && a.ss.ss_family != AF_INET6 && a.ss.ss_family != AF_UNSPEC))
-		return bind(sock, (struct sockaddr *)&a.ss, a.len) < 0 ? bv_neg_errno() : 0;
 	return net_bind(call->sup->net, call->sup->fake_root, sock, &a.ss, a.len);
 }
 

@@ -1,7 +1,7 @@
-/* supervisor/title.h - what ps(1) shows of this process: a name instead of the command line of the program that it is a fork of.
+/* supervisor/title.h - what ps(1) and bv_sandbox_ps show of this process: a name instead of the command line of the program that it is a fork of.
  *
- * init and what it forks are, until an exec, that program to whoever looks: other guests find its arguments and environment in /proc/PID/cmdline and environ. So
- * init takes the pages of both for its title, which overwrites them. No locking: for a process with one thread. */
+ * init and what it forks are, until an exec, that program to whoever looks, with its arguments and its environment, in which there may be keys. Guests are not shown such a process in /proc (ProcRef.forked);
+ * these wipe both all the same, and take the room of the arguments for a title. No locking: for a process with one thread. */
 #ifndef SUPERVISOR_TITLE_H
 #define SUPERVISOR_TITLE_H
 

@@ -280,6 +280,11 @@ typedef struct BvLimitInfo {
 /* Calls `visit` for each limit of a sandbox, with what was reached since its supervisor started; of a stopped one as it was when its last command ended. Non-zero from visit stops
  * and is returned. -ESRCH (stopped), -ECONNRESET, -ENOMEM. */
 int bv_sandbox_limits(BvSandbox *sandbox, int (*visit)(void *ctx, const BvLimitInfo *info), void *ctx, BvError **err);
+/* Other limits, from the next command on that starts its supervisor; they stay. NULL: none. A copy (bv_snapshot_restore, bv_sandbox_import) has none until they are set. -EINVAL, -EBUSY (it runs),
+ * -EACCES, -ENOSPC, -ENOMEM. */
+int bv_sandbox_set_limits(BvSandbox *sandbox, const BvLimits *limits, BvError **err);
+/* What limits it has, as they were given; out->size is the caller's to set (BV_LIMITS_INIT). -EUCLEAN (damaged), -EACCES, -ENOMEM. */
+int bv_sandbox_given_limits(BvSandbox *sandbox, BvLimits *out, BvError **err);
 /* After bv_process_wait: the same, with the hits since that command was started. */
 int bv_process_limits(BvProcess *process, int (*visit)(void *ctx, const BvLimitInfo *info), void *ctx);
 /* After a spawn: the limits that are not enforced here, one line each (BV_LIMITS_BEST_EFFORT); NULL: all are. Valid until close. */
@@ -323,8 +328,8 @@ enum {
 };
 
 /* Makes `data` (bytes; NULL if len is 0) the content of a file, which stays the same object with its mode and owner, or with BV_FILE_APPEND adds it. A new one gets `mode` less the caller's umask, as with open(2).
- * All of the data is in the sandbox before the file is touched, so a caller that dies leaves it as it was, or complete; but a disk or limit that is full leaves an emptied or new file with as much as there was room
- * for, which -ENOSPC or -EDQUOT tells. Write to another name and rename if the old content must survive that. Nothing waits: a FIFO that nobody reads is -ENXIO, a full one -EAGAIN.
+ * All of the data is in the sandbox before the file is touched, so a caller that dies leaves it as it was, or complete; but a disk or limit that is full leaves an emptied or new file, perhaps with as much as there was
+ * room for, which -ENOSPC or -EDQUOT tells. Write to another name and rename if the old content must survive that. Nothing waits: a FIFO that nobody reads is -ENXIO, a full one -EAGAIN.
  * Errors of open(2) and write(2), among them -EISDIR, -EEXIST (BV_FILE_EXCLUSIVE), -ETXTBSY, -EFBIG; -ENOMEM (data is copied once). */
 int bv_sandbox_write_file(BvSandbox *sandbox, const char *path, const void *data, size_t len, unsigned flags, mode_t mode, BvError **err);
 /* A new directory, with `mode` less the caller's umask. Errors of mkdir(2); with BV_FILE_PARENTS -EEXIST only if what is there is no directory. What was made above stays on failure. */
@@ -361,7 +366,7 @@ typedef struct BvWatchEvent {
 int bv_sandbox_watch(BvSandbox *sandbox, const char *path, int recursive, BvWatch **out, BvError **err);
 /* Becomes readable when there are events, or there will be none any more: for poll(2), and for nothing else. It stays the library's. */
 int bv_watch_fd(const BvWatch *watch);
-/* Waits for events, at most timeout_ms milliseconds (-1: for ever; 0: not at all), and calls `visit` for each that is there, in their order; an event is valid during the call. Returns how many there were; 0: none within that
+/* Waits for events, at most timeout_ms milliseconds (-1: for ever; 0: not at all), and calls `visit` for each that is there (at most a thousand or so at once), in their order; an event is valid during the call. Returns how many there were; 0: none within that
  * time. Non-zero from visit stops and is returned; the other events stay for the next call. One thread at a time. -ENOENT (what was watched has been removed or moved, which was told), -ECANCELED (the process that
  * watches was killed), -ECONNRESET (the supervisor died), -EPROTO. */
 int bv_watch_read(BvWatch *watch, int timeout_ms, int (*visit)(void *ctx, const BvWatchEvent *event), void *ctx, BvError **err);

@@ -39,14 +39,16 @@ static int remove_entry(void *ctx, const BvSandboxInfo *info)
 
 static int tear_down(void **state)
 {
-	char *sandboxes = NULL;
+	char *sandboxes = NULL, *log = NULL;
 
 	(void)state;
 	bv_sandbox_list(store, remove_entry, NULL, NULL);
-	if (asprintf(&sandboxes, "%s/sandboxes", store) < 0)
+	if (asprintf(&sandboxes, "%s/sandboxes", store) < 0 || asprintf(&log, "%s/supervisor.log", store) < 0)
 		return -1;
 	rmdir(sandboxes);
+	unlink(log);
 	free(sandboxes);
+	free(log);
 	return rmdir(store); /* nothing is left in it */
 }
 
@@ -442,6 +444,47 @@ static void limits_are_kept_and_reported(void **state)
 	bv_error_free(err);
 }
 
+static void limits_of_a_stopped_sandbox_can_be_changed(void **state)
+{
+	BvLimits limits = BV_LIMITS_INIT, given = BV_LIMITS_INIT;
+	BvError *err = NULL;
+	BvOutput out;
+	int r;
+
+	(void)state;
+	BvSandbox *sb = create_limited(1, &r, NULL);
+	assert_int_equal(r, 0);
+	assert_int_equal(bv_sandbox_given_limits(sb, &given, NULL), 0);
+	assert_true(given.disk == 8 << 20 && given.cpus == 1 && !given.nofile);
+	assert_int_equal(run(sb, "true", NULL, -1, &out), 0);
+	bv_free(out.out);
+	bv_free(out.err);
+	limits.nofile = 77;
+	assert_int_equal(bv_sandbox_set_limits(sb, &limits, &err), -EBUSY);
+	assert_non_null(strstr(bv_error_message(err), "while it runs"));
+	assert_int_equal(bv_sandbox_stop(sb, NULL), 0);
+	limits.cpus = -1;
+	assert_int_equal(bv_sandbox_set_limits(sb, &limits, &err), -EINVAL);
+	limits.cpus = 0;
+	assert_int_equal(bv_sandbox_set_limits(sb, &limits, NULL), 0);
+	bv_sandbox_close(sb); /* it is in its directory */
+	assert_int_equal(bv_sandbox_open(store, "limited", &sb, NULL), 0);
+	assert_int_equal(bv_sandbox_given_limits(sb, &given, NULL), 0);
+	assert_true(!given.disk && !given.cpus && given.nofile == 77);
+	assert_int_equal(run(sb, "ulimit -n; fallocate -l 16M /tmp/much", NULL, -1, &out), 0);
+	assert_int_equal(out.status.exit_code, 0);
+	assert_string_equal(out.out, "77\n");
+	bv_free(out.out);
+	bv_free(out.err);
+	assert_int_equal(bv_sandbox_stop(sb, NULL), 0);
+	assert_int_equal(bv_sandbox_set_limits(sb, NULL, NULL), 0);
+	assert_int_equal(bv_sandbox_given_limits(sb, &given, NULL), 0);
+	assert_true(!given.nofile);
+	assert_int_equal(bv_sandbox_remove(sb, 1, NULL), 0);
+	bv_sandbox_close(sb);
+	bv_error_free(err);
+}
+
 static void output_is_cut_at_its_limit(void **state)
 {
 	const char *const argv[] = {"/bin/sh", "-c", "while :; do echo 0123456; echo 7890123 >&2; done", NULL};
@@ -478,6 +521,7 @@ int main(void)
 		cmocka_unit_test(a_closed_descriptor_of_the_host_program_stays_closed),
 		cmocka_unit_test(errors_name_what_failed),
 		cmocka_unit_test(limits_are_kept_and_reported),
+		cmocka_unit_test(limits_of_a_stopped_sandbox_can_be_changed),
 		cmocka_unit_test(output_is_cut_at_its_limit),
 	};
 
