@@ -7,7 +7,7 @@
 
 #define MESSAGE_MAX 200
 
-enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_PUBLISH, OPT_HOSTNAME, OPT_RELEASE, OPT_MEMORY, OPT_CPUS, OPT_PIDS, OPT_IO_READ, OPT_IO_WRITE, OPT_DISK, OPT_DISK_FILES, OPT_NOFILE, OPT_BEST_EFFORT, OPT_OUTPUT, OPT_FAKE_ROOT, OPT_USER };
+enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_PUBLISH, OPT_HOSTNAME, OPT_RELEASE, OPT_MEMORY, OPT_CPUS, OPT_PIDS, OPT_IO_READ, OPT_IO_WRITE, OPT_DISK, OPT_DISK_FILES, OPT_NOFILE, OPT_BEST_EFFORT, OPT_OUTPUT, OPT_FAKE_ROOT, OPT_PIDNS, OPT_USER };
 
 typedef struct Parsed {
 	BvCreateOptions create;
@@ -33,7 +33,7 @@ static const struct option run_options[] = {
 	{"hide", required_argument, NULL, OPT_HIDE}, {"show", required_argument, NULL, OPT_SHOW},	{"ro", no_argument, NULL, OPT_RO},
 	{"rm", no_argument, NULL, OPT_RM},	     {"spool-size", required_argument, NULL, OPT_SPOOL}, {"sync", required_argument, NULL, OPT_SYNC},
 	{"net", required_argument, NULL, OPT_NET},   {"allow", required_argument, NULL, OPT_ALLOW}, {"dns", required_argument, NULL, OPT_DNS}, {"publish", required_argument, NULL, OPT_PUBLISH},
-	{"hostname", required_argument, NULL, OPT_HOSTNAME}, {"kernel-release", required_argument, NULL, OPT_RELEASE}, {"fake-root", no_argument, NULL, OPT_FAKE_ROOT}, LONG_LIMITS, LONG_COMMAND,						{0},
+	{"hostname", required_argument, NULL, OPT_HOSTNAME}, {"kernel-release", required_argument, NULL, OPT_RELEASE}, {"fake-root", no_argument, NULL, OPT_FAKE_ROOT}, {"pidns", no_argument, NULL, OPT_PIDNS}, LONG_LIMITS, LONG_COMMAND,						{0},
 };
 static const struct option exec_options[] = {LONG_COMMAND, {0}};
 
@@ -79,6 +79,7 @@ static void take_option(const Command *cmd, Parsed *p, int c)
 	case OPT_USER: become_user(cmd, optarg); break;
 	case OPT_RM: p->rm = true; break;
 	case OPT_FAKE_ROOT: p->create.flags |= BV_CREATE_FAKE_ROOT; break;
+	case OPT_PIDNS: p->create.flags |= BV_CREATE_PIDNS; break;
 	case OPT_SYNC: p->create.flags |= parse_sync(cmd, optarg) ? BV_CREATE_CONTINUOUS : 0; break;
 	case OPT_SPOOL: p->create.spool = parse_size(cmd, "--spool-size", optarg); break;
 	case OPT_GENERATIONS: p->generations = true; break;

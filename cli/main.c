@@ -28,7 +28,7 @@
 	"  --disk SIZE        of what it changes; --disk-files N: of how many files and directories\n" \
 	"  --io-read SIZE, --io-write SIZE  of bytes per second from and to each disk\n" \
 	"  --nofile N         of open descriptors of each process\n" \
-	"  --best-effort      warn of a limit that cannot be enforced here, instead of failing\n"
+	"  --best-effort      warn of a limit that cannot be enforced here (or --pidns), instead of failing\n"
 #define SYNC_OPTION \
 	"  --sync WHEN        when changes go to the bucket: on-snapshot (default), or continuous: all the time, as NAME.sync\n"
 #define SPOOL_OPTION \
@@ -59,6 +59,7 @@ static const Command commands[] = {
 	 "                     127.0.0.1; HOSTPORT:PORT or ADDRESS:HOSTPORT:PORT: there (repeatable)\n"
 	 "  --ro               every change that the command tries fails with EROFS\n"
 	 "  --fake-root        the command sees itself as root, as whom it can install packages; owners are kept in the sandbox alone\n"
+	 "  --pidns            a pid namespace of its own, where root starts it: small pids, and the kernel, too, keeps its processes apart\n"
 	 "  --hostname NAME    what the command sees as the host's name\n"
 	 "  --kernel-release R what it sees as the kernel's release, such as 6.1.0-18-amd64\n"
 	 "  --rm               discard the sandbox when the command ends\n" LIMIT_OPTIONS SYNC_OPTION SPOOL_OPTION COMMAND_OPTIONS HELP_OPTION

@@ -213,6 +213,7 @@ static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvE
 	if (r < 0)
 		return r;
 	apply->resumed = false;
+	apply->paths = o->paths;
 	apply_decide(apply);
 	if (!dry && apply->count > 0) {
 		r = apply_note_directories(apply);

@@ -291,7 +291,7 @@ static cJSON *start_request(BvSandbox *sb, bool fetches)
 		goto fail;
 	if ((fetches || sb->config.spool) && !add_hold(req, &sb->config))
 		goto fail;
-	if (!add_machine(req, &sb->config) || !add_identity(req, &sb->config))
+	if (!add_machine(req, &sb->config) || !add_identity(req, &sb->config) || (sb->config.pidns && !cJSON_AddStringToObject(req, "pidns", config_pidns_word(sb->config.pidns))))
 		goto fail;
 	if (!cJSON_AddStringToObject(req, "dir", sb->dir) || !cJSON_AddStringToObject(req, "blobs", blobs) ||
 	    !cJSON_AddStringToObject(req, "db", db) || !cJSON_AddBoolToObject(req, "durable", !memory && !sb->config.ephemeral) ||

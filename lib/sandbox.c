@@ -135,6 +135,7 @@ static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvErr
 	r = lib_limits_take(o->limits, &c->limits, err);
 	if (r < 0)
 		return r;
+	c->pidns = !(o->flags & BV_CREATE_PIDNS) ? PIDNS_NONE : c->limits.flags & BV_LIMITS_BEST_EFFORT ? PIDNS_IF_PERMITTED : PIDNS_REQUIRED;
 	config_set_fake_root(c, o->flags & BV_CREATE_FAKE_ROOT);
 	for (size_t i = 0; o->env && o->env[i]; i++)
 		if (!environment_is_entry(o->env[i]))

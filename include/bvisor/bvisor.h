@@ -60,11 +60,13 @@ enum {
 	BV_CREATE_CONTINUOUS = 4, /* while a command runs, and when the last one has ended, its state goes to its backend, a place of snapshots: see bv_sandbox_follow. Not with EPHEMERAL */
 	BV_CREATE_FAKE_ROOT = 8, /* commands see themselves as root, who owns what the caller owns: owners, set-id bits and device nodes are kept in the sandbox's records alone, and setuid(2) and its
 				  * kin work. They can open what the caller can, and no more. Part of its snapshots */
+	BV_CREATE_PIDNS = 16, /* commands are in a pid namespace of their own, which takes CAP_SYS_ADMIN: they have small pids, and the kernel itself keeps them from other processes and kills them when
+			       * the supervisor ends, however. Where there is none: an error of the first spawn, or with BV_LIMITS_BEST_EFFORT a warning. Belongs to the sandbox, not to its snapshots */
 	BV_CREATE_EPHEMERAL = 2, /* deleted when no handle and no command of BV_SPAWN_DETACH is left, with every process in it, however this process ends; nothing of it is durable */
 };
 
 enum {
-	BV_LIMITS_BEST_EFFORT = 1, /* what cannot be enforced here is a warning (bv_sandbox_warning), not an error of the first spawn */
+	BV_LIMITS_BEST_EFFORT = 1, /* what cannot be enforced here, and a pid namespace (BV_CREATE_PIDNS) that cannot be had, is a warning (bv_sandbox_warning), not an error of the first spawn */
 };
 /* What all commands of a sandbox together may use; 0: no limit. Without control groups that may be written to, memory and processes are counted by the supervisor. */
 typedef struct BvLimits {
@@ -183,10 +185,10 @@ typedef struct BvStatus {
 /* Starts a command in the sandbox (also in one whose earlier commands have ended: it sees their files). *out is the caller's to close.
  * Signals that the caller ignores now are ignored in the command, as after execve(2), unless BV_SPAWN_DEFAULT_SIGNALS; the others have their default action.
  * -EINVAL (options), -E2BIG, -ENOENT/-EACCES/-ENOEXEC/-ENOTDIR/-ELOOP of the command ("stage" exec) or its directory (stage "cwd"),
- * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EOPNOTSUPP (a limit cannot be enforced here), -ERANGE (a limit is above what the host has), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
+ * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EOPNOTSUPP (a limit cannot be enforced here), -EPERM (a pid namespace may not be made), -ERANGE (a limit is above what the host has), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
 int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProcess **out, BvError **err);
-/* Whether a variable ("NAME" or "NAME=value") of the caller's environment is withheld from commands unless it is given by `env`: keys and tokens of S3, and where those and the keys of
- * snapshots are. With them a guest could reach the places that its own snapshots are in. */
+/* Whether a variable ("NAME" or "NAME=value") of the caller's environment is withheld from commands unless it is given by `env`: keys and tokens of S3, where those and the keys of
+ * snapshots are, and where bvisor has its own files (BVISOR_HOME and the like). With them a guest could reach the places that its own snapshots are in. */
 int bv_process_withholds(const char *variable);
 /* Waits for the end of the command, at most timeout_ms milliseconds (-1: for ever). May be asked again and by several threads at once: the
  * answer stays. -ETIMEDOUT, -ECONNRESET (the supervisor died, and with it the command). */
@@ -199,7 +201,7 @@ int bv_process_kill(BvProcess *process, int signal, BvError **err);
 /* Sends a signal to every process of the sandbox; with SIGKILL they are gone when it returns. A stopped sandbox is success. -EINVAL,
  * -ECONNRESET. */
 int bv_sandbox_kill(BvSandbox *sandbox, int signal, BvError **err);
-pid_t bv_process_pid(const BvProcess *process); /* the guest's pid, as the host sees it too */
+pid_t bv_process_pid(const BvProcess *process); /* as guests see it and bv_sandbox_ps tells it; without BV_CREATE_PIDNS the host sees the same */
 /* The library's end of stream 0, 1 or 2 when it was asked for with BV_FD_PIPE, else -1. It stays the library's; closing it early is done
  * with bv_process_close_fd (end of file for the command's stdin). */
 int bv_process_fd(const BvProcess *process, int stream);
@@ -287,7 +289,7 @@ int bv_sandbox_set_limits(BvSandbox *sandbox, const BvLimits *limits, BvError **
 int bv_sandbox_given_limits(BvSandbox *sandbox, BvLimits *out, BvError **err);
 /* After bv_process_wait: the same, with the hits since that command was started. */
 int bv_process_limits(BvProcess *process, int (*visit)(void *ctx, const BvLimitInfo *info), void *ctx);
-/* After a spawn: the limits that are not enforced here, one line each (BV_LIMITS_BEST_EFFORT); NULL: all are. Valid until close. */
+/* After a spawn: the limits that are not enforced here, and why there is no pid namespace, one line each (BV_LIMITS_BEST_EFFORT); NULL: all is as asked for. Valid until close. */
 const char *bv_sandbox_warning(const BvSandbox *sandbox);
 
 enum {
@@ -427,7 +429,7 @@ enum {
 typedef struct BvApplyOptions {
 	size_t size;
 	unsigned flags;		  /* BV_APPLY_* */
-	const char *const *paths; /* as in BvDiffOptions */
+	const char *const *paths; /* as in BvDiffOptions; nothing else is changed: half of a rename is a conflict, another name of a file outside becomes a file of its own */
 } BvApplyOptions;
 #define BV_APPLY_OPTIONS_INIT {sizeof(BvApplyOptions), 0, NULL}
 

@@ -319,6 +319,30 @@ static void a_fake_root_owns_what_is_made_for_it(void **state)
 	discard(sb);
 }
 
+/* Where there may be one. */
+static void a_pid_namespace_makes_no_difference(void **state)
+{
+	BvCreateOptions o = BV_CREATE_OPTIONS_INIT;
+	BvLimits limits = BV_LIMITS_INIT;
+	BvWatch *w = NULL;
+	Seen s;
+
+	(void)state;
+	limits.flags = BV_LIMITS_BEST_EFFORT;
+	o.flags = BV_CREATE_PIDNS;
+	o.limits = &limits;
+	BvSandbox *sb = create_with(&o);
+	assert_int_equal(WRITE(sb, at("dir/file"), "x", BV_FILE_PARENTS), 0);
+	assert_int_equal(stat_of(sb, at("dir/file"), 0, &s), 7);
+	assert_int_equal(TRY(bv_sandbox_watch, sb, at("dir"), 1, &w), 0);
+	BvProcess *killer = attacker(sb, (const char *const[]){"/bin/sh", "-c", "echo x; while :; do kill -STOP -1; done", NULL});
+	assert_int_equal(TRY(bv_watch_read, w, 30000, NULL, NULL), -ECANCELED);
+	end(killer);
+	bv_watch_close(w);
+	assert_int_equal(TRY(bv_sandbox_remove_file, sb, at("dir"), BV_FILE_RECURSIVE), 0);
+	discard(sb);
+}
+
 static void a_stopped_sandbox_is_started(void **state)
 {
 	BvSandbox *sb = create_plain();
@@ -375,6 +399,7 @@ int main(void)
 		cmocka_unit_test(grants_reach_the_host_and_hidden_names_are_nowhere),
 		cmocka_unit_test(limits_hold),
 		cmocka_unit_test(a_fake_root_owns_what_is_made_for_it),
+		cmocka_unit_test(a_pid_namespace_makes_no_difference),
 		cmocka_unit_test(a_stopped_sandbox_is_started),
 		cmocka_unit_test(nothing_is_left_of_a_call),
 	};
