@@ -38,7 +38,7 @@ static void take_limits(const Job *job, BvLimits *l)
 static unsigned create_flags(const Job *job)
 {
 	return (arg_flag(job, "readOnly") ? BV_CREATE_READ_ONLY : 0U) | (arg_flag(job, "continuous") ? BV_CREATE_CONTINUOUS : 0U) | (arg_flag(job, "fakeRoot") ? BV_CREATE_FAKE_ROOT : 0U) |
-	       (arg_flag(job, "pidNamespace") ? BV_CREATE_PIDNS : 0U) | (arg_flag(job, "keep") ? 0U : BV_CREATE_EPHEMERAL);
+	       (arg_flag(job, "pidns") ? BV_CREATE_PIDNS : 0U) | (arg_flag(job, "keep") ? 0U : BV_CREATE_EPHEMERAL);
 }
 
 static int create(Job *job)

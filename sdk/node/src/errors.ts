@@ -27,16 +27,30 @@ export class BvisorError extends Error {
 	}
 }
 
+/** An argument, option or name that cannot be right. */
+export class InvalidArgument extends BvisorError {}
 /** There is no sandbox of that name. */
 export class SandboxNotFound extends BvisorError {}
 /** There is one of that name already. */
 export class SandboxExists extends BvisorError {}
+/** Its commands, or another program that uses it, are in the way. */
+export class SandboxBusy extends BvisorError {}
+/** The process that serves the sandbox has died, and its commands with it. */
+export class SupervisorDied extends BvisorError {}
 /** The object was closed, or is being closed. */
 export class SandboxClosed extends BvisorError {}
 /** There is no snapshot of that name or number. */
 export class SnapshotNotFound extends BvisorError {}
+/** The place of snapshots is encrypted, and the key is missing or another one. */
+export class SnapshotKeyError extends BvisorError {}
 /** The command does not exist in the sandbox. */
 export class CommandNotFound extends BvisorError {}
+/** It is there, but cannot be executed. */
+export class CommandNotExecutable extends BvisorError {}
+/** The command cannot be started in this directory. */
+export class WorkingDirectoryError extends BvisorError {}
+/** An operation of {@link Files}; `code` says what is wrong, as in node:fs. */
+export class FileError extends BvisorError {}
 /** A limit cannot be enforced here, or is above what the host has. */
 export class LimitError extends BvisorError {}
 
@@ -60,6 +74,15 @@ export class CommandTimeout extends CommandFailed {
 	}
 }
 
+/** It wrote more than its `outputLimit`; thrown with `check: true`. */
+export class OutputLimitExceeded extends CommandFailed {
+	/** @internal */
+	constructor(message: string, result: RunResult<string | Buffer>) {
+		super(message, result, "EFBIG", -27);
+	}
+}
+
+const ofCode: Record<string, typeof BvisorError> = { EINVAL: InvalidArgument, EBUSY: SandboxBusy, ECONNRESET: SupervisorDied, ENOKEY: SnapshotKeyError };
 const ofOperation: Record<string, Record<string, typeof BvisorError>> = {
 	create: { EEXIST: SandboxExists },
 	open: { ENOENT: SandboxNotFound },
@@ -71,11 +94,13 @@ const ofOperation: Record<string, Record<string, typeof BvisorError>> = {
 /** @internal The error for what the addon rejected an operation with. */
 export function errorOf(operation: string, failure: Failure): BvisorError {
 	if (failure.code === "EBADF" && failure.message === "the sandbox is closed") return new SandboxClosed(failure);
-	if (failure.code === "ENOENT" && failure.stage === "exec") return new CommandNotFound(failure);
-	return new (ofOperation[operation]?.[failure.code] ?? BvisorError)(failure);
+	if (failure.stage === "exec") return new (failure.code === "ENOENT" ? CommandNotFound : CommandNotExecutable)(failure);
+	if (failure.stage === "cwd") return new WorkingDirectoryError(failure);
+	const about = /^(file|watch)\./.test(operation) && !["ECONNRESET", "ENOKEY"].includes(failure.code) ? FileError : undefined;
+	return new (ofOperation[operation]?.[failure.code] ?? about ?? ofCode[failure.code] ?? BvisorError)(failure);
 }
 
 /** @internal An argument that cannot be right. */
-export function invalid(message: string): BvisorError {
-	return new BvisorError({ errno: -22, code: "EINVAL", message, stage: "" });
+export function invalid(message: string): InvalidArgument {
+	return new InvalidArgument({ errno: -22, code: "EINVAL", message, stage: "" });
 }

@@ -6,7 +6,25 @@
  */
 import "./symbols";
 
-export { BvisorError, CommandFailed, CommandNotFound, CommandTimeout, LimitError, SandboxClosed, SandboxExists, SandboxNotFound, SnapshotNotFound } from "./errors";
+export {
+	BvisorError,
+	CommandFailed,
+	CommandNotExecutable,
+	CommandNotFound,
+	CommandTimeout,
+	FileError,
+	InvalidArgument,
+	LimitError,
+	OutputLimitExceeded,
+	SandboxBusy,
+	SandboxClosed,
+	SandboxExists,
+	SandboxNotFound,
+	SnapshotKeyError,
+	SnapshotNotFound,
+	SupervisorDied,
+	WorkingDirectoryError,
+} from "./errors";
 export { Files, Watch, type WatchEvent, type WriteOptions } from "./files";
 export { Network, type Denied, type NetworkMode } from "./network";
 export { Process, Pty, type CommandOptions, type ProcessEnd, type PtyOptions, type SpawnOptions, type Stdio } from "./process";

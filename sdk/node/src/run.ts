@@ -1,6 +1,6 @@
 import { finished, Readable, type Writable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
-import { CommandFailed, CommandTimeout } from "./errors";
+import { CommandFailed, CommandTimeout, OutputLimitExceeded } from "./errors";
 import { Process, type CommandOptions, type ProcessEnd } from "./process";
 import type { Sandbox } from "./sandbox";
 import type { Change, LimitInfo } from "./types";
@@ -15,7 +15,7 @@ export interface RunOptions<T extends string | Buffer = string> extends CommandO
 	timeout?: number;
 	/** Bytes of stdout and stderr together, beyond which it is killed: `outputLimited`. */
 	outputLimit?: number;
-	/** Throw {@link CommandFailed} if it does not end with exit code 0. */
+	/** Throw {@link CommandFailed}, or one of its subclasses, if it does not end with exit code 0. */
 	check?: boolean;
 	/** Called with each piece of output as it comes. If it throws, the command is killed. */
 	onStdout?: (chunk: T) => void;
@@ -240,7 +240,7 @@ function failure(result: RunResult<string | Buffer>, timeout: number | undefined
 				: `ended with exit code ${result.exitCode}`;
 	const said = result.stderr.toString().trimEnd().slice(-2000);
 	const text = [`'${shown}' ${how}`, said, result.remark ?? ""].filter((part) => part !== "").join("\n");
-	return result.timedOut ? new CommandTimeout(text, result) : new CommandFailed(text, result);
+	return new (result.timedOut ? CommandTimeout : result.outputLimited ? OutputLimitExceeded : CommandFailed)(text, result);
 }
 
 /** @internal See {@link Sandbox.run}. */

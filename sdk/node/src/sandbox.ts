@@ -52,7 +52,7 @@ export interface CreateOptions extends KeyOptions {
 	/** Commands see themselves as root. */
 	fakeRoot?: boolean;
 	/** Commands are in a pid namespace of their own, which takes CAP_SYS_ADMIN; without it an error of the first command, or with `bestEffort` a warning. */
-	pidNamespace?: boolean;
+	pidns?: boolean;
 	/** Every change is refused with "Read-only file system". */
 	readOnly?: boolean;
 	/** It stays in the store when it is closed. Default: it is deleted, however this process ends. */

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { Readable } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, test } from "node:test";
-import { BvisorError, CommandFailed, Sandbox, SandboxClosed } from "bvisor";
+import { BvisorError, CommandFailed, OutputLimitExceeded, Sandbox, SandboxClosed } from "bvisor";
 import { inside, store } from "./helpers.mjs";
 
 let sb;
@@ -58,7 +58,7 @@ test("what a callback throws ends the command", async () => {
 test("output beyond its limit ends the command", async () => {
 	const r = await sb.bash("yes", { outputLimit: 1000 });
 	assert.ok(r.outputLimited && !r.ok && r.stdout.length === 1000);
-	await assert.rejects(sb.bash("yes", { outputLimit: 10, check: true }), (e) => e instanceof CommandFailed && /output limit/.test(e.message));
+	await assert.rejects(sb.bash("yes", { outputLimit: 10, check: true }), (e) => e instanceof OutputLimitExceeded && e instanceof CommandFailed && /output limit/.test(e.message));
 });
 
 test("an abort signal ends the command, with its reason", async () => {

@@ -4,7 +4,7 @@ import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BvisorError, Sandbox } from "bvisor";
+import { BvisorError, FileError, Sandbox } from "bvisor";
 import { inside, store, work } from "./helpers.mjs";
 
 let sb;
@@ -76,7 +76,7 @@ test("directories are made, listed, renamed and removed", async () => {
 });
 
 test("errors name the path and the reason", async () => {
-	await assert.rejects(sb.files.read(at("nothing")), (e) => failsWith("ENOENT")(e) && e.message.includes(at("nothing")) && e.errno === -2);
+	await assert.rejects(sb.files.read(at("nothing")), (e) => failsWith("ENOENT")(e) && e instanceof FileError && e.message.includes(at("nothing")) && e.errno === -2);
 	await assert.rejects(sb.files.write("relative", "x"), failsWith("EINVAL"));
 	await assert.rejects(sb.files.write(at("of-host/below"), "x"), failsWith("ENOTDIR"));
 });

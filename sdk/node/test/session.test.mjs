@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
-import { BvisorError, CommandFailed, CommandNotFound, CommandTimeout, Sandbox } from "bvisor";
+import { BvisorError, CommandFailed, CommandNotExecutable, CommandNotFound, CommandTimeout, Sandbox, WorkingDirectoryError } from "bvisor";
 import { LONG, serve, store, work } from "./helpers.mjs";
 
 let sb, open, closed;
@@ -91,5 +91,6 @@ test("chroot is refused, and that is an error if one asks for it", async () => {
 
 test("a command that does not exist has an error of its own", async () => {
 	await assert.rejects(sb.run(["/usr/bin/no-such-command"]), (e) => e instanceof CommandNotFound && e.code === "ENOENT" && e.errno === -2 && e.stage === "exec");
-	await assert.rejects(sb.run(["true"], { cwd: "/no/such" }), (e) => !(e instanceof CommandNotFound) && e.code === "ENOENT" && e.stage === "cwd");
+	await assert.rejects(sb.run(["true"], { cwd: "/no/such" }), (e) => e instanceof WorkingDirectoryError && e.code === "ENOENT" && e.stage === "cwd");
+	await assert.rejects(sb.run(["/etc/passwd"]), (e) => e instanceof CommandNotExecutable && e.code === "EACCES");
 });

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { BvisorError, LimitError, Sandbox, SandboxExists, SandboxNotFound, SnapshotNotFound, version } from "bvisor";
+import { BvisorError, LimitError, Sandbox, SandboxBusy, SandboxExists, SandboxNotFound, SnapshotNotFound, version } from "bvisor";
 import { directoriesOf, inside, leftOf, serve, store, untilEmpty, work } from "./helpers.mjs";
 
 const place = path.join(work, "place");
@@ -111,6 +111,10 @@ test("a kept sandbox is listed, opened again and removed; another is gone when i
 	await kept.close();
 	assert.deepEqual((await Sandbox.list({ store })).filter((s) => s.name === "kept").map((s) => [s.unnamed, s.damage, s.created instanceof Date]), [[false, null, true]]);
 	const again = await Sandbox.open("kept", { store, cwd: "/tmp" });
+	const p = await again.spawn(["sleep", "60"], { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+	await assert.rejects(again.remove(), SandboxBusy);
+	await p.kill();
+	await p.wait();
 	assert.equal((await again.run(["cat", "/tmp/file"])).stdout, "there\n");
 	await again.remove();
 	await assert.rejects(Sandbox.open("kept", { store }), (e) => e instanceof SandboxNotFound && /kept/.test(e.message));
@@ -184,6 +188,23 @@ test("names of the machine, a fake root, hidden and granted paths", async () => 
 		await sb.files.write(path.join(granted, "file"), "guest\n");
 	});
 	assert.equal(readFileSync(path.join(granted, "file"), "utf8"), "guest\n");
+});
+
+test("a pid namespace of their own: small pids, and ends that are told", async (t) => {
+	const sb = await Sandbox.create({ store, cwd: "/tmp", pidns: true });
+	try {
+		const r = await sb.bash("echo $$; exit 3");
+		assert.ok(Number(r.stdout) < 100, r.stdout);
+		assert.equal(r.exitCode, 3);
+		const p = await sb.spawn(["sleep", "60"], { stdin: "ignore", stdout: "ignore", stderr: "ignore" });
+		await p.kill();
+		assert.equal((await p.wait()).signal, "SIGTERM");
+	} catch (error) {
+		if (error.code !== "EPERM") throw error;
+		t.skip("this user may not make one");
+	} finally {
+		await sb.close();
+	}
 });
 
 test("counters are told of a running sandbox, and every process can be ended", () =>
