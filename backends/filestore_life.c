@@ -99,6 +99,8 @@ static int start_store(int root, const char *path, unsigned flags, char **err)
 		return fail_path(err, r, "read", path);
 	if (r > 0)
 		return bv_fail(err, -EUCLEAN, "blob store %s is damaged: its file \"format\" is missing or empty though blobs are there; nothing was changed", path);
+	if ((flags & BLOB_OPEN_READONLY) && (flags & BLOB_OPEN_LATE))
+		return 0; /* somebody makes it just now: nothing is in it yet */
 	if (!(flags & BLOB_OPEN_CREATE) || (flags & BLOB_OPEN_READONLY))
 		return bv_fail(err, -ENOENT, "no blob store at %s", path);
 	r = write_marker(root);

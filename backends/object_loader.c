@@ -60,7 +60,7 @@ static int load_locked(Loaded *loaded, char **err)
 	if (!path)
 		return bv_fail(err, -ENOSYS, "this bvisor has no bvisor-%s.so, which %s:// needs; install it whole, or name its directory by BVISOR_PLUGINS", loaded->scheme,
 			       loaded->scheme);
-	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	handle = bv_load_library(path);
 	if (!handle) {
 		const char *reason = dlerror();
 		return bv_fail(err, -ENOSYS, "cannot load %s: %s; install the libraries that it needs", path, reason ? reason : "?");

@@ -258,3 +258,31 @@ bool bv_path_of_code(const void *code, char out[PATH_MAX])
 	out[n] = '\0';
 	return true;
 }
+
+/* Sanitizers put themselves before the C library, which this would undo; they refuse it. */
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define OWN_SYMBOLS_FIRST 0
+#endif
+#elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define OWN_SYMBOLS_FIRST 0
+#endif
+#ifndef OWN_SYMBOLS_FIRST
+#define OWN_SYMBOLS_FIRST RTLD_DEEPBIND
+#endif
+
+void *bv_load_library(const char *path)
+{
+	return dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE | OWN_SYMBOLS_FIRST);
+}
+
+char **bv_environ(void)
+{
+	void *program = dlopen(NULL, RTLD_LAZY);
+	char ***variable = program ? dlsym(program, "environ") : NULL;
+	char **list = variable ? *variable : environ;
+
+	if (program)
+		dlclose(program);
+	return list;
+}

@@ -113,6 +113,10 @@ int bv_remove_tree_at(int dirfd, const char *path) MUST_CHECK;
 /* Path of the program or library that `code`, a function or object of it, is linked into, without symbolic links. A program's name as the dynamic linker has it is argv[0], which anybody
  * may have chosen and which may be relative: the kernel is asked for it. False: it cannot be told. */
 bool bv_path_of_code(const void *code, char out[PATH_MAX]) MUST_CHECK;
+/* dlopen(3) for good, with the library's own symbols before those of the program: a host program may export another version of the same library, as Node does OpenSSL. NULL: see dlerror(3). */
+void *bv_load_library(const char *path) MUST_CHECK;
+/* The program's environment. In what was loaded with its own symbols first `environ` is another variable: that of the C library, of which the program has a copy. */
+char **bv_environ(void);
 /* Coarse monotonic time in nanoseconds (about 4 ms steps, a few ns to read). */
 uint64_t bv_now_coarse_ns(void);
 uint64_t bv_now_ns(void);

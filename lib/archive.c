@@ -15,7 +15,7 @@ static bool ready;
 
 static int load_locked(BvError **err)
 {
-	void *handle = dlopen(ARCHIVE_SONAME, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	void *handle = bv_load_library(ARCHIVE_SONAME);
 	ArchiveLibrary l;
 
 	if (!handle) {

@@ -357,7 +357,7 @@ int launch_supervisor(BvSandbox *sb, Conn **out, BvError **err)
 	if (r < 0)
 		return lib_fail(err, r, "cannot use a socket: %s", strerror(-r));
 	char *const argv[] = {(char *)(uintptr_t)SUPERVISOR_NAME, NULL};
-	Spawn spawn = {.program = program, .log = log, .argv = argv, .env = environ, .sock = theirs};
+	Spawn spawn = {.program = program, .log = log, .argv = argv, .env = bv_environ(), .sock = theirs};
 	r = embedded && !getenv("BVISOR_SUPERVISOR") ? fork_supervisor(&spawn) : spawn_orphan(&spawn);
 	bv_close_fd(&theirs); /* or the end of the supervisor would never be seen */
 	r = r < 0 ? lib_fail(err, r, "cannot start the supervisor %s: %s", program, strerror(-r)) : handshake(sb, conn, program, err);
@@ -375,17 +375,18 @@ int launch_program(const char *name, const char *const *argv, const char *variab
 {
 	CLEAN_FREE char *found = find_program(name);
 	CLEAN_FREE char *program = found ? NULL : bv_asprintf("/usr/bin/%s", name);
+	char **own = bv_environ();
 	size_t n = 0, length = strcspn(variable, "=") + 1;
 
-	while (environ[n])
+	while (own[n])
 		n++;
 	CLEAN_FREE const char **env = calloc(n + 2, sizeof(*env));
 	if (!env)
 		return lib_fail(err, -ENOMEM, "out of memory");
 	env[0] = variable;
 	for (size_t i = 0, at = 1; i < n; i++)
-		if (strncmp(environ[i], variable, length) != 0)
-			env[at++] = environ[i];
+		if (strncmp(own[i], variable, length) != 0)
+			env[at++] = own[i];
 	Spawn spawn = {.program = found ? found : program, .log = log, .argv = (char *const *)(uintptr_t)argv, .env = (char *const *)(uintptr_t)env, .sock = fd};
 	int r = spawn.program ? spawn_orphan(&spawn) : -ENOMEM;
 	return r < 0 ? lib_fail(err, r, "cannot start the program %s: %s", spawn.program ? spawn.program : name, strerror(-r)) : 0;

@@ -16,7 +16,7 @@ static bool ready;
 
 static void *open_library(const char *soname, const char *package, char **err)
 {
-	void *handle = dlopen(soname, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	void *handle = bv_load_library(soname);
 
 	if (!handle) {
 		const char *reason = dlerror();

@@ -34,7 +34,7 @@ typedef struct Question {
 
 static int load(Cares *out, char **why)
 {
-	void *handle = dlopen(CARES_SONAME, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+	void *handle = bv_load_library(CARES_SONAME);
 
 	if (!handle)
 		return bv_fail(why, -ENOSYS, "names cannot be resolved without %s: install c-ares", CARES_SONAME);

@@ -709,9 +709,18 @@ static bool command_left(const Server *s)
 	return false;
 }
 
+static bool detached_left(const Server *s)
+{
+	for (const Command *c = s->sup->commands; c; c = c->next)
+		if (!c->watches && !c->tied && (!c->ended || c->listener))
+			return true;
+	return false;
+}
+
+/* A sandbox that is deleted at its end does not wait for what its commands have left in the background: nobody could look at it any more. */
 static bool anything_left(const Server *s)
 {
-	return s->n_clients || command_left(s);
+	return s->n_clients || (s->sup->discards ? detached_left(s) : command_left(s));
 }
 
 static void tell_idle(Server *s)

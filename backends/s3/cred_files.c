@@ -13,8 +13,6 @@
 #define PROCESS_TIMEOUT_MS 60000
 #define PROCESS_OUTPUT_MAX 65536
 
-extern char **environ;
-
 int s3_source_environment(const S3Config *config, const S3Profiles *profiles, S3Keys *keys, char **err)
 {
 	const char *id = getenv("AWS_ACCESS_KEY_ID"), *secret = getenv("AWS_SECRET_ACCESS_KEY"), *token = getenv("AWS_SESSION_TOKEN");
@@ -103,7 +101,7 @@ static int spawn(char **argv, int out, pid_t *pid)
 		if (r == 0)
 			r = posix_spawn_file_actions_adddup2(&actions, out, 1);
 		if (r == 0)
-			r = posix_spawnp(pid, argv[0], &actions, NULL, argv, environ);
+			r = posix_spawnp(pid, argv[0], &actions, NULL, argv, bv_environ());
 		posix_spawn_file_actions_destroy(&actions);
 	}
 	return -r;

@@ -65,7 +65,7 @@ enum {
 				  * kin work. They can open what the caller can, and no more. Part of its snapshots */
 	BV_CREATE_PIDNS = 16, /* commands are in a pid namespace of their own, which takes CAP_SYS_ADMIN: they have small pids, and the kernel itself keeps them from other processes and kills them when
 			       * the supervisor ends, however. Where there is none: an error of the first spawn, or with BV_LIMITS_BEST_EFFORT a warning. Belongs to the sandbox, not to its snapshots */
-	BV_CREATE_EPHEMERAL = 2, /* deleted when no command and no handle is left, however this process ends; nothing of it is durable */
+	BV_CREATE_EPHEMERAL = 2, /* deleted when no handle and no command of BV_SPAWN_DETACH is left, with every process in it, however this process ends; nothing of it is durable */
 };
 
 enum {

@@ -77,6 +77,22 @@ static void a_late_store_is_made_for_its_first_blob(void **state)
 	blob_close(reader);
 }
 
+static void a_store_that_is_being_made_is_an_empty_one_to_who_reads(void **state)
+{
+	Place *p = *state;
+	char path[160];
+	BlobStore *reader = NULL;
+	int count = 0;
+
+	snprintf(path, sizeof path, "%s/early", p->dir);
+	assert_int_equal(mkdir(path, 0700), 0); /* its marker comes next */
+	assert_int_equal(p->ops->open(path, BLOB_OPEN_READONLY | BLOB_OPEN_LATE, &reader, NULL), 0);
+	assert_int_equal(blob_iterate(reader, count_blob, &count), 0);
+	assert_int_equal(count, 0);
+	blob_close(reader);
+	assert_int_equal(p->ops->open(path, BLOB_OPEN_READONLY, &reader, NULL), -ENOENT);
+}
+
 static void open_without_create_finds_no_store(void **state)
 {
 	Place *p = *state;
@@ -743,6 +759,7 @@ static const struct CMUnitTest body[] = {
 	T(open_refuses_to_create),
 	T(a_missing_blob_is_enoent_everywhere),
 	T(a_late_store_is_made_for_its_first_blob),
+	T(a_store_that_is_being_made_is_an_empty_one_to_who_reads),
 	T(truncate_grows_with_zeros_and_shrinks),
 	T(times_are_kept_as_given_and_omit_leaves_them),
 	T(chmod_adds_and_drops_the_bits_that_create_does),

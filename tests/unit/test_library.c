@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -243,6 +244,63 @@ static void ignored_signals_stay_ignored_unless_default_ones_are_asked_for(void 
 	bv_sandbox_close(sb);
 }
 
+static BvSandbox *create_ephemeral(char dir[4096])
+{
+	BvCreateOptions options = BV_CREATE_OPTIONS_INIT;
+	BvSandbox *sb = NULL;
+
+	options.store = store;
+	options.flags = BV_CREATE_EPHEMERAL;
+	assert_int_equal(bv_sandbox_create(&options, &sb, NULL), 0);
+	snprintf(dir, 4096, "%s", bv_sandbox_dir(sb));
+	return sb;
+}
+
+static bool goes_within(int seconds, bool (*is_there)(const void *what), const void *what)
+{
+	for (int i = 0; i < seconds * 100 && is_there(what); i++)
+		usleep(10000);
+	return !is_there(what);
+}
+
+static bool is_process(const void *pid)
+{
+	return kill(*(const pid_t *)pid, 0) == 0;
+}
+
+static bool is_path(const void *path)
+{
+	return access(path, F_OK) == 0;
+}
+
+static void an_ephemeral_sandbox_that_was_never_used_is_gone_with_its_handle(void **state)
+{
+	char dir[4096];
+	BvSandbox *sb = create_ephemeral(dir);
+
+	(void)state;
+	assert_true(is_path(dir));
+	bv_sandbox_close(sb);
+	assert_false(is_path(dir));
+}
+
+static void the_end_of_an_ephemeral_sandbox_takes_its_daemons_along(void **state)
+{
+	char dir[4096];
+	BvSandbox *sb = create_ephemeral(dir);
+	BvOutput out = {0};
+
+	(void)state;
+	assert_int_equal(run(sb, "setsid sleep 1000 </dev/null >/dev/null 2>&1 & echo $!", NULL, -1, &out), 0);
+	pid_t pid = (pid_t)strtol(out.out, NULL, 10);
+	assert_true(pid > 0 && is_process(&pid));
+	bv_free(out.out);
+	bv_free(out.err);
+	bv_sandbox_close(sb);
+	assert_true(goes_within(20, is_process, &pid));
+	assert_true(goes_within(20, is_path, dir));
+}
+
 static void a_wait_may_be_repeated_and_kill_ends_it(void **state)
 {
 	const char *const argv[] = {"/bin/sleep", "60", NULL};
@@ -456,6 +514,8 @@ int main(void)
 		cmocka_unit_test(a_timeout_kills_and_keeps_the_output),
 		cmocka_unit_test(large_streams_do_not_block_each_other),
 		cmocka_unit_test(ignored_signals_stay_ignored_unless_default_ones_are_asked_for),
+		cmocka_unit_test(an_ephemeral_sandbox_that_was_never_used_is_gone_with_its_handle),
+		cmocka_unit_test(the_end_of_an_ephemeral_sandbox_takes_its_daemons_along),
 		cmocka_unit_test(a_wait_may_be_repeated_and_kill_ends_it),
 		cmocka_unit_test(no_child_of_the_library_is_left_to_wait_for),
 		cmocka_unit_test(a_closed_descriptor_of_the_host_program_stays_closed),

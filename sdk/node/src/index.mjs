@@ -1,0 +1,30 @@
+// The same objects as for require(): there is one state of the package in a process, however it is loaded.
+import bvisor from "./index.js";
+
+export const {
+	BvisorError,
+	CommandFailed,
+	CommandNotExecutable,
+	CommandNotFound,
+	CommandTimeout,
+	FileError,
+	Files,
+	InvalidArgument,
+	LimitError,
+	Network,
+	OutputLimitExceeded,
+	Process,
+	Pty,
+	RunResult,
+	Sandbox,
+	SandboxBusy,
+	SandboxClosed,
+	SandboxExists,
+	SandboxNotFound,
+	SnapshotKeyError,
+	SnapshotNotFound,
+	SupervisorDied,
+	Watch,
+	WorkingDirectoryError,
+	version,
+} = bvisor;
