@@ -539,7 +539,6 @@ static void count_memory(LimitState *s, Counts *out)
 	uint64_t now = cgroup_number(leaf, leaf->v2 ? "memory.current" : "memory.usage_in_bytes", NULL, 0);
 	out->peak[LIMIT_MEMORY] = cgroup_number(leaf, leaf->v2 ? "memory.peak" : "memory.max_usage_in_bytes", NULL, now); /* v2: kernel 5.19 */
 	out->hits.of[LIMIT_MEMORY] = cgroup_number(leaf, leaf->v2 ? "memory.events" : "memory.oom_control", "oom_kill", 0);
-	out->hits.of[LIMIT_MEMORY] -= MIN(out->hits.of[LIMIT_MEMORY], (uint64_t)sender_deaths(s->sender)); /* no guest's */
 	if (out->hits.of[LIMIT_MEMORY])
 		out->peak[LIMIT_MEMORY] = MAX(out->peak[LIMIT_MEMORY], now);
 }

@@ -31,7 +31,6 @@ struct Sender {
 	pthread_mutex_t lock;
 	int sock; /* -1: there is no process. Protected by lock, as is all in the window */
 	bool used;
-	_Atomic unsigned deaths;
 };
 
 int sender_new(Sender **out)
@@ -68,11 +67,6 @@ bool sender_was_used(Sender *s)
 	bool used = s->used;
 	pthread_mutex_unlock(&s->lock);
 	return used;
-}
-
-unsigned sender_deaths(Sender *s)
-{
-	return atomic_load(&s->deaths);
 }
 
 /* ---- the process ---- */
@@ -142,12 +136,6 @@ _Noreturn void sender_main(const Sender *s, int sock, int door)
 
 /* ---- the supervisor's side ---- */
 
-static void end_locked(Sender *s, int why)
-{
-	bv_close_fd(&s->sock);
-	atomic_fetch_add(&s->deaths, why == -EPIPE ? 1U : 0U);
-}
-
 static int begin_locked(Sender *s, int keeper)
 {
 	int ends[2];
@@ -213,7 +201,7 @@ ssize_t sender_send(Sender *s, int keeper, int sock, const struct msghdr *m, con
 			break;
 		r = ask(s->sock, sock, passed, n);
 		if (r < 0)
-			end_locked(s, r); /* also where it waits for descriptors that could not be passed */
+			bv_close_fd(&s->sock); /* also where it waits for descriptors that could not be passed */
 	}
 	if (r == -EPIPE || r == 0)
 		r = atomic_load(&w->stage) == STAGE_DONE ? w->result : -ENOBUFS;

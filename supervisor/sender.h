@@ -4,7 +4,8 @@
  * message into a window of memory that both have, passes the socket (and the descriptors in the message) over a unix socket, and gets the result. Nothing waits there but for memory: a call that has to
  * wait for its socket does so elsewhere (transfer.h).
  *
- * When memory is short the kernel may kill it as any process of the group. The supervisor sees its end, the call in hand fails with ENOBUFS, and the next one has another made.
+ * When memory is short the kernel may kill it as any process of the group. The supervisor sees its end, the call in hand fails with ENOBUFS, and the next one has another made. It is told as any
+ * process that was killed for memory.
  *
  *   supervisor: sender_send ──request, socket──► sender: sendmsg ──► the guest's socket
  *                           ◄──────result───────
@@ -30,8 +31,7 @@ _Noreturn void sender_main(const Sender *sender, int sock, int door);
 /* sendmsg(2) without waiting for the socket, with one buffer. m's SCM_RIGHTS name the `n` descriptors `passed`, in this order. `keeper`: where a process is asked for. Bytes, or negative errno;
  * -ENOBUFS: the process has ended. Any thread that may wait. */
 ssize_t sender_send(Sender *sender, int keeper, int sock, const struct msghdr *m, const int *passed, size_t n, int flags) MUST_CHECK;
-/* Has there been a process; how many have ended. */
+/* Has there been a process? */
 bool sender_was_used(Sender *sender);
-unsigned sender_deaths(Sender *sender);
 
 #endif
