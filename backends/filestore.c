@@ -337,7 +337,7 @@ static int sync_shard(FileStore *fs, uint64_t number)
 static int sync_marker_and_above(FileStore *fs)
 {
 	CLEAN_FD int marker = openat(fs->root, "format", O_RDONLY | O_CLOEXEC);
-	CLEAN_FD int dir = dup(fs->root);
+	CLEAN_FD int dir = bv_dup(fs->root);
 	struct stat below, above;
 
 	if (marker < 0 || fsync(marker) < 0 || dir < 0 || fstat(dir, &below) < 0)

@@ -33,7 +33,7 @@ static int step(int at, const char *part, bool make)
 /* The directory that holds `name`, and the last part of the name (within it). A link or a file in the way is -ENOTDIR or -ELOOP. */
 static int walk(DirStore *ds, const char *name, bool make, int *dir, const char **leaf)
 {
-	CLEAN_FD int at = dup(ds->root);
+	CLEAN_FD int at = bv_dup(ds->root);
 	char part[256];
 	const char *slash;
 
@@ -429,7 +429,7 @@ static int list_dir(Listing *listing, int at, const char *part)
 	CLEAN_FREE Entry *entries = NULL;
 	CLEAN_FD int dir = open_dir(at, part);
 	size_t n = 0, len = strlen(listing->name);
-	int fd = dir < 0 ? -1 : dup(dir), r;
+	int fd = dir < 0 ? -1 : bv_dup(dir), r;
 
 	if (dir < 0)
 		return dir == -ENOENT ? 0 : cannot_tell(listing, "", dir); /* removed meanwhile */

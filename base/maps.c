@@ -36,35 +36,40 @@ static int read_maps(const char *path, MapsVisit visit, void *ctx)
 }
 
 /* The first thread has ended: then only the others show the memory. */
-static int maps_of_threads(pid_t pid, MapsVisit visit, void *ctx)
+static int maps_of_threads(const char *proc, pid_t pid, MapsVisit visit, void *ctx)
 {
-	char path[300];
+	char path[350];
 	struct dirent *e;
 	int r = 0;
 
-	snprintf(path, sizeof path, "/proc/%d/task", pid);
+	snprintf(path, sizeof path, "%s/%d/task", proc, pid);
 	DIR *d = opendir(path);
 	if (!d)
 		return errno == ENOENT || errno == ESRCH ? 0 : bv_neg_errno();
 	while (r == 0 && (e = readdir(d)))
-		if (e->d_name[0] != '.' && snprintf(path, sizeof path, "/proc/%d/task/%s/maps", pid, e->d_name) < (int)sizeof path)
+		if (e->d_name[0] != '.' && snprintf(path, sizeof path, "%s/%d/task/%s/maps", proc, pid, e->d_name) < (int)sizeof path)
 			r = read_maps(path, visit, ctx);
 	closedir(d);
 	return MIN(r, 0);
 }
 
-int maps_of_process(pid_t pid, MapsVisit visit, void *ctx)
+static int maps_of_process_in(const char *proc, pid_t pid, MapsVisit visit, void *ctx)
 {
-	char path[32];
+	char path[64];
 
-	snprintf(path, sizeof path, "/proc/%d/maps", pid);
+	snprintf(path, sizeof path, "%s/%d/maps", proc, pid);
 	int r = read_maps(path, visit, ctx);
-	return r == 0 ? maps_of_threads(pid, visit, ctx) : MIN(r, 0);
+	return r == 0 ? maps_of_threads(proc, pid, visit, ctx) : MIN(r, 0);
 }
 
-int maps_of_all(bool (*matters)(void *ctx, pid_t pid), void *matters_ctx, MapsVisit visit, void *ctx)
+int maps_of_process(pid_t pid, MapsVisit visit, void *ctx)
 {
-	DIR *d = opendir("/proc");
+	return maps_of_process_in("/proc", pid, visit, ctx);
+}
+
+int maps_of_all(const char *proc, bool (*matters)(void *ctx, pid_t pid), void *matters_ctx, MapsVisit visit, void *ctx)
+{
+	DIR *d = opendir(proc);
 	struct dirent *e;
 	int r = 0;
 
@@ -72,7 +77,7 @@ int maps_of_all(bool (*matters)(void *ctx, pid_t pid), void *matters_ctx, MapsVi
 		return bv_neg_errno();
 	while (r == 0 && (e = readdir(d))) {
 		pid_t pid = (pid_t)strtol(e->d_name, NULL, 10);
-		r = pid > 0 ? maps_of_process(pid, visit, ctx) : 0;
+		r = pid > 0 ? maps_of_process_in(proc, pid, visit, ctx) : 0;
 		if (r == -EACCES || r == -EPERM)
 			r = matters && matters(matters_ctx, pid) ? -EACCES : 0;
 	}

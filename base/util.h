@@ -9,6 +9,7 @@
 #define BASE_UTIL_H
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -53,6 +54,11 @@ static inline int bv_take_fd(int *fd)
 	return taken;
 }
 #define TAKE_FD(fd) bv_take_fd(&(fd))
+/* dup(2), close-on-exec: the host program's own children get none of our descriptors. */
+static inline int bv_dup(int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
 #define TAKE_PTR(p) \
 	__extension__({ \
 		__typeof__(p) taken_ = (p); \

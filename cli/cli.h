@@ -27,7 +27,18 @@ typedef struct Command {
 	const char *summary; /* one line, in `bvisor --help` */
 	const char *options; /* the body of `bvisor NAME --help` */
 	int (*run)(const struct Command *cmd, int argc, char **argv);
+	const char *examples; /* lines of it; may be NULL */
+	unsigned flags;
 } Command;
+enum {
+	COMMAND_NO_PLACES = 1, /* runs without the places of configuration files, or asks for them itself */
+	COMMAND_HIDDEN = 2,    /* is in no list */
+	COMMAND_THREADS = 4,   /* has threads when it starts supervisors, so they are no forks of it */
+};
+
+/* The table (commands.c); NULL behind its end, or if there is none of that name. */
+const Command *command_at(size_t i);
+const Command *find_command(const char *name);
 
 /* A growing NULL-terminated list of strings that belong to somebody else. */
 typedef struct List {
@@ -61,6 +72,7 @@ int cmd_import(const Command *cmd, int argc, char **argv);
 int cmd_net(const Command *cmd, int argc, char **argv);
 int cmd_sync(const Command *cmd, int argc, char **argv);
 /* `snapshots rm` and `snapshots prune`: argv[0] is that word. */
+extern const Command snapshots_rm, snapshots_prune;
 int cmd_snapshots_rm(int argc, char **argv);
 int cmd_snapshots_prune(int argc, char **argv);
 int cmd_push(const Command *cmd, int argc, char **argv);
@@ -68,6 +80,11 @@ int cmd_pull(const Command *cmd, int argc, char **argv);
 int cmd_gc(const Command *cmd, int argc, char **argv);
 int cmd_fsck(const Command *cmd, int argc, char **argv);
 int cmd_doctor(const Command *cmd, int argc, char **argv);
+int cmd_completion(const Command *cmd, int argc, char **argv);
+int cmd_complete(const Command *cmd, int argc, char **argv);
+int cmd_mcp(const Command *cmd, int argc, char **argv);
+int cmd_config(const Command *cmd, int argc, char **argv);
+int cmd_trust(const Command *cmd, int argc, char **argv);
 
 /* ---- options (opts.c) ---- */
 
@@ -91,6 +108,16 @@ int opts_next(const Command *cmd, int argc, char **argv, const char *shorts, con
 /* Of --user (user.c): this process is that user afterwards, or ends with a message; where it has to become him, main begins anew. */
 void become_user(const Command *cmd, const char *text);
 void user_remember_argv(char **argv);
+/* From now on a usage error is one of that file and line ("FILE:LINE"), not of the command line; NULL: of the command line again. */
+void set_error_origin(const char *origin);
+/* The word of a list that is most like another one. */
+typedef struct Nearest {
+	const char *word, *found;
+	size_t distance; /* of `found`, or more than is like it */
+} Nearest;
+Nearest nearest_begin(const char *word);
+void nearest_offer(Nearest *nearest, const char *candidate);
+const char *nearest_found(const Nearest *nearest); /* NULL: none is like it */
 /* One line that names what is wrong, and the usage; exit 125. */
 _Noreturn void usage_error(const Command *cmd, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void print_help(const Command *cmd);
@@ -117,6 +144,7 @@ const char *name_and_paths(int argc, char **argv, List *paths);
 /* The same in two steps, for who takes more names: how many arguments before "--" have no slash (and are not "." or ".."); and those after so many as paths. */
 size_t leading_words(int argc, char **argv);
 void add_paths(int argc, char **argv, size_t names, List *paths);
+char *absolute_path(const char *path); /* "a//b/./c/.." -> "/cwd/a/b", as text; malloc'ed */
 /* Is "--" the last argument, so that there is no path? */
 bool ends_with_dashes(void);
 /* "NAME@..." means a state of a snapshot, wherever a sandbox is asked for; NULL does not. No name of a sandbox has an '@'. */
@@ -135,6 +163,7 @@ int list_sandboxes(bool json);
 int cli_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* The same with the message of a library error, which is freed. */
 int cli_fail_error(BvError *err);
+int64_t now_ms(void); /* since some moment that stays the same */
 /* malloc and friends that end the program with 125 when memory is out. */
 void *xrealloc(void *p, size_t size);
 char *xasprintf(const char *fmt, ...) PRINTF_LIKE(1, 2);
@@ -194,6 +223,11 @@ void print_plain(FILE *out, const char *text); /* control characters as \\ooo */
 char *quoted(const char *text); /* malloc'ed */
 const char *local_time(int64_t seconds, char out[32]); /* "2026-01-31 23:59:59"; "?" if there is no such time; returns out */
 const char *human_size(uint64_t bytes, char out[32]); /* "1.5 MiB"; returns out */
+/* Of --color: always, never or auto; a usage error otherwise. */
+void color_choose(const Command *cmd, const char *when);
+bool color_wanted(void); /* on standard output, now: ask before a pager takes it */
+/* What a terminal makes that colour of ("red", "green", "yellow", "cyan", "bold", "plain"); "" if it is not wanted. */
+const char *color(const char *name);
 /* For the library's `progress`: one line on the terminal, nothing if stderr is none. progress_end takes it away. */
 void progress_show(void *ctx, const char *what, uint64_t done, uint64_t total);
 void progress_end(void);

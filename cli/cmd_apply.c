@@ -22,6 +22,11 @@ static const char *result_word(BvApplyResult result)
 	return "failed";
 }
 
+static const char *result_color(BvApplyResult result)
+{
+	return result == BV_CONFLICT ? "yellow" : result == BV_APPLY_FAILED ? "red" : "green";
+}
+
 static void print_item_json(Json *j, const BvApplyItem *item)
 {
 	char kind[2] = {(char)item->kind, 0};
@@ -51,6 +56,7 @@ static int on_item(void *ctx, const BvApplyItem *item)
 {
 	Report *r = ctx;
 
+	progress_end();
 	r->applied += item->result == BV_APPLIED || item->result == BV_WOULD_APPLY;
 	r->conflicts += item->result == BV_CONFLICT;
 	r->failed += item->result == BV_APPLY_FAILED;
@@ -59,7 +65,7 @@ static int on_item(void *ctx, const BvApplyItem *item)
 		print_item_json(&r->out, item);
 		return 0;
 	}
-	printf("%-11s %c ", result_word(item->result), item->kind);
+	printf("%s%-11s%s %c ", color(result_color(item->result)), result_word(item->result), color("plain"), item->kind);
 	if (item->old_path) {
 		print_quoted(stdout, item->old_path);
 		fputs(" -> ", stdout);
@@ -82,6 +88,7 @@ static int apply(BvSandbox *sb, const BvApplyOptions *options, Report *report)
 	report->dry = options->flags & BV_APPLY_DRY_RUN;
 	report->sandbox = bv_sandbox_name(sb);
 	r = bv_sandbox_apply(sb, options, on_item, report, &err);
+	progress_end();
 	if (r < 0)
 		return cli_fail_error(err);
 	if (report->json) {
@@ -118,6 +125,7 @@ int cmd_apply(const Command *cmd, int argc, char **argv)
 	}
 	const char *name = name_and_paths(argc, argv, &paths);
 	options.paths = paths.items;
+	options.progress = progress_show;
 	if (open_sandbox(name, &sb, &err) < 0)
 		return cli_fail_error(err);
 	code = apply(sb, &options, &report);

@@ -1,58 +1,58 @@
 /* cli/cmd_diff.c - `bvisor diff`: what a sandbox or snapshot changed, or two of them differ in, as git would show it. */
 #include "cli/cli.h"
+#include "cli/html.h"
 #include "cli/pager.h"
 #include "cli/patch.h"
+#include "cli/version.h"
 
+#include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { OPT_STAT = OPT_FIRST, OPT_NAME_ONLY, OPT_COLOR, OPT_NO_PAGER, OPT_RAW, OPT_FROM };
+enum { OPT_STAT = OPT_FIRST, OPT_NAME_ONLY, OPT_COLOR, OPT_NO_PAGER, OPT_RAW, OPT_FROM, OPT_HTML };
 
-typedef enum DiffFormat { DIFF_STATUS, DIFF_NAMES, DIFF_STAT, DIFF_PATCH, DIFF_JSON } DiffFormat;
+typedef enum DiffFormat { DIFF_STATUS, DIFF_NAMES, DIFF_STAT, DIFF_PATCH, DIFF_JSON, DIFF_HTML } DiffFormat;
 
 typedef struct DiffOptions {
 	DiffFormat format;
 	bool color, pager, raw;
-	const char *from;
+	const char *from, *output;
 	List paths;
 } DiffOptions;
 
 static const struct option diff_options[] = {
 	{"stat", no_argument, NULL, OPT_STAT},	       {"patch", no_argument, NULL, 'p'},    {"json", no_argument, NULL, OPT_JSON},
 	{"name-only", no_argument, NULL, OPT_NAME_ONLY}, {"color", required_argument, NULL, OPT_COLOR}, {"no-pager", no_argument, NULL, OPT_NO_PAGER},
+	{"html", no_argument, NULL, OPT_HTML},	       {"output", required_argument, NULL, 'o'},
 	{"raw", no_argument, NULL, OPT_RAW},	       {"from", required_argument, NULL, OPT_FROM}, LONG_KEY, LONG_COMMON,
 	{0},
 };
 
-static bool parse_color(const Command *cmd, const char *when)
-{
-	if (strcmp(when, "always") == 0)
-		return true;
-	if (strcmp(when, "auto") == 0)
-		return isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
-	if (strcmp(when, "never") != 0)
-		usage_error(cmd, "--color: '%s' is none of always, auto, never", when);
-	return false;
-}
-
 static DiffOptions parse(const Command *cmd, int argc, char **argv)
 {
-	DiffOptions o = {.color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR"), .pager = isatty(STDOUT_FILENO)};
+	DiffOptions o = {.pager = isatty(STDOUT_FILENO)};
 	int c;
 
-	while ((c = opts_next(cmd, argc, argv, ":p", diff_options)) != -1) {
+	while ((c = opts_next(cmd, argc, argv, ":po:", diff_options)) != -1) {
 		switch (c) {
 		case OPT_STAT: o.format = DIFF_STAT; break;
 		case 'p': o.format = DIFF_PATCH; break;
 		case OPT_JSON: o.format = DIFF_JSON; break;
+		case OPT_HTML: o.format = DIFF_HTML; break;
+		case 'o': o.output = optarg; break;
 		case OPT_NAME_ONLY: o.format = DIFF_NAMES; break;
-		case OPT_COLOR: o.color = parse_color(cmd, optarg); break;
+		case OPT_COLOR: color_choose(cmd, optarg); break;
 		case OPT_NO_PAGER: o.pager = false; break;
 		case OPT_RAW: o.raw = true; break;
 		case OPT_FROM: o.from = optarg; break;
 		default: key_option(key_of_command(), c);
 		}
 	}
+	o.color = color_wanted();
+	if (o.output && o.format != DIFF_HTML)
+		usage_error(cmd, "--output goes with --html");
+	if (o.format == DIFF_HTML && !o.output && isatty(STDOUT_FILENO))
+		usage_error(cmd, "--html makes a page for a browser: --output FILE writes it into a file");
 	return o;
 }
 
@@ -77,6 +77,7 @@ typedef struct Print {
 	Json json;
 	bool json_begun;
 	PatchTotals totals;
+	Html *html; /* DIFF_HTML */
 	size_t lost;
 	char *lost_path; /* the first of them */
 } Print;
@@ -159,8 +160,9 @@ static int print_change(void *ctx, const BvChange *c)
 		print_quoted(stdout, c->path);
 		putchar('\n');
 		break;
-	case DIFF_STAT: patch_stat_line(&p->before, &p->after, c, p->o->color, &p->totals); break;
-	case DIFF_PATCH: patch_print(&p->before, &p->after, c, p->o->color); break;
+	case DIFF_STAT: patch_stat_line(stdout, &p->before, &p->after, c, p->o->color, &p->totals); break;
+	case DIFF_HTML: html_add(p->html, &p->before, &p->after, c); break;
+	case DIFF_PATCH: patch_print(stdout, &p->before, &p->after, c, p->o->color); break;
 	case DIFF_JSON:
 		begin_json(p);
 		print_json(&p->json, c);
@@ -190,7 +192,7 @@ static int print_diff(Print *p, BvError **err)
 		putchar('\n');
 	}
 	if (r == 0 && p->o->format == DIFF_STAT)
-		patch_stat_total(&p->totals);
+		patch_stat_total(stdout, &p->totals);
 	return r < 0 ? r : 0;
 }
 
@@ -229,6 +231,20 @@ static void close_side(BvSide *side)
 	bv_sandbox_close(side->sandbox);
 }
 
+/* 0, or an exit code after a message. */
+static int write_page(Print *p)
+{
+	const char *path = p->o->output;
+	FILE *out = path && strcmp(path, "-") != 0 ? fopen(path, "we") : stdout;
+
+	if (!out)
+		return cli_fail("cannot write %s: %s", path, strerror(errno));
+	html_print(p->html, out);
+	if (out != stdout && (ferror(out) | fclose(out)) != 0)
+		return cli_fail("cannot write %s: %s", path, strerror(errno));
+	return 0;
+}
+
 static int tell_lost(const Print *p)
 {
 	return cli_fail("sandbox '%s' is damaged: the content of %s is missing from its store (files so damaged: %zu); the others can be read and applied by their paths",
@@ -249,14 +265,19 @@ int cmd_diff(const Command *cmd, int argc, char **argv)
 		r = open_side(print.names[0], o.from, &print.before, &err);
 	if (r == 0)
 		r = open_side(print.names[1], o.from, &print.after, &err);
-	if (r == 0 && o.pager && o.format != DIFF_JSON)
+	if (r == 0 && o.pager && o.format != DIFF_JSON && o.format != DIFF_HTML)
 		pager_start(&pager);
+	if (r == 0 && o.format == DIFF_HTML)
+		print.html = html_new(print.names);
 	if (r == 0)
 		r = print_diff(&print, &err);
 	pager_finish(&pager);
+	if (r == 0 && print.html)
+		code = write_page(&print);
+	html_free(print.html);
 	if (r == 0 && print.lost > 0)
 		code = tell_lost(&print);
-	else if (patch_failures())
+	else if (versions_failed())
 		code = EXIT_BVISOR; /* each was told */
 	free(print.lost_path);
 	close_side(&print.before);

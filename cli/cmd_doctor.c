@@ -19,11 +19,10 @@ static int doctor_json(void *ctx, const BvFeature *f)
 
 static int doctor_line(void *ctx, const BvFeature *f)
 {
-	const bool *color = ctx;
 	const char *word = f->works ? "yes" : f->required ? "NO" : "no";
-	const char *paint = !*color ? "" : f->works ? "\033[32m" : f->required ? "\033[31m" : "\033[33m";
 
-	printf("%-22s %s%-4s%s %s\n", f->name, paint, word, *color ? "\033[0m" : "", f->reason);
+	(void)ctx;
+	printf("%-22s %s%-4s%s %s\n", f->name, color(f->works ? "green" : f->required ? "red" : "yellow"), word, color("plain"), f->reason);
 	if (!f->works)
 		printf("%-22s      %s\n", "", f->consequence);
 	return 0;
@@ -32,7 +31,7 @@ static int doctor_line(void *ctx, const BvFeature *f)
 int cmd_doctor(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
-	bool json = false, color = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+	bool json = false;
 	Json features = {.out = stdout};
 	BvError *err = NULL;
 	int r;
@@ -45,7 +44,7 @@ int cmd_doctor(const Command *cmd, int argc, char **argv)
 		json_open(&features, NULL, '{');
 		json_open(&features, "features", '[');
 	}
-	r = json ? bv_doctor(NULL, doctor_json, &features, &err) : bv_doctor(NULL, doctor_line, &color, &err);
+	r = json ? bv_doctor(NULL, doctor_json, &features, &err) : bv_doctor(NULL, doctor_line, NULL, &err);
 	if (r < 0)
 		return cli_fail_error(err);
 	if (json) {

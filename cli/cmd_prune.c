@@ -31,13 +31,14 @@ static void on_removed(void *ctx, const char *name, uint64_t number)
 	}
 }
 
+const Command snapshots_rm = {"snapshots rm", "[OPTION...] SNAPSHOT[@NUMBER]...", "Remove states of snapshots, or all states of a name",
+	FROM_OPTION KEY_OPTION_HELP "  --json               print JSON\n"
+	"  --help               show this\n"
+	"\nOnly the names go; `bvisor gc` frees the room. The newest state of a name can be removed only with all others.\n",
+	NULL, "  bvisor snapshots rm work@3\n"};
+
 int cmd_snapshots_rm(int argc, char **argv)
 {
-	static const Command cmd = {"snapshots rm", "[OPTION...] SNAPSHOT[@NUMBER]...", "Remove states of snapshots, or all states of a name",
-				    FROM_OPTION KEY_OPTION_HELP "  --json               print JSON\n"
-						"  --help               show this\n"
-						"\nOnly the names go; `bvisor gc` frees the room. The newest state of a name can be removed only with all others.\n",
-				    NULL};
 	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
 	BvRemoveOptions options = BV_REMOVE_OPTIONS_INIT;
 	Removed removed = {.j = {.out = stdout}};
@@ -47,14 +48,14 @@ int cmd_snapshots_rm(int argc, char **argv)
 
 	key_begin(&key);
 	options.key = &key;
-	while ((c = opts_next(&cmd, argc, argv, ":", longs)) != -1) {
+	while ((c = opts_next(&snapshots_rm, argc, argv, ":", longs)) != -1) {
 		if (key_option(&key, c))
 			continue;
 		options.from = c == OPT_FROM ? optarg : options.from;
 		removed.json = removed.json || c == OPT_JSON;
 	}
 	if (optind == argc)
-		usage_error(&cmd, "which snapshot?");
+		usage_error(&snapshots_rm, "which snapshot?");
 	if (removed.json)
 		json_open(&removed.j, NULL, '[');
 	int r = bv_snapshot_remove((const char *const *)argv + optind, &options, on_removed, &removed, &err);
@@ -100,19 +101,20 @@ static void on_state(void *ctx, const BvPruneItem *item)
 	putchar('\n');
 }
 
+const Command snapshots_prune = {"snapshots prune", "[OPTION...] [NAME...]", "Remove the states that no rule keeps, of each name by itself (default: of all)",
+	FROM_OPTION "  --keep-last N        keep the N newest\n"
+	"  --keep-hourly N      keep the newest of each of the N last hours that have one\n"
+	"  --keep-daily N, --keep-weekly N, --keep-monthly N, --keep-yearly N\n"
+	"                       the same for days, weeks, months and years\n"
+	"  --keep-tag TAG       keep all with this tag (repeatable)\n"
+	"  --dry-run            say what would be removed, change nothing\n"
+	KEY_OPTION_HELP "  --json               print JSON\n"
+	"  --help               show this\n"
+	"\nWhat one rule keeps is kept; the newest state always is. Only names are removed; `bvisor gc` frees the room.\n",
+	NULL, "  bvisor snapshots prune --dry-run --keep-daily 7 --keep-weekly 5\n"};
+
 int cmd_snapshots_prune(int argc, char **argv)
 {
-	static const Command cmd = {"snapshots prune", "[OPTION...] [NAME...]", "Remove the states that no rule keeps, of each name by itself (default: of all)",
-				    FROM_OPTION "  --keep-last N        keep the N newest\n"
-						"  --keep-hourly N      keep the newest of each of the N last hours that have one\n"
-						"  --keep-daily N, --keep-weekly N, --keep-monthly N, --keep-yearly N\n"
-						"                       the same for days, weeks, months and years\n"
-						"  --keep-tag TAG       keep all with this tag (repeatable)\n"
-						"  --dry-run            say what would be removed, change nothing\n"
-						KEY_OPTION_HELP "  --json               print JSON\n"
-						"  --help               show this\n"
-						"\nWhat one rule keeps is kept; the newest state always is. Only names are removed; `bvisor gc` frees the room.\n",
-				    NULL};
 	static const struct option longs[] = {
 		{"from", required_argument, NULL, OPT_FROM}, {"keep-last", required_argument, NULL, OPT_LAST}, {"keep-hourly", required_argument, NULL, OPT_HOURLY},
 		{"keep-daily", required_argument, NULL, OPT_DAILY}, {"keep-weekly", required_argument, NULL, OPT_WEEKLY}, {"keep-monthly", required_argument, NULL, OPT_MONTHLY},
@@ -129,7 +131,7 @@ int cmd_snapshots_prune(int argc, char **argv)
 
 	key_begin(&key);
 	options.key = &key;
-	while ((c = opts_next(&cmd, argc, argv, ":", longs)) != -1) {
+	while ((c = opts_next(&snapshots_prune, argc, argv, ":", longs)) != -1) {
 		switch (c) {
 		case OPT_FROM: options.from = optarg; break;
 		case OPT_TAG: list_add(&tags, optarg); break;
@@ -137,7 +139,7 @@ int cmd_snapshots_prune(int argc, char **argv)
 		case OPT_JSON: pruned.json = true; break;
 		case OPT_KEY_FILE:
 		case OPT_PASSPHRASE_FILE: key_option(&key, c); break;
-		default: *counts[c - OPT_LAST] = parse_positive(&cmd, names[c - OPT_LAST], optarg);
+		default: *counts[c - OPT_LAST] = parse_positive(&snapshots_prune, names[c - OPT_LAST], optarg);
 		}
 	}
 	options.flags = pruned.dry ? BV_PRUNE_DRY_RUN : 0;

@@ -72,10 +72,12 @@ int cmd_snapshot(const Command *cmd, int argc, char **argv)
 		}
 	}
 	options.tags = tags.items;
+	options.progress = progress_show;
 	const char *name = optional_name(cmd, argc, argv);
 	if (bv_sandbox_open(NULL, name, &sb, &err) < 0)
 		return cli_fail_error(err);
 	int r = bv_sandbox_snapshot(sb, &options, &receipt, &err);
+	progress_end();
 	bv_sandbox_close(sb);
 	if (r < 0)
 		return cli_fail_error(err);
@@ -180,7 +182,10 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 		usage_error(cmd, "%s", optind < argc ? "one snapshot at a time" : "which snapshot?");
 	if (strict && (options.flags & BV_RESTORE_IN_PLACE))
 		usage_error(cmd, "--strict does not go with --in-place: the sandbox is replaced before the host is looked at");
-	if (bv_snapshot_restore(argv[optind], &options, &sb, &receipt, &err) < 0)
+	options.progress = progress_show;
+	int r = bv_snapshot_restore(argv[optind], &options, &sb, &receipt, &err);
+	progress_end();
+	if (r < 0)
 		return cli_fail_error(err);
 	size_t drift;
 	if (receipt.flags & BV_RESTORE_UNHELD)

@@ -5,17 +5,35 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <time.h>
 #include <unistd.h>
 
 void print_help(const Command *cmd)
 {
 	printf("usage: bvisor %s %s\n%s.\n\n%s", cmd->name, cmd->args, cmd->summary, cmd->options);
+	if (cmd->examples)
+		printf("\nExamples:\n%s", cmd->examples);
+}
+
+static const char *error_origin; /* NULL: the command line */
+
+void set_error_origin(const char *origin)
+{
+	error_origin = origin;
 }
 
 void usage_error(const Command *cmd, const char *fmt, ...)
 {
 	va_list ap;
 
+	if (error_origin) {
+		char *text = NULL;
+		va_start(ap, fmt);
+		if (vasprintf(&text, fmt, ap) < 0)
+			text = NULL;
+		va_end(ap);
+		exit(cli_fail("%s: %s", error_origin, text ? text : "out of memory"));
+	}
 	fprintf(stderr, "bvisor%s%s: ", cmd ? " " : "", cmd ? cmd->name : "");
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
@@ -35,6 +53,69 @@ static void find_dashes(int argc, char **argv)
 	for (int i = 1; i < argc && behind_dashes < 0; i++)
 		if (strcmp(argv[i], "--") == 0)
 			behind_dashes = argc - i - 1;
+}
+
+/* ---- what was perhaps meant ---- */
+
+/* How many letters are to be put in, taken out, exchanged for others or with their neighbours; `limit` + 1: more. Bounded words only. */
+static size_t distance(const char *a, const char *b, size_t limit)
+{
+	enum { WORD_MAX = 40 };
+	size_t rows[3][WORD_MAX + 1], m = strlen(a), n = strlen(b);
+
+	if (m > WORD_MAX || n > WORD_MAX)
+		return limit + 1;
+	for (size_t j = 0; j <= n; j++)
+		rows[0][j] = j;
+	for (size_t i = 1; i <= m; i++) {
+		size_t *row = rows[i % 3], *above = rows[(i - 1) % 3], *two_above = rows[(i + 1) % 3];
+		row[0] = i;
+		for (size_t j = 1; j <= n; j++) {
+			size_t best = above[j - 1] + (a[i - 1] != b[j - 1]);
+			best = above[j] + 1 < best ? above[j] + 1 : best;
+			best = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && two_above[j - 2] + 1 < best)
+				best = two_above[j - 2] + 1;
+			row[j] = best;
+		}
+	}
+	return rows[m % 3][n] > limit ? limit + 1 : rows[m % 3][n];
+}
+
+Nearest nearest_begin(const char *word)
+{
+	size_t len = strlen(word);
+
+	return (Nearest){.word = word, .distance = (len < 4 ? 1 : len < 8 ? 2 : 3) + 1};
+}
+
+void nearest_offer(Nearest *nearest, const char *candidate)
+{
+	size_t len = strlen(nearest->word);
+	bool begins = len >= 3 && strncmp(candidate, nearest->word, len) == 0;
+	size_t d = begins ? 1 : distance(nearest->word, candidate, nearest->distance - 1);
+
+	if (d >= nearest->distance)
+		return;
+	nearest->distance = d;
+	nearest->found = candidate;
+}
+
+const char *nearest_found(const Nearest *nearest)
+{
+	return nearest->found;
+}
+
+static _Noreturn void unknown_option(const Command *cmd, const char *at, const struct option *longs)
+{
+	char *word = xasprintf("%.*s", (int)strcspn(at + 2, "="), at + 2);
+	Nearest nearest = nearest_begin(word);
+
+	for (; longs->name; longs++)
+		nearest_offer(&nearest, longs->name);
+	if (nearest_found(&nearest))
+		usage_error(cmd, "unknown option '%s': is '--%s' meant?", at, nearest_found(&nearest));
+	usage_error(cmd, "unknown option '%s'", at);
 }
 
 int opts_next(const Command *cmd, int argc, char **argv, const char *shorts, const struct option *longs)
@@ -58,8 +139,10 @@ int opts_next(const Command *cmd, int argc, char **argv, const char *shorts, con
 		usage_error(cmd, "option '%s' needs a value", at);
 	if (c == ':')
 		usage_error(cmd, "option '-%c' needs a value", optopt);
+	if (strncmp(at, "--", 2) == 0 && optopt)
+		usage_error(cmd, "option '%s' takes no value", at);
 	if (strncmp(at, "--", 2) == 0)
-		usage_error(cmd, optopt ? "option '%s' takes no value" : "unknown option '%s'", at);
+		unknown_option(cmd, at, longs);
 	usage_error(cmd, "unknown option '-%c'", optopt);
 }
 
@@ -158,8 +241,7 @@ const char *optional_name(const Command *cmd, int argc, char **argv)
 	return optind < argc ? argv[optind] : NULL;
 }
 
-/* "a//b/./c/.." -> "/cwd/a/b", as text. */
-static char *absolute_path(const char *path)
+char *absolute_path(const char *path)
 {
 	char *cwd = path[0] == '/' ? xasprintf("%s", "") : getcwd(NULL, 0);
 	char *joined = xasprintf("%s/%s", cwd ? cwd : "", path);
@@ -293,6 +375,14 @@ int cli_fail_error(BvError *err)
 
 	bv_error_free(err);
 	return r;
+}
+
+int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 void *xrealloc(void *p, size_t size)

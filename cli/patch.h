@@ -9,11 +9,8 @@ typedef struct PatchTotals {
 } PatchTotals;
 
 /* before: neither a sandbox nor a snapshot means the host. */
-void patch_print(const BvSide *before, const BvSide *after, const BvChange *change, bool color);
-void patch_stat_line(const BvSide *before, const BvSide *after, const BvChange *change, bool color, PatchTotals *totals);
-void patch_stat_total(const PatchTotals *totals);
-
-/* How many files of sandboxes could not be read so far: what was printed is not all. */
-unsigned patch_failures(void);
+void patch_print(FILE *out, const BvSide *before, const BvSide *after, const BvChange *change, bool color);
+void patch_stat_line(FILE *out, const BvSide *before, const BvSide *after, const BvChange *change, bool color, PatchTotals *totals);
+void patch_stat_total(FILE *out, const PatchTotals *totals);
 
 #endif

@@ -150,45 +150,20 @@ static void compare(Myers *m, Box b)
 	}
 }
 
-/* ---- printing ---- */
+/* ---- hunks ---- */
 
-static void print_line(FILE *out, char sign, const char *colour, const char *reset, const Line *line)
-{
-	bool newline = line->len > 0 && line->start[line->len - 1] == '\n';
-
-	fprintf(out, "%s%c", colour, sign);
-	fwrite(line->start, 1, line->len - newline, out);
-	fprintf(out, "%s\n", reset);
-	if (!newline)
-		fputs("\\ No newline at end of file\n", out);
-}
-
-/* As diff -u: a count of 1 is left out, an empty range names the line before it. */
-static void print_range(FILE *out, char sign, size_t start, size_t count)
-{
-	fprintf(out, "%c%zu", sign, count == 0 ? start : start + 1);
-	if (count != 1)
-		fprintf(out, ",%zu", count);
-}
-
-static void print_hunk(FILE *out, const Myers *m, const Box *b, const UnifiedStyle *style)
+static void visit_hunk(const UnifiedVisitor *v, const Myers *m, const Box *b)
 {
 	ptrdiff_t x = b->x0, y = b->y0;
 
-	fprintf(out, "%s@@ ", style->hunk);
-	print_range(out, '-', (size_t)b->x0, (size_t)(b->x1 - b->x0));
-	fputc(' ', out);
-	print_range(out, '+', (size_t)b->y0, (size_t)(b->y1 - b->y0));
-	fprintf(out, " @@%s\n", style->reset);
+	if (v->hunk)
+		v->hunk(v->ctx, (size_t)b->x0, (size_t)(b->x1 - b->x0), (size_t)b->y0, (size_t)(b->y1 - b->y0));
 	while (x < b->x1 || y < b->y1) {
-		if (x < b->x1 && m->a.changed[x])
-			print_line(out, '-', style->del, style->reset, &m->a.lines[x++]);
-		else if (y < b->y1 && m->b.changed[y])
-			print_line(out, '+', style->add, style->reset, &m->b.lines[y++]);
-		else {
-			print_line(out, ' ', "", "", &m->a.lines[x++]);
-			y++;
-		}
+		const bool deleted = x < b->x1 && m->a.changed[x], added = !deleted && y < b->y1 && m->b.changed[y];
+		const Line *line = added ? &m->b.lines[y] : &m->a.lines[x];
+		v->part(v->ctx, deleted ? UNIFIED_DELETED : added ? UNIFIED_ADDED : UNIFIED_SAME, (Text){line->start, line->len});
+		x += !added;
+		y += !deleted;
 	}
 }
 
@@ -229,19 +204,19 @@ static void add_context(const Myers *m, Box *hunk, size_t context)
 	hunk->y1 += after;
 }
 
-static void print_hunks(FILE *out, const Myers *m, const UnifiedStyle *style)
+static void visit_hunks(const UnifiedVisitor *v, const Myers *m, size_t context)
 {
 	ptrdiff_t x = 0, y = 0;
 	Box hunk, run;
 	bool more = next_change(m, &x, &y, &hunk);
 
 	while (more) {
-		while ((more = next_change(m, &x, &y, &run)) && run.x0 - hunk.x1 <= 2 * (ptrdiff_t)style->context) {
+		while ((more = next_change(m, &x, &y, &run)) && run.x0 - hunk.x1 <= 2 * (ptrdiff_t)context) {
 			hunk.x1 = run.x1;
 			hunk.y1 = run.y1;
 		}
-		add_context(m, &hunk, style->context);
-		print_hunk(out, m, &hunk, style);
+		add_context(m, &hunk, context);
+		visit_hunk(v, m, &hunk);
 		hunk = run;
 	}
 }
@@ -272,13 +247,13 @@ static int solve(Myers *m)
 	return 0;
 }
 
-int unified_diff(FILE *out, Text a, Text b, const UnifiedStyle *style, size_t *added, size_t *deleted)
+static int visit(Text a, Text b, int (*cut)(Text text, Side *side), size_t context, const UnifiedVisitor *v, size_t *added, size_t *deleted)
 {
 	Myers m = {0};
-	int r = split(a, &m.a) < 0 || split(b, &m.b) < 0 ? -1 : solve(&m);
+	int r = cut(a, &m.a) < 0 || cut(b, &m.b) < 0 ? -1 : solve(&m);
 
-	if (r == 0 && out)
-		print_hunks(out, &m, style);
+	if (r == 0 && v)
+		visit_hunks(v, &m, context);
 	if (r == 0) {
 		*added = count_changed(&m.b);
 		*deleted = count_changed(&m.a);
@@ -288,4 +263,93 @@ int unified_diff(FILE *out, Text a, Text b, const UnifiedStyle *style, size_t *a
 	free(m.b.lines);
 	free(m.b.changed);
 	return r;
+}
+
+int unified_lines(Text a, Text b, size_t context, const UnifiedVisitor *v, size_t *added, size_t *deleted)
+{
+	return visit(a, b, split, context, v, added, deleted);
+}
+
+static bool is_word(unsigned char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c >= 0x80;
+}
+
+static int split_words(Text text, Side *side)
+{
+	side->lines = calloc(text.len + 1, sizeof(Line));
+	side->changed = calloc(text.len + 1, sizeof(bool));
+	if (!side->lines || !side->changed)
+		return -1;
+	for (size_t at = 0; at < text.len;) {
+		const char *start = text.bytes + at;
+		size_t len = 1;
+		while (is_word((unsigned char)start[0]) && at + len < text.len && is_word((unsigned char)start[len]))
+			len++;
+		side->lines[side->count++] = (Line){start, len, hash_line(start, len)};
+		at += len;
+	}
+	return 0;
+}
+
+int unified_words(Text a, Text b, const UnifiedVisitor *v)
+{
+	size_t added, deleted;
+
+	return visit(a, b, split_words, a.len + b.len, v, &added, &deleted);
+}
+
+/* ---- printing ---- */
+
+static void print_line(FILE *out, char sign, const char *colour, const char *reset, Text line)
+{
+	bool newline = line.len > 0 && line.bytes[line.len - 1] == '\n';
+
+	fprintf(out, "%s%c", colour, sign);
+	fwrite(line.bytes, 1, line.len - newline, out);
+	fprintf(out, "%s\n", reset);
+	if (!newline)
+		fputs("\\ No newline at end of file\n", out);
+}
+
+/* As diff -u: a count of 1 is left out, an empty range names the line before it. */
+static void print_range(FILE *out, char sign, size_t start, size_t count)
+{
+	fprintf(out, "%c%zu", sign, count == 0 ? start : start + 1);
+	if (count != 1)
+		fprintf(out, ",%zu", count);
+}
+
+typedef struct Printing {
+	FILE *out;
+	const UnifiedStyle *style;
+} Printing;
+
+static void print_hunk(void *ctx, size_t a, size_t a_count, size_t b, size_t b_count)
+{
+	const Printing *p = ctx;
+
+	fprintf(p->out, "%s@@ ", p->style->hunk);
+	print_range(p->out, '-', a, a_count);
+	fputc(' ', p->out);
+	print_range(p->out, '+', b, b_count);
+	fprintf(p->out, " @@%s\n", p->style->reset);
+}
+
+static void print_part(void *ctx, UnifiedKind kind, Text line)
+{
+	const Printing *p = ctx;
+
+	if (kind == UNIFIED_SAME)
+		print_line(p->out, ' ', "", "", line);
+	else
+		print_line(p->out, kind == UNIFIED_ADDED ? '+' : '-', kind == UNIFIED_ADDED ? p->style->add : p->style->del, p->style->reset, line);
+}
+
+int unified_diff(FILE *out, Text a, Text b, const UnifiedStyle *style, size_t *added, size_t *deleted)
+{
+	Printing p = {out, style};
+	const UnifiedVisitor v = {print_hunk, print_part, &p};
+
+	return unified_lines(a, b, style->context, out ? &v : NULL, added, deleted);
 }

@@ -20,13 +20,16 @@ install(TARGETS bvisor_shared EXPORT bvisor
 install(TARGETS bvisor_static ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT dev)
 install(DIRECTORY include/bvisor DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT dev FILES_MATCHING PATTERN "*.h")
 
-foreach(section_component 1:runtime 3:dev)
+foreach(section_component 1:runtime 3:dev 5:runtime)
   string(REPLACE ":" ";" pair ${section_component})
   list(GET pair 0 section)
   list(GET pair 1 component)
   file(GLOB manuals CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/docs/man/*.${section})
   install(FILES ${manuals} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section} COMPONENT ${component})
 endforeach()
+install(FILES cli/assets/bvisor.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME bvisor COMPONENT runtime)
+install(FILES cli/assets/bvisor.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions RENAME _bvisor COMPONENT runtime)
+install(FILES cli/assets/bvisor.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d COMPONENT runtime)
 install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT runtime)
 
 configure_file(cmake/bvisor.pc.in bvisor.pc @ONLY)

@@ -16,6 +16,12 @@ static int result(int rc)
 	return rc < 0 ? bv_neg_errno() : 0;
 }
 
+/* What is a fake root's becomes the user's there, whose rights a set-ID file would hand on. */
+static mode_t hosts_mode(const CowWalk *w, mode_t mode)
+{
+	return w->fs->fake_root ? mode & ~(mode_t)(S_ISUID | S_ISGID) : mode;
+}
+
 int grant_mkdir(CowWalk *w, mode_t mode)
 {
 	CLEAN_FD int dir = open_dir(w);
@@ -31,7 +37,7 @@ int grant_symlink(CowWalk *w, const char *target)
 int grant_mknod(CowWalk *w, mode_t mode)
 {
 	CLEAN_FD int dir = open_dir(w);
-	return dir < 0 ? dir : result(mknodat(dir, w->last, mode, 0));
+	return dir < 0 ? dir : result(mknodat(dir, w->last, hosts_mode(w, mode), 0));
 }
 
 int grant_link(CowWalk *from, CowWalk *to)
@@ -73,7 +79,7 @@ int grant_open(CowWalk *w, int flags, mode_t mode, bool create)
 	if (dir < 0)
 		return dir;
 	/* O_NOFOLLOW: a guest may have put a symlink there since we looked */
-	int fd = openat(dir, w->last, flags | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode);
+	int fd = openat(dir, w->last, flags | O_CREAT | O_NOFOLLOW | O_CLOEXEC, hosts_mode(w, mode));
 	return fd < 0 ? bv_neg_errno() : fd;
 }
 
@@ -111,7 +117,7 @@ int grant_setattr(CowWalk *w, const CowAttr *attr)
 		rc = result(fchownat(fd, "", attr->set & COW_SET_UID ? hosts_id(w, attr->uid, w->fs->owner_uid) : (uid_t)-1,
 				     attr->set & COW_SET_GID ? hosts_id(w, attr->gid, w->fs->owner_gid) : (gid_t)-1, AT_EMPTY_PATH));
 	if (rc == 0 && (attr->set & COW_SET_MODE))
-		rc = S_ISLNK(walk_type(w)) ? -EOPNOTSUPP : result(chmod(path, attr->mode));
+		rc = S_ISLNK(walk_type(w)) ? -EOPNOTSUPP : result(chmod(path, S_ISDIR(walk_type(w)) ? attr->mode : hosts_mode(w, attr->mode)));
 	if (rc == 0 && (attr->set & (COW_SET_ATIME | COW_SET_MTIME)))
 		rc = result(S_ISLNK(walk_type(w)) ? utimensat(fd, "", times, AT_EMPTY_PATH) : utimensat(AT_FDCWD, path, times, 0));
 	return rc;

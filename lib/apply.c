@@ -213,6 +213,7 @@ static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvE
 	if (r < 0)
 		return r;
 	apply->resumed = false;
+	apply->paths = o->paths;
 	apply_decide(apply);
 	if (!dry && apply->count > 0) {
 		r = apply_note_directories(apply);
@@ -240,7 +241,7 @@ static int with_view(Apply *apply, const BvApplyOptions *o, Visitor *v, int (*pa
 
 static int apply_locked(BvSandbox *sb, const BvApplyOptions *o, Visitor *v, BvError **err)
 {
-	Apply apply = {.sb = sb};
+	Apply apply = {.sb = sb, .progress = o->progress, .progress_ctx = o->progress_ctx};
 	int r = 0;
 
 	view_request_init(&apply.request, &sb->config);

@@ -28,6 +28,7 @@ typedef struct Step {
 	uint64_t dev, ino; /* COW_RENAMED: which object; host_dev() form */
 	bool aside;	   /* its new object waits under the aside name */
 	bool parked;	   /* COW_RENAMED: its object waits beside its place (apply_move.c) */
+	bool apart;	   /* it is a name of what is not selected, and becomes a file of its own */
 } Step;
 
 typedef struct SourceIndex {
@@ -46,7 +47,11 @@ typedef struct Apply {
 	Applied applied; /* by earlier applies */
 	Strv hidden; /* host paths that guests do not see */
 	char **directories; /* NULL-terminated: in which this one changes entries, and nobody else has changed anything; or NULL */
+	const char *const *paths; /* what is selected, which nothing outside of is changed for; NULL: all */
 	bool resumed;	 /* an interrupted one is being finished */
+	BvProgress progress; /* or NULL */
+	void *progress_ctx;
+	uint64_t done; /* steps */
 } Apply;
 
 void step_conflict(Step *step, const char *fmt, ...) PRINTF_LIKE(2, 3);

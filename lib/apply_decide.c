@@ -52,6 +52,8 @@ void step_done(Apply *apply, Step *s, int dirfd)
 		step_failed(s, r, "sync its directory");
 	else
 		s->state = STEP_DONE;
+	if (apply->progress)
+		apply->progress(apply->progress_ctx, "changes", ++apply->done, apply->count);
 }
 
 /* ---- comparing ---- */
@@ -257,11 +259,23 @@ static void decide_deleted(Apply *apply, Step *s, const struct statx *host)
 		decide_delete_tree(apply, s, s->change->host_path);
 }
 
+/* Half of a rename would change what is outside of what was asked for. */
+static bool is_half(const Apply *apply, Step *s)
+{
+	bool from = path_is_selected(s->change->old_path, apply->paths), to = path_is_selected(s->change->path, apply->paths);
+
+	if (from != to)
+		step_conflict(s, "the sandbox has %s %s, which is outside of the paths given: name that, too", from ? "moved it to" : "moved it here from", from ? s->change->path : s->change->old_path);
+	return from != to;
+}
+
 static void decide_renamed(Apply *apply, Step *s, const struct statx *target)
 {
 	struct statx source;
 	int r = host_statx(s->change->old_path, &source);
 
+	if (is_half(apply, s))
+		return;
 	if (r == -ENOENT)
 		step_conflict(s, "the host has deleted or moved %s since", s->change->old_path);
 	else if (r < 0)
@@ -320,6 +334,10 @@ static void decide_one(Apply *apply, Step *s)
 	if (host && is_hidden(apply, place_on_host(s->change))) {
 		step_conflict(s, "what the host has there was hidden from the sandbox");
 		return;
+	}
+	if (s->change->link_to && !path_is_selected(s->change->link_to, apply->paths)) {
+		s->apart = true;
+		step_remark(s, "a file of its own: %s, of which it is another name in the sandbox, is outside of the paths given", s->change->link_to);
 	}
 	switch (s->change->kind) {
 	case COW_ADDED: decide_added(apply, s, host); break;

@@ -176,13 +176,28 @@ static int aside_symlink(Apply *apply, Step *step, int dirfd, const char *aside)
 	return symlinkat(target, dirfd, aside) < 0 ? bv_neg_errno() : 0;
 }
 
-/* May it be made another name of the file at link_to? Not if that does not become what the sandbox has: a conflict, or not selected. */
+static bool is_made(const Apply *apply, const Change *c)
+{
+	const Step *s = apply_step_of(apply, c);
+
+	return s && s->state != STEP_CONFLICT && s->state != STEP_FAILED;
+}
+
+/* May it be made another name of the file at link_to? Not if that, or a directory above it, does not become what the sandbox has: a conflict, or not selected. */
 static bool is_linkable(const Apply *apply, const Step *step)
 {
 	const Change *to = apply_find_change(&apply->changes, step->change->link_to);
-	const Step *other = to ? apply_step_of(apply, to) : NULL;
+	char above[PATH_MAX];
 
-	return !to || (other && other->state != STEP_CONFLICT && other->state != STEP_FAILED);
+	if (step->apart || (to && !is_made(apply, to)))
+		return false;
+	snprintf(above, sizeof(above), "%s", step->change->link_to);
+	while (path_go_up(above)) {
+		to = apply_find_change(&apply->changes, above);
+		if (to && to->kind != COW_MODIFIED && !is_made(apply, to))
+			return false;
+	}
+	return true;
 }
 
 /* Another name of a file that an earlier step made. */

@@ -27,6 +27,13 @@ gid_t config_shows_gid(const SandboxConfig *config, gid_t gid)
 	return config->fake_root && gid == config->gid ? 0 : gid;
 }
 
+static const char *const pidns_words[] = {[PIDNS_NONE] = NULL, [PIDNS_IF_PERMITTED] = "if permitted", [PIDNS_REQUIRED] = "required"};
+
+const char *config_pidns_word(PidnsWish wish)
+{
+	return pidns_words[wish];
+}
+
 void config_release(SandboxConfig *config)
 {
 	free(config->name);
@@ -71,7 +78,7 @@ static bool fill_json(cJSON *json, const SandboxConfig *c)
 	       config_add_list(json, "show", c->show) && cJSON_AddBoolToObject(json, "ro", c->ro) && cJSON_AddBoolToObject(json, "unnamed", c->unnamed) &&
 	       (!c->env || config_add_list(json, "env", c->env)) && (!c->ephemeral || cJSON_AddTrueToObject(json, "ephemeral")) && (!c->spool || cJSON_AddNumberToObject(json, "spool", (double)c->spool)) &&
 	       (!c->fake_root || (cJSON_AddTrueToObject(json, "fake_root") && cJSON_AddNumberToObject(json, "uid", c->uid) && cJSON_AddNumberToObject(json, "gid", c->gid))) &&
-	       (!c->continuous || cJSON_AddTrueToObject(json, "continuous")) && (!c->carries || cJSON_AddTrueToObject(json, "carries")) &&
+	       (!c->pidns || cJSON_AddStringToObject(json, "pidns", config_pidns_word(c->pidns))) && (!c->continuous || cJSON_AddTrueToObject(json, "continuous")) && (!c->carries || cJSON_AddTrueToObject(json, "carries")) &&
 	       (!c->net || cJSON_AddStringToObject(json, "net", c->net)) && (!c->dns || cJSON_AddStringToObject(json, "dns", c->dns)) && (!c->allow || config_add_list(json, "allow", c->allow)) && (!c->publish || config_add_list(json, "publish", c->publish)) &&
 	       (!c->hostname || cJSON_AddStringToObject(json, "hostname", c->hostname)) && (!c->kernel_release || cJSON_AddStringToObject(json, "kernel_release", c->kernel_release)) &&
 	       lib_limits_add(json, &c->limits);
@@ -136,6 +143,16 @@ static int get_fake_root(const cJSON *json, SandboxConfig *c)
 	return 0;
 }
 
+static int get_pidns(const cJSON *json, SandboxConfig *c)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, "pidns");
+
+	for (size_t i = PIDNS_IF_PERMITTED; i < ARRAY_LEN(pidns_words); i++)
+		if (cJSON_IsString(item) && strcmp(item->valuestring, pidns_words[i]) == 0)
+			c->pidns = (PidnsWish)i;
+	return item && !c->pidns ? -EUCLEAN : 0; /* who has set it counts on it */
+}
+
 static int parse_config(const cJSON *json, SandboxConfig *c)
 {
 	const cJSON *created = cJSON_GetObjectItemCaseSensitive(json, "created");
@@ -172,7 +189,7 @@ static int parse_config(const cJSON *json, SandboxConfig *c)
 	if ((r = get_list(json, "command", &c->command)) < 0 || (r = get_list(json, "rw", &c->rw)) < 0 ||
 	    (r = get_list(json, "hide", &c->hide)) < 0 || (r = get_list(json, "show", &c->show)) < 0)
 		return r;
-	if ((r = lib_limits_parse(json, &c->limits)) < 0)
+	if ((r = lib_limits_parse(json, &c->limits)) < 0 || (r = get_pidns(json, c)) < 0)
 		return r;
 	if (cJSON_HasObjectItem(json, "allow") && (r = get_list(json, "allow", &c->allow)) < 0)
 		return r;

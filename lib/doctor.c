@@ -163,6 +163,8 @@ static int probe_limits(const ProbeContext *ctx, char **remark)
 		fclose(e.out);
 	}
 	bv_process_close(process);
+	if (sb) /* now, not when its supervisor comes to it: it would be the newest sandbox until then */
+		(void)bv_sandbox_remove(sb, 1, NULL);
 	bv_sandbox_close(sb);
 	bv_error_free(err);
 	return r < 0 ? r : !e.all;
@@ -193,6 +195,7 @@ static const Row rows[] = {
 	{"pidfd_getfd", false, probe_pidfd_getfd, "descriptors of commands are looked up through /proc, a little slower"},
 	{"openat2", false, probe_openat2, "host paths are walked component by component, a little slower"},
 	{"ficlone", false, probe_ficlone, "the first write to a host file copies its bytes (btrfs, xfs and bcachefs share them instead)"},
+	{"pid-namespace", false, probe_pidns, "--pidns does not work (it takes CAP_SYS_ADMIN, which root has, but not in most containers): processes are kept apart by the supervisor alone"},
 	{"memory-backend", false, probe_memory, "--backend tmpfs does not work"},
 	{"limits", false, probe_limits, "a limit that nothing enforces is an error when a command starts, or with --best-effort a warning; control groups that may be written to enforce more"},
 };

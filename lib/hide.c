@@ -16,7 +16,7 @@
 /* Variables that name files with keys, tokens and passphrases. */
 static const char *const secret_files[] = {"BVISOR_KEY_FILE", "BVISOR_PASSPHRASE_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE", "AWS_WEB_IDENTITY_TOKEN_FILE",
 					   "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"};
-static const char *const secrets[] = {".ssh", ".aws", ".gnupg", ".config/gcloud", ".docker/config.json", ".kube", ".netrc"};
+static const char *const secrets[] = {".ssh", ".aws", ".gnupg", ".config/gcloud", ".config/bvisor", ".docker/config.json", ".kube", ".netrc"};
 
 /* `show` of a path or anything above it uncovers it; `rw` only of the path itself: granting a home is not granting its keys. */
 static bool is_uncovered(const char *path, const SandboxConfig *config)
@@ -104,6 +104,16 @@ static int add_default_store(Strv *out, const char *home, const SandboxConfig *c
 	return access(path, F_OK) == 0 && !is_uncovered(path, config) ? add_path(out, path) : 0;
 }
 
+/* What the user trusts, and what bvisor does by default, is said there: a guest that could write it, or have it applied, would say it. */
+static int add_settings(Strv *out, const SandboxConfig *config)
+{
+	const char *xdg = getenv("XDG_CONFIG_HOME");
+	CLEAN_FREE char *path = xdg && *xdg == '/' ? bv_asprintf("%s/bvisor", xdg) : NULL;
+	CLEAN_FREE char *plain = path ? path_absolute(path) : NULL;
+
+	return plain && !is_uncovered(plain, config) ? add_path(out, plain) : 0;
+}
+
 static int add_other_homes(Strv *out, const SandboxConfig *config)
 {
 	DIR *d = opendir("/home");
@@ -181,6 +191,8 @@ int hide_list(const char *store, const SandboxConfig *config, Strv *out)
 		r = add_secrets(&list, recorded, config);
 	if (r == 0)
 		r = add_named(config, &list);
+	if (r == 0)
+		r = add_settings(&list, config);
 	if (r == 0 && home && home[0] == '/')
 		r = add_default_store(&list, home, config);
 	if (r == 0 && recorded)

@@ -57,6 +57,8 @@ static inline void strv_cleanup(Strv *list)
 
 /* path == root, or below it. Both absolute and without trailing slash ("/" excepted). */
 bool path_is_below(const char *path, const char *root);
+/* The last component; of the root the whole. */
+const char *path_last(const char *path);
 /* Cuts the last component off an absolute path, in place; false: it is the root's, and stays. */
 bool path_go_up(char *path);
 /* As strcmp, in the order of a tree: what is below a directory comes right after it. */
@@ -75,6 +77,8 @@ bool machine_is_release(const char *text);
 
 #define SANDBOX_FORMAT 1
 
+typedef enum PidnsWish { PIDNS_NONE, PIDNS_IF_PERMITTED, PIDNS_REQUIRED } PidnsWish;
+
 typedef struct SandboxConfig {
 	char *name;
 	char *backend;	/* as given: "dir", "dir:PATH", "tmpfs" */
@@ -91,6 +95,7 @@ typedef struct SandboxConfig {
 	uint64_t spool;	 /* bytes of files that can be fetched again which may be here; 0: as many as there is room for */
 	bool continuous; /* what changes goes to the backend, a place, all the time (sync.h) */
 	BvLimits limits;
+	PidnsWish pidns; /* commands are in a pid namespace of their own; as the limits, not of copies */
 	bool fake_root; /* commands see themselves as root */
 	uid_t uid; /* with fake_root: whose objects of the host are root's in it */
 	gid_t gid;
@@ -106,6 +111,8 @@ typedef struct SandboxConfig {
 void config_release(SandboxConfig *config);
 /* The caller becomes root in it, or nobody does. */
 void config_set_fake_root(SandboxConfig *config, bool on);
+/* The word for it in the description, and for the supervisor; NULL: none. */
+const char *config_pidns_word(PidnsWish wish);
 /* Whom its view shows as the owner of what these own on the host. */
 uid_t config_shows_uid(const SandboxConfig *config, uid_t uid);
 gid_t config_shows_gid(const SandboxConfig *config, gid_t gid);

@@ -23,6 +23,8 @@ static cJSON *step_to_json(const Step *s)
 		snprintf(number, sizeof(number), "%" PRIu64, s->ino);
 		ok = ok && cJSON_AddStringToObject(item, "ino", number);
 	}
+	if (ok && s->apart)
+		ok = cJSON_AddTrueToObject(item, "apart");
 	if (ok)
 		return item;
 	cJSON_Delete(item);
@@ -108,16 +110,35 @@ static int by_path(const void *a, const void *b)
 	return path_order(((const Change *)a)->path, ((const Change *)b)->path);
 }
 
-/* A link to what is changed, too, but was not to be applied is made a file of its own. */
+static void make_apart(Change *c)
+{
+	free(TAKE_PTR(c->link_to));
+	c->diff |= COW_DIFF_CONTENT;
+}
+
+/* Is it a link to what is changed, too, or in a directory that is, and was not to be applied? It is made a file of its own then. */
+static bool leads_to_unselected(const Change *c, const ChangeList *kept, const ChangeList *all)
+{
+	char path[PATH_MAX];
+
+	if (!c->link_to)
+		return false;
+	if (apply_find_change(all, c->link_to) && !apply_find_change(kept, c->link_to))
+		return true;
+	snprintf(path, sizeof(path), "%s", c->link_to);
+	while (path_go_up(path)) {
+		const Change *above = apply_find_change(all, path);
+		if (above && above->kind != COW_MODIFIED && !apply_find_change(kept, path))
+			return true;
+	}
+	return false;
+}
+
 static void drop_links_to_unselected(ChangeList *kept, const ChangeList *all)
 {
-	for (size_t i = 0; i < kept->count; i++) {
-		Change *c = &kept->items[i];
-		if (!c->link_to || !apply_find_change(all, c->link_to) || apply_find_change(kept, c->link_to))
-			continue;
-		free(TAKE_PTR(c->link_to));
-		c->diff |= COW_DIFF_CONTENT;
-	}
+	for (size_t i = 0; i < kept->count; i++)
+		if (leads_to_unselected(&kept->items[i], kept, all))
+			make_apart(&kept->items[i]);
 }
 
 /* Keeps of the changes those that the journal names. */
@@ -152,6 +173,8 @@ static int select_journaled(Apply *apply, const cJSON *steps)
 			copy->base = c->base;
 			copy->over = c->over;
 			copy->link_to = c->link_to ? strdup(c->link_to) : NULL;
+			if (cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(item, "apart")))
+				make_apart(copy);
 		}
 	}
 	if (apply->changes.count > 0)

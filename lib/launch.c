@@ -134,40 +134,34 @@ typedef struct Spawn {
 	const char *program, *log;
 	char *const *argv, *const *env;
 	int sock; /* becomes CONTROL_FD, or -1 */
-	int result; /* 0 or a positive errno */
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
 } Spawn;
 
-static int spawn_prepared(const Spawn *s, posix_spawn_file_actions_t *fa, posix_spawnattr_t *attr)
+static void prepare_spawn(Spawn *s)
 {
 	sigset_t none, all;
-	pid_t pid;
 
 	sigemptyset(&none);
 	sigfillset(&all);
-	posix_spawnattr_setsigmask(attr, &none);
-	posix_spawnattr_setsigdefault(attr, &all);
-	posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+	posix_spawnattr_setsigmask(&s->attr, &none);
+	posix_spawnattr_setsigdefault(&s->attr, &all);
+	posix_spawnattr_setflags(&s->attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
 	if (s->sock >= 0)
-		posix_spawn_file_actions_adddup2(fa, s->sock, CONTROL_FD);
-	posix_spawn_file_actions_addopen(fa, 0, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_addopen(fa, 1, "/dev/null", O_WRONLY, 0);
-	posix_spawn_file_actions_addopen(fa, 2, s->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-	posix_spawn_file_actions_addclosefrom_np(fa, CONTROL_FD + (s->sock >= 0));
-	return posix_spawn(&pid, s->program, fa, attr, s->argv, s->env);
+		posix_spawn_file_actions_adddup2(&s->actions, s->sock, CONTROL_FD);
+	posix_spawn_file_actions_addopen(&s->actions, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_addopen(&s->actions, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_addopen(&s->actions, 2, s->log, O_WRONLY | O_CREAT | O_APPEND, 0600);
+	posix_spawn_file_actions_addclosefrom_np(&s->actions, CONTROL_FD + (s->sock >= 0));
 }
 
+/* In the process in between: nothing that needs memory, or a lock that another thread may hold. Its exit code is 0 or an errno. */
 static int spawn_program(void *ctx)
 {
-	Spawn *s = ctx;
-	posix_spawn_file_actions_t fa;
-	posix_spawnattr_t attr;
+	const Spawn *s = ctx;
+	pid_t pid;
 
-	posix_spawn_file_actions_init(&fa);
-	posix_spawnattr_init(&attr);
-	s->result = spawn_prepared(s, &fa, &attr);
-	posix_spawnattr_destroy(&attr);
-	posix_spawn_file_actions_destroy(&fa);
-	return 0;
+	return posix_spawn(&pid, s->program, &s->actions, &s->attr, s->argv, s->env);
 }
 
 /* The supervisor must not be our child: a host program that never waits would collect zombies, and one that waits for any child would see a
@@ -186,21 +180,25 @@ static int spawn_orphan(Spawn *s)
 	char *stack = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
 	sigset_t all, before;
 	pid_t pid;
-	int r = 0;
+	int r = 0, status = 0;
 
 	if (stack == MAP_FAILED)
 		return -ENOMEM;
+	posix_spawn_file_actions_init(&s->actions);
+	posix_spawnattr_init(&s->attr);
+	prepare_spawn(s);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
-	s->result = SHARING ? EAGAIN : 0;
 	pid = clone(spawn_program, stack + size, SHARING, s);
 	if (pid < 0)
 		r = bv_neg_errno();
-	while (pid > 0 && waitpid(pid, NULL, __WCLONE) < 0 && errno == EINTR)
+	while (pid > 0 && waitpid(pid, &status, __WCLONE) < 0 && errno == EINTR)
 		;
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	munmap(stack, size);
-	return r < 0 ? r : -s->result;
+	posix_spawnattr_destroy(&s->attr);
+	posix_spawn_file_actions_destroy(&s->actions);
+	return r < 0 ? r : WIFEXITED(status) ? -WEXITSTATUS(status) : -ECANCELED;
 }
 
 /* ---- as a fork of this program ---- */
@@ -296,7 +294,7 @@ static cJSON *start_request(BvSandbox *sb, bool fetches)
 		goto fail;
 	if ((fetches || sb->config.spool) && !add_hold(req, &sb->config))
 		goto fail;
-	if (!add_machine(req, &sb->config) || !add_identity(req, &sb->config))
+	if (!add_machine(req, &sb->config) || !add_identity(req, &sb->config) || (sb->config.pidns && !cJSON_AddStringToObject(req, "pidns", config_pidns_word(sb->config.pidns))))
 		goto fail;
 	if (!cJSON_AddStringToObject(req, "dir", sb->dir) || !cJSON_AddStringToObject(req, "blobs", blobs) ||
 	    !cJSON_AddStringToObject(req, "db", db) || !cJSON_AddBoolToObject(req, "durable", !memory && !sb->config.ephemeral) ||

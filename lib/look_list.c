@@ -60,13 +60,6 @@ static void fill_entry(BvEntry *e, const struct stat *st)
 	e->mtime_nsec = st->st_mtim.tv_nsec;
 }
 
-static const char *last_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash && slash[1] ? slash + 1 : path;
-}
-
 /* ---- of a snapshot ---- */
 
 typedef struct Listing {
@@ -106,7 +99,7 @@ static int tell_spot(Listing *l, const char *path, const Spot *spot)
 {
 	CLEAN_FREE char *target = (spot->id || spot->carried) && spot->inode.target ? strndup(spot->inode.target, spot->inode.target_len) : NULL;
 	CLEAN_FREE char *origin = NULL;
-	BvEntry e = {.path = path, .name = last_name(path), .target = target};
+	BvEntry e = {.path = path, .name = path_last(path), .target = target};
 	char text[PATH_MAX];
 	struct stat st;
 	int r = spot_stat(l->s, spot, &st);
@@ -141,7 +134,7 @@ static int list_name(Listing *l, const char *dir, const char *name, uint64_t id)
 	if (strlen(path) >= 2 * (size_t)PATH_MAX) /* a circle in a damaged one ends here, at the latest */
 		return lib_fail(l->err, -ENAMETOOLONG, "%.60s...: deeper than a path can say", path);
 	if (!id)
-		return l->visit(l->ctx, &(BvEntry){.path = path, .name = last_name(path)});
+		return l->visit(l->ctx, &(BvEntry){.path = path, .name = path_last(path)});
 	r = spot_load(l->s, id, &spot, l->err);
 	if (r == 0)
 		r = tell_spot(l, path, &spot);
@@ -236,7 +229,7 @@ static struct stat stat_of(const struct statx *x)
 
 static int tell_path(Look *l, const char *path, bool *is_dir)
 {
-	BvEntry e = {.path = path, .name = last_name(path)};
+	BvEntry e = {.path = path, .name = path_last(path)};
 	char target[PATH_MAX];
 	struct statx x;
 	int r = cowfs_statx(l->fs, &l->request.req, NULL, path, COW_NOFOLLOW, STATX_BASIC_STATS, &x);

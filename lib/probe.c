@@ -4,6 +4,7 @@
  * async-signal-safe (system calls), and leaves with _exit. It dies with its parent, and the parent kills it on every way out. */
 #include "lib/probe.h"
 #include "base/fdpass.h"
+#include "base/pidns.h"
 
 #include <fcntl.h>
 #include <linux/audit.h>
@@ -263,6 +264,26 @@ int probe_no_new_privs(const ProbeContext *ctx, char **remark)
 {
 	CLEAN_CHILD Child child = {.sock = -1};
 	int r = child_start(&child, no_new_privs_child, 0);
+
+	(void)ctx;
+	(void)remark;
+	return r < 0 ? r : child_result(&child);
+}
+
+/* Tells from inside of the namespace, which ends with it. */
+static void pidns_child(int sock, unsigned long arg)
+{
+	const char *what = NULL;
+	Pidns ns;
+
+	(void)arg;
+	tell(sock, pidns_enter(&ns, &what));
+}
+
+int probe_pidns(const ProbeContext *ctx, char **remark)
+{
+	CLEAN_CHILD Child child = {.sock = -1};
+	int r = child_start(&child, pidns_child, 0);
 
 	(void)ctx;
 	(void)remark;

@@ -17,5 +17,6 @@ int probe_wait_killable(const ProbeContext *ctx, char **remark);
 int probe_proc_mem(const ProbeContext *ctx, char **remark);	 /* reads a child's memory through /proc/PID/mem */
 int probe_ptrace(const ProbeContext *ctx, char **remark);	 /* seizes and stops a child */
 int probe_pidfd_getfd(const ProbeContext *ctx, char **remark);
+int probe_pidns(const ProbeContext *ctx, char **remark);
 
 #endif

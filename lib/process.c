@@ -4,6 +4,7 @@
  * several threads may look at it. */
 #include "lib/conn.h"
 #include "lib/limits.h"
+#include "lib/process.h"
 #include "lib/store.h"
 #include "lib/sync.h"
 
@@ -172,8 +173,7 @@ static uint64_t ignored_signals(void)
 	return bits;
 }
 
-/* The caller's umask, without changing it for a moment, which another thread might see. */
-static mode_t own_umask(void)
+mode_t own_umask(void)
 {
 	CLEAN_FREE char *text = NULL;
 	const char *line = bv_read_file_at(AT_FDCWD, "/proc/self/status", 65536, &text) > 0 ? strstr(text, "\nUmask:") : NULL;
@@ -221,8 +221,16 @@ static bool add_hidden(cJSON *req, const SandboxConfig *config)
 	return hide_add_named(config, &hide) == 0 && (!hide || add_strings(req, "hide", (const char *const *)hide));
 }
 
-static cJSON *spawn_request(const BvSandbox *sb, const BvSpawnOptions *o, const Streams *s)
+typedef struct Spawn {
+	const BvSpawnOptions *options;
+	const Streams *streams;
+} Spawn;
+
+static cJSON *spawn_request(const BvSandbox *sb, const void *ctx)
 {
+	const Spawn *spawn = ctx;
+	const BvSpawnOptions *o = spawn->options;
+	const Streams *s = spawn->streams;
 	cJSON *req = conn_request("spawn");
 
 	if (req && add_strings(req, "argv", o->argv) && add_environment(req, &sb->config, o->env) &&
@@ -246,15 +254,15 @@ static int read_spawned(const cJSON *answer, BvProcess *p, BvError **err)
 	return 0;
 }
 
-static int try_spawn(BvSandbox *sb, const BvSpawnOptions *o, const Streams *s, BvProcess *p, BvError **err)
+static int try_ask(BvSandbox *sb, const ProcessAsk *ask, BvProcess *p, BvError **err)
 {
 	cJSON *answer = NULL, *req;
 	int r = sandbox_connect(sb, true, &p->conn, err);
 
 	if (r < 0)
 		return r;
-	req = spawn_request(sb, o, s);
-	r = req ? conn_call(p->conn, req, s->fds, s->count, &answer, err) : lib_fail(err, -ENOMEM, "out of memory");
+	req = ask->request(sb, ask->ctx);
+	r = req ? conn_call(p->conn, req, ask->fds, ask->n_fds, &answer, err) : lib_fail(err, -ENOMEM, "out of memory");
 	if (r == 0)
 		r = read_spawned(answer, p, err);
 	cJSON_Delete(answer);
@@ -263,10 +271,10 @@ static int try_spawn(BvSandbox *sb, const BvSpawnOptions *o, const Streams *s, B
 
 /* A supervisor of somebody else's may be about to end just now: it refuses new commands (ESHUTDOWN) or closes the connection. When it is gone, a
  * new one is started. One that we started ourselves does not end while we are connected, so a lost connection is an error then. */
-static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const Streams *s, BvProcess *p, BvError **err)
+static int ask_until_served(BvSandbox *sb, const ProcessAsk *ask, BvProcess *p, BvError **err)
 {
 	for (unsigned i = 0;; i++) {
-		int r = try_spawn(sb, o, s, p, err);
+		int r = try_ask(sb, ask, p, err);
 		if (r != -ESHUTDOWN && r != -ECONNRESET) {
 			pthread_mutex_lock(&sb->mu);
 			sb->joined = sb->joined && r < 0;
@@ -278,6 +286,42 @@ static int spawn_on(BvSandbox *sb, const BvSpawnOptions *o, const Streams *s, Bv
 		lib_error_clear(err);
 		nanosleep(&(struct timespec){0, 10000000}, NULL);
 	}
+}
+
+static BvProcess *process_new(BvError **err)
+{
+	BvProcess *p = calloc(1, sizeof(*p));
+
+	if (!p) {
+		(void)lib_fail(err, -ENOMEM, "out of memory");
+		return NULL;
+	}
+	p->pipes[0] = p->pipes[1] = p->pipes[2] = -1;
+	pthread_mutex_init(&p->mu, NULL);
+	return p;
+}
+
+/* What every process brings with it. */
+static int start(BvSandbox *sb, const ProcessAsk *ask, BvProcess *p, BvError **err)
+{
+	int r = ask_until_served(sb, ask, p, err);
+
+	if (r == 0 && sb->config.continuous && (r = sync_launch(sb, err)) < 0)
+		IGNORE_RESULT(bv_process_kill(p, SIGKILL, NULL));
+	sandbox_prune_once(sb);
+	return r;
+}
+
+int process_begin(BvSandbox *sb, const ProcessAsk *ask, BvProcess **out, BvError **err)
+{
+	BvProcess *p = process_new(err);
+	int r = p ? start(sb, ask, p, err) : -ENOMEM;
+
+	if (r == 0)
+		*out = p;
+	else
+		bv_process_close(p);
+	return r;
 }
 
 static int spawn_with_fds(BvSandbox *sb, const BvSpawnOptions *o, BvProcess *p, BvError **err)
@@ -295,7 +339,7 @@ static int spawn_with_fds(BvSandbox *sb, const BvSpawnOptions *o, BvProcess *p, 
 	if (o->trace_fd >= 0)
 		s.fds[s.count++] = o->trace_fd;
 	if (r == 0)
-		r = spawn_on(sb, o, &s, p, err);
+		r = start(sb, &(ProcessAsk){spawn_request, &(Spawn){o, &s}, s.fds, s.count}, p, err);
 	bv_close_fd(&s.deleted_cwd);
 	free(s.cwd);
 	for (int i = 0; i < 3; i++)
@@ -312,15 +356,10 @@ int bv_sandbox_spawn(BvSandbox *sb, const BvSpawnOptions *options, BvProcess **o
 
 	if (lib_take_options(&o, sizeof(o), options) < 0 || !o.argv || !o.argv[0])
 		return lib_fail(err, -EINVAL, "no command given, or options of a size that this library does not know");
-	p = calloc(1, sizeof(*p));
+	p = process_new(err);
 	if (!p)
-		return lib_fail(err, -ENOMEM, "out of memory");
-	p->pipes[0] = p->pipes[1] = p->pipes[2] = -1;
-	pthread_mutex_init(&p->mu, NULL);
+		return -ENOMEM;
 	r = spawn_with_fds(sb, &o, p, err);
-	if (r == 0 && sb->config.continuous && (r = sync_launch(sb, err)) < 0)
-		IGNORE_RESULT(bv_process_kill(p, SIGKILL, NULL));
-	sandbox_prune_once(sb);
 	if (r < 0) {
 		bv_process_close(p);
 		return r;
@@ -360,7 +399,7 @@ void bv_process_close(BvProcess *p)
 
 /* ---- waiting ---- */
 
-static int ask_once(BvProcess *p)
+int process_ask_end(BvProcess *p)
 {
 	int r = 0;
 
@@ -400,7 +439,7 @@ static int read_status(const cJSON *answer, BvStatus *status, BvError **err)
 
 int bv_process_wait(BvProcess *p, int timeout_ms, BvStatus *status, BvError **err)
 {
-	int r = ask_once(p);
+	int r = process_ask_end(p);
 
 	if (r == 0)
 		r = conn_wait(p->conn, &p->wait, timeout_ms);

@@ -135,6 +135,7 @@ static int config_from_options(const BvCreateOptions *o, SandboxConfig *c, BvErr
 	r = lib_limits_take(o->limits, &c->limits, err);
 	if (r < 0)
 		return r;
+	c->pidns = !(o->flags & BV_CREATE_PIDNS) ? PIDNS_NONE : c->limits.flags & BV_LIMITS_BEST_EFFORT ? PIDNS_IF_PERMITTED : PIDNS_REQUIRED;
 	config_set_fake_root(c, o->flags & BV_CREATE_FAKE_ROOT);
 	for (size_t i = 0; o->env && o->env[i]; i++)
 		if (!environment_is_entry(o->env[i]))
@@ -625,7 +626,7 @@ int bv_sandbox_stop(BvSandbox *sb, BvError **err)
 		r = conn_call(conn, conn_request("stop"), NULL, 0, NULL, err);
 	else if (r != -ESRCH)
 		(void)lib_fail(err, r, "cannot reach the supervisor of '%s': %s", sb->config.name, strerror(-r));
-	conn_put(conn);
+	(void)sandbox_disconnect(sb, conn); /* what comes next finds none, and starts one */
 	if (r == -ESRCH || r == -ECONNRESET || r == -ESHUTDOWN)
 		r = 0; /* none, or one that is ending by itself */
 	/* The lock is free when the answer comes; without one (the connection was lost) the end of the process frees it. */

@@ -14,7 +14,7 @@ static int list_mapped(void *ctx, bool guests, CowMappedVisit visit, void *visit
 {
 	(void)ctx;
 	(void)guests;
-	return maps_of_all(NULL, NULL, visit, visit_ctx);
+	return maps_of_all("/proc", NULL, NULL, visit, visit_ctx);
 }
 
 int moment_rows(const BvSandbox *sb, bool frozen, CowExport **out, BvError **err)

@@ -30,6 +30,9 @@ typedef struct Restore {
 	const SnapRef *ref;
 	Strv hidden; /* host paths that guests do not see */
 	BasePlan *base;
+	BvProgress progress; /* or NULL */
+	void *progress_ctx;
+	uint64_t done; /* records */
 	char *why;
 } Restore;
 
@@ -104,6 +107,8 @@ static int add_row(void *ctx, CowRecord *row, const uint8_t *content, size_t len
 	Restore *t = ctx;
 	int fd = -1, r = 0;
 
+	if (t->progress)
+		t->progress(t->progress_ctx, "entries", ++t->done, snap_reader_info(t->reader)->totals.records);
 	if (len && !t->prefetch) {
 		row->remote = content;
 		row->n_remote = len;
@@ -418,6 +423,8 @@ static int begin_restore(Restore *t, const Snapshots *s, const SnapRef *ref, con
 	t->s = s;
 	t->id = ref->id;
 	t->ref = ref;
+	t->progress = o->progress;
+	t->progress_ctx = o->progress_ctx;
 	t->prefetch = o->flags & BV_RESTORE_PREFETCH;
 	int r = snap_reader_open(s->store, &ref->id, &t->reader, &t->why);
 	return r < 0 ? lib_fail(err, r, "cannot read the snapshot '%s' in %s: %s%s", ref->name, s->location, t->why ? t->why : strerror(-r), lib_way_out(r)) : 0;

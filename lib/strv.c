@@ -80,6 +80,13 @@ int path_order(const char *a, const char *b)
 	return x - y;
 }
 
+const char *path_last(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash && slash[1] ? slash + 1 : path;
+}
+
 bool path_go_up(char *path)
 {
 	char *slash = strrchr(path, '/');

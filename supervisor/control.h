@@ -15,8 +15,8 @@
  *           "spool": BYTES (0: no bound), "hold": NAME (of its hold in the place that its files come from; absent: none of them comes from elsewhere, nor will),
  *           "limits": {"memory", "io-read", "io-write", "disk": BYTES, "cpus", "pids", "disk-files", "nofile": N, "best_effort": bool} (limits.h; what guests see as given, too; absent: none),
  *           "key": true (a descriptor has come along, from which the key of that place is read),
- *           "fake_root": bool (guests see themselves as root), "uid": N, "gid": N (whose objects of the host they see as root's)}
- *           -> {"pid": supervisor's} and, of limits that are not enforced, "warning": LINES.
+ *           "pidns": "required"|"if permitted" (pidns.h; absent: none), "fake_root": bool (guests see themselves as root), "uid": N, "gid": N (whose objects of the host they see as root's)}
+ *           -> {"pid": supervisor's} and, of limits that are not enforced and a pid namespace that was not permitted, "warning": LINES.
  *           Takes flock(SANDBOXDIR/sandbox.json) exclusively: EAGAIN when another supervisor has it.
  *  spawn   {"argv": [..], "env": ["K=V"..], "cwd": PATH, "tty": bool, "tied": bool, "umask": BITS, "ignored": [SIGNAL...],
  *           "closed": [0, 1, 2], "deleted": bool, "hide": [PATH...]} + descriptors stdin, stdout, stderr [, cwd] [, trace]
@@ -25,8 +25,11 @@
  *           0, 1 and 2 that the command finds closed; the descriptor sent in its place can be any.
  *           deleted: the command starts in a directory that was deleted (ENOENT otherwise), which is sent, instead of that at PATH.
  *           hide (may be absent): names of the host that no guest sees from now on, beside those of the start; what guests have opened or renamed by then they keep.
- *           -> {"id": N, "pid": P}; or errno ENOENT/EACCES/ENOEXEC... of the exec itself, "stage": "exec" (cwd: "stage": "cwd").
+ *           -> {"id": N, "pid": P (as guests see it)}; or errno ENOENT/EACCES/ENOEXEC... of the exec itself, "stage": "exec" (cwd: "stage": "cwd").
  *           argv[0] without a slash is searched in the PATH of env, inside the sandbox.
+ *  file    {"call": "write"|"mkdir"|"remove"|"rename"|"stat"|"watch", "flags": FILE_*, "mode": BITS, "umask": BITS, "path": PATH, "to": PATH (rename)} [+ a descriptor]
+ *           -> as spawn, tied. A process of bvisor's own does it in the sandbox, as a command would (builtin.h); its exit code is 0 or the errno. The
+ *           descriptor is for write the bytes, a file; for stat and watch a SOCK_SEQPACKET socket, which gets a FileStat, or FileEvents: the first one when all is watched.
  *  wait    {"id": N} -> {"exit": code} or {"signal": S, "core": bool}, perhaps with "remark": "what else went wrong, for people" (lines) and "limits", as in stats with what was reached
  *           meanwhile, when it has ended (kept until asked once by the spawner)
  *           and what it did is in the database (not when the sandbox is to be deleted)
@@ -45,8 +48,26 @@
 #ifndef SUPERVISOR_CONTROL_H
 #define SUPERVISOR_CONTROL_H
 
+#include <stdint.h>
+
 #define CONTROL_INLINE (64 * 1024)
 #define CONTROL_MAX (4 * 1024 * 1024) /* argv + env of a spawn must fit: more is E2BIG */
 #define CONTROL_FD 3
+
+/* The flags of `file` are those of bvisor.h. */
+enum { FILE_APPEND = 1, FILE_EXCLUSIVE = 2, FILE_PARENTS = 4, FILE_NO_FOLLOW = 8, FILE_RECURSIVE = 16, FILE_NO_REPLACE = 32 };
+
+typedef struct FileStat {
+	uint64_t ino, bytes;
+	int64_t mtime_sec;
+	uint32_t mtime_nsec, mode, uid, gid, links;
+	uint32_t target_len; /* of a symbolic link: so many bytes follow */
+} FileStat;
+
+enum { FILE_CREATED = 1, FILE_MODIFIED = 2, FILE_REMOVED = 4, FILE_RENAMED = 8, FILE_ATTRIB = 16, FILE_OVERFLOW = 32 };
+typedef struct FileEvent {
+	uint32_t what;		    /* FILE_*; 0 in the first one, which says that all is watched */
+	uint16_t path_len, old_len; /* so many bytes follow: the path, and the old one of a rename, both absolute */
+} FileEvent;
 
 #endif

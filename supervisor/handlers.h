@@ -85,6 +85,7 @@ int sys_pidfd_send_signal(struct Call *call);
 int sys_tkill(struct Call *call);
 int sys_tgkill(struct Call *call);
 int sys_check_pid(struct Call *call);
+int sys_cpu_clock(struct Call *call);
 int sys_prlimit(struct Call *call);
 int sys_rlimit(struct Call *call);
 int sys_getaffinity(struct Call *call);

@@ -1,6 +1,8 @@
 #include "supervisor/init.h"
 #include "base/fdpass.h"
+#include "supervisor/builtin.h"
 #include "supervisor/kernel.h"
+#include "supervisor/title.h"
 
 #include <fcntl.h>
 #include <grp.h>
@@ -208,6 +210,10 @@ static void child_main(const InitConfig *config, const Spawn *s, int landlock, i
 		else
 			dup2(stdio[i], i);
 	}
+	if (s->msg.flags & SPAWN_BUILTIN) {
+		close_range(3, ~0U, 0); /* `up` among them: it has begun */
+		builtin_run(s->argv);
+	}
 	execvp(s->argv[0], s->argv);
 	err = errno;
 	if (write(up, &err, sizeof err) != sizeof err)
@@ -219,6 +225,8 @@ typedef struct Self {
 	const InitConfig *config;
 	int sock;
 	int landlock; /* ruleset descriptor or -1 */
+	pid_t *builtins;
+	size_t n_builtins, room;
 } Self;
 
 static void tell(Self *self, InitEvent e)
@@ -229,7 +237,8 @@ static void tell(Self *self, InitEvent e)
 		IGNORE_RESULT(bv_send_fds(self->sock, &e, sizeof e, NULL, 0, 0));
 }
 
-/* One number from the child. 0: got it; -EPIPE: the pipe closed; -ESRCH: the child died (the pipe may still be open in our shared table). */
+/* One number from the child. 0: got it; -EPIPE: the pipe closed; -ESRCH: the child died (the pipe may still be open in our shared table). Other guests may
+ * stop it: it dies then, as nothing else is done until it goes on. */
 static int read_number(int up, pid_t pid, int *out)
 {
 	struct pollfd p = {.fd = up, .events = POLLIN};
@@ -237,7 +246,11 @@ static int read_number(int up, pid_t pid, int *out)
 
 	for (;;) {
 		info.si_pid = 0;
-		bool dead = waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+		bool dead = waitid(P_PID, (id_t)pid, &info, WEXITED | WSTOPPED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+		if (dead && info.si_code == CLD_STOPPED) {
+			kill(pid, SIGKILL);
+			IGNORE_RESULT(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT));
+		}
 		if (poll(&p, 1, dead ? 0 : 100) > 0)
 			return bv_read_full(up, out, sizeof *out) == sizeof *out ? 0 : -EPIPE;
 		if (dead)
@@ -256,7 +269,7 @@ static int run_child(Self *self, Spawn *s, pid_t *pid)
 		return errno;
 	if (*pid == 0)
 		child_main(self->config, s, self->landlock, up[1], down[0]);
-	err = EIO;
+	err = ECANCELED; /* if it dies before it has begun: somebody has killed it */
 	if (read_number(up[0], *pid, &listener) < 0)
 		goto out;
 	if (listener < 0) {
@@ -287,8 +300,12 @@ static void do_spawn(Self *self, Spawn *s)
 	pid_t pid = 0;
 	int err = -unpack_strings(s);
 
+	if (!err && (s->msg.flags & SPAWN_BUILTIN) && !BV_GROW(self->builtins, self->n_builtins, self->room))
+		err = ENOMEM;
 	if (!err)
 		err = run_child(self, s, &pid);
+	if (!err && (s->msg.flags & SPAWN_BUILTIN))
+		self->builtins[self->n_builtins++] = pid;
 	tell(self, (InitEvent){.kind = EVENT_STARTED, .id = s->msg.id, .pid = pid, .error = err, .fd = -1});
 	free(s->argv);
 	free(s->env);
@@ -315,13 +332,30 @@ static bool serve_one(Self *self)
 	return true;
 }
 
+static pid_t *find_builtin(Self *self, pid_t pid)
+{
+	for (size_t i = 0; i < self->n_builtins; i++)
+		if (self->builtins[i] == pid)
+			return &self->builtins[i];
+	return NULL;
+}
+
 static void reap(Self *self)
 {
 	int status;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG | __WALL)) > 0)
+	while ((pid = waitpid(-1, &status, WNOHANG | WUNTRACED | __WALL)) > 0) {
+		pid_t *builtin = find_builtin(self, pid);
+		if (WIFSTOPPED(status)) {
+			if (builtin)
+				kill(pid, SIGKILL);
+			continue;
+		}
+		if (builtin)
+			*builtin = self->builtins[--self->n_builtins];
 		tell(self, (InitEvent){.kind = EVENT_EXITED, .pid = pid, .status = status, .fd = -1});
+	}
 }
 
 static _Noreturn void init_main(const InitConfig *config, int sock)
@@ -330,7 +364,8 @@ static _Noreturn void init_main(const InitConfig *config, int sock)
 	struct signalfd_siginfo info;
 	sigset_t mask;
 
-	prctl(PR_SET_NAME, "bvisor-init", 0, 0, 0);
+	title_take();
+	title_set("bvisor-init");
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	drop_capabilities();

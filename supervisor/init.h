@@ -31,7 +31,11 @@ typedef struct InitConfig {
 /* Forks it. 0 or negative errno. */
 int init_start(const InitConfig *config, Init *out) MUST_CHECK;
 
-enum { SPAWN_TTY = 1, SPAWN_CLOSED = 2 /* << i: descriptor i (0, 1, 2) is closed in the command, whatever fds says */ };
+enum {
+	SPAWN_TTY = 1,
+	SPAWN_CLOSED = 2, /* << i: descriptor i (0, 1, 2) is closed in the command, whatever fds says */
+	SPAWN_BUILTIN = 16, /* argv is no program but one of builtin.h. Whoever stops such a process ends it: somebody waits for it */
+};
 typedef struct InitSpawn {
 	unsigned id, flags; /* SPAWN_* */
 	mode_t mask;

@@ -42,6 +42,8 @@ LIST(recv_native, 2, RECV_NATIVE, RECV_NATIVE);
 LIST(rlimit_native, 0, LOW32, RESOURCES);
 static const ArgNative prlimit_resources = {1, LOW32, sizeof rlimit_native_values / sizeof(uint64_t), rlimit_native_values, NULL};
 const ArgNative prlimit_native = {0, LOW32, 1, pid_zero_values, &prlimit_resources};
+/* Clocks of the system (0 to 11), auxiliary ones, and those of the caller itself: with a pid of 0. */
+LIST(clock_native, 0, LOW32, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 18, 19, 20, 21, 22, 23, (uint32_t)-1, (uint32_t)-2, (uint32_t)-3, (uint32_t)-4, (uint32_t)-5, (uint32_t)-6, (uint32_t)-7, (uint32_t)-8);
 LIST(personality_query, 0, LOW32, 0xffffffffu, 0);
 
 LIST(prctl_native, 0, LOW32, PR_SET_NAME, PR_GET_NAME, PR_SET_PDEATHSIG, PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_GET_NO_NEW_PRIVS,

@@ -96,6 +96,7 @@ cJSON *stats_json(Supervisor *sup)
 	cJSON_AddBoolToObject(f, "wait_killable", sup->features.killable);
 	cJSON_AddBoolToObject(f, "pidfd_getfd", sup->features.pidfd_getfd);
 	cJSON_AddBoolToObject(f, "openat2", sup->features.openat2);
+	cJSON_AddBoolToObject(f, "pid_namespace", sup->host_proc >= 0);
 	cJSON_AddNumberToObject(f, "landlock_abi", sup->features.landlock_abi);
 	cJSON_AddItemToObject(o, "net", net_json(sup->net));
 	cowfs_stats(sup->fs, &st);

@@ -1,7 +1,7 @@
 /* run.c - see run.h: one process per running sandbox, started by libbvisor with the control connection as descriptor 3.
  *
- * Order of the start: read "start" - probe features - lock the sandbox - build the filter - fork init (no threads yet) - open the backend and cowfs -
- * pins - answer - serve. Whatever fails is answered as a refusal that names the thing and the way out.
+ * Order of the start: read "start" - probe features - lock the sandbox - control groups and their keeper - pid namespace - take the key - build the filter -
+ * fork init (no threads yet) - open the backend and cowfs - pins - answer - serve. Whatever fails is answered as a refusal that names the thing and the way out.
  * Order of the end: guests and init are dead - workers - close the database, or delete the sandbox if that was asked for - give up the
  * lock - answer `stop`. So whoever got that answer finds nothing in use.
  *
@@ -16,6 +16,7 @@
 #include "supervisor/net.h"
 #include "supervisor/notify.h"
 #include "supervisor/packet.h"
+#include "supervisor/pidns.h"
 #include "supervisor/proctree.h"
 #include "supervisor/run.h"
 #include "supervisor/server.h"
@@ -90,13 +91,23 @@ static int read_start(Start *st)
 	st->db = json_string(st->packet.json, "db", NULL);
 	if (strcmp(json_string(st->packet.json, "op", ""), "start") != 0 || !st->dir || !st->blobs || !st->db)
 		return bv_fail(&st->error, -EPROTO, "the supervisor was started by something that is not libbvisor of this version");
-	if (json_bool(st->packet.json, "key", false)) { /* before init is forked, which finds none in its memory (base/secret.h) */
-		r = st->packet.n_fds ? snap_key_receive(st->packet.fds[0], &st->key) : -EPROTO;
-		if (r < 0)
-			return r;
-	}
 	if (cJSON_IsArray(cJSON_GetObjectItemCaseSensitive(st->packet.json, "remove")) && !(st->remove = json_strings(st->packet.json, "remove")))
 		return -ENOMEM;
+	return 0;
+}
+
+/* After the fork into a pid namespace, and before init is forked: who is forked finds none in its memory (base/secret.h). */
+static int take_key(Start *st)
+{
+	if (!json_bool(st->packet.json, "key", false))
+		return 0;
+	return st->packet.n_fds ? snap_key_receive(st->packet.fds[0], &st->key) : -EPROTO;
+}
+
+static int lock(Start *st, int fd)
+{
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return bv_fail(&st->error, -EAGAIN, "the sandbox in %s is in use by another supervisor, or a snapshot of it is being taken", st->dir);
 	return 0;
 }
 
@@ -108,10 +119,21 @@ static int take_lock(Start *st)
 
 	if (fd < 0)
 		return bv_fail(&st->error, bv_neg_errno(), "cannot open %s/sandbox.json: %s; check the permissions of the store", st->dir, strerror(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return bv_fail(&st->error, -EAGAIN, "the sandbox in %s is in use by another supervisor, or a snapshot of it is being taken", st->dir);
-	st->lock_fd = TAKE_FD(fd);
-	return 0;
+	int r = lock(st, fd);
+	if (r == 0)
+		st->lock_fd = TAKE_FD(fd);
+	return r;
+}
+
+/* The keeper of the control groups stays outside, as it has to outlive us. The lock is taken anew, as /proc/locks names the process that took it, which has ended. */
+static int enter_pidns(Supervisor *sup, Start *st)
+{
+	int r = pidns_start(sup, st->packet.json, &st->error);
+
+	if (r < 0 || sup->host_proc < 0)
+		return r;
+	flock(st->lock_fd, LOCK_UN);
+	return lock(st, st->lock_fd);
 }
 
 /* Markers, sockets, exec links and watched shadows of the last run mean nothing now. */
@@ -238,8 +260,15 @@ static int list_mapped(void *ctx, bool guests, CowMappedVisit visit, void *visit
 {
 	Supervisor *sup = ctx;
 	Mapped m = {visit, visit_ctx};
+	char host_proc[32];
 
-	return guests && sup->tree ? proctree_list(sup->tree, list_mapped_of, &m) : maps_of_all(is_guest, sup, visit, visit_ctx);
+	if (!sup->tree || (!guests && sup->host_proc < 0))
+		return maps_of_all("/proc", is_guest, sup, visit, visit_ctx);
+	int r = proctree_list(sup->tree, list_mapped_of, &m);
+	if (r < 0 || guests)
+		return r;
+	snprintf(host_proc, sizeof host_proc, "/proc/self/fd/%d", sup->host_proc);
+	return maps_of_all(host_proc, NULL, NULL, visit, visit_ctx); /* in which guests have other numbers */
 }
 
 static int open_view(Supervisor *sup, Start *st)
@@ -444,6 +473,12 @@ static int start_view(Supervisor *sup, Start *st)
 	return 0;
 }
 
+static int open_proc(Supervisor *sup, Start *st)
+{
+	sup->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return sup->proc_fd < 0 ? bv_fail(&st->error, -ENOSYS, "/proc is not there; mount it first") : 0;
+}
+
 static int start(Supervisor *sup, Start *st)
 {
 	struct rlimit guest_nofile;
@@ -457,15 +492,18 @@ static int start(Supervisor *sup, Start *st)
 	sup->emulates_ids = sup->fake_root || geteuid() == 0;
 	features_probe(&sup->features, json_string(st->packet.json, "mask", NULL));
 	sup->cpus_known = sched_getaffinity(0, sizeof sup->cpus, &sup->cpus) == 0 && CPU_COUNT(&sup->cpus) > 1;
-	sup->proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	sup->counts = calloc(syscall_count, sizeof *sup->counts);
-	if (sup->proc_fd < 0 || !sup->counts)
-		return bv_fail(&st->error, -ENOSYS, "/proc is not there; mount it first");
-	r = take_lock(st);
+	r = sup->counts ? take_lock(st) : -ENOMEM;
 	if (r == 0)
 		r = clear_run_dir(sup, st);
 	if (r == 0)
 		r = start_limits(sup, st, &guest_nofile);
+	if (r == 0)
+		r = enter_pidns(sup, st);
+	if (r == 0)
+		r = open_proc(sup, st);
+	if (r == 0)
+		r = take_key(st);
 	if (r == 0)
 		r = start_view(sup, st);
 	if (r == 0)
@@ -496,13 +534,16 @@ static int start(Supervisor *sup, Start *st)
 static void tell_start(const Supervisor *sup, const Start *st, int r)
 {
 	cJSON *o = cJSON_CreateObject();
+	const char *limits = limits_warning(sup), *pidns = sup->pidns_warning;
+	CLEAN_FREE char *both = limits && pidns ? bv_asprintf("%s\n%s", limits, pidns) : NULL;
+	const char *warning = both ? both : limits ? limits : pidns;
 
 	cJSON_AddNumberToObject(o, "seq", st->seq);
 	cJSON_AddBoolToObject(o, "ok", r == 0);
 	if (r == 0) {
-		cJSON_AddNumberToObject(o, "pid", getpid());
-		if (limits_warning(sup))
-			cJSON_AddStringToObject(o, "warning", limits_warning(sup));
+		cJSON_AddNumberToObject(o, "pid", sup->pid);
+		if (warning)
+			cJSON_AddStringToObject(o, "warning", warning);
 	} else {
 		cJSON_AddNumberToObject(o, "errno", -r);
 		cJSON_AddStringToObject(o, "error", st->error ? st->error : strerror(-r));
@@ -514,10 +555,10 @@ static void tell_start(const Supervisor *sup, const Start *st, int r)
 
 /* A directory of the store goes out of sight first, so that it is never seen half deleted; what is left of it if we are killed here is
  * swept by the next start of a sandbox. */
-static int remove_sandbox(const Start *st)
+static int remove_sandbox(const Supervisor *sup, const Start *st)
 {
 	const char *slash = strrchr(st->dir, '/');
-	CLEAN_FREE char *trash = slash ? bv_asprintf("%.*s/.trash-%s-%d", (int)(slash - st->dir), st->dir, slash + 1, getpid()) : NULL;
+	CLEAN_FREE char *trash = slash ? bv_asprintf("%.*s/.trash-%s-%d", (int)(slash - st->dir), st->dir, slash + 1, sup->pid) : NULL;
 
 	if (!trash)
 		return -ENOMEM;
@@ -542,7 +583,7 @@ static int finish(Supervisor *sup, Start *st)
 	workers_free(sup->workers);
 	limits_end(sup);
 	if (st->remove && st->lock_fd >= 0) {
-		r = remove_sandbox(st);
+		r = remove_sandbox(sup, st);
 	} else {
 		if (sup->fs) {
 			r = cowfs_commit(sup->fs, true);

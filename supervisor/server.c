@@ -138,8 +138,12 @@ static int tell_status(Supervisor *sup, Command *c)
 	cJSON *o = cJSON_CreateObject();
 
 	share_fetch_error(sup);
-	share_denied(sup, c);
-	add_limits(sup, c, o);
+	if (!c->builtin) {
+		share_denied(sup, c);
+		add_limits(sup, c, o);
+	} else if (c->remark) {
+		cJSON_AddStringToObject(o, "remark", c->remark);
+	}
 	if (WIFEXITED(c->status)) {
 		cJSON_AddNumberToObject(o, "exit", WEXITSTATUS(c->status));
 	} else {
@@ -192,6 +196,36 @@ static int take_deleted_cwd(Packet *p)
 	return S_ISDIR(st.st_mode) && st.st_nlink == 0 ? TAKE_FD(fd) : -ENOENT;
 }
 
+/* As `like` says, whose trace is taken over; its client is answered when it has started. */
+static void begin_command(Server *s, int client, double seq, const Command *like, const InitSpawn *how)
+{
+	Supervisor *sup = s->sup;
+	InitSpawn spawn = *how;
+	Command *c = calloc(1, sizeof *c);
+	int r = -ENOMEM;
+
+	if (c) {
+		*c = *like;
+		c->id = spawn.id = ++sup->next_id;
+		c->client = c->waiter = client;
+		c->wait_seq = seq;
+		c->waiting = true;
+		r = init_spawn(sup->init, &spawn);
+	}
+	if (r < 0) {
+		IGNORE_RESULT(refuse(client, seq, r, NULL, NULL));
+		if (like->trace)
+			fclose(like->trace);
+		free(c);
+		return;
+	}
+	share_fetch_error(sup);
+	limits_hits(sup, &c->hits);
+	limits_note_spawn(sup);
+	c->next = sup->commands;
+	sup->commands = c;
+}
+
 static void request_spawn(Server *s, int client, double seq, Packet *p)
 {
 	Supervisor *sup = s->sup;
@@ -215,38 +249,47 @@ static void request_spawn(Server *s, int client, double seq, Packet *p)
 		IGNORE_RESULT(refuse(client, seq, cwd, "cwd", NULL));
 		return;
 	}
-	Command *c = calloc(1, sizeof *c);
-	if (!c) {
-		IGNORE_RESULT(refuse(client, seq, ENOMEM, NULL, NULL));
-		return;
-	}
-	*c = (Command){.id = ++sup->next_id, .tied = json_bool(p->json, "tied", false), .client = client, .waiter = client, .wait_seq = seq, .waiting = true};
-	if (p->n_fds > 3)
-		c->trace = fdopen(dup(p->fds[3]), "we");
 	unsigned closed = (unsigned)json_set(p->json, "closed", 0) & 7;
 	for (int i = 0; i < 3; i++)
 		if (!(closed >> i & 1))
 			IGNORE_RESULT(foreign_add_given(sup->foreign, p->fds[i])); /* full: it cannot be reopened by name */
-	const InitSpawn spawn = {.id = c->id,
-				 .flags = (json_bool(p->json, "tty", false) ? SPAWN_TTY : 0) | SPAWN_CLOSED * closed,
+	const InitSpawn spawn = {.flags = (json_bool(p->json, "tty", false) ? SPAWN_TTY : 0) | SPAWN_CLOSED * closed,
 				 .mask = (mode_t)json_number(p->json, "umask", 022) & 0777,
 				 .ignored = json_set(p->json, "ignored", 1),
 				 .argv = argv,
 				 .env = env,
 				 .fds = {p->fds[0], p->fds[1], p->fds[2], cwd}};
-	r = init_spawn(sup->init, &spawn);
-	if (r < 0) {
-		IGNORE_RESULT(refuse(client, seq, r, NULL, NULL));
-		if (c->trace)
-			fclose(c->trace);
-		free(c);
+	const Command like = {.tied = json_bool(p->json, "tied", false), .trace = p->n_fds > 3 ? fdopen(dup(p->fds[3]), "we") : NULL};
+	begin_command(s, client, seq, &like, &spawn);
+}
+
+/* Bytes for one who writes, a socket for who answers; the others get nothing. */
+static void request_file(Server *s, int client, double seq, Packet *p)
+{
+	const char *call = json_string(p->json, "call", ""), *path = json_string(p->json, "path", ""), *to = json_string(p->json, "to", "/");
+	char flags[16], mode[16], *none[] = {NULL};
+	char *args[] = {(char *)(uintptr_t)call, flags, mode, (char *)(uintptr_t)path, (char *)(uintptr_t)to, NULL};
+
+	if (s->stopping || path[0] != '/' || to[0] != '/') {
+		IGNORE_RESULT(refuse(client, seq, s->stopping ? ESHUTDOWN : EINVAL, NULL, NULL));
 		return;
 	}
-	share_fetch_error(sup);
-	limits_hits(sup, &c->hits);
-	limits_note_spawn(sup);
-	c->next = sup->commands;
-	sup->commands = c;
+	CLEAN_FD int cwd = open_cwd(s->sup, "/");
+	if (cwd < 0) {
+		IGNORE_RESULT(refuse(client, seq, cwd, "cwd", NULL));
+		return;
+	}
+	snprintf(flags, sizeof flags, "%u", (unsigned)json_number(p->json, "flags", 0));
+	snprintf(mode, sizeof mode, "%u", (unsigned)json_number(p->json, "mode", 0) & 07777);
+	int given = p->n_fds ? p->fds[0] : cwd;
+	const InitSpawn spawn = {.flags = SPAWN_BUILTIN | SPAWN_CLOSED * (p->n_fds ? 6 : 7),
+				 .mask = (mode_t)json_number(p->json, "umask", 022) & 0777,
+				 .ignored = UINT64_C(1) << (SIGPIPE - 1),
+				 .argv = args,
+				 .env = none,
+				 .fds = {given, given, given, cwd}};
+	const Command like = {.tied = true, .builtin = true, .watches = strcmp(call, "watch") == 0};
+	begin_command(s, client, seq, &like, &spawn);
 }
 
 static void request_wait(Server *s, int client, double seq, Packet *p)
@@ -477,6 +520,8 @@ static void serve_request(Server *s, int client, Packet *p)
 
 	if (strcmp(op, "spawn") == 0)
 		request_spawn(s, client, seq, p);
+	else if (strcmp(op, "file") == 0)
+		request_file(s, client, seq, p);
 	else if (strcmp(op, "wait") == 0)
 		request_wait(s, client, seq, p);
 	else if (strcmp(op, "kill") == 0)
@@ -659,7 +704,7 @@ static void on_listener_end(Server *s, int fd)
 static bool command_left(const Server *s)
 {
 	for (const Command *c = s->sup->commands; c; c = c->next)
-		if (!c->ended || c->listener)
+		if (!c->watches && (!c->ended || c->listener))
 			return true;
 	return false;
 }

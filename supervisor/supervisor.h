@@ -9,6 +9,7 @@
  *   hostview.c  what guests see of the machine; foreign.h says where
  *   freeze.c    all guests stand still for a moment (snapshots)
  *   limits.c    what the sandbox may use: cgroup.c, meter.c
+ *   pidns.c     a pid namespace of its own
  *   mem.c       guest memory; ptrace.c rewriting of a call in flight; features.c what this kernel can do
  *
  * Locks (outermost first; none is held while a guest is waited for):
@@ -50,6 +51,9 @@ struct Supervisor {
 	char watch_dir[PATH_MAX];      /* beside the blobs, as hard links of them are made in it */
 	char exec_dir[STORE_PATH_MAX]; /* run_dir/x */
 	int proc_fd;		 /* O_PATH on /proc */
+	pid_t pid;		 /* our own as the host has it; in a pid namespace of the sandbox's own (pidns.h) getpid gives 1 */
+	int host_proc;		 /* then O_PATH on the host's /proc, else -1 */
+	char *pidns_warning;	 /* why there is none, if one was wished for; else NULL */
 	Features features;
 	Cowfs *fs;
 	CowCred cred;
@@ -91,6 +95,8 @@ typedef struct Command {
 	int status;	/* wait status, valid once ended */
 	bool ended;
 	bool tied;
+	bool builtin; /* builtin.h: bvisor's own, of which people are told nothing */
+	bool watches; /* ... and goes on as long as somebody listens */
 	int client;	/* control connection that spawned it, -1 once that is gone */
 	int waiter;	/* connection that waits, -1 if none */
 	double wait_seq;

@@ -32,6 +32,14 @@ int sys_check_pid(Call *call)
 	return pid < 0 || ours(call, pid) ? CALL_CONTINUE : -ESRCH;
 }
 
+/* A negative clock is that of a process or thread, or (3 in the low bits) of a descriptor: include/linux/posix-timers.h. One of nobody is EINVAL. */
+int sys_cpu_clock(Call *call)
+{
+	int id = (int)call->args[0];
+
+	return id >= 0 || (id & 7) == 3 || ours(call, ~(id >> 3)) ? CALL_CONTINUE : -EINVAL;
+}
+
 /* RLIMIT_CORE. The kernel's is 1 (init.c): with 0 it would still start the host's program that takes dumps, if core_pattern names one. Guests see
  * and may set 0. */
 static int core_limit(Call *call, uint64_t new, uint64_t old)

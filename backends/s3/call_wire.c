@@ -2,6 +2,7 @@
  *
  * Only what is signed is sent (beside what the wire needs: Content-Length, Accept), and the payload's real hash is always signed. */
 #include "backends/s3/call.h"
+#include "backends/s3/fetch.h"
 
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -188,6 +189,7 @@ static void set_up(S3Call *call)
 	curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->lines);
 	curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+	s3_close_on_exec(easy);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->message);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take);

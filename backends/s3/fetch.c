@@ -1,9 +1,9 @@
 #include "backends/s3/fetch.h"
 #include "backends/s3/keys.h"
 
-#include <curl/curl.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 #define ANSWER_MAX ((size_t)256 << 10)
 
@@ -30,6 +30,18 @@ static size_t receive(char *data, size_t one, size_t n, void *user)
 	return n;
 }
 
+static curl_socket_t open_socket(void *ctx, curlsocktype purpose, struct curl_sockaddr *address)
+{
+	(void)ctx;
+	(void)purpose;
+	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+void s3_close_on_exec(CURL *curl)
+{
+	curl_easy_setopt(curl, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+}
+
 static void set_up(CURL *curl, const S3Fetch *fetch, struct curl_slist *headers, Answer *answer, char *reason)
 {
 	curl_easy_setopt(curl, CURLOPT_URL, fetch->url);
@@ -43,6 +55,7 @@ static void set_up(CURL *curl, const S3Fetch *fetch, struct curl_slist *headers,
 		curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, fetch->timeout_ms);
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+	s3_close_on_exec(curl);
 	curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
 	curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
 	curl_easy_setopt(curl, CURLOPT_WRITEDATA, answer);

@@ -4,6 +4,8 @@
 
 #include "base/util.h"
 
+#include <curl/curl.h>
+
 typedef struct S3Fetch {
 	const char *method, *url;
 	const char *headers[6]; /* "Name: value", NULL-terminated */
@@ -16,5 +18,8 @@ typedef struct S3Fetch {
 /* The status of the HTTP answer, and its text (at most 256 KiB; to be freed by s3_wipe_free). Without an answer -EHOSTUNREACH or -ETIMEDOUT, and a
  * message of libcurl's in err; -ENOMEM. */
 int s3_fetch(const S3Fetch *fetch, char **text, char **err) MUST_CHECK;
+
+/* Sockets of this handle are close-on-exec from the beginning, which those of libcurl's own making are not: the host program may fork at any moment. */
+void s3_close_on_exec(CURL *curl);
 
 #endif

@@ -50,6 +50,9 @@ int bv_error_code(const BvError *err);
 const char *bv_error_stage(const BvError *err);
 void bv_error_free(BvError *err); /* NULL is allowed */
 
+/* What takes long calls the `progress` of its options (may be NULL) now and then, in the calling thread: what is done now ("files", "bytes", ...), and how much of it (total 0: not known). */
+typedef void (*BvProgress)(void *ctx, const char *what, uint64_t done, uint64_t total);
+
 /* Frees memory that the library handed over with "caller frees". NULL is allowed. */
 void bv_free(void *memory);
 
@@ -60,11 +63,13 @@ enum {
 	BV_CREATE_CONTINUOUS = 4, /* while a command runs, and when the last one has ended, its state goes to its backend, a place of snapshots: see bv_sandbox_follow. Not with EPHEMERAL */
 	BV_CREATE_FAKE_ROOT = 8, /* commands see themselves as root, who owns what the caller owns: owners, set-id bits and device nodes are kept in the sandbox's records alone, and setuid(2) and its
 				  * kin work. They can open what the caller can, and no more. Part of its snapshots */
+	BV_CREATE_PIDNS = 16, /* commands are in a pid namespace of their own, which takes CAP_SYS_ADMIN: they have small pids, and the kernel itself keeps them from other processes and kills them when
+			       * the supervisor ends, however. Where there is none: an error of the first spawn, or with BV_LIMITS_BEST_EFFORT a warning. Belongs to the sandbox, not to its snapshots */
 	BV_CREATE_EPHEMERAL = 2, /* deleted when no command and no handle is left, however this process ends; nothing of it is durable */
 };
 
 enum {
-	BV_LIMITS_BEST_EFFORT = 1, /* what cannot be enforced here is a warning (bv_sandbox_warning), not an error of the first spawn */
+	BV_LIMITS_BEST_EFFORT = 1, /* what cannot be enforced here, and a pid namespace (BV_CREATE_PIDNS) that cannot be had, is a warning (bv_sandbox_warning), not an error of the first spawn */
 };
 /* What all commands of a sandbox together may use; 0: no limit. Without control groups that may be written to, memory and processes are counted by the supervisor. */
 typedef struct BvLimits {
@@ -182,10 +187,10 @@ typedef struct BvStatus {
 /* Starts a command in the sandbox (also in one whose earlier commands have ended: it sees their files). *out is the caller's to close.
  * Signals that the caller ignores now are ignored in the command, as after execve(2); the others have their default action.
  * -EINVAL (options), -E2BIG, -ENOENT/-EACCES/-ENOEXEC/-ENOTDIR/-ELOOP of the command ("stage" exec) or its directory (stage "cwd"),
- * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EOPNOTSUPP (a limit cannot be enforced here), -ERANGE (a limit is above what the host has), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
+ * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EOPNOTSUPP (a limit cannot be enforced here), -EPERM (a pid namespace may not be made), -ERANGE (a limit is above what the host has), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
 int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProcess **out, BvError **err);
-/* Whether a variable ("NAME" or "NAME=value") of the caller's environment is withheld from commands unless it is given by `env`: keys and tokens of S3, and where those and the keys of
- * snapshots are. With them a guest could reach the places that its own snapshots are in. */
+/* Whether a variable ("NAME" or "NAME=value") of the caller's environment is withheld from commands unless it is given by `env`: keys and tokens of S3, where those and the keys of
+ * snapshots are, and where bvisor has its own files (BVISOR_HOME and the like). With them a guest could reach the places that its own snapshots are in. */
 int bv_process_withholds(const char *variable);
 /* Waits for the end of the command, at most timeout_ms milliseconds (-1: for ever). May be asked again and by several threads at once: the
  * answer stays. -ETIMEDOUT, -ECONNRESET (the supervisor died, and with it the command). */
@@ -198,7 +203,7 @@ int bv_process_kill(BvProcess *process, int signal, BvError **err);
 /* Sends a signal to every process of the sandbox; with SIGKILL they are gone when it returns. A stopped sandbox is success. -EINVAL,
  * -ECONNRESET. */
 int bv_sandbox_kill(BvSandbox *sandbox, int signal, BvError **err);
-pid_t bv_process_pid(const BvProcess *process); /* the guest's pid, as the host sees it too */
+pid_t bv_process_pid(const BvProcess *process); /* as guests see it and bv_sandbox_ps tells it; without BV_CREATE_PIDNS the host sees the same */
 /* The library's end of stream 0, 1 or 2 when it was asked for with BV_FD_PIPE, else -1. It stays the library's; closing it early is done
  * with bv_process_close_fd (end of file for the command's stdin). */
 int bv_process_fd(const BvProcess *process, int stream);
@@ -286,8 +291,90 @@ int bv_sandbox_set_limits(BvSandbox *sandbox, const BvLimits *limits, BvError **
 int bv_sandbox_given_limits(BvSandbox *sandbox, BvLimits *out, BvError **err);
 /* After bv_process_wait: the same, with the hits since that command was started. */
 int bv_process_limits(BvProcess *process, int (*visit)(void *ctx, const BvLimitInfo *info), void *ctx);
-/* After a spawn: the limits that are not enforced here, one line each (BV_LIMITS_BEST_EFFORT); NULL: all are. Valid until close. */
+/* After a spawn: the limits that are not enforced here, and why there is no pid namespace, one line each (BV_LIMITS_BEST_EFFORT); NULL: all is as asked for. Valid until close. */
 const char *bv_sandbox_warning(const BvSandbox *sandbox);
+
+enum {
+	BV_ENTRY_HOST = 1,    /* its bytes are the host's */
+	BV_ENTRY_MISSING = 2, /* ... which are not there: size and what the snapshot did not set are not known */
+};
+typedef struct BvEntry {
+	const char *path; /* absolute */
+	const char *name; /* its last component */
+	uint32_t mode;	  /* type and permissions; 0: deleted, nothing below is set then */
+	unsigned flags;	  /* BV_ENTRY_* */
+	uint32_t uid, gid;
+	uint64_t bytes, ino;
+	uint32_t links;
+	int64_t mtime_sec;
+	long mtime_nsec;
+	const char *target; /* of a symbolic link, else NULL */
+	const char *origin; /* the host's path where that is another one (it was renamed), else NULL */
+} BvEntry;
+/* ---- files ----
+ *
+ * Changed as a command of the sandbox would do it, by a process of bvisor's own in it: with its rules, limits and errors (EROFS of a read-only sandbox, EDQUOT of a limit, ENOENT of what is hidden, the
+ * ids of a fake root), and in order with what commands do: when a function returns, every command sees the change, as does bv_sandbox_diff. A sandbox without a running supervisor gets one. Several calls
+ * may run at once. Other processes of the sandbox may change the same names meanwhile, as anywhere; they cannot keep a call waiting, but for what any program waits for: work on a large tree, or a file
+ * that is fetched from a place of snapshots. bv_sandbox_kill with SIGKILL from another thread ends it.
+ *
+ * Paths are absolute, in the sandbox's view; symbolic links on the way, and the last one where nothing else is said, are followed as the kernel does. Before the errors of the system call itself, for all that follow:
+ * -EINVAL (a relative path; a flag that is not of this function), errors of bv_sandbox_spawn without its "stage"s, -ECANCELED (the process that did it was killed: by bv_sandbox_kill, by another process of
+ * the sandbox, or for its memory; what it had done by then stays). */
+
+enum {
+	BV_FILE_APPEND = 1,	 /* write_file: at the end */
+	BV_FILE_EXCLUSIVE = 2,	 /* write_file: -EEXIST if it is there, also as a symbolic link */
+	BV_FILE_PARENTS = 4,	 /* write_file, make_dir: missing directories above are made (mode 0777 less the umask); make_dir: an existing directory is success */
+	BV_FILE_NO_FOLLOW = 8,	 /* stat: of the symbolic link itself */
+	BV_FILE_RECURSIVE = 16,	 /* remove_file: a directory with all that is in it */
+	BV_FILE_NO_REPLACE = 32, /* rename_file: -EEXIST if the new name is there */
+};
+
+/* Makes `data` (bytes; NULL if len is 0) the content of a file, which stays the same object with its mode and owner, or with BV_FILE_APPEND adds it. A new one gets `mode` less the caller's umask, as with open(2).
+ * All of the data is in the sandbox before the file is touched, so a caller that dies leaves it as it was, or complete; but a disk or limit that is full leaves an emptied or new file, perhaps with as much as there was
+ * room for, which -ENOSPC or -EDQUOT tells. Write to another name and rename if the old content must survive that. Nothing waits: a FIFO that nobody reads is -ENXIO, a full one -EAGAIN.
+ * Errors of open(2) and write(2), among them -EISDIR, -EEXIST (BV_FILE_EXCLUSIVE), -ETXTBSY, -EFBIG; -ENOMEM (data is copied once). */
+int bv_sandbox_write_file(BvSandbox *sandbox, const char *path, const void *data, size_t len, unsigned flags, mode_t mode, BvError **err);
+/* A new directory, with `mode` less the caller's umask. Errors of mkdir(2); with BV_FILE_PARENTS -EEXIST only if what is there is no directory. What was made above stays on failure. */
+int bv_sandbox_make_dir(BvSandbox *sandbox, const char *path, unsigned flags, mode_t mode, BvError **err);
+/* Removes one name: of a file, a symbolic link (never what it leads to), or an empty directory. With BV_FILE_RECURSIVE also what is in it, without following a symbolic link and without leaving what was below `path`,
+ * whatever others do to the tree; the first error ends that, and what was removed by then is gone: -ENOTEMPTY (somebody fills it again), -EBUSY (somebody has moved a directory out of it meanwhile; the root). Errors
+ * of unlink(2) and rmdir(2). */
+int bv_sandbox_remove_file(BvSandbox *sandbox, const char *path, unsigned flags, BvError **err);
+/* rename(2): atomically, also over an existing file or empty directory (but with BV_FILE_NO_REPLACE); the last component of neither is followed. -EXDEV into or out of a path that was granted with `rw`. */
+int bv_sandbox_rename_file(BvSandbox *sandbox, const char *from, const char *to, unsigned flags, BvError **err);
+/* Calls `visit` once with the object at a path; the entry is valid during the call, its path is the given one without what says nothing ("//", "/./", "/../"). `flags` and `origin` of it are not set. Returns what visit returns.
+ * Errors of stat(2). */
+int bv_sandbox_stat(BvSandbox *sandbox, const char *path, unsigned flags, int (*visit)(void *ctx, const BvEntry *entry), void *ctx, BvError **err);
+
+typedef struct BvWatch BvWatch;
+enum {
+	BV_WATCH_CREATED = 1,  /* it is there: made, linked, or moved here from elsewhere */
+	BV_WATCH_MODIFIED = 2, /* its content */
+	BV_WATCH_REMOVED = 4,  /* removed, or moved elsewhere. A directory is told of once, perhaps without what was in it */
+	BV_WATCH_RENAMED = 8,
+	BV_WATCH_ATTRIB = 16,  /* mode, owner, times, number of links, extended attributes */
+	BV_WATCH_OVERFLOW = 32, /* events were lost, as too many came or there is no room for more watches; the path is the watched one: look at all of it */
+};
+typedef struct BvWatchEvent {
+	const char *path; /* below the path as it was given to bv_sandbox_watch, or that itself */
+	unsigned what;	  /* BV_WATCH_*, one of them */
+	const char *old_path; /* of a rename within what is watched, else NULL */
+} BvWatchEvent;
+
+/* Tells what processes of the sandbox (and the functions above) do to a file, to the names of a directory, or, if `recursive` is not 0, to those of all directories below it, too; new ones from the moment that they come, and what
+ * was in them by then as created (some of that twice). All is watched when it returns. A symbolic link at `path` is followed, others are not. What the host changes by itself is told only below a path that was granted with `rw`.
+ * It needs an inotify instance and a watch for each directory of the user's (fs.inotify). *out is the caller's to close, before the sandbox. It keeps the supervisor running, but is no command that anybody waits for.
+ * -EINVAL (a relative path), errors of bv_sandbox_spawn and open(2), -EMFILE, -ENOSPC (no more instances, or watches), -ECANCELED. */
+int bv_sandbox_watch(BvSandbox *sandbox, const char *path, int recursive, BvWatch **out, BvError **err);
+/* Becomes readable when there are events, or there will be none any more: for poll(2), and for nothing else. It stays the library's. */
+int bv_watch_fd(const BvWatch *watch);
+/* Waits for events, at most timeout_ms milliseconds (-1: for ever; 0: not at all), and calls `visit` for each that is there (at most a thousand or so at once), in their order; an event is valid during the call. Returns how many there were; 0: none within that
+ * time. Non-zero from visit stops and is returned; the other events stay for the next call. One thread at a time. -ENOENT (what was watched has been removed or moved, which was told), -ECANCELED (the process that
+ * watches was killed), -ECONNRESET (the supervisor died), -EPROTO. */
+int bv_watch_read(BvWatch *watch, int timeout_ms, int (*visit)(void *ctx, const BvWatchEvent *event), void *ctx, BvError **err);
+void bv_watch_close(BvWatch *watch); /* NULL is allowed */
 
 /* ---- what changed ---- */
 
@@ -344,9 +431,11 @@ enum {
 typedef struct BvApplyOptions {
 	size_t size;
 	unsigned flags;		  /* BV_APPLY_* */
-	const char *const *paths; /* as in BvDiffOptions */
+	const char *const *paths; /* as in BvDiffOptions; nothing else is changed: half of a rename is a conflict, another name of a file outside becomes a file of its own */
+	BvProgress progress;
+	void *progress_ctx;
 } BvApplyOptions;
-#define BV_APPLY_OPTIONS_INIT {sizeof(BvApplyOptions), 0, NULL}
+#define BV_APPLY_OPTIONS_INIT {sizeof(BvApplyOptions), 0, NULL, NULL, NULL}
 
 /* Makes the sandbox's changes on the host, where the host is unchanged since the sandbox first used it; what the host changed
  * meanwhile is reported as a conflict and left. First an apply that was interrupted is finished. Returns how many conflicts and failures
@@ -387,8 +476,10 @@ typedef struct BvSnapshotOptions {
 	const char *const *tags; /* words as a name has them; NULL-terminated; NULL: none */
 	const BvKeyOptions *key;
 	unsigned flags; /* BV_SNAPSHOT_WITH_BASE, BV_SNAPSHOT_IF_CHANGED */
+	BvProgress progress;
+	void *progress_ctx;
 } BvSnapshotOptions;
-#define BV_SNAPSHOT_OPTIONS_INIT {sizeof(BvSnapshotOptions), NULL, NULL, NULL, NULL, NULL, 0}
+#define BV_SNAPSHOT_OPTIONS_INIT {sizeof(BvSnapshotOptions), NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL}
 
 typedef struct BvSnapshotReceipt {
 	size_t size;
@@ -446,8 +537,10 @@ typedef struct BvRestoreOptions {
 	unsigned flags;		 /* BV_RESTORE_* */
 	const BvKeyOptions *key;
 	uint64_t spool; /* as in BvCreateOptions */
+	BvProgress progress;
+	void *progress_ctx;
 } BvRestoreOptions;
-#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL, 0, NULL, 0}
+#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, NULL, NULL}
 enum {
 	BV_RESTORE_PREFETCH = 1, /* fetch everything now: the sandbox does not need the place any more, nor its key */
 	BV_RESTORE_CONTINUOUS = 4, /* as BV_CREATE_CONTINUOUS */
@@ -539,23 +632,6 @@ int bv_snapshot_open_file(BvSnapshot *snapshot, const char *path, int *fd, BvErr
 ssize_t bv_snapshot_readlink(BvSnapshot *snapshot, const char *path, char *buf, size_t size, BvError **err);
 
 enum {
-	BV_ENTRY_HOST = 1,    /* its bytes are the host's */
-	BV_ENTRY_MISSING = 2, /* ... which are not there: size and what the snapshot did not set are not known */
-};
-typedef struct BvEntry {
-	const char *path; /* absolute */
-	const char *name; /* its last component */
-	uint32_t mode;	  /* type and permissions; 0: deleted, nothing below is set then */
-	unsigned flags;	  /* BV_ENTRY_* */
-	uint32_t uid, gid;
-	uint64_t bytes, ino;
-	uint32_t links;
-	int64_t mtime_sec;
-	long mtime_nsec;
-	const char *target; /* of a symbolic link, else NULL */
-	const char *origin; /* the host's path where that is another one (it was renamed), else NULL */
-} BvEntry;
-enum {
 	BV_LIST_RECURSIVE = 1, /* what is below, too: each directory before what is in it */
 };
 typedef struct BvListOptions {
@@ -628,10 +704,7 @@ int bv_sandbox_import(int fd, const BvImportOptions *options, BvSandbox **out, B
 
 /* ---- what takes care of a place of snapshots ----
  *
- * All of these may run beside each other and beside whoever takes or restores snapshots, on any machine. `progress` (may be NULL) is called now and then by the calling
- * thread: what is done now, and how much of it (total 0: not known). */
-
-typedef void (*BvProgress)(void *ctx, const char *what, uint64_t done, uint64_t total);
+ * All of these may run beside each other and beside whoever takes or restores snapshots, on any machine. */
 
 enum {
 	BV_GC_ALONE = 1,   /* the caller knows that nobody else uses the place now: all that nothing needs goes at once */

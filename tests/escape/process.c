@@ -73,7 +73,7 @@ ATTEMPT(kill_supervisor, "signals to init, the supervisor and all numbers near o
 
 	for (pid_t pid = getppid() - 1; pid > getpid() - 60; pid--)
 		for (size_t i = 0; i < 3; i++)
-			if (pid > 0 && pid != getpid() && (kill(pid, signals[i]) == 0 || syscall(SYS_tkill, pid, signals[i]) == 0 || kill(-pid, signals[i]) == 0))
+			if (pid > 0 && pid != getpid() && (kill(pid, signals[i]) == 0 || syscall(SYS_tkill, pid, signals[i]) == 0 || (pid > 1 && kill(-pid, signals[i]) == 0))) /* -1 is everybody of ours */
 				got("a signal to %d", pid);
 	if (!still_served())
 		got("the supervisor no longer answers");
@@ -318,6 +318,19 @@ ATTEMPT(seen_exists, "whether it exists: kill(0), getpgid, getsid, sched_getsche
 		got("its priority or limits");
 	if (syscall(SYS_get_robust_list, victim(), &head, &len) == 0 || syscall(SYS_ioprio_get, 1, victim()) >= 0)
 		got("its lists");
+}
+
+ATTEMPT(seen_clock, "its clock of processor time: clock_gettime, clock_getres, clock_nanosleep, timer_create", GAINS, "")
+{
+	clockid_t clock = (clockid_t)(~(unsigned)victim() << 3 | 2);
+	struct timespec t = {0, 1};
+	struct sigevent none = {.sigev_notify = SIGEV_NONE};
+	timer_t timer;
+
+	if (syscall(SYS_clock_gettime, clock, &t) == 0 || syscall(SYS_clock_getres, clock, &t) == 0 || syscall(SYS_timer_create, clock, &none, &timer) == 0)
+		got("its clock");
+	if (syscall(SYS_clock_nanosleep, clock, TIMER_ABSTIME, &(struct timespec){0, 1}, NULL) == 0)
+		got("sleeping by its clock");
 }
 
 ATTEMPT(seen_errno, "whether a number exists, by the errno of calls that others are refused", GAINS, "")

@@ -12,6 +12,8 @@
 #include <linux/aio_abi.h>
 #include <linux/capability.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -23,6 +25,7 @@
 #include <sys/timex.h>
 #include <sys/uio.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 
 static void waiting(void)
 {
@@ -65,6 +68,47 @@ static void waiting(void)
 	VAL(syscall(__NR_epoll_wait, ep, got, 4, 0));
 	ERR(syscall(__NR_eventfd, 1));
 #endif
+}
+
+#define CPU_CLOCK(pid) ((clockid_t)(~(unsigned)(pid) << 3 | 2))
+
+static void *clock_of_me(void *cpu_clock)
+{
+	return (void *)(intptr_t)pthread_getcpuclockid(pthread_self(), cpu_clock);
+}
+
+/* Of processes and threads: of the caller, by 0 and by number, of a child, of one that has ended. */
+static void cpu_clocks(void)
+{
+	struct sigevent none = {.sigev_notify = SIGEV_NONE};
+	struct timespec t;
+	clockid_t thread;
+	timer_t timer;
+	pthread_t p;
+	void *r;
+
+	for (int low = 0; low < 8; low++) {
+		ERR(syscall(__NR_clock_gettime, (int)(~0U << 3 | (unsigned)low), &t));
+		ERR(syscall(__NR_clock_getres, (int)(~(unsigned)getpid() << 3 | (unsigned)low), &t));
+		ERR(syscall(__NR_clock_gettime, (int)(~(unsigned)getpid() << 3 | (unsigned)low), &t));
+	}
+	pid_t child = fork();
+	if (child == 0) {
+		pause();
+		_exit(0);
+	}
+	ERR(clock_gettime(CPU_CLOCK(child), &t));
+	ERR(timer_create(CPU_CLOCK(child), &none, &timer));
+	ERR(timer_delete(timer));
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	ERR(syscall(__NR_clock_gettime, CPU_CLOCK(child), &t));
+	ERR(syscall(__NR_timer_create, CPU_CLOCK(child), &none, &timer));
+	VAL(pthread_create(&p, NULL, clock_of_me, &thread));
+	pthread_join(p, &r);
+	ERR((int)(intptr_t)r);
+	ERR(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t));
+	ERR(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t));
 }
 
 static void clocks(void)
@@ -249,6 +293,7 @@ int main(void)
 {
 	waiting();
 	clocks();
+	cpu_clocks();
 	facts();
 	memory();
 	futexes();

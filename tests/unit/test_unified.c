@@ -142,6 +142,35 @@ static void random_differences_are_right_and_shortest(void **state)
 	}
 }
 
+/* Words in brackets are only in one of the texts: "[-old]", "[+new]". */
+static void note_word(void *ctx, UnifiedKind kind, Text word)
+{
+	fprintf(ctx, kind == UNIFIED_SAME ? "%.*s" : kind == UNIFIED_ADDED ? "[+%.*s]" : "[-%.*s]", (int)word.len, word.bytes);
+}
+
+static void words_differ(const char *a, const char *b, const char *want)
+{
+	char *out = NULL;
+	size_t len;
+	FILE *f = open_memstream(&out, &len);
+	const UnifiedVisitor v = {NULL, note_word, f};
+
+	assert_int_equal(unified_words(text(a), text(b), &v), 0);
+	fclose(f);
+	assert_string_equal(out, want);
+	free(out);
+}
+
+static void words_are_compared_as_lines_are(void **state)
+{
+	(void)state;
+	words_differ("return x;", "return y;", "return [-x][+y];");
+	words_differ("f(a, b)", "f(a)", "f(a[-,][- ][-b])");
+	words_differ("na\xc3\xafve one", "naive one", "[-na\xc3\xafve][+naive] one");
+	words_differ("", "new", "[+new]");
+	words_differ("same", "same", ""); /* as for lines: nothing is visited */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,6 +181,7 @@ int main(void)
 		cmocka_unit_test(a_missing_newline_at_the_end_is_said),
 		cmocka_unit_test(a_nul_byte_makes_a_text_binary),
 		cmocka_unit_test(random_differences_are_right_and_shortest),
+		cmocka_unit_test(words_are_compared_as_lines_are),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,15 @@
+# bv_embed(TARGET HEADER FILES...): a header with the bytes of each file, as `static const char asset_NAME[]` (with a NUL at the end, which sizeof counts); the characters of
+# a name that no identifier has become '_'.
+function(bv_embed target header)
+  set(text "/* Made by cmake/embed.cmake. */\n")
+  foreach(file ${ARGN})
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/${file})
+    file(READ ${CMAKE_SOURCE_DIR}/${file} bytes HEX)
+    string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+    get_filename_component(name ${file} NAME)
+    string(MAKE_C_IDENTIFIER ${name} name)
+    string(APPEND text "static const char asset_${name}[] = {${bytes}0};\n")
+  endforeach()
+  file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/embedded/${header} CONTENT "${text}" @ONLY)
+  target_include_directories(${target} PRIVATE ${CMAKE_BINARY_DIR}/embedded)
+endfunction()
