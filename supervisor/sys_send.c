@@ -69,7 +69,7 @@ static int sum_of(struct iovec *iov, size_t count, size_t skip, size_t *total)
 
 static int read_data(Call *call, Source *src, Message *m)
 {
-	size_t count = src->hdr.msg_iovlen, total, done = 0;
+	size_t count = src->hdr.msg_iovlen, total = 0, done = 0;
 	CLEAN_FREE struct iovec *iov = count > MAX_IOV ? NULL : malloc((count + 1) * sizeof *iov);
 	int r = 0;
 
