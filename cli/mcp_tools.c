@@ -92,10 +92,7 @@ static void read_file(Call *call, Result *result)
 
 	if (wanted == 0 || wanted > READ_MAX)
 		mcp_fail(result, "read_file: 'limit' is from 1 to %d", READ_MAX);
-	else if ((r = bv_sandbox_open_file(call->server->sb, path, &fd, &err)) == -EROFS) { /* a directory, which the view would need a marker for */
-		bv_error_free(err);
-		mcp_fail(result, "%s is no file", path);
-	} else if (r < 0)
+	else if ((r = bv_sandbox_open_file(call->server->sb, path, &fd, &err)) < 0)
 		mcp_fail_error(result, err);
 	else if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		mcp_fail(result, "%s is no file", path);

@@ -113,13 +113,23 @@ static void set_store(const User *u)
 	free(path);
 }
 
-/* Root's places and keys are not his. */
+/* Root's places and keys are not his; but for those of bvisor that somebody has named for this. */
+static bool is_his(const char *entry)
+{
+	static const char *const named[] = {"BVISOR_HOME=", "BVISOR_SNAPSHOTS=", "BVISOR_SUPERVISOR=", "BVISOR_PLUGINS="};
+
+	for (size_t i = 0; i < ARRAY_LEN(named); i++)
+		if (strncmp(entry, named[i], strlen(named[i])) == 0)
+			return true;
+	return strncmp(entry, "XDG_", 4) != 0 && !bv_process_withholds(entry);
+}
+
 static void set_user_environment(const User *u)
 {
 	size_t kept = 0;
 
 	for (char **e = environ; *e; e++)
-		if (strncmp(*e, "XDG_", 4) != 0 && !bv_process_withholds(*e))
+		if (is_his(*e))
 			environ[kept++] = *e;
 	environ[kept] = NULL;
 	setenv("HOME", u->entry ? u->entry->pw_dir : "/", 1);
