@@ -38,7 +38,7 @@ typedef struct Take {
 	bool same; /* as the parent: no record was looked at */
 	Waiting *waiting;      /* a ring */
 	size_t first, count;
-	uint64_t written, total; /* records; total: 0 if nobody asks */
+	uint64_t written; /* records */
 	const BvSnapshotOptions *options;
 	char **why;
 } Take;
@@ -72,7 +72,7 @@ static bool content_changed(void *ctx, uint64_t key)
 static int write_record(Take *t, const Waiting *w, const uint8_t *ref, size_t len)
 {
 	if (t->options->progress)
-		t->options->progress(t->options->progress_ctx, "entries", ++t->written, t->total);
+		t->options->progress(t->options->progress_ctx, "entries", ++t->written, 0); /* how many there are is known at the end: they are walked once */
 	const Record record = {.key = w->key, .key_len = w->key_len, .content = ref, .content_len = len, .value = w->value.data, .value_len = w->value.len};
 	int rc = snap_writer_record(t->writer, &record);
 
@@ -288,13 +288,6 @@ static void look_at_few(Take *t)
 	cow_export_recall(t->moment.rows, recall, t);
 }
 
-static int count_record(void *ctx, const CowRecord *r)
-{
-	(void)r;
-	++*(uint64_t *)ctx;
-	return 0;
-}
-
 static int transfer(Take *t, const BvSandbox *sb, const BvSnapshotOptions *o)
 {
 	bool host = o->flags & BV_SNAPSHOT_WITH_BASE, carries = host || sb->config.carries;
@@ -305,8 +298,6 @@ static int transfer(Take *t, const BvSandbox *sb, const BvSnapshotOptions *o)
 	if (r == 0 && !carries)
 		look_at_few(t);
 	t->same = r == 0 && !carries && is_same(t);
-	if (r == 0 && !t->same && o->progress)
-		r = cow_export_walk(t->moment.rows, count_record, &t->total, t->why);
 	if (r == 0 && !t->same)
 		r = cow_export_walk(t->moment.rows, add_record, t, t->why);
 	if (r == 0)

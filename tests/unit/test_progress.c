@@ -44,10 +44,9 @@ static void on_progress(void *ctx, const char *what, uint64_t done, uint64_t tot
 	told->total = total;
 }
 
-static void is_complete(const Told *told)
+static void is_told(const Told *told)
 {
 	assert_true(told->calls >= FILES && told->in_order);
-	assert_true(told->last == told->total);
 }
 
 static int on_item(void *ctx, const BvApplyItem *item)
@@ -101,7 +100,9 @@ static void snapshot_restore_and_apply_tell_how_far_they_are(void **state)
 	assert_int_equal(bv_snapshot_restore("many", &restore, &again, NULL, NULL), 0);
 	assert_int_equal(bv_sandbox_apply(sb, &apply, on_item, NULL, NULL), 0);
 	for (size_t i = 0; i < 3; i++)
-		is_complete(&told[i]);
+		is_told(&told[i]);
+	assert_int_equal(told[0].total, 0); /* it would take a walk of its own */
+	assert_true(told[1].last == told[1].total && told[2].last == told[2].total);
 	assert_int_equal(bv_sandbox_remove(again, 1, NULL), 0);
 	assert_int_equal(bv_sandbox_remove(sb, 1, NULL), 0);
 	bv_sandbox_close(again);
