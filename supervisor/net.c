@@ -326,6 +326,10 @@ int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *ss, s
 			net_note_local(net, sock);
 		return 0;
 	}
+	if (here && net_is_under_way(sock)) { /* whom it is connected to, sock_diag tells by the connection */
+		net_go_nowhere(net, sock, ss, len);
+		return 0;
+	}
 	pthread_rwlock_rdlock(&net->rules_lock);
 	const char *why = objection(net, &to, here);
 	bool names = why && net_knows_names(net);

@@ -120,6 +120,10 @@ bool net_is_here(const struct in6_addr *address); /* an address of this machine,
 /* Which socket of a guest answers where a guest would reach `to` of this machine; false: none. */
 bool net_find_listener(Net *net, int sock, const struct sockaddr_in6 *to, struct sockaddr_in6 *real);
 bool net_host_listens(Net *net, int sock, const struct sockaddr_in6 *to); /* or it cannot be known */
+/* Is it a TCP socket that is connected, or about to be? connect(2) says so then, whatever the address is. */
+bool net_is_under_way(int sock);
+/* Makes the address one at which nobody is: for a call that the kernel answers without looking at it, should the socket not be what it was a moment ago. */
+void net_go_nowhere(const Net *net, int sock, struct sockaddr_storage *ss, socklen_t *len);
 /* Makes `real`, which was found for `to`, the address that the socket is connected to. */
 void net_go_here(Net *net, int sock, const struct sockaddr_in6 *to, const struct sockaddr_in6 *real, struct sockaddr_storage *ss, socklen_t *len);
 

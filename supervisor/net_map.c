@@ -10,6 +10,7 @@
 #include "supervisor/net_owner.h"
 
 #include <fcntl.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -551,6 +552,21 @@ void net_go_here(Net *net, int sock, const struct sockaddr_in6 *to, const struct
 			come_from_v6(net, sock);
 	}
 	narrow(domain, real, ss, len);
+}
+
+bool net_is_under_way(int sock)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof info;
+
+	return net_option(sock, SO_PROTOCOL) == IPPROTO_TCP && getsockopt(sock, IPPROTO_TCP, TCP_INFO, &info, &len) == 0 && info.tcpi_state != TCP_CLOSE && info.tcpi_state != TCP_LISTEN;
+}
+
+void net_go_nowhere(const Net *net, int sock, struct sockaddr_storage *ss, socklen_t *len)
+{
+	const struct sockaddr_in6 nowhere = {.sin6_family = AF_INET6, .sin6_port = htons(1), .sin6_addr = net->here[HERE_V4]};
+
+	narrow(net_option(sock, SO_DOMAIN), &nowhere, ss, len);
 }
 
 /* ---- as guests see it ---- */
