@@ -3,7 +3,7 @@
  * Source: include/uapi/linux/in.h, in6.h, tcp.h, udp.h and asm-generic/socket.h of Linux 6.16; what a newer one adds is not there for guests until somebody has looked at it.
  *
  * Looked at and left open, among others: filters of what a socket receives (SO_ATTACH_FILTER, SO_ATTACH_BPF) and which of the sandbox's own sockets gets it (SO_ATTACH_REUSEPORT_*),
- * SO_DONTROUTE (it sends less far), IP_PKTINFO and IPV6_RECVPKTINFO (to receive), IP_BIND_ADDRESS_NO_PORT and IP_LOCAL_PORT_RANGE (no port but those that are free). */
+ * SO_DONTROUTE (it sends less far), IP_PKTINFO and IPV6_RECVPKTINFO (to receive), IP_BIND_ADDRESS_NO_PORT (no port but those that are free). */
 #include "supervisor/net_internal.h"
 
 #include <linux/udp.h>
@@ -15,6 +15,7 @@
 #define IPV6_2292RTHDR 5
 #define IPV6_2292PKTOPTIONS 6
 #define IPV6_FLOWLABEL_MGR 32
+#define IP_LOCAL_PORT_RANGE 51
 #ifndef IPV6_UNICAST_IF
 #define IPV6_UNICAST_IF 76
 #endif
@@ -39,6 +40,7 @@ static const char route[] = "a route of its own", device[] = "another device tha
 static const Closed closed[] = {
 	{SOL_SOCKET, SO_BINDTODEVICE, BOTH, device}, {SOL_SOCKET, SO_BINDTOIFINDEX, BOTH, device}, {SOL_SOCKET, SO_MARK, BOTH, route},
 	{IPPROTO_IP, IP_OPTIONS, BOTH, route}, {IPPROTO_IP, IP_RETOPTS, BOTH, route}, {IPPROTO_IP, IP_UNICAST_IF, BOTH, device}, {IPPROTO_IP, IP_MULTICAST_IF, BOTH, device},
+	{IPPROTO_IP, IP_LOCAL_PORT_RANGE, BOTH, "the very port at which a program of the host is about to serve"},
 	{IPPROTO_IP, IP_FREEBIND, BOTH, foreign}, {IPPROTO_IP, IP_TRANSPARENT, BOTH, foreign}, {IPPROTO_IP, IP_IPSEC_POLICY, BOTH, host_only}, {IPPROTO_IP, IP_XFRM_POLICY, BOTH, host_only},
 	{IPPROTO_IP, IP_ADD_MEMBERSHIP, BOTH, group}, {IPPROTO_IP, IP_ADD_SOURCE_MEMBERSHIP, BOTH, group}, {IPPROTO_IP, IP_MSFILTER, BOTH, group}, {IPPROTO_IP, MCAST_JOIN_GROUP, BOTH, group},
 	{IPPROTO_IP, MCAST_JOIN_SOURCE_GROUP, BOTH, group}, {IPPROTO_IP, MCAST_MSFILTER, BOTH, group},

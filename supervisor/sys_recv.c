@@ -47,7 +47,7 @@ static ssize_t try_receive(Call *call, int sock, int flags, Received *m)
 /* First without waiting; only a worker waits, and has no room for a message meanwhile. *out is the caller's to free. */
 static ssize_t receive(Call *call, int sock, int flags, Received **out)
 {
-	bool waits = !(flags & MSG_DONTWAIT) && socket_waits(sock);
+	bool waits = !(flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) && socket_waits(sock); /* the queue of errors is never waited for */
 	SocketWait wait = socket_wait_begin(sock, false);
 
 	for (;;) {

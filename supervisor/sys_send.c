@@ -238,7 +238,7 @@ static int send_all(Call *call, int sock, Source *src)
 	}
 	if (src->done || n >= 0)
 		return src->done ? (int)src->done : (int)n;
-	if (n == -EPIPE && !(src->flags & MSG_NOSIGNAL)) /* SIGPIPE must hit the guest, not us */
+	if (n == -EPIPE && !(src->flags & MSG_NOSIGNAL) && is_stream(sock)) /* SIGPIPE must hit the guest, not us; other sockets give none */
 		syscall(SYS_tgkill, caller_tgid(&call->caller), call->tid, SIGPIPE);
 	return (int)n;
 }
