@@ -7,6 +7,7 @@
 #include "supervisor/sysargs.h"
 #include "supervisor/transfer.h"
 
+#include <netinet/in.h>
 #include <signal.h>
 #include <stddef.h>
 #include <sys/syscall.h>
@@ -209,6 +210,15 @@ static bool is_stream(int sock)
 	return getsockopt(sock, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
 }
 
+/* EAGAIN of a datagram socket that has no port is that it got none, for which nobody waits. */
+static bool lacks_port(int sock)
+{
+	struct sockaddr_storage ss = {0};
+	socklen_t len = sizeof ss;
+
+	return getsockname(sock, (struct sockaddr *)&ss, &len) == 0 && (ss.ss_family == AF_INET || ss.ss_family == AF_INET6) && ((struct sockaddr_in *)&ss)->sin_port == 0;
+}
+
 /* Bytes that were sent, or why none was. First without waiting; only a worker waits, and goes on where the first attempt has ended. */
 static int send_all(Call *call, int sock, Source *src)
 {
@@ -224,7 +234,7 @@ static int send_all(Call *call, int sock, Source *src)
 		size_t before = src->done;
 		n = try_pieces(call, sock, src, waits);
 		bool more = n == -EAGAIN || (n > 0 && src->stream && src->left && src->done < MAX_STREAM);
-		if (!waits || !more)
+		if (!waits || !more || (n == -EAGAIN && lacks_port(sock)))
 			break;
 		if (!call->req.may_block)
 			return CALL_SLOW;
