@@ -47,8 +47,7 @@ static ssize_t try_receive(Call *call, int sock, int flags, Received *m)
 /* First without waiting; only a worker waits, and has no room for a message meanwhile. *out is the caller's to free. */
 static ssize_t receive(Call *call, int sock, int flags, Received **out)
 {
-	bool waits = !(flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) && socket_waits(sock); /* the queue of errors is never waited for */
-	SocketWait wait = socket_wait_begin(sock, false);
+	SocketWait wait = {.sock = -1};
 
 	for (;;) {
 		CLEAN_FREE Received *m = malloc(sizeof *m);
@@ -57,11 +56,13 @@ static ssize_t receive(Call *call, int sock, int flags, Received **out)
 			*out = TAKE_PTR(m);
 			return n;
 		}
-		if (n != -EAGAIN || !waits)
+		if (n != -EAGAIN || (flags & (MSG_DONTWAIT | MSG_ERRQUEUE)) || !socket_waits(sock)) /* the queue of errors is never waited for */
 			return n;
 		if (!call->req.may_block)
 			return CALL_SLOW;
 		free(TAKE_PTR(m));
+		if (wait.sock < 0)
+			wait = socket_wait_begin(sock, false);
 		int r = socket_wait(&wait);
 		if (r < 0)
 			return r;
