@@ -162,11 +162,14 @@ bool mcp_flag(const Call *call, const char *name, bool otherwise)
 	return v ? cJSON_IsTrue(v) : otherwise;
 }
 
+char *mcp_join(const Call *call, const char *path)
+{
+	return path[0] == '/' ? xasprintf("%s", path) : xasprintf("%s/%s", call->server->cwd, path);
+}
+
 char *mcp_path(const Call *call, const char *name, const char *otherwise)
 {
-	const char *path = mcp_string(call, name, otherwise);
-
-	return path[0] == '/' ? xasprintf("%s", path) : xasprintf("%s/%s", call->server->cwd, path);
+	return mcp_join(call, mcp_string(call, name, otherwise));
 }
 
 const char **mcp_strings(const Call *call, const char *name)

@@ -76,6 +76,7 @@ const char *mcp_string(const Call *call, const char *name, const char *otherwise
 int64_t mcp_integer(const Call *call, const char *name, int64_t otherwise);
 bool mcp_flag(const Call *call, const char *name, bool otherwise);
 /* Absolute; the caller's to free. */
+char *mcp_join(const Call *call, const char *path); /* of the sandbox, from its directory; malloc'ed */
 char *mcp_path(const Call *call, const char *name, const char *otherwise);
 /* NULL-terminated, the caller's to free (not what is in it). NULL: the argument is missing. */
 const char **mcp_strings(const Call *call, const char *name);

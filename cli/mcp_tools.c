@@ -266,7 +266,7 @@ static char **absolute_paths(const Call *call)
 		n++;
 	char **paths = n ? xrealloc(NULL, (n + 1) * sizeof(*paths)) : NULL;
 	for (size_t i = 0; i < n; i++) {
-		char *joined = given[i][0] == '/' ? xasprintf("%s", given[i]) : xasprintf("%s/%s", call->server->cwd, given[i]);
+		char *joined = mcp_join(call, given[i]);
 		paths[i] = absolute_path(joined);
 		free(joined);
 	}

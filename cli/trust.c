@@ -3,6 +3,7 @@
  * A record is the path, a NUL, and the bytes of the file; its own name is a checksum of the path, so that there is one for each path. That two paths had the same name would cost the first its trust
  * and give none to the second: what counts is inside. A copy, rather than a checksum of the file: nothing can be made to look like it, and no library is needed. */
 #include "cli/config.h"
+#include "cli/hash.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,14 +23,11 @@ static char *trust_dir(void)
 /* malloc'ed; NULL: there is no home. */
 static char *record_path(const char *path)
 {
-	uint64_t h = 0xcbf29ce484222325ULL;
 	char *dir = trust_dir(), *joined;
 
 	if (!dir)
 		return NULL;
-	for (const unsigned char *p = (const unsigned char *)path; *p; p++)
-		h = (h ^ *p) * 0x100000001b3ULL;
-	joined = xasprintf("%s/%016" PRIx64, dir, h);
+	joined = xasprintf("%s/%016" PRIx64, dir, hash_bytes(path, strlen(path)));
 	free(dir);
 	return joined;
 }

@@ -4,6 +4,7 @@
  * lines of both, in order, are equal. Where texts have almost nothing in common the search is cut off at COST_MAX and the
  * part is reported as replaced: still a correct difference, only not the shortest. */
 #include "cli/unified.h"
+#include "cli/hash.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -33,15 +34,6 @@ bool text_is_binary(Text text)
 	return text.len > 0 && memchr(text.bytes, 0, text.len < 8000 ? text.len : 8000) != NULL;
 }
 
-static uint64_t hash_line(const char *p, size_t len)
-{
-	uint64_t h = 0xcbf29ce484222325ULL;
-
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (unsigned char)p[i]) * 0x100000001b3ULL;
-	return h;
-}
-
 static int split(Text text, Side *side)
 {
 	size_t count = 0;
@@ -56,7 +48,7 @@ static int split(Text text, Side *side)
 		const char *start = text.bytes + at;
 		const char *end = memchr(start, '\n', text.len - at);
 		size_t len = end ? (size_t)(end - start) + 1 : text.len - at;
-		side->lines[side->count++] = (Line){start, len, hash_line(start, len)};
+		side->lines[side->count++] = (Line){start, len, hash_bytes(start, len)};
 		at += len;
 	}
 	return 0;
@@ -286,7 +278,7 @@ static int split_words(Text text, Side *side)
 		size_t len = 1;
 		while (is_word((unsigned char)start[0]) && at + len < text.len && is_word((unsigned char)start[len]))
 			len++;
-		side->lines[side->count++] = (Line){start, len, hash_line(start, len)};
+		side->lines[side->count++] = (Line){start, len, hash_bytes(start, len)};
 		at += len;
 	}
 	return 0;
