@@ -107,6 +107,7 @@ int net_new(const char *mode, char *const *rules, const char *servers, char *con
 		return -ENOMEM;
 	pthread_mutex_init(&net->lock, NULL);
 	pthread_mutex_init(&net->binding, NULL);
+	pthread_mutex_init(&net->pinning, NULL);
 	pthread_rwlock_init(&net->rules_lock, NULL);
 	net->reserved = -1;
 	atomic_init(&net->diag, diag ? -1 : 0);
@@ -141,8 +142,10 @@ void net_free(Net *net)
 	free(net->published);
 	for (size_t i = 0; i < 4; i++)
 		free(net->ports[i / 2][i % 2]);
+	net_pins_release(net);
 	bv_close_fd(&net->reserved);
 	pthread_rwlock_destroy(&net->rules_lock);
+	pthread_mutex_destroy(&net->pinning);
 	pthread_mutex_destroy(&net->binding);
 	pthread_mutex_destroy(&net->lock);
 	free(net);
@@ -151,6 +154,16 @@ void net_free(Net *net)
 bool net_is_open(const Net *net)
 {
 	return net->open;
+}
+
+bool net_is_closed(Net *net)
+{
+	pthread_rwlock_rdlock(&net->rules_lock);
+	bool closed = net->rules.mode == MODE_NONE;
+	for (size_t i = 0; closed && i < net->rules.n; i++)
+		closed = net->rules.list[i].kind == NET_RULE_UNIX;
+	pthread_rwlock_unlock(&net->rules_lock);
+	return closed;
 }
 
 /* The same rule of the new ones, or NULL. */
@@ -312,19 +325,36 @@ static int refuse(Call *call, int sock, const struct sockaddr_in6 *to, bool here
 	return here ? -ECONNREFUSED : -EACCES;
 }
 
-int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *ss, socklen_t *len)
+/* To a socket of another guest, or of the same. */
+static int go_here(Call *call, int sock, bool connects, const struct sockaddr_in6 *real, uint64_t ino, NetPin **pin)
+{
+	Net *net = call->sup->net;
+	bool datagram = net_option(sock, SO_TYPE) == SOCK_DGRAM;
+	int r = connects || !datagram ? net_pin(call, net_option(sock, SO_PROTOCOL), real, ino, pin) : 0;
+
+	if (r != 0)
+		return r;
+	if (datagram && !connects && net_is_closed(net)) /* or the kernel would bind it, to every address */
+		r = net_bind_inside(net, sock);
+	if (datagram)
+		net_note_local(net, sock);
+	return r;
+}
+
+int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *ss, socklen_t *len, NetPin **pin)
 {
 	Net *net = call->sup->net;
 	struct sockaddr_in6 to, real;
+	uint64_t ino;
 
 	if (net_is_open(net) || !read_target(verb, ss, *len, &to))
 		return 0;
 	bool datagram = net_option(sock, SO_TYPE) == SOCK_DGRAM, here = net_is_here(&to.sin6_addr);
-	if (here && net_find_listener(net, sock, &to, &real)) {
-		net_go_here(net, sock, &to, &real, ss, len);
-		if (datagram)
-			net_note_local(net, sock);
-		return 0;
+	if (here && net_find_listener(net, sock, &to, &real, &ino)) {
+		int r = go_here(call, sock, verb == NET_CONNECT, &real, ino, pin);
+		if (r == 0)
+			net_go_here(net, sock, &to, &real, ss, len);
+		return r;
 	}
 	if (here && net_is_under_way(sock)) { /* whom it is connected to, sock_diag tells by the connection */
 		net_go_nowhere(net, sock, ss, len);

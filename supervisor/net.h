@@ -13,6 +13,8 @@
 #include <cjson/cJSON.h>
 #include <sys/socket.h>
 
+typedef struct NetPin NetPin;
+
 /* mode: "host" (everything is open), "internet" (public addresses, and what the rules name) or "none" (what the rules name). `servers`: whom names are asked of (resolver_new), or
  * NULL. `publish`: "ADDRESS:HOSTPORT:PORT" (IPv4), for each port of guests that the host reaches at that address. `diag`: whether sock_diag(7) may be
  * asked, if it is there. -EINVAL, -EADDRINUSE, -ENOMEM. */
@@ -24,8 +26,13 @@ int net_change(Net *net, const char *mode, char *const *rules, char **why) MUST_
 
 typedef enum NetVerb { NET_CONNECT, NET_SEND } NetVerb;
 /* May the caller connect `sock` to the address, or send there? 0, or -EACCES, which is recorded; -ECONNREFUSED: of this machine, and no guest listens (recorded if the host does). Addresses of other families, and those that the kernel will refuse, are none of its matters: 0.
- * That of a name server which may not be reached is replaced by that of ours (dns.h). */
-int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *address, socklen_t *len) MUST_CHECK;
+ * That of a name server which may not be reached is replaced by that of ours (dns.h).
+ * *pin keeps what it is connected to until the kernel has done so (CLEAN_PIN); CALL_SLOW: whom, takes a worker to find out. */
+int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *address, socklen_t *len, NetPin **pin) MUST_CHECK;
+void net_unpin(NetPin **pin);
+#define CLEAN_PIN __attribute__((cleanup(net_unpin)))
+/* A guest has bound `sock`, and where descriptors of guests cannot be duplicated it is kept for those that connect to it. */
+void net_pin_bound(Net *net, int sock);
 /* bind(2) for every family, to an address of the sandbox's where the guest has named one of this machine. `privileged`: also to ports for which one needs CAP_NET_BIND_SERVICE. The errno of bind(2). */
 int net_bind(Net *net, bool privileged, int sock, const struct sockaddr_storage *address, socklen_t len) MUST_CHECK;
 /* A socket that is to be bound once it is known what for is bound; with `listens` also one that listen(2) would bind. 0 or the errno. */

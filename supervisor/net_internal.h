@@ -1,4 +1,4 @@
-/* supervisor/net_internal.h - what the net*.c files share: net.c decides, net_map.c and net_share.c bind, net_names.c resolves, net_denied.c records. Nobody else includes it. */
+/* supervisor/net_internal.h - what the net*.c files share: net.c decides, net_map.c and net_share.c bind, net_pin.c keeps ports, net_names.c resolves, net_denied.c records. Nobody else includes it. */
 #ifndef SUPERVISOR_NET_INTERNAL_H
 #define SUPERVISOR_NET_INTERNAL_H
 
@@ -16,6 +16,7 @@
 typedef enum NetMode { MODE_HOST, MODE_INTERNET, MODE_NONE } NetMode;
 
 #define ROUTED_MAX 256
+#define PINS_MAX 256
 #define SERVERS_MAX 16	    /* addresses of name servers that guests know */
 #define NAMED_MAX 1024	    /* addresses of allowed names that are remembered */
 #define NAMED_GRACE 5	    /* seconds after a name's address has expired: who has just been told it connects now */
@@ -45,6 +46,22 @@ typedef struct NetPublished {
 	struct in6_addr address;
 	int reserved; /* keeps it from other sandboxes, or -1 */
 } NetPublished;
+
+/* Of a guest's descriptor. */
+typedef struct SocketHolder {
+	pid_t pid; /* 0: none is known */
+	int fd;
+} SocketHolder;
+
+struct NetPin {
+	Net *net; /* NULL: this entry is free */
+	int protocol, fd;
+	struct sockaddr_in6 at;
+	uint64_t ino; /* of the guest's socket that `fd` is a duplicate of; 0: it is a guard of that address */
+	SocketHolder holder;
+	unsigned busy; /* calls that are connecting */
+	bool connected; /* what was found when there was no room */
+};
 
 typedef struct NameServer {
 	struct sockaddr_storage address;
@@ -78,10 +95,13 @@ struct Net {
 	NetRules rules;
 	bool open; /* mode host; never changes, nor does what follows */
 	struct in6_addr here[2]; /* by NetHere: what stands for 127.0.0.1 and ::1 */
+	struct in6_addr guard; /* another one, where nobody is (net_pin.c) */
 	int reserved; /* keeps them */
 	NetPublished *published;
 	size_t n_published;
 	pthread_mutex_t binding; /* outside of `lock`, never with rules_lock: net_share.c */
+	pthread_mutex_t pinning; /* of the pins; inside of no other but rules_lock */
+	NetPin pins[PINS_MAX];
 	pthread_mutex_t lock; /* of what follows */
 	Hmap own;
 	OwnSocket *sockets; /* a ring of OWN_MAX */
@@ -104,6 +124,7 @@ struct Net {
 /* ---- net.c ---- */
 bool net_cookie(int sock, uint64_t *cookie);
 int net_option(int sock, int name); /* of SOL_SOCKET; -1: it has none */
+bool net_is_closed(Net *net); /* Does nothing lead out? */
 OwnSocket *net_find_own_locked(Net *net, uint64_t cookie);
 OwnSocket *net_add_own_locked(Net *net, int sock, uint64_t cookie); /* NULL: no memory */
 
@@ -117,8 +138,10 @@ bool net_is_any(const struct in6_addr *a); /* the unspecified one, of IPv4 or IP
 int net_own_name(int sock, struct sockaddr_in6 *out) MUST_CHECK; /* getsockname(2) */
 int net_bind_to(int sock, const struct sockaddr_in6 *six) MUST_CHECK; /* bind(2) of a socket of either family */
 bool net_is_here(const struct in6_addr *address); /* an address of this machine, or the unspecified one, which means it */
-/* Which socket of a guest answers where a guest would reach `to` of this machine; false: none. */
-bool net_find_listener(Net *net, int sock, const struct sockaddr_in6 *to, struct sockaddr_in6 *real);
+/* Which socket of a guest answers where a guest would reach `to` of this machine; *ino is its number. False: none. */
+bool net_find_listener(Net *net, int sock, const struct sockaddr_in6 *to, struct sockaddr_in6 *real, uint64_t *ino);
+/* Binds a datagram socket that has no port, and is to be reached by guests alone. */
+int net_bind_inside(Net *net, int sock) MUST_CHECK;
 bool net_host_listens(Net *net, int sock, const struct sockaddr_in6 *to); /* or it cannot be known */
 /* Is it a TCP socket that is connected, or about to be? connect(2) says so then, whatever the address is. */
 bool net_is_under_way(int sock);
@@ -134,6 +157,12 @@ void net_share_begin(int sock);
 void net_share_bound(Net *net, int sock);
 /* Binds a datagram socket to a port that another one has already, if both want to share it: -EADDRINUSE, or another errno of bind(2). */
 int net_share_port(Net *net, int sock, const struct sockaddr_in6 *at) MUST_CHECK;
+
+/* ---- net_pin.c ---- */
+/* Before a socket is connected to `at`, where the guest's socket `ino` is: no program of the host comes there, for as long as anything is connected or connecting to it. *out is to be given back by
+ * net_unpin when connect(2) has returned; NULL: it needs none. CALL_SLOW, or -ECONNREFUSED: the guest's socket is closed or cannot be kept; -EADDRNOTAVAIL: there are too many; -EMFILE. */
+int net_pin(Call *call, int protocol, const struct sockaddr_in6 *at, uint64_t ino, NetPin **out) MUST_CHECK;
+void net_pins_release(Net *net);
 
 /* ---- net_names.c ---- */
 void net_note_routed_locked(Net *net, int sock);

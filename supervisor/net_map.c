@@ -94,13 +94,15 @@ int net_map_start(Net *net)
 		if (getrandom(v4, sizeof v4, 0) != sizeof v4)
 			return bv_neg_errno();
 		v4[0] = 127;
-		v4[1] |= 0x40; /* not where programs of the host have theirs: 127.0.x.y */
+		v4[1] = (uint8_t)((v4[1] | 0x40) & ~0x20); /* not where programs of the host have theirs: 127.0.x.y */
 		v4[3] = (uint8_t)(2 + v4[3] % 126 * 2);
 		snprintf(name, sizeof name, "bvisor-net-%u.%u.%u.%u", v4[0], v4[1], v4[2], v4[3]);
 		r = reserve(name, &net->reserved);
 		net->here[HERE_V4] = net_mapped(v4);
 		v4[3]++;
 		net->here[HERE_V6] = net_mapped(v4);
+		v4[1] |= 0x20;
+		net->guard = net_mapped(v4);
 	}
 	return r;
 }
@@ -308,7 +310,7 @@ static void add_place(Places *p, const struct in6_addr *address, in_port_t port)
 		p->at[p->n++] = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = *address};
 }
 
-bool net_find_listener(Net *net, int sock, const struct sockaddr_in6 *to, struct sockaddr_in6 *real)
+bool net_find_listener(Net *net, int sock, const struct sockaddr_in6 *to, struct sockaddr_in6 *real, uint64_t *ino)
 {
 	const struct in6_addr localhost = net_mapped((const uint8_t[]){127, 0, 0, 1});
 	int protocol = net_option(sock, SO_PROTOCOL);
@@ -338,8 +340,10 @@ bool net_find_listener(Net *net, int sock, const struct sockaddr_in6 *to, struct
 			continue;
 		/* Itself only if there is no other: a port that is bound is not so to the kernel, which may give it to a client of that very socket. */
 		bool other = !is_itself(sock, &owner);
-		if (other || !found)
+		if (other || !found) {
 			*real = places.at[i];
+			*ino = owner.ino;
+		}
 		found = true;
 		if (other)
 			break;
@@ -441,6 +445,15 @@ static int bind_here(Net *net, int sock, const struct sockaddr_in6 *asked)
 	return r;
 }
 
+int net_bind_inside(Net *net, int sock)
+{
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6}, own;
+
+	if (net_option(sock, SO_DOMAIN) == AF_INET)
+		any.sin6_addr = net_mapped((const uint8_t[4]){0});
+	return net_own_name(sock, &own) < 0 || own.sin6_port ? 0 : bind_here(net, sock, &any);
+}
+
 /* UNBOUND: nothing was said, and `shown` is left alone. */
 static OwnState state_of(Net *net, int sock, struct sockaddr_in6 *shown)
 {
@@ -487,7 +500,7 @@ static int bind_as_asked(Net *net, int sock, const struct sockaddr_storage *ss, 
 static int bind_inet(Net *net, bool privileged, int sock, const struct sockaddr_storage *ss, socklen_t len, const struct sockaddr_in6 *asked)
 {
 	int protocol = net_option(sock, SO_PROTOCOL);
-	bool may_go_out = !asked->sin6_port && (net_is_any(&asked->sin6_addr) || !net_is_loopback(&asked->sin6_addr));
+	bool may_go_out = !asked->sin6_port && (net_is_any(&asked->sin6_addr) || !net_is_loopback(&asked->sin6_addr)) && (protocol == IPPROTO_TCP || !net_is_closed(net));
 
 	if (!privileged && is_privileged(asked->sin6_port))
 		return -EACCES;

@@ -101,54 +101,102 @@ static bool same_end(const struct sockaddr_in6 *a, const struct sockaddr_in6 *b)
 	return a->sin6_port == b->sin6_port && IN6_ARE_ADDR_EQUAL(&a->sin6_addr, &b->sin6_addr);
 }
 
-/* How well the row's socket fits, as the kernel weighs it: 0, not at all. */
-static int fit(const char *row, int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, uint64_t *ino)
-{
-	char ends[2][48];
+typedef struct Row {
 	struct sockaddr_in6 own, peer;
 	unsigned state;
-	static const uint8_t any_v4[16] = {[10] = 0xff, 0xff};
+	uint64_t ino;
+	int family;
+} Row;
 
-	if (sscanf(row, " %*u: %47s %47s %X %*s %*s %*s %*u %*u %" SCNu64, ends[0], ends[1], &state, ino) != 4 || !net_parse_end(ends[0], &own) || !net_parse_end(ends[1], &peer))
-		return 0;
-	if (own.sin6_port != to->sin6_port || (protocol == IPPROTO_TCP && state != TCP_LISTEN))
-		return 0;
-	bool connected = peer.sin6_port != 0;
-	if (connected && !same_end(&peer, from))
-		return 0;
-	if (IN6_ARE_ADDR_EQUAL(&own.sin6_addr, &to->sin6_addr))
-		return connected ? 4 : 3;
-	return memcmp(&own.sin6_addr, any_v4, sizeof any_v4) == 0 && IN6_IS_ADDR_V4MAPPED(&to->sin6_addr) ? 2 : IN6_IS_ADDR_UNSPECIFIED(&own.sin6_addr) ? 1 : 0;
+static bool parse_row(const char *text, Row *out)
+{
+	char ends[2][48];
+
+	return sscanf(text, " %*u: %47s %47s %X %*s %*s %*s %*u %*u %" SCNu64, ends[0], ends[1], &out->state, &out->ino) == 4 && net_parse_end(ends[0], &out->own) && net_parse_end(ends[1], &out->peer);
 }
 
-static int search_table(const char *name, int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, int *best, SocketOwner *out)
+static int each_row_of(const char *name, void (*visit)(void *ctx, const Row *row), void *ctx)
 {
-	char path[32], row[512];
-	uint64_t ino;
+	char path[32], text[512];
+	Row row = {.family = strchr(name, '6') ? AF_INET6 : AF_INET};
 
 	snprintf(path, sizeof path, "/proc/net/%s", name);
 	FILE *table = fopen(path, "re");
 	if (!table)
 		return errno == ENOENT ? 0 : bv_neg_errno(); /* tcp6 of a kernel without IPv6 */
-	while (fgets(row, sizeof row, table)) {
-		int found = fit(row, protocol, from, to, &ino);
-		if (found > *best) {
-			*best = found;
-			*out = (SocketOwner){.ino = ino, .family = strchr(name, '6') ? AF_INET6 : AF_INET};
-		}
-	}
+	while (fgets(text, sizeof text, table))
+		if (parse_row(text, &row))
+			visit(ctx, &row);
 	fclose(table);
 	return 0;
 }
 
-static int ask_tables(int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, SocketOwner *out)
+static int each_row(int protocol, void (*visit)(void *ctx, const Row *row), void *ctx)
 {
 	bool udp = protocol == IPPROTO_UDP;
-	int best = 0, r = search_table(udp ? "udp" : "tcp", protocol, from, to, &best, out);
+	int r = each_row_of(udp ? "udp" : "tcp", visit, ctx);
 
-	if (r == 0)
-		r = search_table(udp ? "udp6" : "tcp6", protocol, from, to, &best, out);
-	return r == 0 && !best ? -ENOENT : r;
+	return r < 0 ? r : each_row_of(udp ? "udp6" : "tcp6", visit, ctx);
+}
+
+typedef struct Fit {
+	int protocol, best;
+	const struct sockaddr_in6 *from, *to;
+	SocketOwner *out;
+} Fit;
+
+/* How well the row's socket fits, as the kernel weighs it: 0, not at all. */
+static int fit(const Fit *f, const Row *row)
+{
+	static const uint8_t any_v4[16] = {[10] = 0xff, 0xff};
+
+	if (row->own.sin6_port != f->to->sin6_port || (f->protocol == IPPROTO_TCP && row->state != TCP_LISTEN))
+		return 0;
+	bool connected = row->peer.sin6_port != 0;
+	if (connected && !same_end(&row->peer, f->from))
+		return 0;
+	if (IN6_ARE_ADDR_EQUAL(&row->own.sin6_addr, &f->to->sin6_addr))
+		return connected ? 4 : 3;
+	return memcmp(&row->own.sin6_addr, any_v4, sizeof any_v4) == 0 && IN6_IS_ADDR_V4MAPPED(&f->to->sin6_addr) ? 2 : IN6_IS_ADDR_UNSPECIFIED(&row->own.sin6_addr) ? 1 : 0;
+}
+
+static void keep_fittest(void *ctx, const Row *row)
+{
+	Fit *f = ctx;
+	int found = fit(f, row);
+
+	if (found > f->best) {
+		f->best = found;
+		*f->out = (SocketOwner){.ino = row->ino, .family = row->family};
+	}
+}
+
+static int ask_tables(int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, SocketOwner *out)
+{
+	Fit f = {.protocol = protocol, .from = from, .to = to, .out = out};
+	int r = each_row(protocol, keep_fittest, &f);
+
+	return r == 0 && !f.best ? -ENOENT : r;
+}
+
+typedef struct Peers {
+	void (*visit)(void *ctx, unsigned state, const struct sockaddr_in6 *peer);
+	void *ctx;
+} Peers;
+
+static void visit_peer(void *ctx, const Row *row)
+{
+	const Peers *p = ctx;
+
+	if (row->peer.sin6_port)
+		p->visit(p->ctx, row->state, &row->peer);
+}
+
+int net_each_peer(int protocol, void (*visit)(void *ctx, unsigned state, const struct sockaddr_in6 *peer), void *ctx)
+{
+	Peers p = {visit, ctx};
+
+	return each_row(protocol, visit_peer, &p);
 }
 
 int net_owner(bool diag, int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, SocketOwner *out)

@@ -33,6 +33,7 @@ typedef struct Source {
 
 typedef struct Message {
 	Addr addr;
+	NetPin *pin;
 	struct msghdr hdr;
 	struct iovec iov;
 	Copy data;
@@ -47,6 +48,7 @@ static void message_release(Message *m)
 		close(m->passed[i]);
 	copy_give(&m->data);
 	free(m->control);
+	net_unpin(&m->pin);
 	addr_release(&m->addr);
 }
 #define CLEAN_MESSAGE __attribute__((cleanup(message_release)))
@@ -158,7 +160,7 @@ static int read_name(Call *call, int sock, const struct msghdr *g, Message *m)
 	if (r == 0)
 		r = addr_translate(call, &m->addr);
 	if (r == 0)
-		r = net_route(call, sock, NET_SEND, &m->addr.ss, &m->addr.len);
+		r = net_route(call, sock, NET_SEND, &m->addr.ss, &m->addr.len, &m->pin);
 	m->hdr.msg_name = &m->addr.ss;
 	m->hdr.msg_namelen = m->addr.len;
 	return r;
@@ -227,12 +229,17 @@ static int send_all(Call *call, int sock, Source *src)
 	ssize_t n;
 	int r;
 
-	if (!call->req.may_block && limits_count_sends(call->sup))
-		return CALL_SLOW; /* it may wait for memory */
+	if (!call->req.may_block && (limits_count_sends(call->sup) || (waits && (src->flags & MSG_FASTOPEN))))
+		return CALL_SLOW; /* it may wait for memory; it connects */
 	src->stream = is_stream(sock) && !(src->flags & (MSG_OOB | MSG_FASTOPEN));
 	for (;;) {
 		size_t before = src->done;
 		n = try_pieces(call, sock, src, waits);
+		if (n == -EINPROGRESS && waits) { /* it is connecting, and nothing was sent */
+			src->flags &= ~MSG_FASTOPEN;
+			src->hdr.msg_name = NULL;
+			n = -EAGAIN;
+		}
 		bool more = n == -EAGAIN || (n > 0 && src->stream && src->left && src->done < MAX_STREAM);
 		if (!waits || !more || (n == -EAGAIN && lacks_port(sock)))
 			break;
@@ -262,6 +269,15 @@ static int send_one(Call *call, int sock, Source *src)
 	return r;
 }
 
+/* EINPROGRESS is the kernel's own answer (MSG_FASTOPEN), which as a return value would mean "again on a worker". */
+static int finish(Call *call, int r)
+{
+	if (r != -EINPROGRESS)
+		return r;
+	call_answer(call, r);
+	return CALL_REPLIED;
+}
+
 static int read_header(Call *call, uint64_t at, int flags, Source *out)
 {
 	*out = (Source){.flags = flags};
@@ -283,7 +299,7 @@ int sys_sendto(Call *call)
 		      .flags = ARG_INT(call, 3)};
 
 	src.hdr.msg_iov = &src.one;
-	return sock < 0 ? sock : send_one(call, sock, &src);
+	return sock < 0 ? sock : finish(call, send_one(call, sock, &src));
 }
 
 int sys_sendmsg(Call *call)
@@ -296,7 +312,7 @@ int sys_sendmsg(Call *call)
 	if (sock < 0)
 		return sock;
 	int r = read_header(call, call->args[1], ARG_INT(call, 2), &src);
-	return r < 0 ? r : send_one(call, sock, &src);
+	return r < 0 ? r : finish(call, send_one(call, sock, &src));
 }
 
 int sys_sendmmsg(Call *call)
@@ -327,5 +343,5 @@ int sys_sendmmsg(Call *call)
 		if (r < 0)
 			break;
 	}
-	return sent ? (int)sent : r;
+	return sent ? (int)sent : finish(call, r);
 }

@@ -76,7 +76,10 @@ int sys_bind(Call *call)
 		return bind_unix(call, sock, &a);
 	if (addr_is_unix_abstract(&a) && (r = addr_prefix_abstract(call->sup, &a)) < 0)
 		return r;
-	return net_bind(call->sup->net, call->sup->fake_root, sock, &a.ss, a.len);
+	r = net_bind(call->sup->net, call->sup->fake_root, sock, &a.ss, a.len);
+	if (r == 0 && !call->sup->features.pidfd_getfd)
+		net_pin_bound(call->sup->net, sock);
+	return r;
 }
 
 /* Without a bind it gets a port now. */
@@ -178,6 +181,7 @@ static int connect_nearby(int sock, const Addr *a)
 int sys_connect(Call *call)
 {
 	CLEAN_ADDR Addr a = {0};
+	CLEAN_PIN NetPin *pin = NULL;
 	CLEAN_FD int sock = socket_fd(call, ARG_FD(call, 0));
 
 	if (sock < 0)
@@ -190,7 +194,7 @@ int sys_connect(Call *call)
 	if (r == 0)
 		r = addr_translate(call, &a);
 	if (r == 0)
-		r = net_route(call, sock, NET_CONNECT, &a.ss, &a.len);
+		r = net_route(call, sock, NET_CONNECT, &a.ss, &a.len, &pin);
 	if (r < 0)
 		return r;
 	r = nearby ? connect_nearby(sock, &a) : connect(sock, (struct sockaddr *)&a.ss, a.len) < 0 ? bv_neg_errno() : 0;

@@ -1,0 +1,254 @@
+/* net_pin.c - what guests' sockets are connected to, or are about to be, must not become a program of the host's once the guest that had the port has closed its socket. TCP tries for minutes to
+ * reach one that is busy, and a datagram socket stays connected to an address whoever is there. So before a guest's socket is connected within the sandbox the port is pinned, for as long as
+ * there is such a connection, by a socket of ours:
+ *
+ *   - of a socket that is bound to an address of the sandbox's (`here`): by one at the same port of `guard`, an address that no guest reaches. A program of the host that wanted that port of every
+ *     address is refused.
+ *   - of a datagram socket that is bound to every address: by a duplicate of it.
+ *
+ * A published port needs none: the user has given it to the sandbox. */
+#include "supervisor/net_internal.h"
+#include "supervisor/net_owner.h"
+#include "supervisor/proctree.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+void net_unpin(NetPin **pin)
+{
+	if (!*pin)
+		return;
+	pthread_mutex_lock(&(*pin)->net->pinning);
+	(*pin)->busy--;
+	pthread_mutex_unlock(&(*pin)->net->pinning);
+	*pin = NULL;
+}
+
+void net_pins_release(Net *net)
+{
+	for (size_t i = 0; i < PINS_MAX; i++)
+		if (net->pins[i].net)
+			close(net->pins[i].fd);
+}
+
+/* ---- when there is no room ---- */
+
+typedef struct Connected {
+	Net *net;
+	int protocol;
+} Connected;
+
+/* A socket that is bound to every address is reached at several. */
+static bool is_of(const NetPin *p, int protocol, const struct sockaddr_in6 *at)
+{
+	if (!p->net || p->protocol != protocol || p->at.sin6_port != at->sin6_port)
+		return false;
+	return p->ino ? net_is_loopback(&at->sin6_addr) : IN6_ARE_ADDR_EQUAL(&p->at.sin6_addr, &at->sin6_addr);
+}
+
+/* Only a TCP socket that is still trying can come to somebody else. */
+static void note_connected(void *ctx, unsigned state, const struct sockaddr_in6 *peer)
+{
+	const Connected *c = ctx;
+
+	if (c->protocol == IPPROTO_TCP && state != TCP_SYN_SENT)
+		return;
+	for (size_t i = 0; i < PINS_MAX; i++)
+		c->net->pins[i].connected |= is_of(&c->net->pins[i], c->protocol, peer);
+}
+
+static void drop_unused_locked(Net *net)
+{
+	for (size_t i = 0; i < PINS_MAX; i++)
+		net->pins[i].connected = false;
+	for (int udp = 0; udp < 2; udp++) {
+		Connected c = {net, udp ? IPPROTO_UDP : IPPROTO_TCP};
+		if (net_each_peer(c.protocol, note_connected, &c) < 0)
+			return; /* nothing is known */
+	}
+	for (size_t i = 0; i < PINS_MAX; i++) {
+		NetPin *p = &net->pins[i];
+		if (p->net && !p->busy && !p->connected) {
+			close(p->fd);
+			*p = (NetPin){0};
+		}
+	}
+}
+
+static NetPin *find_room_locked(Net *net)
+{
+	for (int again = 0; again < 2; again++) {
+		for (size_t i = 0; i < PINS_MAX; i++)
+			if (!net->pins[i].net)
+				return &net->pins[i];
+		if (!again)
+			drop_unused_locked(net);
+	}
+	return NULL;
+}
+
+/* ---- the guest's socket ---- */
+
+static bool is_socket(int fds, const char *name, uint64_t ino)
+{
+	char text[64], wanted[64];
+	ssize_t n = readlinkat(fds, name, text, sizeof text - 1);
+
+	text[MAX(n, 0)] = 0;
+	snprintf(wanted, sizeof wanted, "socket:[%llu]", (unsigned long long)ino);
+	return strcmp(text, wanted) == 0;
+}
+
+/* The number of a descriptor of this process that is the socket, or -ENOENT. */
+static int find_in(const ProcRef *ref, uint64_t ino)
+{
+	int fds = ref->forked ? -1 : openat(ref->fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = -ENOENT;
+	DIR *d = fds < 0 ? NULL : fdopendir(fds);
+
+	for (const struct dirent *e; d && found < 0 && (e = readdir(d));)
+		if (e->d_name[0] != '.' && is_socket(fds, e->d_name, ino))
+			found = (int)strtol(e->d_name, NULL, 10);
+	if (d)
+		closedir(d);
+	else
+		bv_close_fd(&fds);
+	return found;
+}
+
+typedef struct Search {
+	ProcTree *tree;
+	uint64_t ino;
+	SocketHolder *out;
+} Search;
+
+static int search_process(void *ctx, pid_t pid)
+{
+	Search *s = ctx;
+	ProcRef *ref;
+
+	if (proctree_get(s->tree, pid, &ref) < 0)
+		return 0; /* gone */
+	int fd = find_in(ref, s->ino);
+	proctree_put(s->tree, ref);
+	if (fd >= 0)
+		*s->out = (SocketHolder){pid, fd};
+	return fd >= 0;
+}
+
+static bool still_holds(ProcTree *tree, const SocketHolder *h, uint64_t ino)
+{
+	char link[32];
+	ProcRef *ref;
+
+	if (!h->pid || proctree_get(tree, h->pid, &ref) < 0)
+		return false;
+	snprintf(link, sizeof link, "fd/%d", h->fd);
+	bool holds = !ref->forked && is_socket(ref->fd, link, ino);
+	proctree_put(tree, ref);
+	return holds;
+}
+
+/* Which guest has it? Known: *holder, which is looked at first. One that is on its way in a message has nobody. */
+static int find_holder(Call *call, uint64_t ino, SocketHolder *holder)
+{
+	Search s = {call->sup->tree, ino, holder};
+
+	if (still_holds(call->sup->tree, holder, ino))
+		return 0;
+	if (!call->req.may_block)
+		return CALL_SLOW;
+	int r = proctree_list(call->sup->tree, search_process, &s);
+	return r > 0 ? 0 : r < 0 ? r : -ECONNREFUSED;
+}
+
+static int duplicate(Call *call, const SocketHolder *holder, uint64_t ino)
+{
+	struct stat st;
+
+	if (!call->sup->features.pidfd_getfd)
+		return -ECONNREFUSED; /* not one that net_pin_bound has kept */
+	CLEAN_FD int process = (int)syscall(SYS_pidfd_open, holder->pid, 0);
+	CLEAN_FD int fd = process < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, process, holder->fd, 0);
+	if (fd < 0)
+		return errno == EMFILE || errno == ENFILE ? bv_neg_errno() : -ECONNREFUSED;
+	return fstat(fd, &st) == 0 && st.st_ino == ino ? TAKE_FD(fd) : -ECONNREFUSED;
+}
+
+/* ---- pins ---- */
+
+static int make_guard(const Net *net, int protocol, in_port_t port)
+{
+	const struct sockaddr_in6 at = {.sin6_family = AF_INET6, .sin6_port = port, .sin6_addr = net->guard};
+	CLEAN_FD int fd = socket(AF_INET, (protocol == IPPROTO_UDP ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return bv_neg_errno();
+	int r = net_bind_to(fd, &at);
+	return r == 0 ? TAKE_FD(fd) : r == -EADDRINUSE ? -ECONNREFUSED : r; /* somebody of the host shares it already */
+}
+
+static NetPin *find_locked(Net *net, int protocol, const struct sockaddr_in6 *at, uint64_t ino)
+{
+	for (size_t i = 0; i < PINS_MAX; i++)
+		if (net->pins[i].ino == ino && is_of(&net->pins[i], protocol, at))
+			return &net->pins[i];
+	return NULL;
+}
+
+/* `ino`: of the socket that the pin is a duplicate of; 0: it is a guard. */
+static int pin_locked(Call *call, int protocol, const struct sockaddr_in6 *at, uint64_t ino, NetPin **out)
+{
+	Net *net = call->sup->net;
+	NetPin *p = find_locked(net, protocol, at, ino);
+	SocketHolder holder = p ? p->holder : (SocketHolder){0};
+	int r = ino ? find_holder(call, ino, &holder) : 0;
+
+	if (r != 0)
+		return r;
+	if (!p) {
+		p = find_room_locked(net);
+		int fd = !p ? -EADDRNOTAVAIL : ino ? duplicate(call, &holder, ino) : make_guard(net, protocol, at->sin6_port);
+		if (fd < 0)
+			return fd;
+		*p = (NetPin){.net = net, .protocol = protocol, .at = *at, .ino = ino, .fd = fd};
+	}
+	p->holder = holder;
+	p->busy++;
+	*out = p;
+	return 0;
+}
+
+int net_pin(Call *call, int protocol, const struct sockaddr_in6 *at, uint64_t ino, NetPin **out)
+{
+	Net *net = call->sup->net;
+	bool here = IN6_ARE_ADDR_EQUAL(&at->sin6_addr, &net->here[HERE_V4]) || IN6_ARE_ADDR_EQUAL(&at->sin6_addr, &net->here[HERE_V6]);
+
+	for (size_t i = 0; i < net->n_published; i++)
+		if (!here && net->published[i].host_port == at->sin6_port && IN6_ARE_ADDR_EQUAL(&net->published[i].address, &at->sin6_addr))
+			return 0;
+	pthread_mutex_lock(&net->pinning);
+	int r = pin_locked(call, protocol, at, here ? 0 : ino, out);
+	if (here && r == -ECONNREFUSED && protocol == IPPROTO_UDP) /* it is bound to every address, and once there was one at this port of ours */
+		r = pin_locked(call, protocol, at, ino, out);
+	pthread_mutex_unlock(&net->pinning);
+	return r;
+}
+
+void net_pin_bound(Net *net, int sock)
+{
+	struct sockaddr_in6 own;
+	struct stat st;
+
+	if (net->open || net_option(sock, SO_PROTOCOL) != IPPROTO_UDP || net_own_name(sock, &own) < 0 || !own.sin6_port || !net_is_any(&own.sin6_addr) || fstat(sock, &st) < 0)
+		return;
+	pthread_mutex_lock(&net->pinning);
+	NetPin *p = find_room_locked(net);
+	int fd = p ? fcntl(sock, F_DUPFD_CLOEXEC, 0) : -1;
+	if (fd >= 0)
+		*p = (NetPin){.net = net, .protocol = IPPROTO_UDP, .at = own, .ino = st.st_ino, .fd = fd};
+	pthread_mutex_unlock(&net->pinning);
+}
