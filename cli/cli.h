@@ -139,12 +139,13 @@ int parse_signal(const Command *cmd, const char *text);
 const char *optional_name(const Command *cmd, int argc, char **argv);
 
 /* [NAME] [--] [PATH...]: a first argument without a slash (and not "." or "..") is the name of a sandbox; after "--" all are paths. The paths
- * are added absolute, as text. Returns the name or NULL. */
-const char *name_and_paths(int argc, char **argv, List *paths);
+ * are added as `absolute` makes them, one of the two below. Returns the name or NULL. */
+const char *name_and_paths(int argc, char **argv, char *(*absolute)(const char *path), List *paths);
 /* The same in two steps, for who takes more names: how many arguments before "--" have no slash (and are not "." or ".."); and those after so many as paths. */
 size_t leading_words(int argc, char **argv);
-void add_paths(int argc, char **argv, size_t names, List *paths);
+void add_paths(int argc, char **argv, size_t names, char *(*absolute)(const char *path), List *paths);
 char *absolute_path(const char *path); /* "a//b/./c/.." -> "/cwd/a/b", as text; malloc'ed */
+char *absolute_path_with_links(const char *path); /* for who follows links in it: "a//b/./c/../" -> "/cwd/a/b/c/../" */
 /* Is "--" the last argument, so that there is no path? */
 bool ends_with_dashes(void);
 /* "NAME@..." means a state of a snapshot, wherever a sandbox is asked for; NULL does not. No name of a sandbox has an '@'. */

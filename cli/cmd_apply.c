@@ -123,7 +123,7 @@ int cmd_apply(const Command *cmd, int argc, char **argv)
 		options.flags |= c == OPT_DRY_RUN ? BV_APPLY_DRY_RUN : 0;
 		report.json = report.json || c == OPT_JSON;
 	}
-	const char *name = name_and_paths(argc, argv, &paths);
+	const char *name = name_and_paths(argc, argv, absolute_path_with_links, &paths);
 	options.paths = paths.items;
 	options.progress = progress_show;
 	if (open_sandbox(name, &sb, &err) < 0)

@@ -80,6 +80,7 @@ typedef struct Print {
 	Html *html; /* DIFF_HTML */
 	size_t lost;
 	char *lost_path; /* the first of them */
+	List unchanged;	 /* messages on paths where nothing differs, for the end: a pager may have the terminal */
 } Print;
 
 /* Not before there is something to say: an error must not leave half an object. */
@@ -171,6 +172,22 @@ static int print_change(void *ctx, const BvChange *c)
 	return ferror(stdout) ? 1 : 0; /* the pager has gone */
 }
 
+static void note_unchanged(void *ctx, const char *path, const char *why)
+{
+	Print *p = ctx;
+
+	list_add(&p->unchanged, xasprintf("%s: nothing differs there%s%s%s", path, why ? " (" : "", why ? why : "", why ? ")" : ""));
+}
+
+static void tell_unchanged(Print *p)
+{
+	for (size_t i = 0; i < p->unchanged.count; i++) {
+		(void)cli_fail("%s", p->unchanged.items[i]);
+		free((void *)(uintptr_t)p->unchanged.items[i]);
+	}
+	free(p->unchanged.items);
+}
+
 static int print_diff(Print *p, BvError **err)
 {
 	BvDiffOptions options = BV_DIFF_OPTIONS_INIT;
@@ -179,6 +196,8 @@ static int print_diff(Print *p, BvError **err)
 
 	options.flags = p->o->raw ? BV_DIFF_RAW : 0;
 	options.paths = p->o->paths.items;
+	options.unchanged = note_unchanged;
+	options.unchanged_ctx = p;
 	if (p->names[0])
 		r = bv_snapshot_compare(&p->before, &p->after, &options, print_change, p, err);
 	else if (p->after.snapshot)
@@ -260,7 +279,7 @@ int cmd_diff(const Command *cmd, int argc, char **argv)
 	int r = 0, code = 0;
 
 	o = parse(cmd, argc, argv);
-	add_paths(argc, argv, find_names(cmd, argc, argv, print.names), &o.paths);
+	add_paths(argc, argv, find_names(cmd, argc, argv, print.names), absolute_path_with_links, &o.paths);
 	if (print.names[0])
 		r = open_side(print.names[0], o.from, &print.before, &err);
 	if (r == 0)
@@ -275,6 +294,7 @@ int cmd_diff(const Command *cmd, int argc, char **argv)
 	if (r == 0 && print.html)
 		code = write_page(&print);
 	html_free(print.html);
+	tell_unchanged(&print);
 	if (r == 0 && print.lost > 0)
 		code = tell_lost(&print);
 	else if (versions_failed())

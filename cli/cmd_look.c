@@ -77,7 +77,7 @@ int cmd_cat(const Command *cmd, int argc, char **argv)
 	while ((c = opts_next(cmd, argc, argv, ":", longs)) != -1)
 		if (!key_option(key_of_command(), c))
 			from = optarg;
-	const char *name = name_and_paths(argc, argv, &paths);
+	const char *name = name_and_paths(argc, argv, absolute_path, &paths);
 	if (paths.count == 0)
 		usage_error(cmd, "no path given (a path holds a slash, such as ./file)");
 	if (names_snapshot(name) ? !(s = open_snapshot(name, from, &err)) : open_sandbox(name, &sb, &err) < 0)
@@ -241,7 +241,7 @@ int cmd_ls(const Command *cmd, int argc, char **argv)
 		usage_error(cmd, "which sandbox, or which snapshot?");
 	if (optind == argc)
 		return list_sandboxes(shown.json);
-	const char *name = name_and_paths(argc, argv, &paths);
+	const char *name = name_and_paths(argc, argv, absolute_path, &paths);
 	if (paths.count > 1)
 		usage_error(cmd, "one directory at a time");
 	return list_dir(name, from, paths.count ? paths.items[0] : "/", &shown);

@@ -84,7 +84,7 @@ static const Command commands[] = {
 	 "  --color WHEN       always, never, auto (on a terminal)\n"
 	 "  --no-pager         do not use a pager on a terminal ($BVISOR_PAGER, $PAGER, less)\n" FROM_OPTION HELP_OPTION
 	 "\nA first argument without a slash is the name of a sandbox, or NAME@N, state N of a snapshot (NAME@: the newest), which is compared with the host; or with\n"
-	 "BEFORE, if that is given, too. The others are paths: only they and what is below them are shown.\n",
+	 "BEFORE, if that is given, too. The others are paths: only they and what is below them are shown; that nothing differs at one is said.\n",
 	 cmd_diff,
 	 "  bvisor diff                    what the newest sandbox changed\n"
 	 "  bvisor diff -p look ./src      the lines that changed below ./src\n"
@@ -92,8 +92,8 @@ static const Command commands[] = {
 	 "  bvisor diff work@3 work@       what changed between two states of a snapshot\n"},
 	{"apply", "[OPTION...] [NAME] [--] [PATH...]", "Make a sandbox's changes on the host, where the host is unchanged since; what it changed itself is left",
 	 "  --dry-run          say what would be done, change nothing\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION
-	 "\nWith paths, only they and what is below them. Exit code 1 when there were conflicts or failures. An apply that was interrupted is\n"
-	 "finished by the next one.\n",
+	 "\nWith paths, only they and what is below them; one where the sandbox changed nothing is an error, and nothing is applied. Exit code 1 when\n"
+	 "there were conflicts or failures. An apply that was interrupted is finished by the next one.\n",
 	 cmd_apply,
 	 "  bvisor apply --dry-run look    what would be done\n"
 	 "  bvisor apply look src docs     take over these two directories; the rest stays in the sandbox\n"},

@@ -267,7 +267,7 @@ static char **absolute_paths(const Call *call)
 	char **paths = n ? xrealloc(NULL, (n + 1) * sizeof(*paths)) : NULL;
 	for (size_t i = 0; i < n; i++) {
 		char *joined = mcp_join(call, given[i]);
-		paths[i] = absolute_path(joined);
+		paths[i] = absolute_path_with_links(joined);
 		free(joined);
 	}
 	if (paths)

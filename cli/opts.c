@@ -241,7 +241,8 @@ const char *optional_name(const Command *cmd, int argc, char **argv)
 	return optind < argc ? argv[optind] : NULL;
 }
 
-char *absolute_path(const char *path)
+/* With `links` what only means the same where there are no symbolic links stays: "..", and a slash at the end. */
+static char *whole_path(const char *path, bool links)
 {
 	char *cwd = path[0] == '/' ? xasprintf("%s", "") : getcwd(NULL, 0);
 	char *joined = xasprintf("%s/%s", cwd ? cwd : "", path);
@@ -250,7 +251,7 @@ char *absolute_path(const char *path)
 
 	for (const char *p = joined; *p;) {
 		size_t n = strcspn(p, "/");
-		if (n == 2 && p[0] == '.' && p[1] == '.') {
+		if (n == 2 && p[0] == '.' && p[1] == '.' && !links) {
 			while (len > 0 && out[--len] != '/')
 				;
 		} else if (n > 0 && !(n == 1 && p[0] == '.')) {
@@ -260,12 +261,22 @@ char *absolute_path(const char *path)
 		}
 		p += n + (p[n] == '/');
 	}
-	if (len == 0)
+	if (len == 0 || (links && joined[strlen(joined) - 1] == '/'))
 		out[len++] = '/';
 	out[len] = '\0';
 	free(cwd);
 	free(joined);
 	return out;
+}
+
+char *absolute_path(const char *path)
+{
+	return whole_path(path, false);
+}
+
+char *absolute_path_with_links(const char *path)
+{
+	return whole_path(path, true);
 }
 
 bool ends_with_dashes(void)
@@ -283,17 +294,17 @@ size_t leading_words(int argc, char **argv)
 	return n;
 }
 
-void add_paths(int argc, char **argv, size_t names, List *paths)
+void add_paths(int argc, char **argv, size_t names, char *(*absolute)(const char *path), List *paths)
 {
 	for (int i = optind + (int)names; i < argc; i++)
-		list_add(paths, absolute_path(argv[i]));
+		list_add(paths, absolute(argv[i]));
 }
 
-const char *name_and_paths(int argc, char **argv, List *paths)
+const char *name_and_paths(int argc, char **argv, char *(*absolute)(const char *path), List *paths)
 {
 	size_t names = leading_words(argc, argv) ? 1 : 0;
 
-	add_paths(argc, argv, names, paths);
+	add_paths(argc, argv, names, absolute, paths);
 	return names ? argv[optind] : NULL;
 }
 

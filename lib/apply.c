@@ -16,7 +16,7 @@ typedef struct Visitor {
 } Visitor;
 
 /* Something selected lies in a directory that has to be made anew, as the host's was renamed: nobody was shown that as a change of its own. */
-static bool is_needed(const Change *c, const char *const *paths)
+static bool is_needed(const Change *c, const Strv paths)
 {
 	for (size_t i = 0; c->anew && paths[i]; i++)
 		if (path_is_below(paths[i], c->path))
@@ -24,14 +24,17 @@ static bool is_needed(const Change *c, const char *const *paths)
 	return false;
 }
 
-int apply_make_steps(Apply *apply, const char *const *paths)
+int apply_make_steps(Apply *apply, Selection *selection)
 {
 	apply->steps = calloc(apply->changes.count + 1, sizeof(Step));
 	if (!apply->steps)
 		return -ENOMEM;
 	for (size_t i = 0; i < apply->changes.count; i++) {
 		const Change *c = &apply->changes.items[i];
-		if (!change_is_selected(c->kind, c->path, c->old_path, paths) && !is_needed(c, paths))
+		int taken = selection ? selection_takes(selection, change_public_kind(c->anew ? COW_MODIFIED : c->kind), c->path, c->kind == COW_RENAMED ? c->old_path : NULL) : 1;
+		if (taken < 0)
+			return taken;
+		if (!taken && !is_needed(c, selection->paths))
 			continue;
 		Step *s = &apply->steps[apply->count++];
 		s->change = c;
@@ -152,15 +155,19 @@ static int carry_out_synced(Apply *apply, BvError **err)
 
 static int finish_interrupted(Apply *apply, const BvApplyOptions *o, Visitor *v, BvError **err)
 {
-	int r = changes_collect(apply->fs, CHANGES_ANEW, NULL, &apply->changes);
+	int r;
 
 	(void)o; /* all that was begun */
+	if (!apply->fs)
+		return 0;
+	r = changes_collect(apply->fs, CHANGES_ANEW, NULL, &apply->changes);
 	apply->resumed = true;
 	if (r == 0)
 		r = applied_load(apply->sb->dirfd, &apply->applied);
 	if (r < 0)
 		return lib_fail(err, r, "cannot compare the sandbox with the host: %s", strerror(-r));
 	r = journal_load(apply, err);
+	apply->finished = r > 0;
 	if (r > 0)
 		r = carry_out_synced(apply, err);
 	if (r == 0)
@@ -198,22 +205,51 @@ static int refuse_lost(const Apply *apply, BvError **err)
 	return 0;
 }
 
-static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvError **err)
+/* 1: the sandbox has a record of its own at or below this path. */
+static int is_recorded(void *path, const CowLayerItem *item)
 {
-	bool dry = o->flags & BV_APPLY_DRY_RUN;
+	return !item->passed && path_is_below(item->path, path);
+}
+
+/* A path that means nothing is a mistake, unless what was changed there is on the host by now. */
+static int refuse_unchanged(const Apply *apply, const Selection *s, BvError **err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && s->paths && s->paths[i] && !apply->finished; i++) {
+		CLEAN_FREE char *why = NULL;
+		r = s->items[i].met ? 1 : apply->fs ? cowfs_layer(apply->fs, is_recorded, s->paths[i]) : 0;
+		if (r == 0 && (r = selection_why(s, i, &why)) == 0)
+			return lib_fail(err, -ENODATA, "%s: the sandbox changed nothing there%s%s%s; nothing was applied", s->items[i].given, why ? " (" : "", why ? why : "",
+					why ? ")" : "");
+		r = MIN(r, 0);
+	}
+	return r < 0 ? lib_fail(err, r, "out of memory") : 0;
+}
+
+/* The steps of what is selected. */
+static int select_steps(Apply *apply, Selection *selection, BvError **err)
+{
 	int r = changes_collect(apply->fs, CHANGES_ANEW, NULL, &apply->changes);
 
 	if (r == 0)
 		r = applied_load(apply->sb->dirfd, &apply->applied);
 	if (r == 0)
-		r = apply_make_steps(apply, o->paths);
+		r = apply_make_steps(apply, selection);
+	for (size_t i = 0; r >= 0 && apply->changes.buried && apply->changes.buried[i]; i++)
+		r = selection_takes(selection, BV_MODIFIED, apply->changes.buried[i], NULL);
 	if (r < 0)
 		return lib_fail(err, r, "cannot compare the sandbox with the host: %s", strerror(-r));
-	r = refuse_lost(apply, err);
-	if (r < 0)
-		return r;
+	r = refuse_unchanged(apply, selection, err);
+	return r == 0 ? refuse_lost(apply, err) : r;
+}
+
+static int apply_steps(Apply *apply, const BvApplyOptions *o, Visitor *v, BvError **err)
+{
+	bool dry = o->flags & BV_APPLY_DRY_RUN;
+	int r = 0;
+
 	apply->resumed = false;
-	apply->paths = o->paths;
 	apply_decide(apply);
 	if (!dry && apply->count > 0) {
 		r = apply_note_directories(apply);
@@ -221,7 +257,23 @@ static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvE
 		if (r == 0)
 			r = carry_out_synced(apply, err);
 	}
-	return r < 0 ? r : report(apply, dry, o->paths, v);
+	return r < 0 ? r : report(apply, dry, apply->paths, v);
+}
+
+static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvError **err)
+{
+	Selection selection;
+	int r = selection_init(&selection, o->paths, (LinkSource){.fs = apply->fs}, (LinkSource){0}, err);
+
+	if (r < 0)
+		return r;
+	apply->paths = (const char *const *)selection.paths;
+	r = select_steps(apply, &selection, err);
+	if (r == 0)
+		r = apply_steps(apply, o, v, err);
+	apply->paths = NULL;
+	selection_release(&selection);
+	return r;
 }
 
 static int with_view(Apply *apply, const BvApplyOptions *o, Visitor *v, int (*part)(Apply *, const BvApplyOptions *, Visitor *, BvError **),
@@ -231,7 +283,7 @@ static int with_view(Apply *apply, const BvApplyOptions *o, Visitor *v, int (*pa
 	int r = view_open(apply->sb, &view, err);
 
 	apply->fs = view.fs;
-	if (r == 0 && apply->fs)
+	if (r == 0)
 		r = part(apply, o, v, err);
 	apply_reset(apply);
 	apply->fs = NULL;

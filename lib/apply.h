@@ -49,6 +49,7 @@ typedef struct Apply {
 	char **directories; /* NULL-terminated: in which this one changes entries, and nobody else has changed anything; or NULL */
 	const char *const *paths; /* what is selected, which nothing outside of is changed for; NULL: all */
 	bool resumed;	 /* an interrupted one is being finished */
+	bool finished;	 /* one was, by this call */
 	BvProgress progress; /* or NULL */
 	void *progress_ctx;
 	uint64_t done; /* steps */
@@ -114,8 +115,8 @@ int journal_write(const Apply *apply, BvError **err) MUST_CHECK;
 /* Makes of what an interrupted apply left the steps to finish: returns 1, or 0 if there is none. */
 int journal_load(Apply *apply, BvError **err) MUST_CHECK;
 int journal_remove(const Apply *apply) MUST_CHECK;
-/* Steps for those of apply->changes that are selected. */
-int apply_make_steps(Apply *apply, const char *const *paths) MUST_CHECK;
+/* Steps for those of apply->changes that are selected (NULL: all). */
+int apply_make_steps(Apply *apply, Selection *selection) MUST_CHECK;
 /* NULL if it was not selected. */
 const Step *apply_step_of(const Apply *apply, const Change *change);
 /* NULL if nothing is changed there, or was not selected. */

@@ -65,6 +65,8 @@ bool path_go_up(char *path);
 int path_order(const char *a, const char *b);
 /* Is `path` one of the selected ones or below one? NULL or empty list: yes. */
 bool path_is_selected(const char *path, const char *const *selection);
+/* Appends one component to the absolute path that is built in `out`, `len` bytes without a slash at their end and without NUL; "." does nothing, ".." goes up. Returns the new length. */
+size_t path_append(char *out, size_t len, const char *name, size_t n);
 /* Absolute, without "//", "/./" and trailing slashes; ".." is resolved as text. A relative path starts at the current directory. NULL: -ENOMEM or no cwd. */
 char *path_absolute(const char *path);
 

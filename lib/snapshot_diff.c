@@ -35,7 +35,7 @@ typedef struct Compare {
 	size_t n_names, room;
 	char *buried; /* a directory with differences that have no path; NULL: there is none */
 	Hmap told; /* Known: files with several names, under the first that was told */
-	const char *const *paths;
+	Selection selection;
 	int (*visit)(void *ctx, const BvChange *change);
 	void *ctx;
 	BvError **err;
@@ -253,8 +253,11 @@ static int tell(Compare *c, BvChange *change, const struct statx *a, const struc
 	const Known *first = b && b->stx_nlink > 1 && !S_ISDIR(b->stx_mode) ? known_find(&c->told, b) : NULL;
 	int r = 0;
 
-	if (view_is_synthetic(change->path) || (!path_is_selected(change->path, c->paths) && !(change->old_path && path_is_selected(change->old_path, c->paths))))
+	if (view_is_synthetic(change->path))
 		return 0;
+	int taken = selection_takes(&c->selection, change->kind, change->path, change->old_path);
+	if (taken <= 0)
+		return taken < 0 ? lib_fail(c->err, taken, "out of memory") : 0;
 	change->old_mode = a ? a->stx_mode : 0;
 	if (b) {
 		change->mode = b->stx_mode;
@@ -471,8 +474,7 @@ static int compare(Compare *c)
 		r = note_objects(c);
 	if (r < 0)
 		return lib_fail(c->err, r, "cannot compare %s and %s: %s", c->sides[BEFORE].name, c->sides[AFTER].name, strerror(-r));
-	r = look(c, BEFORE, "/", &a) && look(c, AFTER, "/", &b) ? tell_both(c, "/", "/", &a, &b) : lib_fail(c->err, -EIO, "cannot look at the root directory");
-	return r == 0 && c->buried ? lib_fail_buried(c->buried, c->err) : r;
+	return look(c, BEFORE, "/", &a) && look(c, AFTER, "/", &b) ? tell_both(c, "/", "/", &a, &b) : lib_fail(c->err, -EIO, "cannot look at the root directory");
 }
 
 static int open_sandbox(Side *s, BvSandbox *sb, BvError **err)
@@ -519,10 +521,21 @@ static void compare_release(Compare *c)
 			view_put(s->used);
 	}
 	known_free(&c->told);
+	selection_release(&c->selection);
 	for (size_t i = 0; i < c->n_names; i++)
 		free(c->names[i]);
 	free(c->names);
 	free(c->buried);
+}
+
+/* Where links are: in the later one, and what that has not in the earlier one. Of snapshots the views need not have all of it. */
+static int select_paths(Compare *c, const BvSide *sides[2], const BvDiffOptions *o)
+{
+	LinkSource sources[2];
+
+	for (int i = 0; i < 2; i++)
+		sources[i] = sides[i]->snapshot ? (LinkSource){.snapshot = sides[i]->snapshot} : (LinkSource){.fs = c->sides[i].fs};
+	return selection_init(&c->selection, o->paths, sources[AFTER], sources[BEFORE], c->err);
 }
 
 int bv_snapshot_compare(const BvSide *before, const BvSide *after, const BvDiffOptions *options, int (*visit)(void *, const BvChange *), void *ctx, BvError **err)
@@ -538,19 +551,23 @@ int bv_snapshot_compare(const BvSide *before, const BvSide *after, const BvDiffO
 	for (int i = 0; i < 2; i++)
 		if (!sides[i]->sandbox == !sides[i]->snapshot)
 			return lib_fail(err, -EINVAL, "a side of a comparison is either a sandbox or a snapshot");
-	c.paths = o.paths;
 	view_request_init(&c.request, NULL); /* not what somebody may see, but what there is */
 	if (before->snapshot && after->snapshot) {
 		r = delta_read(before->snapshot, after->snapshot, &delta, err);
-		if (r < 0 || (delta && delta_is_empty(delta))) {
-			delta_free(delta);
+		if (r < 0)
 			return r;
-		}
 	}
-	for (int i = 0; i < 2 && r == 0; i++)
+	bool same = delta && delta_is_empty(delta);
+	for (int i = 0; i < 2 && r == 0 && !same; i++)
 		r = sides[i]->sandbox ? open_sandbox(&c.sides[i], sides[i]->sandbox, err) : open_snapshot(&c.sides[i], sides[i]->snapshot, delta, i, err);
 	if (r == 0)
+		r = select_paths(&c, sides, &o);
+	if (r == 0 && !same)
 		r = compare(&c);
+	if (r == 0)
+		r = selection_tell(&c.selection, &o, err);
+	if (r == 0 && c.buried)
+		r = lib_fail_buried(c.buried, err);
 	compare_release(&c);
 	delta_free(delta);
 	return r;

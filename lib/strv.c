@@ -107,8 +107,7 @@ bool path_is_selected(const char *path, const char *const *selection)
 	return false;
 }
 
-/* Appends one component to the path built so far in `out` (at `len`); returns the new length. */
-static size_t append_component(char *out, size_t len, const char *name, size_t n)
+size_t path_append(char *out, size_t len, const char *name, size_t n)
 {
 	if (n == 0 || (n == 1 && name[0] == '.'))
 		return len;
@@ -133,7 +132,7 @@ char *path_absolute(const char *path)
 		return NULL;
 	for (const char *p = joined; *p;) {
 		size_t n = strcspn(p, "/");
-		len = append_component(out, len, p, n);
+		len = path_append(out, len, p, n);
 		p += n + (p[n] == '/');
 	}
 	if (len == 0)

@@ -281,14 +281,9 @@ void changes_release(ChangeList *list)
 
 typedef struct Collect {
 	ChangeList *list;
-	const char *const *paths;
+	Selection *selection;
 	unsigned flags;
 } Collect;
-
-bool change_is_selected(CowChangeKind kind, const char *path, const char *old_path, const char *const *paths)
-{
-	return path_is_selected(path, paths) || (kind == COW_RENAMED && path_is_selected(old_path, paths));
-}
 
 static int collect_change(void *ctx, const CowChange *c)
 {
@@ -298,12 +293,15 @@ static int collect_change(void *ctx, const CowChange *c)
 	bool plain = c->anew && !(collect->flags & CHANGES_ANEW); /* by its path alone */
 	CowChangeKind kind = plain ? COW_MODIFIED : c->kind;
 
-	if (view_is_synthetic(c->path) || !change_is_selected(c->kind, c->path, c->old_path, collect->paths))
+	if (view_is_synthetic(c->path) || (plain && !c->diff && c->kind != COW_BURIED))
 		return 0;
+	if (collect->selection) {
+		int taken = selection_takes(collect->selection, change_public_kind(kind), c->path, c->kind == COW_RENAMED ? c->old_path : NULL);
+		if (taken <= 0)
+			return taken;
+	}
 	if (c->kind == COW_BURIED)
 		return strv_add(&l->buried, c->path);
-	if (plain && !c->diff)
-		return 0;
 	if (!BV_GROW(l->items, l->count, l->room))
 		return -ENOMEM;
 	item = &l->items[l->count++];
@@ -324,10 +322,10 @@ static int by_path(const void *a, const void *b)
 	return path_order(((const Change *)a)->path, ((const Change *)b)->path);
 }
 
-int changes_collect(Cowfs *fs, unsigned flags, const char *const *paths, ChangeList *out)
+int changes_collect(Cowfs *fs, unsigned flags, Selection *selection, ChangeList *out)
 {
 	ChangeList list = {0};
-	Collect collect = {&list, paths, flags};
+	Collect collect = {&list, selection, flags};
 	int r = fs ? cowfs_changes(fs, flags & CHANGES_RAW, collect_change, &collect) : 0;
 
 	if (r < 0) {
@@ -385,21 +383,28 @@ int lib_fail_buried(const char *dir, BvError **err)
 int view_diff(Cowfs *fs, const char *what, const BvDiffOptions *options, int (*visit)(void *, const BvChange *), void *ctx, BvError **err)
 {
 	BvDiffOptions o = BV_DIFF_OPTIONS_INIT;
+	Selection selection = {0};
 	ChangeList list = {0};
 	int r;
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
-	r = changes_collect(fs, o.flags & BV_DIFF_RAW ? CHANGES_RAW : 0, o.paths, &list);
+	r = selection_init(&selection, o.paths, (LinkSource){.fs = fs}, (LinkSource){0}, err);
+	if (r < 0)
+		return r;
+	r = changes_collect(fs, o.flags & BV_DIFF_RAW ? CHANGES_RAW : 0, &selection, &list);
 	if (r < 0)
 		(void)lib_fail(err, r, "cannot compare %s with the host: %s", what, strerror(-r));
 	for (size_t i = 0; r == 0 && i < list.count; i++) {
 		BvChange change = public_change(&list.items[i]);
 		r = visit(ctx, &change);
 	}
+	if (r == 0)
+		r = selection_tell(&selection, &o, err);
 	if (r == 0 && list.buried)
 		r = lib_fail_buried(list.buried[0], err);
 	changes_release(&list);
+	selection_release(&selection);
 	return r;
 }
 

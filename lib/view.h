@@ -5,7 +5,7 @@
 #include <limits.h>
 
 #include "cowfs/cowfs.h"
-#include "lib/internal.h"
+#include "lib/select.h"
 
 /* Everything that a running supervisor has done so far is seen. All calls on one handle that overlap share one view, so what bv_sandbox_diff's
  * visitor opens belongs to the difference that it was told of. *out is NULL if the sandbox never held anything. view_put gives it back. */
@@ -47,11 +47,10 @@ enum {
 };
 /* -ENAMETOOLONG: what is below `dir` has no path. */
 int lib_fail_buried(const char *dir, BvError **err);
-/* Those that are selected (path_is_selected) and not synthetic, sorted by path_order. */
-int changes_collect(Cowfs *fs, unsigned flags, const char *const *paths, ChangeList *out) MUST_CHECK;
+/* Those that are selected (NULL: all) and not synthetic, sorted by path_order. */
+int changes_collect(Cowfs *fs, unsigned flags, Selection *selection, ChangeList *out) MUST_CHECK;
 /* All of them to a visitor of bv_sandbox_diff; fs NULL: none. `what` stands in messages. */
 int view_diff(Cowfs *fs, const char *what, const BvDiffOptions *options, int (*visit)(void *ctx, const BvChange *change), void *ctx, BvError **err) MUST_CHECK;
-bool change_is_selected(CowChangeKind kind, const char *path, const char *old_path, const char *const *paths);
 void changes_release(ChangeList *list);
 BvChangeKind change_public_kind(CowChangeKind kind);
 

@@ -405,14 +405,17 @@ enum {
 typedef struct BvDiffOptions {
 	size_t size;
 	unsigned flags;		  /* BV_DIFF_RAW */
-	const char *const *paths; /* only these paths and what is below them; NULL-terminated; NULL: everything */
+	const char *const *paths; /* only these paths and what is below them; NULL-terminated; NULL: everything. Symbolic links in the directories of a path are followed, as the sandbox has
+				   * them (or the host, what it has not), its last name is not, unless a slash is behind it */
+	void (*unchanged)(void *ctx, const char *path, const char *why); /* called at the end for each of `paths` where nothing differs; why: a remark, or NULL; may be NULL */
+	void *unchanged_ctx;
 } BvDiffOptions;
-#define BV_DIFF_OPTIONS_INIT {sizeof(BvDiffOptions), 0, NULL}
+#define BV_DIFF_OPTIONS_INIT {sizeof(BvDiffOptions), 0, NULL, NULL, NULL}
 
 /* Calls `visit` for every difference between the sandbox's view and the host, sorted by path (parents before children; a deleted directory is one
  * entry). Works on running and stopped sandboxes, without changing anything. options NULL: all defaults. The change is valid during the
  * call. Files whose content the store has lost are shown with BV_DIFF_LOST, the others as ever. Non-zero from visit stops and is returned.
- * What has too long a path (PATH_MAX) is left out: -ENAMETOOLONG after all others. -EINVAL, -ENOENT, -EUCLEAN (damaged), -EPROTO (newer), -ENOMEM. */
+ * What has too long a path (PATH_MAX) is left out: -ENAMETOOLONG after all others. -EINVAL (options, a relative path), -ENOENT, -EUCLEAN (damaged), -EPROTO (newer), -ENOMEM. */
 int bv_sandbox_diff(BvSandbox *sandbox, const BvDiffOptions *options, int (*visit)(void *ctx, const BvChange *change), void *ctx, BvError **err);
 /* Opens a file of the view for reading; *fd (O_CLOEXEC) is the caller's. Symbolic links are followed. -EISDIR, errors as open(2), and of bv_sandbox_diff. */
 int bv_sandbox_open_file(BvSandbox *sandbox, const char *path, int *fd, BvError **err);
@@ -441,7 +444,8 @@ typedef struct BvApplyOptions {
 
 /* Makes the sandbox's changes on the host, where the host is unchanged since the sandbox first used it; what the host changed
  * meanwhile is reported as a conflict and left. First an apply that was interrupted is finished. Returns how many conflicts and failures
- * were reported. -EINVAL, -EBUSY (another apply), -ENOENT, -EUCLEAN, -ENOSPC, -ENOMEM. */
+ * were reported. -ENODATA: the sandbox never changed anything at one of `paths` or below it, and nothing was applied (not if an interrupted apply was finished: that may have been it).
+ * -EINVAL (options, a relative path), -EBUSY (another apply), -ENOENT, -EUCLEAN, -ENOSPC, -ENOMEM. */
 int bv_sandbox_apply(BvSandbox *sandbox, const BvApplyOptions *options, int (*visit)(void *ctx, const BvApplyItem *item), void *ctx, BvError **err);
 
 /* ---- snapshots ---- */

@@ -313,14 +313,20 @@ export class Sandbox {
 		await call("kill", this.handle, { signal: signalNumber(signal) });
 	}
 
-	/** Everything that differs from the host, by path; or only these paths and what is below them. */
+	/** Everything that differs from the host, by path; or only these paths and what is below them. Relative ones are of `cwd`, or of this process. */
 	async diff(options: { paths?: readonly string[]; raw?: boolean } = {}): Promise<Change[]> {
-		return (await call<RawChange[]>("diff", this.handle, options)).value.map(changeOf);
+		return (await call<RawChange[]>("diff", this.handle, { ...options, ...this.#below(options.paths) })).value.map(changeOf);
 	}
 
-	/** Makes its changes on the host, where that is unchanged since the sandbox first used it. Conflicts are told, and left. */
+	/** Makes its changes (`paths`: as for `diff`) on the host, where that is unchanged since the sandbox first used it. Conflicts are told, and left. A path where the sandbox never changed anything
+	 * is an error (`code` ENODATA), and nothing is applied. */
 	async apply(options: { paths?: readonly string[]; dryRun?: boolean } = {}): Promise<ApplyItem[]> {
-		return (await call<RawApplyItem[]>("apply", this.handle, options)).value.map((item) => ({ ...item, kind: kindOf(item.kind) }));
+		return (await call<RawApplyItem[]>("apply", this.handle, { ...options, ...this.#below(options.paths) })).value.map((item) => ({ ...item, kind: kindOf(item.kind) }));
+	}
+
+	/** Joined as text: the library follows symbolic links, which decide what ".." means. */
+	#below(paths: readonly string[] | undefined): { paths?: string[] } {
+		return paths ? { paths: paths.map((path) => (path.startsWith("/") ? path : `${this.cwd ?? process.cwd()}/${path}`)) } : {};
 	}
 
 	/** Keeps what it is now, running or not, as a new state of the snapshot of its name. */

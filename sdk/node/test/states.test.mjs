@@ -1,7 +1,7 @@
 /* What changed, applying it, snapshots, forks; sandboxes that are kept; limits and network. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -30,6 +30,21 @@ test("changes are told, tried, and applied; conflicts are left", async () => {
 		assert.equal(readFileSync(path.join(tree, "changed"), "utf8"), "guest\n");
 		assert.equal(readFileSync(path.join(tree, "raced"), "utf8"), "host, later\n");
 		assert.ok(existsSync(path.join(tree, "added")) && !existsSync(path.join(tree, "deleted")));
+	});
+});
+
+test("paths are those of symbolic links, and one without a change is an error", async () => {
+	const tree = path.join(work, "linked");
+	mkdirSync(path.join(tree, "real"), { recursive: true });
+	symlinkSync("real", path.join(tree, "link"));
+	await inside({ cwd: tree }, async (sb) => {
+		await sb.bash("echo new >real/added; echo new >other", { check: true });
+		assert.deepEqual((await sb.diff({ paths: ["link/added", "nothing"] })).map((c) => c.path), [path.join(tree, "real/added")]);
+		const error = await sb.apply({ paths: ["link/added", "nothing"] }).catch((e) => e);
+		assert.ok(error instanceof BvisorError && error.code === "ENODATA" && error.message.includes(path.join(tree, "nothing")), String(error));
+		assert.equal(existsSync(path.join(tree, "real/added")), false);
+		assert.deepEqual((await sb.apply({ paths: ["link/"] })).map((i) => i.path), [path.join(tree, "real/added")]);
+		assert.ok(existsSync(path.join(tree, "real/added")) && !existsSync(path.join(tree, "other")));
 	});
 });
 

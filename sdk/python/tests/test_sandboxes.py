@@ -155,6 +155,18 @@ def test_apply(sb: Sandbox, tmp_path: pathlib.Path) -> None:
     assert (tmp_path / "a").read_text() == "new\n" and (tmp_path / "b").read_text() == "of the host" and not (tmp_path / "c").exists()
 
 
+def test_paths_of_changes(sb: Sandbox, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    sb.bash("echo new >real/added; echo new >other", cwd=tmp_path, check=True)
+    assert [change.path for change in sb.diff([tmp_path / "link/added", tmp_path / "nothing"])] == [f"{tmp_path}/real/added"]
+    with pytest.raises(bvisor.BvisorError, match=f"{tmp_path}/nothing: the sandbox changed nothing there") as caught:
+        sb.apply([tmp_path / "link/added", tmp_path / "nothing"])
+    assert caught.value.errno == errno.ENODATA and not (tmp_path / "real/added").exists()
+    assert [applied.path for applied in sb.apply([f"{tmp_path}/link/"])] == [f"{tmp_path}/real/added"]
+    assert (tmp_path / "real/added").exists() and not (tmp_path / "other").exists()
+
+
 def test_snapshots(store: pathlib.Path, tmp_path: pathlib.Path) -> None:
     place = tmp_path / "place"
     place.mkdir()

@@ -317,12 +317,12 @@ class Sandbox:
         return Files(self)
 
     def diff(self, paths: Paths | None = None, *, raw: bool = False) -> builtins.list[Change]:
-        """What differs between the sandbox and the host (only at and below `paths`), by path. `raw`: also what was changed and changed back."""
+        """What differs between the sandbox and the host (only at and below `paths`, in whose directories symbolic links are followed), by path. `raw`: also what was changed and changed back."""
         return _native.diff(self._handle, {**self._below(paths), "raw": raw})
 
     def apply(self, paths: Paths | None = None, *, dry_run: bool = False) -> builtins.list[Applied]:
         """Makes its changes (only at and below `paths`) on the host, where that is unchanged since the sandbox first used it; what it says of each is in `Applied.result`: "applied", "conflict" or "failed".
-        `dry_run`: only tells what would be done."""
+        `dry_run`: only tells what would be done. A path where the sandbox never changed anything raises BvisorError (ENODATA), and nothing is applied."""
         return _native.apply(self._handle, {**self._below(paths), "dry_run": dry_run})
 
     def _below(self, chosen: Paths | None) -> dict[str, Any]:
