@@ -222,6 +222,8 @@ void cli_tell(const char *lines);
 void print_quoted(FILE *out, const char *text);
 void print_plain(FILE *out, const char *text); /* control characters as \\ooo */
 char *quoted(const char *text); /* malloc'ed */
+/* " (hard link to PATH)" behind a path, for lists; nothing if link_to is NULL. */
+void print_link(FILE *out, const char *link_to);
 const char *local_time(int64_t seconds, char out[32]); /* "2026-01-31 23:59:59"; "?" if there is no such time; returns out */
 const char *human_size(uint64_t bytes, char out[32]); /* "1.5 MiB"; returns out */
 /* Of --color: always, never or auto; a usage error otherwise. */

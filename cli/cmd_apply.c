@@ -37,6 +37,8 @@ static void print_item_json(Json *j, const BvApplyItem *item)
 	json_path(j, "path", item->path);
 	if (item->old_path)
 		json_path(j, "old_path", item->old_path);
+	if (item->link_to)
+		json_path(j, "link_to", item->link_to);
 	json_put_string(j, "reason", item->reason);
 	json_close(j, '}');
 }
@@ -71,6 +73,7 @@ static int on_item(void *ctx, const BvApplyItem *item)
 		fputs(" -> ", stdout);
 	}
 	print_quoted(stdout, item->path);
+	print_link(stdout, item->link_to);
 	if (item->reason) {
 		fputs("  (", stdout);
 		print_plain(stdout, item->reason);

@@ -108,6 +108,10 @@ static void print_status(const Print *p, const BvChange *c)
 		putchar('\t');
 	}
 	print_quoted(stdout, c->path);
+	if (c->link_to) {
+		fputs("\thard link to ", stdout);
+		print_quoted(stdout, c->link_to);
+	}
 	puts(p->o->color ? "\033[0m" : "");
 }
 

@@ -130,6 +130,15 @@ static bool is_odd(const char *text)
 	return false;
 }
 
+void print_link(FILE *out, const char *link_to)
+{
+	if (!link_to)
+		return;
+	fputs(" (hard link to ", out);
+	print_quoted(out, link_to);
+	fputc(')', out);
+}
+
 void print_quoted(FILE *out, const char *text)
 {
 	static const char letters[] = "abtnvfr"; /* \a is 7, \r is 13 */

@@ -245,12 +245,15 @@ static int add_change(void *ctx, const BvChange *c)
 	add_path(change, "path", c->path);
 	if (c->old_path)
 		add_path(change, "old_path", c->old_path);
+	if (c->link_to)
+		add_path(change, "link_to", c->link_to);
 	cJSON_AddItemToArray(d->list, change);
 	if (d->patch) {
 		patch_print(d->text, &d->before, &d->after, c, false);
 	} else {
 		fprintf(d->text, "%c\t", c->kind);
 		print_quoted(d->text, c->path);
+		print_link(d->text, c->link_to);
 		fputc('\n', d->text);
 	}
 	return mcp_cancelled(d->call) ? 1 : 0;
@@ -327,6 +330,7 @@ static int add_item(void *ctx, const BvApplyItem *item)
 		return 0;
 	fprintf(a->text, "%s %c ", words[item->result], item->kind);
 	print_quoted(a->text, item->path);
+	print_link(a->text, item->link_to);
 	if (item->reason)
 		fprintf(a->text, " (%s)", item->reason);
 	fputc('\n', a->text);

@@ -106,6 +106,7 @@ void patch_stat_line(FILE *out, const BvSide *before_side, const BvSide *after_s
 		fputs(" => ", out);
 	}
 	print_quoted(out, c->path);
+	print_link(out, c->link_to);
 	fputs(" | ", out);
 	if (version_is_binary(&before) || version_is_binary(&after)) {
 		fprintf(out, "Bin %zu -> %zu bytes", before.len, after.len);

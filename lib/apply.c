@@ -125,6 +125,7 @@ static int report(const Apply *apply, bool dry, const char *const *paths, Visito
 			.path = s->change->path,
 			.old_path = s->change->anew ? NULL : s->change->old_path,
 			.reason = s->reason,
+			.link_to = write_is_link(apply, s) ? s->change->link_to : NULL,
 		};
 		v->refused += item.result == BV_CONFLICT || item.result == BV_APPLY_FAILED;
 		r = v->visit ? v->visit(v->ctx, &item) : 0;

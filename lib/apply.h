@@ -100,6 +100,8 @@ void apply_carry_out(Apply *apply);
 /* apply_write.c. The name is the same at every attempt, so a leftover of an interrupted one is found and replaced. */
 void apply_aside_name(const char *path, char out[40]);
 int write_aside(Apply *apply, Step *step, int dirfd) MUST_CHECK;
+/* Is it made another name of the file at change->link_to, rather than a file of its own? */
+bool write_is_link(const Apply *apply, const Step *step);
 /* -EEXIST if the step adds an object, and the host has one there now. */
 int write_publish(Apply *apply, Step *step, int dirfd, const char *name) MUST_CHECK;
 /* Mode, owner, times, xattrs of an object that is there: those in `what` (COW_DIFF_*). What cannot be kept becomes a remark. */

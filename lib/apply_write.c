@@ -200,6 +200,11 @@ static bool is_linkable(const Apply *apply, const Step *step)
 	return true;
 }
 
+bool write_is_link(const Apply *apply, const Step *step)
+{
+	return step->change->link_to && is_linkable(apply, step);
+}
+
 /* Another name of a file that an earlier step made. */
 static int aside_link(Step *step, int dirfd, const char *aside)
 {
@@ -216,7 +221,7 @@ int write_aside(Apply *apply, Step *step, int dirfd)
 {
 	const Change *c = step->change;
 	mode_t type = c->now.stx_mode & S_IFMT;
-	bool link = c->link_to && is_linkable(apply, step);
+	bool link = write_is_link(apply, step);
 	char aside[40];
 	int r;
 

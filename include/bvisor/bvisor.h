@@ -429,6 +429,7 @@ typedef struct BvApplyItem {
 	const char *path;
 	const char *old_path; /* BV_RENAMED */
 	const char *reason;   /* of a conflict or failure, or what could not be kept (owner); may be NULL */
+	const char *link_to;  /* it is made (or would be) another name of the file at this path; else NULL */
 } BvApplyItem;
 enum {
 	BV_APPLY_DRY_RUN = 1, /* decide and report, change nothing */

@@ -50,6 +50,7 @@ static int add_applied(void *list, const BvApplyItem *item)
 	add_text(o, "path", item->path);
 	add_text(o, "oldPath", item->old_path);
 	add_text(o, "reason", item->reason);
+	add_text(o, "linkTo", item->link_to);
 	return 0;
 }
 

@@ -88,6 +88,8 @@ export interface ApplyItem {
 	oldPath: string | null;
 	/** Of a conflict or failure, or what could not be kept. */
 	reason: string | null;
+	/** The file that it becomes another name of. */
+	linkTo: string | null;
 }
 
 /** A state of a snapshot. */

@@ -79,6 +79,7 @@ static const Field apply_record_fields[] = {
 	{"path", FIELD_STRING, offsetof(BvApplyItem, path), "on the host"},
 	{"old_path", FIELD_STRING, offsetof(BvApplyItem, old_path), "of what is renamed, else None"},
 	{"reason", FIELD_STRING, offsetof(BvApplyItem, reason), "of a conflict or failure, or what could not be kept; or None"},
+	{"link_to", FIELD_STRING, offsetof(BvApplyItem, link_to), "the file that it becomes another name of, or None"},
 	{0},
 };
 static Record apply_record = {"bvisor.Applied", "What became of one change on the host.", apply_record_fields, NULL};

@@ -29,6 +29,7 @@ class Applied(NamedTuple):
     path: str
     old_path: Optional[str]
     reason: Optional[str]
+    link_to: Optional[str]
 
 class SandboxInfo(NamedTuple):
     """A sandbox of a store."""
