@@ -88,7 +88,7 @@ int cmd_trust(const Command *cmd, int argc, char **argv);
 
 /* ---- options (opts.c) ---- */
 
-enum { OPT_HELP = 1000, OPT_JSON, OPT_KEY_FILE, OPT_PASSPHRASE_FILE, OPT_FIRST }; /* commands number their own long options from OPT_FIRST on */
+enum { OPT_HELP = 1000, OPT_JSON, OPT_KEY_FILE, OPT_PASSPHRASE_FILE, OPT_MEMORY, OPT_CPUS, OPT_PIDS, OPT_IO_READ, OPT_IO_WRITE, OPT_DISK, OPT_DISK_FILES, OPT_NOFILE, OPT_BEST_EFFORT, OPT_FIRST }; /* commands number their own long options from OPT_FIRST on */
 #define LONG_COMMON {"help", no_argument, NULL, OPT_HELP}
 /* Of every command that opens a place of snapshots: beside LONG_COMMON, key_begin before the loop, key_option in it (it says whether the option was one of these). */
 #define LONG_KEY {"key-file", required_argument, NULL, OPT_KEY_FILE}, {"passphrase-file", required_argument, NULL, OPT_PASSPHRASE_FILE}
@@ -99,6 +99,19 @@ void key_begin(BvKeyOptions *key);
 bool key_option(BvKeyOptions *key, int option);
 /* For commands that open one place, by way of other functions: the same options, kept for the whole process. */
 BvKeyOptions *key_of_command(void);
+/* Of every command that makes a sandbox (limits.c): beside LONG_COMMON, limit_option in the loop (it says whether the option was one of these). */
+#define LONG_LIMITS \
+	{"memory", required_argument, NULL, OPT_MEMORY}, {"cpus", required_argument, NULL, OPT_CPUS}, {"pids", required_argument, NULL, OPT_PIDS}, \
+		{"io-read", required_argument, NULL, OPT_IO_READ}, {"io-write", required_argument, NULL, OPT_IO_WRITE}, {"disk", required_argument, NULL, OPT_DISK}, \
+		{"disk-files", required_argument, NULL, OPT_DISK_FILES}, {"nofile", required_argument, NULL, OPT_NOFILE}, {"best-effort", no_argument, NULL, OPT_BEST_EFFORT}
+typedef struct LimitOptions {
+	BvLimits limits;
+	bool given; /* any of them */
+} LimitOptions;
+#define LIMIT_OPTIONS_INIT {.limits = BV_LIMITS_INIT}
+bool limit_option(const Command *cmd, LimitOptions *o, int option);
+/* What was not given is as that sandbox has it. Errors of bv_sandbox_given_limits. */
+int limits_inherit(LimitOptions *o, BvSandbox *from, BvError **err);
 /* bv_sandbox_open in the default store, with the key of the command. */
 int open_sandbox(const char *name, BvSandbox **out, BvError **err);
 

@@ -118,8 +118,9 @@ int cmd_export(const Command *cmd, int argc, char **argv)
 int cmd_import(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"format", required_argument, NULL, OPT_FORMAT}, {"name", required_argument, NULL, OPT_NAME}, {"backend", required_argument, NULL, OPT_BACKEND},
-					      {"fake-root", no_argument, NULL, OPT_FAKE_ROOT}, {"json", no_argument, NULL, OPT_JSON}, LONG_COMMON, {0}};
+					      {"fake-root", no_argument, NULL, OPT_FAKE_ROOT}, {"json", no_argument, NULL, OPT_JSON}, LONG_LIMITS, LONG_COMMON, {0}};
 	BvImportOptions options = BV_IMPORT_OPTIONS_INIT;
+	LimitOptions limits = LIMIT_OPTIONS_INIT;
 	BvSandbox *sb = NULL;
 	BvError *err = NULL;
 	bool json = false;
@@ -127,13 +128,15 @@ int cmd_import(const Command *cmd, int argc, char **argv)
 	int c, fd = -1;
 
 	options.note = print_note;
+	options.limits = &limits.limits;
 	while ((c = opts_next(cmd, argc, argv, ":", longs)) != -1) {
 		switch (c) {
 		case OPT_FORMAT: options.format = parse_format(cmd, optarg); break;
 		case OPT_NAME: options.name = optarg; break;
 		case OPT_BACKEND: options.backend = optarg; break;
 		case OPT_FAKE_ROOT: options.flags |= BV_IMPORT_FAKE_ROOT; break;
-		default: json = true;
+		case OPT_JSON: json = true; break;
+		default: limit_option(cmd, &limits, c);
 		}
 	}
 	if (optind + 1 != argc)

@@ -13,6 +13,7 @@ typedef struct Fork {
 	const char *from;
 	bool refs_only, json, resumed; /* resumed: the last of several is not there, so those that are were made before this was interrupted */
 	BvKeyOptions key;
+	LimitOptions limits;
 	unsigned count; /* 0: one, under the name as it is given */
 	Json j;
 } Fork;
@@ -48,7 +49,9 @@ static char *find_source(Fork *f, const char *source)
 	options.message = "forked";
 	options.flags = BV_SNAPSHOT_IF_CHANGED; /* the same state again: so an interrupted fork is completed by the same command */
 	options.key = &f->key;
-	r = bv_sandbox_snapshot(sb, &options, &receipt, &err);
+	r = limits_inherit(&f->limits, sb, &err);
+	if (r == 0)
+		r = bv_sandbox_snapshot(sb, &options, &receipt, &err);
 	bv_sandbox_close(sb);
 	if (r < 0) {
 		cli_fail_error(err);
@@ -68,6 +71,7 @@ static int fork_one(Fork *f, const char *source, const char *name)
 	options.from = restore.from = f->from;
 	options.key = restore.key = &f->key;
 	restore.name = name;
+	restore.limits = &f->limits.limits;
 	if (bv_snapshot_fork(source, name, &options, &receipt, &err) < 0)
 		return cli_fail_error(err);
 	int r = f->refs_only ? 0 : bv_snapshot_restore(name, &restore, &sb, NULL, &err);
@@ -91,8 +95,8 @@ static int fork_one(Fork *f, const char *source, const char *name)
 int cmd_fork(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"count", required_argument, NULL, 'n'},
-					      {"refs-only", no_argument, NULL, OPT_REFS_ONLY}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
-	Fork f = {.j = {.out = stdout}};
+					      {"refs-only", no_argument, NULL, OPT_REFS_ONLY}, {"json", no_argument, NULL, OPT_JSON}, LONG_LIMITS, LONG_KEY, LONG_COMMON, {0}};
+	Fork f = {.j = {.out = stdout}, .limits = LIMIT_OPTIONS_INIT};
 	int c, code = 0;
 
 	key_begin(&f.key);
@@ -102,9 +106,13 @@ int cmd_fork(const Command *cmd, int argc, char **argv)
 		case 'n': f.count = parse_count(cmd, optarg); break;
 		case OPT_REFS_ONLY: f.refs_only = true; break;
 		case OPT_JSON: f.json = true; break;
-		default: key_option(&f.key, c);
+		default:
+			if (!limit_option(cmd, &f.limits, c))
+				key_option(&f.key, c);
 		}
 	}
+	if (f.refs_only && f.limits.given)
+		usage_error(cmd, "limits are those of sandboxes: with --refs-only there is none");
 	if (optind + 2 != argc)
 		usage_error(cmd, "%s", optind + 2 < argc ? "one name at a time (-n makes several)" : "what is to be forked, and under which name?");
 	char *source = find_source(&f, argv[optind]);

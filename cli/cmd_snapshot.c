@@ -145,13 +145,22 @@ static int refuse_drift(BvSandbox *sb)
 	return take_back(sb, code);
 }
 
+/* Of one that was put back, and keeps those that are not given. */
+static int set_limits(BvSandbox *sb, LimitOptions *limits, BvError **err)
+{
+	int r = limits_inherit(limits, sb, err);
+
+	return r < 0 ? r : bv_sandbox_set_limits(sb, &limits->limits, err);
+}
+
 int cmd_restore(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"from", required_argument, NULL, OPT_FROM}, {"name", required_argument, NULL, OPT_NAME},
 					      {"backend", required_argument, NULL, OPT_BACKEND}, {"show", required_argument, NULL, OPT_SHOW}, {"spool-size", required_argument, NULL, OPT_SPOOL}, {"sync", required_argument, NULL, OPT_SYNC},
-					      {"prefetch", no_argument, NULL, OPT_PREFETCH}, {"in-place", no_argument, NULL, OPT_IN_PLACE}, {"strict", no_argument, NULL, OPT_STRICT}, {"json", no_argument, NULL, OPT_JSON}, LONG_KEY, LONG_COMMON, {0}};
+					      {"prefetch", no_argument, NULL, OPT_PREFETCH}, {"in-place", no_argument, NULL, OPT_IN_PLACE}, {"strict", no_argument, NULL, OPT_STRICT}, {"json", no_argument, NULL, OPT_JSON}, LONG_LIMITS, LONG_KEY, LONG_COMMON, {0}};
 	static List show; /* lives until exit */
 	BvRestoreOptions options = BV_RESTORE_OPTIONS_INIT;
+	LimitOptions limits = LIMIT_OPTIONS_INIT;
 	BvSnapshotReceipt receipt = BV_SNAPSHOT_RECEIPT_INIT;
 	BvKeyOptions key;
 	BvSandbox *sb = NULL;
@@ -174,7 +183,9 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 		case OPT_IN_PLACE: options.flags |= BV_RESTORE_IN_PLACE; break;
 		case OPT_STRICT: strict = true; break;
 		case OPT_JSON: json = true; break;
-		default: key_option(&key, c);
+		default:
+			if (!limit_option(cmd, &limits, c))
+				key_option(&key, c);
 		}
 	}
 	options.show = show.items;
@@ -183,10 +194,15 @@ int cmd_restore(const Command *cmd, int argc, char **argv)
 	if (strict && (options.flags & BV_RESTORE_IN_PLACE))
 		usage_error(cmd, "--strict does not go with --in-place: the sandbox is replaced before the host is looked at");
 	options.progress = progress_show;
+	options.limits = &limits.limits;
 	int r = bv_snapshot_restore(argv[optind], &options, &sb, &receipt, &err);
 	progress_end();
 	if (r < 0)
 		return cli_fail_error(err);
+	if (limits.given && (options.flags & BV_RESTORE_IN_PLACE) && set_limits(sb, &limits, &err) < 0) {
+		bv_sandbox_close(sb);
+		return cli_fail_error(err);
+	}
 	size_t drift;
 	if (receipt.flags & BV_RESTORE_UNHELD)
 		fprintf(stderr, "bvisor: nothing can be written to %s: should the snapshot be removed there, files that were not opened by then are lost; --prefetch fetches them now\n", options.from ? options.from : "the place");

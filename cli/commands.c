@@ -13,15 +13,18 @@
 	"  -d, --detach       do not wait: the command goes on in the background\n" \
 	"  --user UID:GID     of root: run as this user, who has the sandbox in his own store (see bvisor --help)\n" \
 	"  --generations      keep what the sandbox is when the command has ended, as a snapshot (see log)\n" KEY_OPTION_HELP
-#define LIMIT_OPTIONS \
+#define LIMIT_OPTIONS_BUT_EFFORT \
 	"  --memory SIZE      limit of memory for all that runs in it together (500M, 2G); beyond that a process is killed\n" \
 	"  --cpus N           of processors (2, 0.5)\n" \
 	"  --pids N           of processes and threads\n" \
 	"  --disk SIZE        of what it changes\n" \
 	"  --disk-files N     of how many files and directories it changes\n" \
 	"  --io-read SIZE, --io-write SIZE  of bytes per second from and to each disk\n" \
-	"  --nofile N         of open descriptors of each process\n" \
+	"  --nofile N         of open descriptors of each process\n"
+#define LIMIT_OPTIONS LIMIT_OPTIONS_BUT_EFFORT \
 	"  --best-effort      warn of a limit that cannot be enforced here (or --pidns), instead of failing\n"
+#define COPY_LIMIT_OPTIONS LIMIT_OPTIONS_BUT_EFFORT \
+	"  --best-effort      warn, when a command starts, of a limit that cannot be enforced here, instead of failing\n"
 #define CONFIG_OPTIONS \
 	"  --profile NAME     with the values of [profile.NAME] in the bvisor.toml of the user or the project (or $BVISOR_PROFILE)\n" \
 	"  --no-config        without any bvisor.toml\n"
@@ -122,7 +125,8 @@ static const Command commands[] = {
 	{"fork", "[OPTION...] SNAPSHOT[@NUMBER]|SANDBOX NEW", "Make sandboxes that go on from one state, each its own way",
 	 "  -n, --count N        so many: NEW-1, NEW-2, ...\n"
 	 "  --from PLACE         where the snapshots are (default: as for snapshot)\n"
-	 "  --refs-only          only names of snapshots, no sandboxes here\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION,
+	 "  --refs-only          only names of snapshots, no sandboxes here\n" COPY_LIMIT_OPTIONS KEY_OPTION_HELP JSON_OPTION HELP_OPTION
+	 "\nA fork of a sandbox has the limits of that sandbox, but for those that are given; one of a snapshot those that are given.\n",
 	 cmd_fork,
 	 "  bvisor fork work try -n 3      three sandboxes that go on from what work is now\n"
 	 "  bvisor fork work@2 other       one, from state 2\n"},
@@ -139,7 +143,7 @@ static const Command commands[] = {
 	 "  --prefetch           fetch all files now, not when they are opened\n"
 	 "  --in-place           put the stopped sandbox of that name (or --name) back to this state; what\n"
 	 "                       it is now is kept as a state first\n"
-	 "  --strict             not if files of this host that it rests on have changed\n" KEY_OPTION_HELP JSON_OPTION HELP_OPTION,
+	 "  --strict             not if files of this host that it rests on have changed\n" COPY_LIMIT_OPTIONS KEY_OPTION_HELP JSON_OPTION HELP_OPTION,
 	 cmd_restore,
 	 "  bvisor restore work --name again                    the newest state as a new sandbox\n"
 	 "  bvisor restore work@3 --from s3://bucket/team\n"
@@ -171,7 +175,7 @@ static const Command commands[] = {
 	 "  --format FORMAT      tar (default) or oci; a directory is always oci\n"
 	 "  --name NAME          name of the new sandbox (default: one is made up)\n"
 	 "  --backend B          as for run\n"
-	 "  --fake-root          as for run: what is root's in the archive is the commands' own\n" JSON_OPTION HELP_OPTION,
+	 "  --fake-root          as for run: what is root's in the archive is the commands' own\n" COPY_LIMIT_OPTIONS JSON_OPTION HELP_OPTION,
 	 cmd_import,
 	 "  bvisor import changes.tar --name look\n"
 	 "  bvisor import image/           a directory with an OCI image\n"},

@@ -5,17 +5,12 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_PUBLISH, OPT_HOSTNAME, OPT_RELEASE, OPT_MEMORY, OPT_CPUS, OPT_PIDS, OPT_IO_READ, OPT_IO_WRITE, OPT_DISK, OPT_DISK_FILES, OPT_NOFILE, OPT_BEST_EFFORT, OPT_OUTPUT, OPT_FAKE_ROOT, OPT_PIDNS, OPT_USER, OPT_PROFILE, OPT_NO_CONFIG, OPT_ALLOW_APPLY };
+enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_PUBLISH, OPT_HOSTNAME, OPT_RELEASE, OPT_OUTPUT, OPT_FAKE_ROOT, OPT_PIDNS, OPT_USER, OPT_PROFILE, OPT_NO_CONFIG, OPT_ALLOW_APPLY };
 
 #define LONG_COMMAND \
 	{"cwd", required_argument, NULL, OPT_CWD}, {"env", required_argument, NULL, OPT_ENV}, {"clear-env", no_argument, NULL, OPT_CLEAR_ENV}, \
 		{"timeout", required_argument, NULL, OPT_TIMEOUT}, {"output-limit", required_argument, NULL, OPT_OUTPUT}, {"trace", required_argument, NULL, OPT_TRACE}, {"interactive", no_argument, NULL, 'i'}, \
 		{"tty", no_argument, NULL, 't'}, {"detach", no_argument, NULL, 'd'}, {"generations", no_argument, NULL, OPT_GENERATIONS}, {"user", required_argument, NULL, OPT_USER}, LONG_KEY, LONG_COMMON
-
-#define LONG_LIMITS \
-	{"memory", required_argument, NULL, OPT_MEMORY}, {"cpus", required_argument, NULL, OPT_CPUS}, {"pids", required_argument, NULL, OPT_PIDS}, \
-		{"io-read", required_argument, NULL, OPT_IO_READ}, {"io-write", required_argument, NULL, OPT_IO_WRITE}, {"disk", required_argument, NULL, OPT_DISK}, \
-		{"disk-files", required_argument, NULL, OPT_DISK_FILES}, {"nofile", required_argument, NULL, OPT_NOFILE}, {"best-effort", no_argument, NULL, OPT_BEST_EFFORT}
 
 #define LONG_CREATE \
 	{"name", required_argument, NULL, OPT_NAME}, {"backend", required_argument, NULL, OPT_BACKEND}, {"rw", required_argument, NULL, OPT_RW}, {"hide", required_argument, NULL, OPT_HIDE}, \
@@ -29,22 +24,6 @@ const struct option exec_options[] = {LONG_COMMAND, {0}};
 const struct option mcp_options[] = {LONG_CREATE, {"allow-apply", no_argument, NULL, OPT_ALLOW_APPLY}, {"cwd", required_argument, NULL, OPT_CWD}, {"env", required_argument, NULL, OPT_ENV},
 				     {"clear-env", no_argument, NULL, OPT_CLEAR_ENV}, {"timeout", required_argument, NULL, OPT_TIMEOUT}, {"output-limit", required_argument, NULL, OPT_OUTPUT},
 				     LONG_KEY, LONG_COMMON, {0}};
-
-static bool take_limit(const Command *cmd, BvLimits *l, int c)
-{
-	switch (c) {
-	case OPT_MEMORY: l->memory = parse_size(cmd, "--memory", optarg); return true;
-	case OPT_CPUS: l->cpus = parse_cpus(cmd, "--cpus", optarg); return true;
-	case OPT_PIDS: l->pids = parse_limit(cmd, "--pids", optarg); return true;
-	case OPT_IO_READ: l->io_read = parse_size(cmd, "--io-read", optarg); return true;
-	case OPT_IO_WRITE: l->io_write = parse_size(cmd, "--io-write", optarg); return true;
-	case OPT_DISK: l->disk = parse_size(cmd, "--disk", optarg); return true;
-	case OPT_DISK_FILES: l->disk_files = parse_limit(cmd, "--disk-files", optarg); return true;
-	case OPT_NOFILE: l->nofile = parse_limit(cmd, "--nofile", optarg); return true;
-	case OPT_BEST_EFFORT: l->flags |= BV_LIMITS_BEST_EFFORT; return true;
-	default: return false;
-	}
-}
 
 static void take_option(const Command *cmd, CreateOptions *p, int c)
 {
@@ -85,7 +64,7 @@ static void take_option(const Command *cmd, CreateOptions *p, int c)
 	case 't': p->tty = true; break;
 	case 'd': p->session.detach = true; break;
 	default:
-		if (!take_limit(cmd, &p->limits, c) && !key_option(key_of_command(), c))
+		if (!limit_option(cmd, &p->limits, c) && !key_option(key_of_command(), c))
 			usage_error(cmd, "unknown option");
 	}
 }
@@ -177,7 +156,7 @@ static void check(const Command *cmd, const CreateOptions *p)
 
 CreateOptions create_parse(const Command *cmd, int argc, char **argv, const struct option *longs, bool configured)
 {
-	CreateOptions p = {.create = BV_CREATE_OPTIONS_INIT, .limits = BV_LIMITS_INIT, .session = {.trace_fd = -1, .timeout_ms = -1}};
+	CreateOptions p = {.create = BV_CREATE_OPTIONS_INIT, .limits = LIMIT_OPTIONS_INIT, .session = {.trace_fd = -1, .timeout_ms = -1}};
 	CommandLine l = {.cmd = cmd, .longs = longs, .p = &p};
 
 	read_line(&l, argc, argv);
@@ -271,7 +250,7 @@ static void fill(CreateOptions *p)
 	rename_host(p);
 	p->create.env = sandbox_environment(p).items;
 	create_environment(p, NULL);
-	p->create.limits = &p->limits;
+	p->create.limits = &p->limits.limits;
 	p->session.owns_sandbox = true;
 	p->create.flags |= p->rm ? BV_CREATE_EPHEMERAL : 0;
 }

@@ -6,7 +6,7 @@
 
 typedef struct CreateOptions {
 	BvCreateOptions create;
-	BvLimits limits;
+	LimitOptions limits;
 	SessionOptions session;
 	List rw, hide, show, allow, publish, env_changes;
 	bool clear_env, interactive, tty, rm, generations, allow_apply;

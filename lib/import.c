@@ -1,5 +1,6 @@
 /* lib/import.c - bv_sandbox_import: a new sandbox from a layer or an image. It is made aside, and can be seen under its name only when it is complete. */
 #include "lib/import.h"
+#include "lib/limits.h"
 #include "lib/snapshot_look.h"
 #include "lib/store.h"
 
@@ -275,7 +276,9 @@ int bv_sandbox_import(int fd, const BvImportOptions *options, BvSandbox **out, B
 	if (!config.backend)
 		return lib_fail(err, -ENOMEM, "out of memory");
 	config_set_fake_root(&config, o.flags & BV_IMPORT_FAKE_ROOT);
-	int r = network_config(NULL, NULL, NULL, &config, err);
+	int r = lib_limits_take(o.limits, &config.limits, err);
+	if (r == 0)
+		r = network_config(NULL, NULL, NULL, &config, err);
 	if (r < 0) {
 		config_release(&config);
 		return r;

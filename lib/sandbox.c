@@ -468,6 +468,9 @@ int sandbox_replace_filled(const BvSandbox *old, int (*fill_data)(BvSandbox *sb,
 	strv_free(sb->config.allow);
 	sb->config.net = TAKE_PTR(now.net);
 	sb->config.allow = TAKE_PTR(now.allow);
+	r = lib_limits_now(old, &sb->config.limits, err);
+	if (r < 0)
+		return r;
 	r = create(sb, old->config.name, &filling, err);
 	if (r == 0)
 		*out = TAKE_PTR(sb);

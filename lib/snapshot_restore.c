@@ -4,6 +4,7 @@
  * until somebody opens them (snapshot/fetcher.h), or are fetched, too. */
 #include "lib/base.h"
 #include "lib/hold.h"
+#include "lib/limits.h"
 #include "lib/snapshots.h"
 #include "lib/store.h"
 #include "lib/view.h"
@@ -393,6 +394,9 @@ static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const 
 	c->backend = strdup(o->backend ? o->backend : backend_is_place(s->location) ? s->location : "dir"); /* its own snapshots go where it came from */
 	if (c->continuous && c->backend && !backend_is_place(c->backend))
 		return lib_fail(err, -EINVAL, "only a sandbox with a bucket as its backend (s3://BUCKET/PREFIX) can be kept there all the time");
+	r = lib_limits_take(o->limits, &c->limits, err);
+	if (r < 0)
+		return r;
 	take_since(info, c);
 	c->carries = base_carries(info);
 	c->cwd = snapshots_field(info, "cwd");

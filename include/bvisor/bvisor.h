@@ -104,7 +104,7 @@ typedef struct BvCreateOptions {
 	const char *dns; /* whom names are asked of, if not the host's name servers: "ADDRESS[:PORT],..."; NULL: those */
 	const char *hostname;	    /* what guests see as the host's name: letters, digits, '.', '_' and '-', at most 64; NULL: the host's */
 	const char *kernel_release; /* what they see as the kernel's release ("6.1.0-18-amd64"): likewise, also '+' and '~', beginning with a digit; NULL: the kernel's */
-	const BvLimits *limits;	    /* belong to the sandbox, not to its snapshots; NULL: none */
+	const BvLimits *limits;	    /* belong to the sandbox, not to its snapshots (BvRestoreOptions and BvImportOptions have theirs); NULL: none */
 	const char *const *publish; /* ports of guests that are the host's, too: "[[ADDRESS:]HOSTPORT:]PORT", at 127.0.0.1 and the same number if not said otherwise; not of a sandbox with the host's network, and not that of snapshots; NULL: none */
 } BvCreateOptions;
 #define BV_CREATE_OPTIONS_INIT {sizeof(BvCreateOptions), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
@@ -286,7 +286,7 @@ typedef struct BvLimitInfo {
 /* Calls `visit` for each limit of a sandbox, with what was reached since its supervisor started; of a stopped one as it was when its last command ended. Non-zero from visit stops
  * and is returned. -ESRCH (stopped), -ECONNRESET, -ENOMEM. */
 int bv_sandbox_limits(BvSandbox *sandbox, int (*visit)(void *ctx, const BvLimitInfo *info), void *ctx, BvError **err);
-/* Other limits, from the next command on that starts its supervisor; they stay. NULL: none. A copy (bv_snapshot_restore, bv_sandbox_import) has none until they are set. -EINVAL, -EBUSY (it runs),
+/* Other limits, from the next command on that starts its supervisor; they stay. NULL: none. -EINVAL, -EBUSY (it runs),
  * -EACCES, -ENOSPC, -ENOMEM. */
 int bv_sandbox_set_limits(BvSandbox *sandbox, const BvLimits *limits, BvError **err);
 /* What limits it has, as they were given; out->size is the caller's to set (BV_LIMITS_INIT). -EUCLEAN (damaged), -EACCES, -ENOMEM. */
@@ -546,13 +546,14 @@ typedef struct BvRestoreOptions {
 	uint64_t spool; /* as in BvCreateOptions */
 	BvProgress progress;
 	void *progress_ctx;
+	const BvLimits *limits; /* as in BvCreateOptions: those of the sandbox that the snapshot is of are not part of it */
 } BvRestoreOptions;
-#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, NULL, NULL}
+#define BV_RESTORE_OPTIONS_INIT {sizeof(BvRestoreOptions), NULL, NULL, NULL, NULL, NULL, 0, NULL, 0, NULL, NULL, NULL}
 enum {
 	BV_RESTORE_PREFETCH = 1, /* fetch everything now: the sandbox does not need the place any more, nor its key */
 	BV_RESTORE_CONTINUOUS = 4, /* as BV_CREATE_CONTINUOUS */
-	BV_RESTORE_IN_PLACE = 2, /* of the stopped sandbox `name` (NULL: the snapshot's name), which keeps its grants and its backend ("dir", or a place). What it was is first kept as a
-				  * new state of its name in that place. show and backend are ignored. -EBUSY (it runs), -ENOENT, -EOPNOTSUPP (another backend) */
+	BV_RESTORE_IN_PLACE = 2, /* of the stopped sandbox `name` (NULL: the snapshot's name), which keeps its grants, its limits and its backend ("dir", or a place). What it was is first kept as a
+				  * new state of its name in that place. show, limits and backend are ignored. -EBUSY (it runs), -ENOENT, -EOPNOTSUPP (another backend) */
 };
 
 /* A new sandbox with all that a snapshot ("NAME" or "NAME@NUMBER") has. Names and metadata are there, compared with their checksums, when this returns; the bytes of a file come
@@ -700,8 +701,9 @@ typedef struct BvImportOptions {
 	void (*note)(void *ctx, const char *text); /* what was left out or made harmless; may be NULL */
 	void *note_ctx;
 	unsigned flags; /* BV_IMPORT_* */
+	const BvLimits *limits; /* as in BvCreateOptions */
 } BvImportOptions;
-#define BV_IMPORT_OPTIONS_INIT {sizeof(BvImportOptions), BV_ARCHIVE_TAR, NULL, NULL, NULL, NULL, NULL, NULL, 0}
+#define BV_IMPORT_OPTIONS_INIT {sizeof(BvImportOptions), BV_ARCHIVE_TAR, NULL, NULL, NULL, NULL, NULL, NULL, 0, NULL}
 
 /* Makes a new stopped sandbox whose changes are those of a layer (tar: pax, ustar or GNU; also compressed), or of all layers of an OCI image, over this host. It is there as a whole or not at all. Nothing
  * outside of it changes, whatever the archive says: a leading slash is taken off; devices, and what is below /dev, /proc and /sys, are left out. Refused (-EBADMSG) are "..", names below a symbolic
