@@ -112,7 +112,7 @@ typedef struct BvCreateOptions {
 /* Makes a new sandbox in the store. *out is the caller's to close; the sandbox itself stays until bv_sandbox_remove (or see EPHEMERAL).
  * -EINVAL (name, backend, path, host name, kernel release, limit or size of the options), -EEXIST (name), -EACCES, -EROFS, -ENOSPC (store or backend), -ENOMEM. */
 int bv_sandbox_create(const BvCreateOptions *options, BvSandbox **out, BvError **err);
-/* Opens an existing sandbox; name NULL means the newest one, store NULL the default store.
+/* Opens an existing sandbox; name NULL means the newest one, store NULL the default store. It stays as long as the handle does, also if it is EPHEMERAL (but see bv_sandbox_stop).
  * -EINVAL (name), -ENOENT (no such sandbox; its memory backend is gone after a reboot), -EPROTO (written by a newer version), -EUCLEAN
  * (damaged), -EACCES, -ENOMEM. */
 int bv_sandbox_open(const char *store, const char *name, BvSandbox **out, BvError **err);
@@ -134,7 +134,7 @@ int bv_sandbox_remove(BvSandbox *sandbox, int force, BvError **err);
 /* Deletes a sandbox that cannot be opened, as its description is damaged or of a newer version. Data that it kept elsewhere (tmpfs, dir:PATH) stay.
  * -EINVAL (name), -ENOENT, -EBUSY (somebody has it open, or a supervisor serves it), -EACCES, -EIO. */
 int bv_sandbox_discard(const char *store, const char *name, BvError **err);
-/* Kills every process of the sandbox, writes everything to disk and ends its supervisor. A stopped sandbox is success. */
+/* Kills every process of the sandbox, writes everything to disk and ends its supervisor. A stopped sandbox is success. One that is EPHEMERAL is deleted by it, whoever has it open. */
 int bv_sandbox_stop(BvSandbox *sandbox, BvError **err);
 
 typedef struct BvSandboxInfo {
