@@ -431,13 +431,17 @@ typedef struct Growth {
 static void cool(Cowfs *fs, BlobId id)
 {
 	CowQuota *q = fs->quota;
+	struct statx st = {0};
 
 	fs_rdlock(fs);
 	bool writer = seal_has_writer(fs->blobs, id);
+	uint64_t bytes = writer ? 0 : size_of(fs, id, &st); /* and what was written since the last look, by one who is gone */
 	pthread_mutex_lock(&q->lock);
 	Body *b = find_locked(q, id);
-	if (b && !writer)
+	if (b && !writer) {
+		set_locked(q, b, bytes);
 		b->hot = false;
+	}
 	pthread_mutex_unlock(&q->lock);
 	fs_unlock(fs);
 }
