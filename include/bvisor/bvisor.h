@@ -191,8 +191,9 @@ typedef struct BvStatus {
  * -EINVAL (options), -E2BIG, -ENOENT/-EACCES/-ENOEXEC/-ENOTDIR/-ELOOP of the command ("stage" exec) or its directory (stage "cwd"),
  * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EOPNOTSUPP (a limit cannot be enforced here), -EPERM (a pid namespace may not be made), -ERANGE (a limit is above what the host has), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
 int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProcess **out, BvError **err);
-/* Whether a variable ("NAME" or "NAME=value") of the caller's environment is withheld from commands unless it is given by `env`: keys and tokens of S3, where those and the keys of
+/* Whether a variable ("NAME" or "NAME=value") of the caller's environment is withheld from commands unless it is given by `env` (else 0): keys and tokens of S3, where those and the keys of
  * snapshots are, and where bvisor has its own files (BVISOR_HOME and the like). With them a guest could reach the places that its own snapshots are in. */
+enum { BV_WITHHELD_KEY = 1, BV_WITHHELD_PLACE = 2 };
 int bv_process_withholds(const char *variable);
 /* Waits for the end of the command, at most timeout_ms milliseconds (-1: for ever). May be asked again and by several threads at once: the
  * answer stays. -ETIMEDOUT, -ECONNRESET (the supervisor died, and with it the command). */
