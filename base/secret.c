@@ -25,19 +25,34 @@ void secret_free(void *secret, size_t size)
 	munmap(secret, size);
 }
 
-static const char *const variables[] = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
-					"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "BVISOR_KEY_FILE", "BVISOR_PASSPHRASE_FILE",
-					/* where our own files are */ "BVISOR_HOME", "BVISOR_SNAPSHOTS", "BVISOR_SUPERVISOR", "BVISOR_PLUGINS"};
+static const struct {
+	const char *name;
+	SecretKind kind;
+} variables[] = {
+	{"AWS_ACCESS_KEY_ID", SECRET_KEY},
+	{"AWS_SECRET_ACCESS_KEY", SECRET_KEY},
+	{"AWS_SESSION_TOKEN", SECRET_KEY},
+	{"AWS_SECURITY_TOKEN", SECRET_KEY},
+	{"AWS_CONTAINER_AUTHORIZATION_TOKEN", SECRET_KEY},
+	{"AWS_CONTAINER_CREDENTIALS_FULL_URI", SECRET_KEY},
+	{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", SECRET_KEY},
+	{"BVISOR_KEY_FILE", SECRET_KEY},
+	{"BVISOR_PASSPHRASE_FILE", SECRET_KEY},
+	{"BVISOR_HOME", SECRET_PLACE},
+	{"BVISOR_SNAPSHOTS", SECRET_PLACE},
+	{"BVISOR_SUPERVISOR", SECRET_PLACE},
+	{"BVISOR_PLUGINS", SECRET_PLACE},
+};
 static atomic_bool own_process;
 
-bool secret_is_variable(const char *entry)
+SecretKind secret_variable(const char *entry)
 {
 	size_t len = strcspn(entry, "=");
 
 	for (size_t i = 0; i < ARRAY_LEN(variables); i++)
-		if (strlen(variables[i]) == len && memcmp(variables[i], entry, len) == 0)
-			return true;
-	return false;
+		if (strlen(variables[i].name) == len && memcmp(variables[i].name, entry, len) == 0)
+			return variables[i].kind;
+	return SECRET_NONE;
 }
 
 void secret_exposed(void)
@@ -55,6 +70,6 @@ void secret_own_process(void)
 {
 	own_process = true;
 	for (size_t i = 0; i < ARRAY_LEN(variables); i++)
-		if (getenv(variables[i]))
+		if (getenv(variables[i].name))
 			secret_exposed();
 }

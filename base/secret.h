@@ -10,7 +10,8 @@ void *secret_new(size_t size);
 void secret_free(void *secret, size_t size); /* NULL is allowed */
 
 /* Whether a variable of the environment ("NAME" or "NAME=value") opens places of snapshots (keys, tokens, and where such are), or tells where our own files are. */
-bool secret_is_variable(const char *entry);
+typedef enum SecretKind { SECRET_NONE, SECRET_KEY, SECRET_PLACE } SecretKind;
+SecretKind secret_variable(const char *entry);
 
 /* Said once by a program that is bvisor's own: it makes no core file while such a variable is in its environment, nor once it is exposed. */
 void secret_own_process(void);

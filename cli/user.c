@@ -116,12 +116,9 @@ static void set_store(const User *u)
 /* Root's places and keys are not his; but for those of bvisor that somebody has named for this. */
 static bool is_his(const char *entry)
 {
-	static const char *const named[] = {"BVISOR_HOME=", "BVISOR_SNAPSHOTS=", "BVISOR_SUPERVISOR=", "BVISOR_PLUGINS="};
+	int withheld = bv_process_withholds(entry);
 
-	for (size_t i = 0; i < ARRAY_LEN(named); i++)
-		if (strncmp(entry, named[i], strlen(named[i])) == 0)
-			return true;
-	return strncmp(entry, "XDG_", 4) != 0 && !bv_process_withholds(entry);
+	return withheld == BV_WITHHELD_PLACE || (!withheld && strncmp(entry, "XDG_", 4) != 0);
 }
 
 static void set_user_environment(const User *u)

@@ -322,7 +322,7 @@ int cowfs_statfs(Cowfs *fs, const CowReq *req, const CowLoc *at, const char *pat
 		CLEAN_FD int fd = lower_open(fs, host, O_PATH | O_NOFOLLOW, 0);
 		rc = fd < 0 ? fd : fstatfs(fd, out) < 0 ? bv_neg_errno() : 0;
 		if (rc == 0 && w.cur.kind != COW_FOREIGN && !w.cur.grant)
-			quota_statfs(fs, out);
+			rc = quota_statfs(fs, req->may_block, out);
 	}
 	walk_end(&w);
 	return MIN(rc, 0);

@@ -588,7 +588,7 @@ void quota_written(Cowfs *fs);	 /* which the database has now. Called by who wri
 int quota_object(Cowfs *fs, const CowNode *node) MUST_CHECK; /* may an object be made on the host that stands for it? 0 or -EDQUOT */
 void quota_object_made(Cowfs *fs, const CowNode *node, uint64_t bytes);
 void quota_object_gone(Cowfs *fs, const CowNode *node, uint64_t bytes);
-void quota_statfs(Cowfs *fs, struct statfs *st); /* fs->lock is not held */
+int quota_statfs(Cowfs *fs, bool may_block, struct statfs *st) MUST_CHECK; /* fs->lock is not held. -EINPROGRESS: it has to be counted first, which may take a moment */
 void quota_free(Cowfs *fs);
 /* walk_cur_node for who changes the object. */
 int walk_changed_node(CowWalk *w, CowNode **out) MUST_CHECK;

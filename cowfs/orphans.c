@@ -141,7 +141,8 @@ bool orphans_reap(Cowfs *fs, bool all)
 {
 	size_t dropped = 0;
 
-	for (int i = 0; (all || i < REAP_ROUNDS) && reap_some(fs, all, &dropped); i++)
-		;
+	for (int i = 0; all || i < REAP_ROUNDS; i++)
+		if (reap_some(fs, all, &dropped) < COW_ORPHAN_BATCH)
+			break; /* those that are left are in use */
 	return dropped >= COW_ORPHAN_BATCH && fs->norphans >= COW_ORPHAN_BATCH;
 }

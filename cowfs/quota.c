@@ -7,6 +7,9 @@
  * that stand for records: a directory that guests make takes a block when it is first opened (marker.c), and is counted as if it had it from the start, so that opening it to remove what is in it never
  * fails. Other markers may take SLACK where there is no room: a command has to be able to start in a changed directory of the host.
  *
+ * What was removed is counted until it is known that nobody has it open, which the writer of batches looks for every two seconds. Who asks how much is left (statfs) has that done first, and the hot
+ * bodies looked at.
+ *
  * Where a lease does not tell that somebody has a body mapped (mapped.c), a body that is not hot may grow: there all bodies are looked at every AUDIT_NS.
  *
  * Locks: quota->lock protects the table and the lists; it is taken last, also with fs->lock held. quota->looking, before fs->lock: one look at a time, as each opens bodies for a moment, which would
@@ -16,7 +19,8 @@
 
 #define AUDIT_NS UINT64_C(2000000000)
 #define REFRESHED 8	     /* of the newest hot bodies, at each new record */
-#define SLICE 256	     /* bodies for each time that the lock is held */
+#define SLICE 256	     /* bodies for each time that the lock is held; and so many are looked at for each statfs */
+#define FRESH_NS 100000000   /* more of them, so often */
 #define PROMISE_NS 20000000  /* once or twice as late what was promised is there, and counted, or will not come */
 #define DB_FREE ((uint64_t)1 << 20) /* so much of the database is for nothing */
 #define INODE_ROW 160	     /* bytes, about, without their names */
@@ -50,7 +54,7 @@ struct CowQuota {
 	BlobId *hot;
 	size_t n_hot, hot_room;
 	bool blind; /* something could not be noted for lack of memory: look at everything */
-	uint64_t audited_at, promised_at;
+	uint64_t audited_at, promised_at, counted_at;
 	uint64_t db_written, db_batch, db_fresh; /* bytes of the database, of the rows in the batch in hand, and of those that are dirty */
 	uint64_t db_bytes; /* what of these is in `used` */
 	uint64_t fresh_promises, old_promises; /* made since promised_at, and before */
@@ -400,26 +404,6 @@ void cowfs_quota_usage(Cowfs *fs, CowQuotaUsage *out)
 	out->peak = MAX(atomic_load(&q->peak), out->bytes);
 }
 
-void quota_statfs(Cowfs *fs, struct statfs *st)
-{
-	CowQuota *q = fs->quota;
-	CowQuotaUsage u;
-
-	if (!q)
-		return;
-	cowfs_quota_usage(fs, &u);
-	uint64_t block = st->f_bsize > 0 ? (uint64_t)st->f_bsize : 4096;
-	if (q->config.bytes) {
-		st->f_blocks = q->config.bytes / block;
-		st->f_bfree = MIN(st->f_bfree, (q->config.bytes - MIN(u.bytes, q->config.bytes)) / block);
-		st->f_bavail = MIN(st->f_bavail, st->f_bfree);
-	}
-	if (q->config.files) {
-		st->f_files = q->config.files;
-		st->f_ffree = q->config.files - MIN(u.files, q->config.files);
-	}
-}
-
 /* ---- looking ---- */
 
 typedef struct Growth {
@@ -431,13 +415,17 @@ typedef struct Growth {
 static void cool(Cowfs *fs, BlobId id)
 {
 	CowQuota *q = fs->quota;
+	struct statx st = {0};
 
 	fs_rdlock(fs);
 	bool writer = seal_has_writer(fs->blobs, id);
+	uint64_t bytes = writer ? 0 : size_of(fs, id, &st); /* and what was written since the last look, by one who is gone */
 	pthread_mutex_lock(&q->lock);
 	Body *b = find_locked(q, id);
-	if (b && !writer)
+	if (b && !writer) {
+		set_locked(q, b, bytes);
 		b->hot = false;
+	}
 	pthread_mutex_unlock(&q->lock);
 	fs_unlock(fs);
 }
@@ -563,6 +551,57 @@ unsigned cowfs_quota_look(Cowfs *fs, CowGrowing *growing, size_t *n)
 	return ms;
 }
 
+static void reap_and_look(Cowfs *fs)
+{
+	size_t none = 0;
+
+	pthread_mutex_lock(&fs->quota->looking);
+	IGNORE_RESULT(orphans_reap(fs, false));
+	IGNORE_RESULT(look_locked(fs, NULL, &none));
+	pthread_mutex_unlock(&fs->quota->looking);
+}
+
+/* 0, or -EINPROGRESS: it takes a moment. */
+static int count_anew(Cowfs *fs, bool may_block)
+{
+	CowQuota *q = fs->quota;
+	uint64_t now = bv_now_coarse_ns();
+
+	pthread_mutex_lock(&q->lock);
+	size_t n = fs->norphans + q->n_hot;
+	bool due = n && (n <= SLICE || now - q->counted_at > FRESH_NS);
+	if (due && may_block)
+		q->counted_at = now;
+	pthread_mutex_unlock(&q->lock);
+	if (due && !may_block)
+		return -EINPROGRESS;
+	if (due)
+		reap_and_look(fs);
+	return 0;
+}
+
+int quota_statfs(Cowfs *fs, bool may_block, struct statfs *st)
+{
+	const CowQuota *q = fs->quota;
+	CowQuotaUsage u;
+	int rc = counts_bytes(fs) ? count_anew(fs, may_block) : 0;
+
+	if (!q || rc < 0)
+		return rc;
+	cowfs_quota_usage(fs, &u);
+	uint64_t block = st->f_bsize > 0 ? (uint64_t)st->f_bsize : 4096;
+	if (q->config.bytes) {
+		st->f_blocks = q->config.bytes / block;
+		st->f_bfree = MIN(st->f_bfree, (q->config.bytes - MIN(u.bytes, q->config.bytes)) / block);
+		st->f_bavail = MIN(st->f_bavail, st->f_bfree);
+	}
+	if (q->config.files) {
+		st->f_files = q->config.files;
+		st->f_ffree = q->config.files - MIN(u.files, q->config.files);
+	}
+	return 0;
+}
+
 void cowfs_quota_settle(Cowfs *fs)
 {
 	CowQuota *q = fs->quota;
@@ -571,11 +610,7 @@ void cowfs_quota_settle(Cowfs *fs)
 		return;
 	IGNORE_RESULT(cowfs_commit(fs, false)); /* what was removed goes */
 	for (int i = 0; i < 3; i++) {
-		size_t none = 0;
-		pthread_mutex_lock(&q->looking);
-		IGNORE_RESULT(orphans_reap(fs, false));
-		IGNORE_RESULT(look_locked(fs, NULL, &none));
-		pthread_mutex_unlock(&q->looking);
+		reap_and_look(fs);
 		if (atomic_load(&q->promised) == 0)
 			break;
 		nanosleep(&(struct timespec){0, PROMISE_NS + 5000000}, NULL);

@@ -180,6 +180,7 @@ static int truncate_locked(CowWalk *w, uint64_t size)
 	if (rc == 0)
 		rc = watch_entry_of(w, node, entry) ? watch_truncate(w->fs, node->blob, entry, size) : blob_truncate(w->fs->blobs, node->blob, size);
 	if (rc == 0) {
+		quota_note(w->fs, node->blob, NULL);
 		setid_written(w->fs, w->req, node);
 		node_changed(w->fs, node);
 	}

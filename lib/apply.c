@@ -62,6 +62,22 @@ Change *apply_find_change(const ChangeList *changes, const char *path)
 	return NULL;
 }
 
+bool apply_leads_to_unmade(const ChangeList *changes, const char *path, bool (*is_made)(const void *ctx, const Change *change), const void *ctx)
+{
+	const Change *c = apply_find_change(changes, path);
+	char above[PATH_MAX];
+
+	if (c && !is_made(ctx, c))
+		return true;
+	snprintf(above, sizeof(above), "%s", path);
+	while (path_go_up(above)) {
+		c = apply_find_change(changes, above);
+		if (c && c->kind != COW_MODIFIED && !is_made(ctx, c))
+			return true;
+	}
+	return false;
+}
+
 /* Steps are some of the changes, in the same order. */
 const Step *apply_step_of(const Apply *apply, const Change *change)
 {

@@ -124,5 +124,7 @@ const Step *apply_step_of(const Apply *apply, const Change *change);
 /* NULL if nothing is changed there, or was not selected. */
 Change *apply_find_change(const ChangeList *changes, const char *path);
 Step *apply_step_at(const Apply *apply, const char *path);
+/* Does what is changed at `path`, or a directory above it that is more than modified, not become what the sandbox has, as `is_made` says of such a change? */
+bool apply_leads_to_unmade(const ChangeList *changes, const char *path, bool (*is_made)(const void *ctx, const Change *change), const void *ctx);
 
 #endif

@@ -176,7 +176,7 @@ static int aside_symlink(Apply *apply, Step *step, int dirfd, const char *aside)
 	return symlinkat(target, dirfd, aside) < 0 ? bv_neg_errno() : 0;
 }
 
-static bool is_made(const Apply *apply, const Change *c)
+static bool is_made(const void *apply, const Change *c)
 {
 	const Step *s = apply_step_of(apply, c);
 
@@ -186,18 +186,7 @@ static bool is_made(const Apply *apply, const Change *c)
 /* May it be made another name of the file at link_to? Not if that, or a directory above it, does not become what the sandbox has: a conflict, or not selected. */
 static bool is_linkable(const Apply *apply, const Step *step)
 {
-	const Change *to = apply_find_change(&apply->changes, step->change->link_to);
-	char above[PATH_MAX];
-
-	if (step->apart || (to && !is_made(apply, to)))
-		return false;
-	snprintf(above, sizeof(above), "%s", step->change->link_to);
-	while (path_go_up(above)) {
-		to = apply_find_change(&apply->changes, above);
-		if (to && to->kind != COW_MODIFIED && !is_made(apply, to))
-			return false;
-	}
-	return true;
+	return !step->apart && !apply_leads_to_unmade(&apply->changes, step->change->link_to, is_made, apply);
 }
 
 bool write_is_link(const Apply *apply, const Step *step)

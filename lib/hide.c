@@ -217,5 +217,10 @@ int hide_list(const char *store, const SandboxConfig *config, Strv *out)
 
 int bv_process_withholds(const char *variable)
 {
-	return secret_is_variable(variable);
+	switch (secret_variable(variable)) {
+	case SECRET_NONE: break;
+	case SECRET_KEY: return BV_WITHHELD_KEY;
+	case SECRET_PLACE: return BV_WITHHELD_PLACE;
+	}
+	return 0;
 }

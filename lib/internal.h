@@ -158,7 +158,7 @@ struct BvSandbox {
 	pthread_mutex_t mu;
 	struct Conn *conn; /* protected by mu; one reference; NULL until needed */
 	bool is_new; /* protected by mu: nobody can have started a supervisor yet */
-	pid_t maker; /* of one that is new: the process that has made it */
+	pid_t owner; /* the process that has made or opened the handle, not a fork of it */
 	bool prunes; /* protected by mu: older sandboxes are to be looked for, see sandbox_prune_once */
 	bool joined; /* protected by mu: conn leads to a supervisor that somebody else started, and nothing was spawned on it yet */
 	char *warning; /* of the supervisor's start; NULL: none. Written once, before the first spawn returns */

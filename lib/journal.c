@@ -116,28 +116,16 @@ static void make_apart(Change *c)
 	c->diff |= COW_DIFF_CONTENT;
 }
 
-/* Is it a link to what is changed, too, or in a directory that is, and was not to be applied? It is made a file of its own then. */
-static bool leads_to_unselected(const Change *c, const ChangeList *kept, const ChangeList *all)
+static bool is_kept(const void *kept, const Change *c)
 {
-	char path[PATH_MAX];
-
-	if (!c->link_to)
-		return false;
-	if (apply_find_change(all, c->link_to) && !apply_find_change(kept, c->link_to))
-		return true;
-	snprintf(path, sizeof(path), "%s", c->link_to);
-	while (path_go_up(path)) {
-		const Change *above = apply_find_change(all, path);
-		if (above && above->kind != COW_MODIFIED && !apply_find_change(kept, path))
-			return true;
-	}
-	return false;
+	return apply_find_change(kept, c->path);
 }
 
+/* A link to what is changed, too, or in a directory that is, and was not to be applied, is made a file of its own. */
 static void drop_links_to_unselected(ChangeList *kept, const ChangeList *all)
 {
 	for (size_t i = 0; i < kept->count; i++)
-		if (leads_to_unselected(&kept->items[i], kept, all))
+		if (kept->items[i].link_to && apply_leads_to_unmade(all, kept->items[i].link_to, is_kept, kept))
 			make_apart(&kept->items[i]);
 }
 

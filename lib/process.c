@@ -143,7 +143,7 @@ static bool add_environment(cJSON *req, const SandboxConfig *config, const char 
 	for (size_t i = 0; added && own && own[i]; i++)
 		added = add_variable(array, config, own[i]);
 	for (char **e = bv_environ(); !given && added && *e; e++)
-		if (!secret_is_variable(*e) && !overrides(own, *e))
+		if (secret_variable(*e) == SECRET_NONE && !overrides(own, *e))
 			added = add_variable(array, config, *e);
 	return added;
 }

@@ -14,16 +14,17 @@
 
 #define KEEP_UNNAMED 10
 #define NAME_ATTEMPTS 1000
+#define CLAIM_TRIES 500  /* of 10 ms */
 #define START_TRIES 6000 /* of 10 ms: a supervisor that ends may have much to write, a snapshot much to read */
 
 static void handle_free(BvSandbox *sb)
 {
 	if (!sb)
 		return;
+	bv_close_fd(&sb->dirfd); /* and the claim with it: the end of the connection makes a supervisor look for others */
 	conn_put(sb->conn);
 	config_release(&sb->config);
 	unlock_release(sb);
-	bv_close_fd(&sb->dirfd);
 	free(sb->warning);
 	free(sb->dir);
 	free(sb->store);
@@ -47,6 +48,7 @@ static BvSandbox *handle_new(const char *store, BvError **err)
 		return NULL;
 	}
 	sb->dirfd = sb->key_fd = -1;
+	sb->owner = getpid();
 	pthread_mutex_init(&sb->mu, NULL);
 	pthread_mutex_init(&sb->view_mu, NULL);
 	sb->store = store_path(store, err);
@@ -169,12 +171,14 @@ static int fail_errno(BvError **err, const char *verb, const char *path)
 	return lib_fail(err, r, "cannot %s %s: %s%s", verb, path, strerror(-r), hint);
 }
 
-/* By somebody else, who takes it for a leftover; or by the supervisor, if it is ephemeral. */
-static bool is_deleted(const BvSandbox *sb)
+/* Else it is deleted, or is about to be: by somebody else, who takes it for a leftover; or by the supervisor, if it is ephemeral. Another may have its name by now. */
+static bool is_at(const BvSandbox *sb, const char *path)
 {
-	struct stat st;
+	struct stat here, there;
 
-	return fstat(sb->dirfd, &st) == 0 && st.st_nlink == 0;
+	if (stat(path, &there) < 0)
+		return errno != ENOENT;
+	return fstat(sb->dirfd, &here) == 0 && here.st_dev == there.st_dev && here.st_ino == there.st_ino;
 }
 
 /* Only the first sandbox finds no store. */
@@ -199,7 +203,7 @@ static int claim_aside(BvSandbox *sb, const char *path)
 	if (sb->dirfd < 0)
 		return errno == ENOENT ? -EAGAIN : bv_neg_errno();
 	int r = store_claim(sb->dirfd, LOCK_SH);
-	return r == -EBUSY || (r == 0 && is_deleted(sb)) ? -EAGAIN : r;
+	return r == -EBUSY || (r == 0 && !is_at(sb, path)) ? -EAGAIN : r;
 }
 
 /* The whole directory under a name that no listing shows; *out is its path. */
@@ -374,7 +378,6 @@ static int create(BvSandbox *sb, const char *name, Filling *filling, BvError **e
 		sb->prunes = true; /* what is left of the old one is invisible, and swept */
 	sb->prunes |= !name;
 	sb->is_new = true;
-	sb->maker = getpid();
 	return 0;
 }
 
@@ -491,6 +494,25 @@ static int check_data(const BvSandbox *sb, BvError **err)
 	return lib_fail(err, -ENOENT, "sandbox '%s': its data directory %s is not there: %s", sb->config.name, data, strerror(errno));
 }
 
+/* Who removes it, or looks whether it is a leftover, has the claim for a moment: then there is none, or it is free again. -EBUSY, or errno of open. */
+static int open_claimed(BvSandbox *sb)
+{
+	int r = -EBUSY;
+
+	for (unsigned i = 0; i < CLAIM_TRIES && r == -EBUSY; i++) {
+		if (i > 0)
+			nanosleep(&(struct timespec){0, 10000000}, NULL);
+		bv_close_fd(&sb->dirfd);
+		sb->dirfd = lib_own_fd(open(sb->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+		if (sb->dirfd < 0)
+			return bv_neg_errno();
+		r = store_claim(sb->dirfd, LOCK_SH);
+		if (r == 0 && !is_at(sb, sb->dir))
+			r = -EBUSY;
+	}
+	return r;
+}
+
 static int open_named(BvSandbox *sb, const char *name, BvError **err)
 {
 	BvError *why = NULL;
@@ -499,12 +521,11 @@ static int open_named(BvSandbox *sb, const char *name, BvError **err)
 	sb->dir = bv_asprintf("%s/sandboxes/%s", sb->store, name);
 	if (!sb->dir)
 		return lib_fail(err, -ENOMEM, "out of memory");
-	sb->dirfd = lib_own_fd(open(sb->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-	if (sb->dirfd < 0 && errno == ENOENT)
-		return lib_fail(err, -ENOENT, "there is no sandbox named '%s'", name);
+	r = open_claimed(sb);
+	if (r == -ENOENT)
+		return lib_fail(err, r, "there is no sandbox named '%s'", name);
 	if (sb->dirfd < 0)
 		return fail_errno(err, "open", sb->dir);
-	r = store_claim(sb->dirfd, LOCK_SH);
 	if (r < 0)
 		return lib_fail(err, r, "sandbox '%s': %s", name, r == -EBUSY ? "it is being removed" : strerror(-r));
 	r = config_read(sb->dirfd, &sb->config, &why);
@@ -543,11 +564,17 @@ int bv_sandbox_open(const char *store, const char *name, BvSandbox **out, BvErro
 	return 0;
 }
 
+static int delete_claimed(BvSandbox *sb)
+{
+	hold_release_of(sb);
+	return store_delete(sb->store, sb->dirfd, &sb->config);
+}
+
 void bv_sandbox_close(BvSandbox *sb)
 {
-	/* Nothing ever ran in it, so no supervisor deletes it. Its maker does, not a fork of that. */
-	if (sb && sb->is_new && sb->config.ephemeral && sb->maker == getpid())
-		IGNORE_RESULT(bv_sandbox_remove(sb, 0, NULL));
+	/* If nothing ever ran in it, or its supervisor was killed, no supervisor deletes it: the last handle does. Not a fork of its owner, which has the very claim. */
+	if (sb && sb->config.ephemeral && sb->owner == getpid() && !store_is_running(sb->dirfd) && store_claim(sb->dirfd, LOCK_EX) == 0 && is_at(sb, sb->dir))
+		IGNORE_RESULT(delete_claimed(sb));
 	handle_free(sb);
 }
 
@@ -706,26 +733,34 @@ int bv_sandbox_discard(const char *store, const char *name, BvError **err)
 	return r < 0 ? lib_fail(err, r, "cannot delete sandbox '%s': %s", name, strerror(-r)) : 0;
 }
 
+/* The supervisor of an ephemeral one waits for our claim, too. */
+static int wait_for_removal(BvSandbox *sb, BvError **err)
+{
+	if (sb->config.ephemeral)
+		IGNORE_RESULT(flock(sb->dirfd, LOCK_UN));
+	if (wait_until_stopped(sb) == 0)
+		return 0;
+	IGNORE_RESULT(store_claim(sb->dirfd, LOCK_SH));
+	return lib_fail(err, -EBUSY, "sandbox '%s' is running (`bvisor kill %s` ends it; `rm --force` does both)", sb->config.name, sb->config.name);
+}
+
 int bv_sandbox_remove(BvSandbox *sb, int force, BvError **err)
 {
-	int r = 0;
+	int r = force ? bv_sandbox_stop(sb, err) : wait_for_removal(sb, err);
 
-	if (force)
-		r = bv_sandbox_stop(sb, err);
-	else if (wait_until_stopped(sb) < 0)
-		r = lib_fail(err, -EBUSY, "sandbox '%s' is running (`bvisor kill %s` ends it; `rm --force` does both)", sb->config.name, sb->config.name);
-	if (r < 0 || is_deleted(sb))
+	if (r < 0 || !is_at(sb, sb->dir))
 		return r;
 	sync_stop(sb);
 	for (int i = 0; i < (force ? 500 : sb->config.continuous ? 100 : 0) && store_claim(sb->dirfd, LOCK_EX) < 0; i++)
 		nanosleep(&(struct timespec){0, 10000000}, NULL); /* who ran the command that was ended, or followed it, gives up one thing after another */
-	if (store_claim(sb->dirfd, LOCK_EX) < 0)
+	if (store_claim(sb->dirfd, LOCK_EX) < 0) {
+		IGNORE_RESULT(store_claim(sb->dirfd, LOCK_SH)); /* which was given up for the attempt */
 		return lib_fail(err, -EBUSY, "sandbox '%s' is in use by another program", sb->config.name);
-	hold_release_of(sb);
-	r = store_delete(sb->store, sb->dirfd, &sb->config);
+	}
+	r = delete_claimed(sb);
 	if (r == -EBUSY)
 		return lib_fail(err, r, "sandbox '%s' is running", sb->config.name);
-	if (r == -ENOENT && is_deleted(sb)) /* by another program, or its supervisor, just now */
+	if (r == -ENOENT && !is_at(sb, sb->dir)) /* by another program, or its supervisor, just now */
 		return 0;
 	return r < 0 ? lib_fail(err, r, "cannot delete sandbox '%s': %s", sb->config.name, strerror(-r)) : 0;
 }

@@ -392,6 +392,7 @@ static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const 
 	c->created_sec = now.tv_sec;
 	c->created_nsec = now.tv_nsec;
 	c->backend = strdup(o->backend ? o->backend : backend_is_place(s->location) ? s->location : "dir"); /* its own snapshots go where it came from */
+	c->continuous = o->flags & BV_RESTORE_CONTINUOUS;
 	if (c->continuous && c->backend && !backend_is_place(c->backend))
 		return lib_fail(err, -EINVAL, "only a sandbox with a bucket as its backend (s3://BUCKET/PREFIX) can be kept there all the time");
 	r = lib_limits_take(o->limits, &c->limits, err);
@@ -407,7 +408,6 @@ static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const 
 	config_set_fake_root(c, fake_root != NULL);
 	c->unnamed = !o->name;
 	c->spool = o->spool;
-	c->continuous = o->flags & BV_RESTORE_CONTINUOUS;
 	take_machine(info, c);
 	if (r == 0)
 		r = take_list(info, "command", NULL, &c->command);

@@ -8,7 +8,7 @@
  *
  * Locks (flock, on what is there anyway, as each file costs a start its time): the claim is on the sandbox's directory, held shared by
  * every handle and exclusively by whoever removes it; the lock is on sandbox.json, which is never replaced, held exclusively by the
- * supervisor. Order: claim, then lock. */
+ * supervisor. Order: claim, then lock; a supervisor that deletes its sandbox tries for the claim without waiting. */
 #ifndef LIB_STORE_H
 #define LIB_STORE_H
 

@@ -6,11 +6,12 @@
  * to SANDBOXDIR/control.sock. Each request carries "op" and "seq" (a number); the answer repeats "seq" and holds "ok": true with its
  * fields, or "ok": false, "errno": N (positive), "error": "message for people". Answers may come out of order (wait).
  *
- * The supervisor ends when: no command runs and no client is connected; or `stop`; then every guest process is killed first.
+ * The supervisor ends when: no command runs and no client is connected (and, if the sandbox is deleted then, nobody has its directory locked: flock, shared); or `stop`; then every
+ * guest process is killed first.
  *
  *  start   (first connection, once) {"dir": SANDBOXDIR, "blobs": "dir:PATH"|"tmpfs:PATH", "db": PATH, "durable": bool,
  *           "rw": [PATH...], "hide": [PATH...], "ro": bool, "net": "host"|"internet"|"none", "allow": [RULE...] (base/netrule.h), "dns": SERVERS (may be absent), "mask": "sync,landlock,..." (features to act as if missing; tests),
- *           "remove": [PATH...] (the sandbox's directory and these are deleted when the supervisor ends; absent: it is kept),
+ *           "remove": [PATH...] (the sandbox's directory and these are deleted when the supervisor ends, but not if it could not start, or has lost init while somebody has the directory locked; absent: it is kept),
  *           "hostname": NAME, "release": RELEASE (what guests see as such; absent: the host's),
  *           "spool": BYTES (0: no bound), "hold": NAME (of its hold in the place that its files come from; absent: none of them comes from elsewhere, nor will),
  *           "limits": {"memory", "io-read", "io-write", "disk": BYTES, "cpus", "pids", "disk-files", "nofile": N, "best_effort": bool} (limits.h; what guests see as given, too; absent: none),

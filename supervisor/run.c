@@ -582,7 +582,7 @@ static int finish(Supervisor *sup, Start *st)
 	kill_descendants(); /* also what init could not kill because it died first */
 	workers_free(sup->workers);
 	limits_end(sup);
-	if (st->remove && st->lock_fd >= 0) {
+	if (sup->deletes) {
 		r = remove_sandbox(sup, st);
 	} else {
 		if (sup->fs) {

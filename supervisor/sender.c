@@ -71,12 +71,15 @@ bool sender_was_used(Sender *s)
 
 /* ---- the process ---- */
 
-/* SCM_RIGHTS name descriptors of the supervisor. */
+/* SCM_RIGHTS name descriptors of the supervisor, SCM_CREDENTIALS its number. */
 static void renumber(struct msghdr *m, const int *passed, size_t n)
 {
+	const pid_t self = getpid();
 	size_t at = 0;
 
 	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_CREDENTIALS && c->cmsg_len == CMSG_LEN(sizeof(struct ucred)))
+			memcpy(CMSG_DATA(c) + offsetof(struct ucred, pid), &self, sizeof self);
 		if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 			continue;
 		size_t count = MIN((c->cmsg_len - CMSG_LEN(0)) / sizeof(int), n - at);

@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -37,6 +38,8 @@ typedef struct Server {
 	StopRequest idle; /* who wants to know when no command is left; client -1: nobody */
 	int freezer;   /* the client for whom the view is frozen, or -1 */
 	Frozen frozen; /* threads that could not be let go yet */
+	int claim_fd;  /* of the sandbox's directory, or -1; see claim() */
+	int claim_ms;  /* until the claim is tried again */
 } Server;
 
 static int answer(int client, double seq, cJSON *body)
@@ -717,10 +720,27 @@ static bool detached_left(const Server *s)
 	return false;
 }
 
-/* A sandbox that is deleted at its end does not wait for what its commands have left in the background: nobody could look at it any more. */
-static bool anything_left(const Server *s)
+/* What is deleted at its end is claimed first, as each handle claims it, shared (lib/store.h): one that has never connected keeps it, and one whose process was killed does not.
+ * A directory that is not there any more is nobody's. */
+static bool claim(Server *s)
 {
-	return s->n_clients || (s->sup->discards ? detached_left(s) : command_left(s));
+	if (s->claim_fd < 0)
+		s->claim_fd = open(s->sup->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return s->claim_fd < 0 || flock(s->claim_fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK;
+}
+
+/* A sandbox that is deleted at its end does not wait for what its commands have left in the background: when no handle is left, nobody could look at it any more. */
+static bool anything_left(Server *s, int *timeout)
+{
+	if (s->n_clients || (s->sup->discards ? detached_left(s) : command_left(s))) {
+		s->claim_ms = 0;
+		return true;
+	}
+	if (!s->sup->discards || claim(s))
+		return false;
+	s->claim_ms = MIN(2 * s->claim_ms + 1, TICK_IDLE_MS); /* nobody says when a claim is given up */
+	*timeout = MIN(*timeout, s->claim_ms);
+	return true;
 }
 
 static void tell_idle(Server *s)
@@ -796,15 +816,16 @@ static void loop_once(Server *s, int *timeout)
 
 void server_run(Supervisor *sup, int first_fd, StopRequest *stop)
 {
-	Server s = {.sup = sup, .listen_fd = -1, .clients = {first_fd}, .n_clients = 1, .stop = {.client = -1}, .idle = {.client = -1}, .freezer = -1};
+	Server s = {.sup = sup, .listen_fd = -1, .clients = {first_fd}, .n_clients = 1, .stop = {.client = -1}, .idle = {.client = -1}, .freezer = -1, .claim_fd = -1};
 	int timeout = TICK_IDLE_MS;
 
 	while (!s.done) {
 		loop_once(&s, &timeout);
 		tell_idle(&s);
-		if (!s.stopping && !anything_left(&s))
+		if (!s.stopping && !anything_left(&s, &timeout))
 			begin_stop(&s);
 	}
+	sup->deletes = sup->discards && (s.stopping || claim(&s)); /* without a stop, init has ended before its time */
 	while (sup->commands)
 		free_command(sup, sup->commands);
 	task_drop_links(sup, true);

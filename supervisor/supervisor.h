@@ -83,6 +83,7 @@ struct Supervisor {
 	LimitState *limits; /* limits.h; NULL: none */
 	bool cpus_limited; /* cpus is not all that there are */
 	bool discards; /* the sandbox is deleted at the end: nothing needs to be kept */
+	bool deletes;  /* ... and this is its end: no handle is left, or one has said so */
 	bool emulates_ids; /* vcred.h: it is root's, or has a fake root */
 	bool fake_root; /* guests see themselves as root (vcred.h) */
 };

@@ -6,6 +6,7 @@
 #include "supervisor/sock_addr.h"
 #include "supervisor/sysargs.h"
 #include "supervisor/transfer.h"
+#include "supervisor/vcred.h"
 
 #include <netinet/in.h>
 #include <signal.h>
@@ -120,6 +121,30 @@ static int translate_rights(Call *call, Message *m, struct cmsghdr *c)
 	return 0;
 }
 
+static bool is_one_of(unsigned id, const unsigned ids[4])
+{
+	return id == ids[0] || id == ids[1] || id == ids[2];
+}
+
+/* The kernel believes who makes the call, which is the supervisor: others' are refused, as where one has no capability, and of one's own the receiver gets what it gets of any message that guests send. */
+static int translate_credentials(Call *call, struct cmsghdr *c)
+{
+	struct ucred cred;
+	VcredIds ids;
+
+	if (c->cmsg_len != CMSG_LEN(sizeof cred))
+		return -EINVAL;
+	memcpy(&cred, CMSG_DATA(c), sizeof cred);
+	if (cred.uid == (uid_t)-1 || cred.gid == (gid_t)-1)
+		return -EINVAL;
+	vcred_ids(call->sup->vcreds, call->tid, &ids);
+	if (cred.pid != caller_tgid(&call->caller) || !is_one_of(cred.uid, ids.uid) || !is_one_of(cred.gid, ids.gid))
+		return -EPERM;
+	cred = (struct ucred){getpid(), getuid(), getgid()};
+	memcpy(CMSG_DATA(c), &cred, sizeof cred);
+	return 0;
+}
+
 static int read_control(Call *call, uint64_t at, size_t len, Message *m)
 {
 	if (len == 0)
@@ -144,8 +169,8 @@ static int read_control(Call *call, uint64_t at, size_t len, Message *m)
 		if (c->cmsg_level != SOL_SOCKET)
 			continue;
 		if (c->cmsg_type == SCM_CREDENTIALS)
-			return -EPERM; /* the kernel would check them against the supervisor */
-		if (c->cmsg_type == SCM_RIGHTS)
+			r = translate_credentials(call, c);
+		else if (c->cmsg_type == SCM_RIGHTS)
 			r = translate_rights(call, m, c);
 		if (r < 0)
 			return r;

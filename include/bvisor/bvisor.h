@@ -112,7 +112,7 @@ typedef struct BvCreateOptions {
 /* Makes a new sandbox in the store. *out is the caller's to close; the sandbox itself stays until bv_sandbox_remove (or see EPHEMERAL).
  * -EINVAL (name, backend, path, host name, kernel release, limit or size of the options), -EEXIST (name), -EACCES, -EROFS, -ENOSPC (store or backend), -ENOMEM. */
 int bv_sandbox_create(const BvCreateOptions *options, BvSandbox **out, BvError **err);
-/* Opens an existing sandbox; name NULL means the newest one, store NULL the default store.
+/* Opens an existing sandbox; name NULL means the newest one, store NULL the default store. It stays as long as the handle does, also if it is EPHEMERAL (but see bv_sandbox_stop).
  * -EINVAL (name), -ENOENT (no such sandbox; its memory backend is gone after a reboot), -EPROTO (written by a newer version), -EUCLEAN
  * (damaged), -EACCES, -ENOMEM. */
 int bv_sandbox_open(const char *store, const char *name, BvSandbox **out, BvError **err);
@@ -134,7 +134,7 @@ int bv_sandbox_remove(BvSandbox *sandbox, int force, BvError **err);
 /* Deletes a sandbox that cannot be opened, as its description is damaged or of a newer version. Data that it kept elsewhere (tmpfs, dir:PATH) stay.
  * -EINVAL (name), -ENOENT, -EBUSY (somebody has it open, or a supervisor serves it), -EACCES, -EIO. */
 int bv_sandbox_discard(const char *store, const char *name, BvError **err);
-/* Kills every process of the sandbox, writes everything to disk and ends its supervisor. A stopped sandbox is success. */
+/* Kills every process of the sandbox, writes everything to disk and ends its supervisor. A stopped sandbox is success. One that is EPHEMERAL is deleted by it, whoever has it open. */
 int bv_sandbox_stop(BvSandbox *sandbox, BvError **err);
 
 typedef struct BvSandboxInfo {
@@ -191,8 +191,9 @@ typedef struct BvStatus {
  * -EINVAL (options), -E2BIG, -ENOENT/-EACCES/-ENOEXEC/-ENOTDIR/-ELOOP of the command ("stage" exec) or its directory (stage "cwd"),
  * -ENOSYS (the kernel lacks what bvisor needs; see bv_doctor), -EOPNOTSUPP (a limit cannot be enforced here), -EPERM (a pid namespace may not be made), -ERANGE (a limit is above what the host has), -EBUSY, -ECONNRESET (the supervisor died), -EMFILE, -ENOMEM. */
 int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProcess **out, BvError **err);
-/* Whether a variable ("NAME" or "NAME=value") of the caller's environment is withheld from commands unless it is given by `env`: keys and tokens of S3, where those and the keys of
+/* Whether a variable ("NAME" or "NAME=value") of the caller's environment is withheld from commands unless it is given by `env` (else 0): keys and tokens of S3, where those and the keys of
  * snapshots are, and where bvisor has its own files (BVISOR_HOME and the like). With them a guest could reach the places that its own snapshots are in. */
+enum { BV_WITHHELD_KEY = 1, BV_WITHHELD_PLACE = 2 };
 int bv_process_withholds(const char *variable);
 /* Waits for the end of the command, at most timeout_ms milliseconds (-1: for ever). May be asked again and by several threads at once: the
  * answer stays. -ETIMEDOUT, -ECONNRESET (the supervisor died, and with it the command). */

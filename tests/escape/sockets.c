@@ -234,7 +234,8 @@ ATTEMPT(sock_receive_dir_hidden, "what is hidden, from a directory's descriptor 
 
 ATTEMPT(sock_credentials, "credentials of others in a message", FAILS("it takes a capability"), "")
 {
-	struct ucred cred = {victim(), 0, 0};
+	const struct ucred of[] = {{victim(), getuid(), getgid()}, {getppid(), getuid(), getgid()}, {getpid(), getuid() + 1, getgid()}, {getpid(), getuid(), getgid() + 1}};
+	struct ucred cred;
 	char control[CMSG_SPACE(sizeof cred)] = {0};
 	struct iovec iov = {(char *)"x", 1};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof control};
@@ -242,9 +243,12 @@ ATTEMPT(sock_credentials, "credentials of others in a message", FAILS("it takes 
 
 	NEED(socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == 0);
 	*CMSG_FIRSTHDR(&m) = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_CREDENTIALS, .cmsg_len = CMSG_LEN(sizeof cred)};
-	memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &cred, sizeof cred);
-	if (sendmsg(sv[0], &m, 0) == 1)
-		got("was believed");
+	for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
+		cred = of[i];
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&m)), &cred, sizeof cred);
+		if (sendmsg(sv[0], &m, 0) == 1)
+			got("was believed: %d %u %u", cred.pid, cred.uid, cred.gid);
+	}
 }
 
 ATTEMPT(sock_rights_of_others, "numbers of descriptors that only the supervisor has, sent as ours", FAILS("there is no supervisor"), "")

@@ -127,6 +127,46 @@ static void passed(void)
 	look("file");
 }
 
+static ssize_t send_credentials(int sock, struct ucred cred, size_t len)
+{
+	char control[CMSG_SPACE(sizeof(cred))] = "", byte = 'x';
+	struct iovec io = {&byte, 1};
+	struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_CREDENTIALS;
+	c->cmsg_len = CMSG_LEN(len);
+	memcpy(CMSG_DATA(c), &cred, sizeof(cred));
+	return sendmsg(sock, &m, 0);
+}
+
+/* Which number the receiver gets differs; that of the process in a sandbox is not known to the kernel. */
+static void credentials(void)
+{
+	char control[CMSG_SPACE(sizeof(struct ucred))], byte;
+	struct iovec io = {&byte, 1};
+	struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+	struct ucred own = {getpid(), geteuid(), getegid()}, got = {0}, peer = {0};
+	socklen_t len = sizeof(peer);
+	int pair[2];
+
+	ERR(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
+	ERR(getsockopt(pair[1], SOL_SOCKET, SO_PEERCRED, &peer, &len));
+	VAL(send_credentials(pair[0], own, sizeof(own)));
+	ERR(setsockopt(pair[1], SOL_SOCKET, SO_PASSCRED, &(int){1}, sizeof(int))); /* after it was sent: it is in the message only if it was given */
+	VAL(recvmsg(pair[1], &m, 0));
+	const struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+	TRUTH(c && c->cmsg_type == SCM_CREDENTIALS);
+	if (c)
+		memcpy(&got, CMSG_DATA(c), sizeof(got));
+	TRUTH(got.pid > 0);
+	TRUTH(got.uid == peer.uid && got.gid == peer.gid);
+	VAL(send_credentials(pair[0], own, sizeof(own) - 1));
+	VAL(send_credentials(pair[0], (struct ucred){getpid(), (uid_t)-1, getgid()}, sizeof(own)));
+	VAL(send_credentials(pair[0], (struct ucred){getpid(), getuid(), (gid_t)-1}, sizeof(own)));
+}
+
 static void limits(void)
 {
 	struct rlimit r = {40, 40};
@@ -146,6 +186,7 @@ int main(void)
 	numbers();
 	inherited();
 	passed();
+	credentials();
 	in_child("limits", limits);
 	return 0;
 }

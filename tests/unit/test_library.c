@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -301,6 +302,177 @@ static void the_end_of_an_ephemeral_sandbox_takes_its_daemons_along(void **state
 	assert_true(goes_within(20, is_path, dir));
 }
 
+/* Another process that has a sandbox open: it says so with a byte, and then, when it is told to, runs a command in it. */
+typedef struct Other {
+	pid_t pid;
+	int sock;
+} Other;
+
+/* What was inherited of the fork's handle is given up first, which deletes nothing. */
+static _Noreturn void be_other(BvSandbox *inherited, int sock)
+{
+	BvSandbox *sb = NULL;
+	BvOutput out = {0};
+	char byte = 0;
+
+	if (bv_sandbox_open(store, bv_sandbox_name(inherited), &sb, NULL) < 0)
+		_exit(1);
+	bv_sandbox_close(inherited);
+	if (write(sock, "o", 1) != 1 || read(sock, &byte, 1) != 1)
+		_exit(2);
+	if (byte == 'r' && (run(sb, "cat bvisor-ephemeral-test", NULL, -1, &out) < 0 || strcmp(out.out, "kept\n") != 0))
+		_exit(3);
+	bv_sandbox_close(sb);
+	_exit(0);
+}
+
+static Other start_other(BvSandbox *sb)
+{
+	int pair[2];
+	char byte = 0;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(pair[0]);
+		be_other(sb, pair[1]);
+	}
+	close(pair[1]);
+	assert_int_equal(read(pair[0], &byte, 1), 1);
+	return (Other){pid, pair[0]};
+}
+
+static void end_other(Other *o, char how)
+{
+	int status = -1;
+
+	if (how == 'k')
+		assert_int_equal(kill(o->pid, SIGKILL), 0);
+	else
+		assert_int_equal(write(o->sock, &how, 1), 1);
+	assert_int_equal(waitpid(o->pid, &status, 0), o->pid);
+	assert_int_equal(status, how == 'k' ? SIGKILL : 0);
+	close(o->sock);
+}
+
+static void write_kept(BvSandbox *sb)
+{
+	BvOutput out = {0};
+
+	assert_int_equal(run(sb, "echo kept >bvisor-ephemeral-test", NULL, -1, &out), 0);
+	free_output(&out);
+}
+
+static void an_ephemeral_sandbox_stays_while_another_process_has_it_open(void **state)
+{
+	char dir[4096];
+	BvSandbox *sb = create_ephemeral(dir);
+	Other other = start_other(sb);
+
+	(void)state;
+	write_kept(sb);
+	bv_sandbox_close(sb);
+	usleep(300000);
+	assert_true(is_path(dir));
+	end_other(&other, 'r');
+	assert_true(goes_within(20, is_path, dir));
+}
+
+static void an_ephemeral_sandbox_is_gone_when_who_has_it_open_is_killed(void **state)
+{
+	char dir[4096];
+	BvSandbox *sb = create_ephemeral(dir);
+	Other other = start_other(sb);
+
+	(void)state;
+	write_kept(sb);
+	bv_sandbox_close(sb);
+	usleep(300000);
+	assert_true(is_path(dir));
+	end_other(&other, 'k');
+	assert_true(goes_within(20, is_path, dir));
+}
+
+static void an_ephemeral_sandbox_that_was_never_used_stays_for_the_last_handle(void **state)
+{
+	char dir[4096];
+	BvSandbox *sb = create_ephemeral(dir);
+	Other other = start_other(sb);
+
+	(void)state;
+	bv_sandbox_close(sb);
+	assert_true(is_path(dir));
+	end_other(&other, 'c');
+	assert_false(is_path(dir));
+}
+
+static void an_ephemeral_sandbox_that_is_open_elsewhere_can_be_removed_without_force_once_that_is_closed(void **state)
+{
+	char dir[4096];
+	BvSandbox *sb = create_ephemeral(dir);
+	Other other = start_other(sb);
+
+	(void)state;
+	write_kept(sb);
+	end_other(&other, 'r');
+	assert_int_equal(bv_sandbox_remove(sb, 0, NULL), 0);
+	assert_false(is_path(dir));
+	bv_sandbox_close(sb);
+}
+
+/* Each round of the other process makes, uses and gives up a sandbox of that name. */
+static _Noreturn void come_and_go(int rounds)
+{
+	BvCreateOptions options = BV_CREATE_OPTIONS_INIT;
+
+	options.store = store;
+	options.flags = BV_CREATE_EPHEMERAL;
+	options.name = "comes-and-goes";
+	for (int i = 0; i < rounds;) {
+		BvSandbox *sb = NULL;
+		BvOutput out = {0};
+		int r = bv_sandbox_create(&options, &sb, NULL);
+		if (r == -EEXIST) { /* the opener has that of the last round */
+			usleep(1000);
+			continue;
+		}
+		if (r < 0 || (i % 4 && run(sb, "echo kept >bvisor-ephemeral-test", NULL, -1, &out) < 0))
+			_exit(1);
+		free_output(&out);
+		bv_sandbox_close(sb);
+		i++;
+	}
+	_exit(0);
+}
+
+static void who_opens_an_ephemeral_sandbox_at_its_end_gets_it_or_is_told_that_there_is_none(void **state)
+{
+	pid_t pid = fork();
+	int status = -1, opened = 0, none = 0;
+
+	(void)state;
+	if (pid == 0)
+		come_and_go(40);
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		BvSandbox *sb = NULL;
+		BvOutput out = {0};
+		int r = bv_sandbox_open(store, "comes-and-goes", &sb, NULL);
+		if (r < 0) {
+			assert_int_equal(r, -ENOENT);
+			none++;
+			continue;
+		}
+		if (opened++ % 2)
+			usleep(20000);
+		assert_int_equal(run(sb, "true", NULL, -1, &out), 0);
+		assert_int_equal(out.status.exit_code, 0);
+		free_output(&out);
+		bv_sandbox_close(sb);
+	}
+	assert_int_equal(status, 0);
+	assert_true(opened > 0 && none > 0);
+}
+
 static void a_wait_may_be_repeated_and_kill_ends_it(void **state)
 {
 	const char *const argv[] = {"/bin/sleep", "60", NULL};
@@ -516,6 +688,11 @@ int main(void)
 		cmocka_unit_test(ignored_signals_stay_ignored_unless_default_ones_are_asked_for),
 		cmocka_unit_test(an_ephemeral_sandbox_that_was_never_used_is_gone_with_its_handle),
 		cmocka_unit_test(the_end_of_an_ephemeral_sandbox_takes_its_daemons_along),
+		cmocka_unit_test(an_ephemeral_sandbox_stays_while_another_process_has_it_open),
+		cmocka_unit_test(an_ephemeral_sandbox_is_gone_when_who_has_it_open_is_killed),
+		cmocka_unit_test(an_ephemeral_sandbox_that_was_never_used_stays_for_the_last_handle),
+		cmocka_unit_test(an_ephemeral_sandbox_that_is_open_elsewhere_can_be_removed_without_force_once_that_is_closed),
+		cmocka_unit_test(who_opens_an_ephemeral_sandbox_at_its_end_gets_it_or_is_told_that_there_is_none),
 		cmocka_unit_test(a_wait_may_be_repeated_and_kill_ends_it),
 		cmocka_unit_test(no_child_of_the_library_is_left_to_wait_for),
 		cmocka_unit_test(a_closed_descriptor_of_the_host_program_stays_closed),
