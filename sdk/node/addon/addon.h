@@ -140,6 +140,7 @@ const char **arg_list(const Job *job, const char *name, bool *failed);
 #define CLEAN_LIST __attribute__((cleanup(bv_free_ptr)))
 /* Keys of snapshots in `keyFile` and `passphraseFile`. NULL: none are given. */
 const BvKeyOptions *arg_key(const Job *job, BvKeyOptions *key);
+void arg_limits(const Job *job, BvLimits *limits);
 
 /* Results. cJSON counts a failure as a missing member; a missing job->out is -ENOMEM for job_finish. */
 /* The result is a sandbox and what it is; the handle is taken over. */

@@ -21,7 +21,8 @@ int sandbox_result(Job *job, BvSandbox *handle)
 	return job->made ? 0 : -ENOMEM;
 }
 
-static void take_limits(const Job *job, BvLimits *l)
+/* Also for restore. */
+void arg_limits(const Job *job, BvLimits *l)
 {
 	*l = (BvLimits)BV_LIMITS_INIT;
 	l->flags = arg_flag(job, "bestEffort") ? BV_LIMITS_BEST_EFFORT : 0;
@@ -51,7 +52,7 @@ static int create(Job *job)
 	BvKeyOptions key;
 	BvSandbox *handle = NULL;
 
-	take_limits(job, &limits);
+	arg_limits(job, &limits);
 	o.flags = create_flags(job);
 	o.store = arg_text(job, "store");
 	o.name = arg_text(job, "name");
@@ -176,6 +177,25 @@ static int limits(Job *job)
 	return r == -ESRCH ? 0 : r; /* stopped, and none was ever reached */
 }
 
+/* As arg_limits takes them. */
+static int given_limits(Job *job)
+{
+	BvLimits l = BV_LIMITS_INIT;
+	int r = bv_sandbox_given_limits(job->sandbox->handle, &l, &job->err);
+	cJSON *o = out_object(job);
+
+	add_flag(o, "bestEffort", l.flags & BV_LIMITS_BEST_EFFORT);
+	const struct {
+		const char *name;
+		double value;
+	} fields[] = {{"cpus", l.cpus},	      {"memory", (double)l.memory},   {"pids", (double)l.pids}, {"ioRead", (double)l.io_read},
+		      {"ioWrite", (double)l.io_write}, {"nofile", (double)l.nofile}, {"disk", (double)l.disk}, {"diskFiles", (double)l.disk_files}};
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		if (fields[i].value > 0)
+			add_number(o, fields[i].name, fields[i].value);
+	return r;
+}
+
 static int warning(Job *job)
 {
 	add_text(out_object(job), "warning", bv_sandbox_warning(job->sandbox->handle));
@@ -235,6 +255,7 @@ const Op sandbox_ops[] = {
 	{"processes", OP_SANDBOX, processes},
 	{"stats", OP_SANDBOX, stats},
 	{"limits", OP_SANDBOX, limits},
+	{"limits.given", OP_SANDBOX, given_limits},
 	{"warning", OP_SANDBOX, warning},
 	{"setNetwork", OP_SANDBOX, set_network},
 	{"network", OP_SANDBOX, network},

@@ -105,6 +105,7 @@ static int restore(Job *job)
 	CLEAN_LIST const char **show = arg_list(job, "show", &failed);
 	BvRestoreOptions o = BV_RESTORE_OPTIONS_INIT;
 	BvSandbox *handle = NULL;
+	BvLimits limits;
 	BvKeyOptions key;
 
 	o.from = arg_text(job, "from");
@@ -114,6 +115,8 @@ static int restore(Job *job)
 	o.show = show;
 	o.key = arg_key(job, &key);
 	o.spool = (uint64_t)arg_number(job, "spool", 0);
+	arg_limits(job, &limits);
+	o.limits = &limits;
 	o.flags = (arg_flag(job, "prefetch") ? BV_RESTORE_PREFETCH : 0U) | (arg_flag(job, "inPlace") ? BV_RESTORE_IN_PLACE : 0U) | (arg_flag(job, "continuous") ? BV_RESTORE_CONTINUOUS : 0U);
 	const char *source = arg_text(job, "snapshot");
 	int r = failed ? -ENOMEM : !source ? -EINVAL : bv_snapshot_restore(source, &o, &handle, NULL, &job->err);

@@ -120,6 +120,10 @@ export interface RestoreOptions extends KeyOptions {
 	/** Of the stopped sandbox `name`, instead of a new one. */
 	inPlace?: boolean;
 	continuous?: boolean;
+	/** Those of a new sandbox, as a snapshot has none; with `inPlace` it keeps its own. */
+	limits?: Limits;
+	/** As of {@link Sandbox.create}. */
+	bestEffort?: boolean;
 	spool?: Size;
 	/** Default: `true`. With `false` it is removed when it is closed (not if this process is killed before). */
 	keep?: boolean;
@@ -134,6 +138,8 @@ export interface ForkOptions extends KeyOptions {
 	to?: string;
 	/** As of {@link RestoreOptions}; default: as this sandbox. */
 	keep?: boolean;
+	/** Instead of those that this sandbox has. */
+	limits?: Limits;
 }
 
 /** A state of a snapshot, as a listing has it. */
@@ -266,8 +272,8 @@ export class Sandbox {
 
 	/** A new sandbox with all that a snapshot ("NAME" or "NAME@NUMBER") has. */
 	static async restore(snapshot: string | Snapshot, options: RestoreOptions = {}): Promise<Sandbox> {
-		const { keep = true, cwd, spool, ...rest } = options;
-		const made = await call<Described>("restore", null, { ...rest, snapshot: String(snapshot), spool: bytesOf("spool", spool) });
+		const { keep = true, cwd, spool, limits, ...rest } = options;
+		const made = await call<Described>("restore", null, { ...rest, ...limitArguments(limits), snapshot: String(snapshot), spool: bytesOf("spool", spool) });
 		const { keyFile, passphraseFile } = options;
 		return new Sandbox(made, { store: options.store, cwd, ephemeral: false, removes: !keep, keys: { ...(keyFile && { keyFile }), ...(passphraseFile && { passphraseFile }) } });
 	}
@@ -337,7 +343,8 @@ export class Sandbox {
 
 	/** New sandboxes that go on from what this one is now, each its own way; nothing is copied. */
 	async fork(count = 1, options: ForkOptions = {}): Promise<Sandbox[]> {
-		const { names, to = this.#defaultPlace(), keep = !(this.#settings.ephemeral || this.#settings.removes), ...given } = options;
+		const { names, to = this.#defaultPlace(), keep = !(this.#settings.ephemeral || this.#settings.removes), limits, ...given } = options;
+		const { value: theirs } = await call<Limits & { bestEffort: boolean }>("limits.given", this.handle);
 		const keys = { ...this.#settings.keys, ...given };
 		const state = String(await this.snapshot({ ...keys, ...(to !== undefined && { to }), message: "forked", ifChanged: true }));
 		const made: Sandbox[] = [];
@@ -346,7 +353,7 @@ export class Sandbox {
 			while (made.length < count) {
 				const name = names?.[made.length] ?? `${this.name}-${++number}`;
 				try {
-					made.push(await this.#forkOne(state, name, to, keep, keys));
+					made.push(await this.#forkOne(state, name, to, keep, { ...theirs, ...limits }, theirs.bestEffort, keys));
 				} catch (error) {
 					const taken = error instanceof SandboxExists || (error instanceof BvisorError && error.code === "EEXIST");
 					if (!taken || names || number > count + 10_000) throw error;
@@ -359,10 +366,10 @@ export class Sandbox {
 		return made;
 	}
 
-	async #forkOne(state: string, name: string, from: string | undefined, keep: boolean, keys: KeyOptions): Promise<Sandbox> {
+	async #forkOne(state: string, name: string, from: string | undefined, keep: boolean, limits: Limits, bestEffort: boolean, keys: KeyOptions): Promise<Sandbox> {
 		await call("snapshot.fork", null, { snapshot: state, name, from, ...keys });
 		const { store, cwd } = this.#settings;
-		return Sandbox.restore(name, { name, keep, ...keys, ...(from !== undefined && { from }), ...(store !== undefined && { store }), ...(cwd !== undefined && { cwd }) });
+		return Sandbox.restore(name, { name, keep, limits, bestEffort, ...keys, ...(from !== undefined && { from }), ...(store !== undefined && { store }), ...(cwd !== undefined && { cwd }) });
 	}
 
 	/** Of a sandbox in a store that was named: in that store, where the library would take the default one. */

@@ -149,6 +149,23 @@ test("limits are enforced and told", () =>
 		await assert.rejects(sb.files.write("/tmp/more", Buffer.alloc(2 << 20)), (e) => e.code === "EDQUOT");
 	}));
 
+test("copies have limits, too", async () => {
+	const name = "limited", to = `dir:${store}/limited`;
+	const sb = await Sandbox.create({ store, name, keep: true, limits: { nofile: 64, pids: 60 } });
+	const open = async (copy) => (await copy.bash("ulimit -n")).stdout.trim();
+	try {
+		const state = await sb.snapshot({ to });
+		const [same] = await sb.fork(1, { to, keep: false });
+		const [other] = await sb.fork(1, { to, keep: false, names: [`${name}-other`], limits: { nofile: 50 } });
+		const restored = await Sandbox.restore(state, { from: to, store, name: `${name}-copy`, keep: false, limits: { nofile: 40 } });
+		assert.deepEqual([await open(same), await open(other), await open(restored)], ["64", "50", "40"]);
+		assert.deepEqual(await Promise.all([same, other, restored].map(async (copy) => (await copy.limits()).length)), [2, 2, 1]);
+		for (const copy of [same, other, restored]) await copy.close();
+	} finally {
+		await sb.remove({ force: true });
+	}
+});
+
 test("limits that make no sense are refused", async () => {
 	for (const limits of [{ memory: "lots" }, { cpus: 0 }, { pids: -1 }, { disk: "" }])
 		await assert.rejects(Sandbox.create({ store, limits }), (e) => e instanceof BvisorError && e.code === "EINVAL", JSON.stringify(limits));

@@ -341,6 +341,29 @@ static PyObject *set_limits(PyObject *module, PyObject *args)
 	return r < 0 ? raise_error("set_limits", r, err) : object_ref(Py_None);
 }
 
+/* As set_limits takes them. */
+static PyObject *given_limits(PyObject *module, PyObject *arg)
+{
+	BvLimits l = BV_LIMITS_INIT;
+	BvError *err = NULL;
+	Handle *handle;
+	BvSandbox *sb = handle_enter(arg, HANDLE_SANDBOX, &handle);
+	int r;
+
+	(void)module;
+	if (!sb)
+		return NULL;
+	Py_BEGIN_ALLOW_THREADS
+	r = bv_sandbox_given_limits(sb, &l, &err);
+	Py_END_ALLOW_THREADS
+	handle_leave(handle);
+	if (r < 0)
+		return raise_error("given_limits", r, err);
+	return Py_BuildValue("{s:O,s:d,s:K,s:K,s:K,s:K,s:K,s:K,s:K}", "best_effort", l.flags & BV_LIMITS_BEST_EFFORT ? Py_True : Py_False, "cpus", l.cpus, "memory", (unsigned long long)l.memory, "pids",
+			     (unsigned long long)l.pids, "io_read", (unsigned long long)l.io_read, "io_write", (unsigned long long)l.io_write, "disk", (unsigned long long)l.disk, "disk_files",
+			     (unsigned long long)l.disk_files, "nofile", (unsigned long long)l.nofile);
+}
+
 static PyObject *strings_list(const char *const *strings)
 {
 	CLEAN_OBJECT PyObject *list = PyList_New(0);
@@ -457,6 +480,7 @@ PyMethodDef sandbox_methods[] = {
 	{"network", network, METH_O, NULL},
 	{"limits", limits, METH_O, NULL},
 	{"set_limits", set_limits, METH_VARARGS, NULL},
+	{"given_limits", given_limits, METH_O, NULL},
 	{"stats", stats, METH_O, NULL},
 	{"diff", diff, METH_VARARGS, NULL},
 	{"apply", apply, METH_VARARGS, NULL},

@@ -20,6 +20,7 @@ static const Field restore_fields[] = {
 	{"show", FIELD_STRINGS, offsetof(BvRestoreOptions, show)},
 	{"key", FIELD_NESTED, offsetof(BvRestoreOptions, key), .nested = &key_option},
 	{"spool", FIELD_U64, offsetof(BvRestoreOptions, spool)},
+	{"limits", FIELD_NESTED, offsetof(BvRestoreOptions, limits), .nested = &limits_option},
 	{"prefetch", FIELD_FLAG, offsetof(BvRestoreOptions, flags), .value = BV_RESTORE_PREFETCH},
 	{"continuous", FIELD_FLAG, offsetof(BvRestoreOptions, flags), .value = BV_RESTORE_CONTINUOUS},
 	{"in_place", FIELD_FLAG, offsetof(BvRestoreOptions, flags), .value = BV_RESTORE_IN_PLACE},

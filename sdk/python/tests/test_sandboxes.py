@@ -291,6 +291,20 @@ def test_a_pid_namespace_of_its_own(store: pathlib.Path) -> None:
     assert wait_until(lambda: not processes_with(nap))
 
 
+def test_limits_of_copies(store: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    place = f"dir:{tmp_path}/place"
+    with Sandbox("work", keep=True, limits=Limits(nofile=64, pids=60)) as sb:
+        for fork, want in zip([*sb.fork(1, to=place, keep=False), *sb.fork(1, names=["other"], to=place, keep=False, limits={"nofile": 50})], ("64", "50"), strict=True):
+            with fork:
+                r = fork.bash("ulimit -n")
+                assert r.stdout.strip() == want and {limit.name for limit in r.limits} == {"nofile", "pids"}
+        state = sb.snapshot(place)
+        for limits, want in ((None, False), (Limits(nofile=40), True)):
+            with Sandbox.restore(str(state), from_=place, name="copy", keep=False, limits=limits) as copy:
+                assert (copy.bash("ulimit -n").stdout == "40\n") == want and len(copy.limits) == want
+        sb.remove(force=True)
+
+
 def test_other_limits(store: pathlib.Path) -> None:
     with Sandbox("work", keep=True) as sb:
         assert sb.bash("ulimit -n").stdout != "77\n"

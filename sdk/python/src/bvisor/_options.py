@@ -96,6 +96,13 @@ class Limits:
         return options
 
 
+def chosen_limits(limits: Limits | Mapping[str, Any] | None, best_effort: bool = False) -> dict[str, Any] | None:
+    """As the library takes them; None: none were chosen."""
+    if limits is None:
+        return None
+    return (limits if isinstance(limits, Limits) else Limits(**limits))._for_library(best_effort)
+
+
 def strings(value: Strings | None) -> list[str] | None:
     """One string is a list of one."""
     return None if value is None else [value] if isinstance(value, str) else list(value)

@@ -8,7 +8,7 @@ import os
 from . import _native
 from ._errors import BvisorError, InvalidArgument
 from ._files import Files
-from ._options import Limits, environment, given, key_options, paths, size_in_bytes, strings, variables
+from ._options import Limits, chosen_limits, environment, given, key_options, paths, size_in_bytes, strings, variables
 from ._process import PIPE, SIGKILL, Process, PtyProcess, Streams, check_result, set_window_size, start
 
 TYPE_CHECKING = False
@@ -82,7 +82,6 @@ class Sandbox:
         key_file: StrPath | None = None,
         passphrase_file: StrPath | None = None,
     ) -> None:
-        chosen = limits if isinstance(limits, Limits) or limits is None else Limits(**limits)
         ports = [publish] if isinstance(publish, (int, str)) else publish
         options = given(
             name=name,
@@ -97,13 +96,13 @@ class Sandbox:
             allow=strings(allow),
             publish=[str(port) for port in ports] if ports is not None else None,
             dns=dns,
-            limits=chosen._for_library(best_effort) if chosen else None,
+            limits=chosen_limits(limits, best_effort),
             hostname=hostname,
             kernel_release=kernel_release,
             spool=None if spool is None else size_in_bytes(spool, "spool"),
         )
         options.update(ephemeral=not keep, read_only=read_only, fake_root=fake_root, pidns=pidns, continuous=continuous)
-        self._begin(_native.create(options), store=store, cwd=cwd, limited=chosen is not None)
+        self._begin(_native.create(options), store=store, cwd=cwd, limited=limits is not None)
         key = key_options(key_file, passphrase_file)
         if key:
             _native.set_key(self._handle, key)
@@ -151,11 +150,15 @@ class Sandbox:
         prefetch: bool = False,
         continuous: bool = False,
         in_place: bool = False,
+        limits: Limits | Mapping[str, Any] | None = None,
+        best_effort: bool = False,
         spool: Size | None = None,
         key_file: StrPath | None = None,
         passphrase_file: StrPath | None = None,
     ) -> Self:
         """A new sandbox with all that a snapshot has: "NAME", "NAME@NUMBER". The bytes of a file come when it is first opened, or with `prefetch` now. Raises SnapshotNotFound.
+
+        `limits` and `best_effort` are as of a new sandbox: a snapshot has none. With `in_place` it is the stopped sandbox of that name that becomes so, which keeps its own.
 
         It is kept; with `keep=False` it is removed when it is closed (if this program is killed before that, it stays)."""
         options = given(
@@ -165,10 +168,11 @@ class Sandbox:
             backend=backend,
             show=paths(show),
             key=key_options(key_file, passphrase_file),
+            limits=chosen_limits(limits, best_effort),
             spool=None if spool is None else size_in_bytes(spool, "spool"),
         )
         handle, _ = _native.restore(snapshot, {**options, "prefetch": prefetch, "continuous": continuous, "in_place": in_place})
-        return cls._adopt(handle, store=store, cwd=cwd, discard=not keep)
+        return cls._adopt(handle, store=store, cwd=cwd, limited=limits is not None or in_place, discard=not keep)
 
     @staticmethod
     def snapshots(name: str | None = None, *, from_: StrPath | None = None, key_file: StrPath | None = None, passphrase_file: StrPath | None = None) -> builtins.list[SnapshotInfo]:
@@ -359,10 +363,14 @@ class Sandbox:
         names: Iterable[str] | None = None,
         to: StrPath | None = None,
         keep: bool = True,
+        limits: Limits | Mapping[str, Any] | None = None,
         key_file: StrPath | None = None,
         passphrase_file: StrPath | None = None,
     ) -> builtins.list[Self]:
-        """n sandboxes that go on from its files as they are now: one snapshot is taken (in `to`), and nothing is copied. Without `names` they are NAME-1 ... NAME-n. `keep` as of `restore`."""
+        """n sandboxes that go on from its files as they are now: one snapshot is taken (in `to`), and nothing is copied. Without `names` they are NAME-1 ... NAME-n. `keep` as of `restore`. They have its
+        limits, but for those in `limits`."""
+        theirs = _native.given_limits(self._handle)
+        allowed = {**theirs, **(chosen_limits(limits, theirs["best_effort"]) or {})}
         chosen = [f"{self.name}-{i + 1}" for i in range(n)] if names is None else list(names)
         key = key_options(key_file, passphrase_file)
         state = self.snapshot(to, key_file=key_file, passphrase_file=passphrase_file)
@@ -371,8 +379,8 @@ class Sandbox:
         try:
             for name in chosen:
                 _native.fork(f"{state.name}@{state.number}", name, given(from_=place, key=key))
-                handle, _ = _native.restore(name, given(from_=place, name=name, store=self._store, key=key))
-                forks.append(type(self)._adopt(handle, store=self._store, cwd=self._cwd, discard=not keep))
+                handle, _ = _native.restore(name, given(from_=place, name=name, store=self._store, key=key, limits=allowed))
+                forks.append(type(self)._adopt(handle, store=self._store, cwd=self._cwd, limited=True, discard=not keep))
         except BaseException:
             for made in forks:
                 made._close(remove=True)
@@ -398,8 +406,7 @@ class Sandbox:
 
     def set_limits(self, limits: Limits | Mapping[str, Any]) -> None:
         """Other limits, from the next command on that starts it. Raises SandboxBusy while it runs."""
-        chosen = limits if isinstance(limits, Limits) else Limits(**limits)
-        _native.set_limits(self._handle, chosen._for_library(False))
+        _native.set_limits(self._handle, chosen_limits(limits))
         self._limited = True
 
     def stats(self) -> dict[str, Any]:
