@@ -68,6 +68,7 @@ def test_what_is_wrong_is_found_before_a_command_is_started(sb: Sandbox, tmp_pat
         {"env": {"A": "a\0b"}},
         {"cwd": "/tmp\0"},
     ]
+    gc.collect()  # what other tests have forgotten
     before = sorted(os.listdir("/proc/self/fd"))
     for options in wrong:
         with pytest.raises(bvisor.InvalidArgument):
