@@ -46,7 +46,7 @@ def test_timeouts_of_any_size(sb: Sandbox) -> None:
         assert sb.bash("echo x", timeout=timeout).stdout == "x\n"
         with sb.spawn("echo x") as p:
             assert p.stdout and p.stdout.readline(timeout=timeout) == "x\n" and p.wait(timeout) == 0
-    for wrong in (math.nan, -1, "5"):
+    for wrong in (math.nan, -1, "5", 10**400, []):
         with pytest.raises(bvisor.InvalidArgument, match="timeout"):
             sb.bash("echo x", timeout=wrong)  # type: ignore[arg-type]
 
@@ -145,6 +145,22 @@ def test_words_may_be_bytes(sb: Sandbox) -> None:
 
 def test_a_pipe_to_run_is_empty(sb: Sandbox) -> None:
     assert within(20, lambda: sb.run(["cat"], stdin=PIPE)).stdout == ""
+
+
+def test_input_for_who_has_no_stdin(sb: Sandbox) -> None:
+    with sb.spawn(["cat"]) as p:
+        p.close_stdin()
+        with pytest.raises(bvisor.BvisorError, match="stdin is not open"):
+            p.communicate("x", timeout=10)
+        assert p.communicate(timeout=10).stdout == ""
+    with sb.spawn(["cat"], stdin=bvisor.DEVNULL) as p:
+        with pytest.raises(bvisor.BvisorError, match="stdin is not open"):
+            p.communicate(b"x")
+    with sb.pty(["cat"]) as t:
+        with pytest.raises(bvisor.BvisorError, match="stdin is not open"):
+            t.communicate("x")
+        t.write("x\n\x04")
+        assert t.communicate(timeout=10).stdout == "x\r\nx\r\n"
 
 
 def test_reading_does_not_cut_characters(sb: Sandbox) -> None:
@@ -328,6 +344,22 @@ def test_an_async_sandbox_that_is_forgotten_is_gone(store: pathlib.Path) -> None
         assert not processes_with(nap)
 
     asyncio.run(main())
+
+
+def test_a_process_that_is_forgotten_goes_on_with_its_sandbox(store: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    async def body(sb: AsyncSandbox) -> None:
+        script = f"for i in 1 2 3 4 5; do sleep 0.1; seq 50000; done; touch {tmp_path}/done"
+        await sb.spawn(script)
+        for _ in range(200):
+            gc.collect()
+            await asyncio.sleep(0.05)
+            if await sb.files.exists(tmp_path / "done"):
+                break
+        assert await sb.files.exists(tmp_path / "done")
+        await asyncio.sleep(0.2)
+        assert not sb._processes
+
+    run(body)
 
 
 def test_a_cancelled_communicate_ends_the_command(store: pathlib.Path) -> None:

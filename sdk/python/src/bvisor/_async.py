@@ -127,6 +127,7 @@ class AsyncProcess:
         """Its standard error, likewise."""
         if not process._exited:
             self._watch(process._pidfd, AsyncProcess._on_exit)
+        sandbox._processes.add(self)  # so one that only the sandbox is there for is read
         self._write_input()
 
     # ---- the event loop: it must not refer to this object, so that one that is forgotten is collected ----
@@ -156,6 +157,8 @@ class AsyncProcess:
         if fd in self._reading:
             self._reading.discard(fd)
             self._loop.remove_reader(fd)
+        if not self._reading:
+            self._sandbox._processes.discard(self)
 
     def _give_up(self, fd: int) -> None:
         """It is about to be closed."""
@@ -245,6 +248,7 @@ class AsyncProcess:
         await self._write(self._open_stdin, data)
 
     def _open_stdin(self) -> int:
+        self._check_open()
         self._process._check_input()
         return self._process._stdin
 
@@ -437,8 +441,12 @@ class AsyncPtyProcess(AsyncProcess):
 
     async def write(self, data: str | bytes) -> None:
         """Types it."""
+        await self._write(self._open_terminal, data)
+
+    def _open_terminal(self) -> int:
         assert isinstance(self._process, PtyProcess)
-        await self._write(self._process._terminal_fd, data)
+        self._check_open()
+        return self._process._terminal_fd()
 
     async def send_stdin(self, data: str | bytes) -> None:
         """As `write`."""
@@ -461,6 +469,7 @@ class AsyncSandbox:
     It is made by `async with`, or by `await AsyncSandbox(...).start()`."""
 
     def __init__(self, name: str | None = None, **options: Any) -> None:
+        self._processes: set[AsyncProcess] = set()
         self._make: Callable[[], Sandbox] | None = lambda: Sandbox(name, **options)
         self._made: Sandbox | None = None
         self._starting: asyncio.Lock | None = None
@@ -475,7 +484,7 @@ class AsyncSandbox:
     @classmethod
     def _adopt(cls: type[Self], sandbox: Sandbox) -> Self:
         made = cls.__new__(cls)
-        made._make, made._made, made._starting = None, sandbox, None
+        made._make, made._made, made._starting, made._processes = None, sandbox, None, set()
         return made
 
     async def start(self: Self) -> Self:

@@ -175,9 +175,14 @@ def poll_until(poller: select.poll, deadline: float | None) -> list[tuple[int, i
 
 def deadline_of(timeout: float | None) -> float | None:
     """The moment that a timeout means."""
-    if timeout is not None and (not isinstance(timeout, (int, float)) or timeout != timeout or timeout < 0):
-        raise InvalidArgument(_errno.EINVAL, f"a timeout of {timeout} s makes no sense: it is a number, or None")
-    return None if timeout is None else time.monotonic() + timeout
+    if timeout is None:
+        return None
+    try:
+        if timeout >= 0:
+            return time.monotonic() + timeout
+    except (TypeError, OverflowError):
+        pass
+    raise InvalidArgument(_errno.EINVAL, f"a timeout of {timeout!r:.100} s makes no sense: it is a number, or None")
 
 
 class Stream:
@@ -463,6 +468,7 @@ class Process:
     def _feed(self, data: str | bytes | bytearray | memoryview) -> None:
         view = as_bytes(data, self._encoding)
         if view:
+            self._check_input()
             self._input = view
         else:
             self.close_stdin()
