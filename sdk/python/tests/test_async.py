@@ -188,7 +188,6 @@ def test_snapshots_forks_and_the_rest(store: pathlib.Path, tmp_path: pathlib.Pat
 
 def test_nothing_is_left(store: pathlib.Path) -> None:
     async def main() -> None:
-        gc.collect()  # what other tests have forgotten
         before = descriptors()
         for _ in range(3):
             async with AsyncSandbox() as sb:

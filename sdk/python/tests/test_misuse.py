@@ -68,7 +68,6 @@ def test_what_is_wrong_is_found_before_a_command_is_started(sb: Sandbox, tmp_pat
         {"env": {"A": "a\0b"}},
         {"cwd": "/tmp\0"},
     ]
-    gc.collect()  # what other tests have forgotten
     before = sorted(os.listdir("/proc/self/fd"))
     for options in wrong:
         with pytest.raises(bvisor.InvalidArgument):
@@ -103,6 +102,25 @@ def test_an_empty_path_is_not_the_current_directory(store: pathlib.Path, tmp_pat
         with pytest.raises(bvisor.InvalidArgument):
             sb.apply("")
         assert sb.files.exists("file")
+
+
+def test_a_current_directory_that_is_gone(sb: Sandbox, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    sb.files.write(tmp_path / "file", "x")
+    assert sb.run(["cat", tmp_path / "file"]).stdout == sb.run(["cat", "file"], cwd=tmp_path).stdout == "x" and len(sb.diff([tmp_path / "file"])) == 1
+    with pytest.raises(FileNotFoundError):
+        sb.files.read("file")
+
+
+def test_errors_are_of_what_they_are_about(sb: Sandbox) -> None:
+    with pytest.raises(bvisor.BvisorError, match="descriptor 0") as e:
+        sb.run(["cat"], stdin=9999)
+    assert not isinstance(e.value, bvisor.SandboxClosed)
+    for call in (lambda: sb.files.remove("/proc", recursive=True), lambda: sb.files.rename("/usr", "/usr/bin/x"), lambda: sb.files.write("/tmp/" + "x" * 300, "")):
+        with pytest.raises(bvisor.FileError):
+            call()
 
 
 def test_no_paths_are_not_all_paths(sb: Sandbox, tmp_path: pathlib.Path) -> None:

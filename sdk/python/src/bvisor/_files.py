@@ -37,7 +37,7 @@ class Files:
         text = os.fspath(path)
         if not text:  # joined it would be the directory that paths begin at
             raise SandboxFileNotFound(_errno.ENOENT, "'': there is no file with an empty name")
-        return os.path.join(self._sandbox._cwd or os.getcwd(), text)
+        return self._sandbox._absolute(text)
 
     def open(self, path: StrPath) -> BinaryIO:
         """A binary file object for reading."""

@@ -317,7 +317,11 @@ class Sandbox:
         """Where a command starts; None: this program's current directory."""
         if cwd is None:
             return self._cwd
-        return os.path.join(self._cwd or os.getcwd(), os.fspath(cwd))
+        return self._absolute(os.fspath(cwd))
+
+    def _absolute(self, path: str) -> str:
+        """Without a look at this program's directory, which may be gone, if that does not matter."""
+        return path if os.path.isabs(path) else os.path.join(self._cwd or os.getcwd(), path)
 
     # ---- files and changes ----
 
@@ -342,7 +346,7 @@ class Sandbox:
         listed = paths(chosen)
         if listed and not all(listed):
             raise InvalidArgument(_errno.EINVAL, "paths: one of them is empty; without paths= it is about all changes")
-        return given(paths=None if listed is None else [os.path.join(self._cwd or os.getcwd(), path) for path in listed])
+        return given(paths=None if listed is None else [self._absolute(path) for path in listed])
 
     # ---- snapshots ----
 
