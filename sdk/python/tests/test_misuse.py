@@ -165,6 +165,36 @@ def test_a_pipe_to_run_is_empty(sb: Sandbox) -> None:
     assert within(20, lambda: sb.run(["cat"], stdin=PIPE)).stdout == ""
 
 
+def test_threads_that_wait_for_different_things_of_a_process(sb: Sandbox) -> None:
+    ends: list[object] = []
+    with sb.spawn("sleep 0.2; echo out; echo err >&2; sleep 0.2; echo more; read line; seq 100000; exit 3") as p:
+        assert p.stdout and p.stderr
+        err = p.stderr
+        threads = [threading.Thread(target=lambda: ends.append(p.wait())), threading.Thread(target=lambda: ends.append(err.read()))]
+        for thread in threads:
+            thread.start()
+        assert [p.stdout.readline(timeout=10), p.stdout.readline(timeout=10)] == ["out\n", "more\n"]
+        with pytest.raises(TimeoutError):
+            p.stdout.readline(timeout=0.1)
+        assert p.poll() is None and not ends
+        p.send_stdin("go on\n")  # from here on nobody reads but who waits
+        for thread in threads:
+            thread.join(20)
+        assert sorted(ends, key=str) == [3, "err\n"] and p.poll() == 3
+        assert p.stdout.read().splitlines()[-1] == "100000"
+    with sb.spawn("for i in $(seq 2000); do echo $i; echo $i >&2; done") as p:
+        assert p.stdout and p.stderr
+        lines: dict[int, list[str]] = {1: [], 2: []}
+        streams = {1: p.stdout, 2: p.stderr}
+        readers = [threading.Thread(target=lambda i=i: lines[i].extend(streams[i])) for i in (1, 2)]  # type: ignore[misc]
+        for reader in readers:
+            reader.start()
+        assert p.wait(60) == 0
+        for reader in readers:
+            reader.join(20)
+        assert lines[1] == lines[2] == [f"{i + 1}\n" for i in range(2000)]
+
+
 def test_input_for_who_has_no_stdin(sb: Sandbox) -> None:
     with sb.spawn(["cat"]) as p:
         p.close_stdin()

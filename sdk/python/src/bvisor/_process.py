@@ -1,7 +1,7 @@
 """A command that runs in a sandbox, and its streams.
 
-Streams are pipes that belong to the Process. One thread at a time (`_lock`, which no other call needs) moves what comes through all of them into memory, so a command that writes to the one while
-the other is read never waits. Waiting is done in poll(2) here, not in the library: Ctrl-C ends it."""
+Streams are pipes that belong to the Process. One thread at a time (that has `_turn`) moves what comes through all of them into memory, so a command that writes to the one while
+the other is read never waits; others that wait for something (`_followers`) are woken after each move, to see whether it was that. Waiting is done in poll(2) here, not in the library: Ctrl-C ends it."""
 
 from __future__ import annotations
 
@@ -74,11 +74,12 @@ def command_line(command: Command) -> list[str]:
 class _Pipe:
     """Our end of an output stream, and what came through it."""
 
-    __slots__ = ("fd", "buffer", "decoder", "callback", "reader", "before_close")
+    __slots__ = ("fd", "buffer", "decoder", "callback", "reader", "before_close", "lock")
 
     def __init__(self, fd: int, encoding: str | None, errors: str, callback: OnOutput | None) -> None:
         self.fd = fd
         self.buffer = bytearray()
+        self.lock = allocate_lock()  # protects the buffer; held for moments
         self.callback = callback
         decoder = codecs.getincrementaldecoder(encoding) if encoding else None
         self.decoder = decoder(errors) if decoder and callback else None
@@ -87,7 +88,8 @@ class _Pipe:
 
     def take(self, data: bytes) -> None:
         """More has come; b"": the end."""
-        self.buffer += data
+        with self.lock:
+            self.buffer += data
         if self.callback:
             chunk: Any = self.decoder.decode(data, final=not data) if self.decoder else data
             if chunk:
@@ -197,8 +199,7 @@ class Stream:
         deadline = deadline_of(timeout)
         buffer = self._pipe.buffer
         while True:
-            while self._pipe.fd >= 0 and (size < 0 or (size and not buffer)):
-                self._process._wait_for_more(deadline)
+            self._process._wait_for_more(lambda: self._pipe.fd < 0 or size == 0 or (size > 0 and len(buffer) > 0), deadline)
             text = self._process._take(self._pipe, len(buffer) if size < 0 else size)
             if text or size <= 0 or (self._pipe.fd < 0 and not buffer):
                 return text  # else it was half a character
@@ -206,10 +207,15 @@ class Stream:
     def readline(self, timeout: float | None = None) -> Any:
         """One line with its end; empty at the end of the stream. Raises TimeoutError."""
         deadline = deadline_of(timeout)
-        buffer, searched = self._pipe.buffer, 0
-        while (at := buffer.find(b"\n", searched)) < 0 and self._pipe.fd >= 0:
-            searched = len(buffer)
-            self._process._wait_for_more(deadline)
+        buffer, at, searched = self._pipe.buffer, -1, 0
+
+        def is_there() -> bool:
+            nonlocal at, searched
+            begin, searched = searched, len(buffer)
+            at = buffer.find(b"\n", begin)
+            return at >= 0 or self._pipe.fd < 0
+
+        self._process._wait_for_more(is_there, deadline)
         return self._process._take(self._pipe, at + 1 if at >= 0 else len(buffer))
 
     def __iter__(self) -> Iterator[Any]:
@@ -230,7 +236,9 @@ class Process:
         self._input: memoryview | None = None
         self._room: int | None = None
         self._flooded = False
-        self._lock = allocate_lock()
+        self._turn = allocate_lock()
+        self._moves = 0
+        self._followers: list[Any] = []
         self._started = time.monotonic()
         self._owner = os.getpid()
         self._closed = False
@@ -250,7 +258,7 @@ class Process:
     # ---- streams ----
 
     def _take(self, pipe: _Pipe, size: int, last: bool = False) -> Any:
-        with self._lock:
+        with pipe.lock:
             if size < len(pipe.buffer):
                 data = bytes(pipe.buffer[:size])
                 del pipe.buffer[:size]
@@ -263,34 +271,53 @@ class Process:
         if self._closed or self._owner != os.getpid():
             raise SandboxClosed(_errno.EBADF, f"{self.args[0]}: the process object is closed, or belongs to the parent of this process; the command itself may go on")
 
-    def _wait_for_more(self, deadline: float | None) -> None:
-        if not self._step(deadline):
+    def _wait_for_more(self, is_there: Callable[[], bool], deadline: float | None) -> None:
+        if not self._wait_until(is_there, deadline):
             raise TimeoutError(f"{self.args[0]}: no more output within the timeout; a larger timeout= waits longer")
 
-    def _step(self, deadline: float | None, until_exit: bool = False) -> bool:
-        """Waits until something happens, and takes it; False: the deadline has passed."""
-        while not self._lock.acquire(timeout=-1 if deadline is None else max(0.0, min(deadline - time.monotonic(), _LONGEST))):
-            if deadline is not None and time.monotonic() >= deadline:
-                return False
-        try:
-            return self._move(deadline, until_exit)
-        finally:
-            self._lock.release()
+    def _wait_until(self, is_there: Callable[[], bool], deadline: float | None) -> bool:
+        """False: the deadline has passed."""
+        while True:
+            seen = self._moves
+            if is_there():
+                return True
+            if not self._step(deadline, seen):
+                return is_there()
 
-    def _step_or_exit(self, deadline: float | None) -> bool:
-        """As `_step`; while another thread reads the output, only the end is waited for."""
-        if self._lock.acquire(False):
+    def _step(self, deadline: float | None, seen: int) -> bool:
+        """Waits until something has happened since there were `seen` moves, by taking it, or by another thread that does; False: the deadline has passed."""
+        if not self._turn.acquire(False):
+            woken = allocate_lock()
+            woken.acquire()
+            self._followers.append(woken)
             try:
-                return self._move(deadline, True)
+                if not self._turn.acquire(False):
+                    # whoever has it finds us in the list when it ends
+                    if self._moves != seen or deadline is None:
+                        return self._moves != seen or woken.acquire()
+                    return woken.acquire(timeout=max(0.0, min(deadline - time.monotonic(), _LONGEST))) or time.monotonic() < deadline
             finally:
-                self._lock.release()
-        self._check_open()
-        poller = self._poller()
-        poller.register(self._pidfd, select.POLLIN)
-        ready = dict(poll_until(poller, deadline))
-        self._check_open()
-        self._exited = self._exited or self._pidfd in ready
-        return self._exited
+                try:
+                    self._followers.remove(woken)
+                except ValueError:
+                    pass  # it was woken
+        try:
+            if self._moves != seen:
+                return True
+            try:
+                return self._move(deadline)
+            finally:
+                self._moves += 1
+        finally:
+            self._turn.release()
+            self._wake_followers()
+
+    def _wake_followers(self) -> None:
+        while self._followers:
+            try:
+                self._followers.pop().release()
+            except IndexError:  # another thread does the same
+                return
 
     def _poller(self) -> select.poll:
         poller = select.poll()
@@ -298,7 +325,7 @@ class Process:
             poller.register(self._wake, select.POLLIN)
         return poller
 
-    def _move(self, deadline: float | None, until_exit: bool) -> bool:
+    def _move(self, deadline: float | None) -> bool:
         self._check_open()
         poller = self._poller()
         waiting = False
@@ -309,7 +336,7 @@ class Process:
         if self._input is not None:
             poller.register(self._stdin, select.POLLOUT)
             waiting = True
-        if until_exit and not self._exited:
+        if not self._exited:
             poller.register(self._pidfd, select.POLLIN)
             waiting = True
         if not waiting:
@@ -363,7 +390,7 @@ class Process:
     def __iter__(self) -> Iterator[Any]:
         """The lines of stdout and stderr, in the order in which they came (as far as two pipes tell)."""
         while True:
-            open_pipe = False
+            open_pipe, seen = False, self._moves
             for pipe in self._pipes:
                 while (at := pipe.buffer.find(b"\n")) >= 0:
                     yield self._take(pipe, at + 1)
@@ -372,7 +399,7 @@ class Process:
                 open_pipe = open_pipe or pipe.fd >= 0
             if not open_pipe:
                 return
-            self._step(None)
+            self._step(None, seen)
 
     def send_stdin(self, data: str | bytes) -> None:
         """Writes all of it to the command's stdin. Raises BrokenPipeError when it does not read any more."""
@@ -396,7 +423,7 @@ class Process:
             if pipe.fd >= 0:
                 poller.register(pipe.fd, select.POLLIN | (select.POLLOUT if pipe.fd == fd else 0))
         poller.poll()
-        self._step(0)  # it may wait for us to read first
+        self._step(0, self._moves)  # it may wait for us to read first
 
     def close_stdin(self) -> None:
         """End of file for the command's stdin."""
@@ -416,9 +443,8 @@ class Process:
     def wait(self, timeout: float | None = None) -> int:
         """Waits for the end of the command: its exit code, or minus the signal that ended it. Output that nobody reads meanwhile is kept in memory. Raises TimeoutError."""
         deadline = deadline_of(timeout)
-        while not self._exited:
-            if not self._step_or_exit(deadline):
-                raise TimeoutError(f"{self.args[0]} did not end within {timeout:g} s; kill() ends it")
+        if not self._wait_until(lambda: self._exited, deadline):
+            raise TimeoutError(f"{self.args[0]} did not end within {timeout:g} s; kill() ends it")
         status = self._end()
         return status[0] if not status[1] else -status[1]
 
@@ -477,10 +503,7 @@ class Process:
         deadline = deadline_of(timeout)
         timed_out = False
         try:
-            while self._input is not None or not self._exited or any(pipe.fd >= 0 for pipe in self._pipes):
-                if not self._step(deadline, until_exit=True):
-                    timed_out = True
-                    break
+            timed_out = not self._wait_until(lambda: self._input is None and self._exited and all(pipe.fd < 0 for pipe in self._pipes), deadline)
         except _Flood:
             pass
         except BaseException:
@@ -497,8 +520,7 @@ class Process:
         self._input = None
         self._flooded, flooded = True, self._flooded
         deadline = time.monotonic() + _KILL_GRACE
-        while any(pipe.fd >= 0 for pipe in self._pipes) and self._step(deadline):
-            pass
+        self._wait_until(lambda: all(pipe.fd < 0 for pipe in self._pipes), deadline)
         self.wait()
         self._flooded = flooded
 
@@ -534,7 +556,10 @@ class Process:
         if waker >= 0:
             os.write(waker, b"x")  # a forked child may have it, too: the end of file would wait for that
             os.close(waker)
-        with self._lock:
+        here = self._owner == os.getpid()  # in a forked child the turn may be that of a thread which is not there
+        if here:
+            self._turn.acquire()
+        try:
             for pipe in self._pipes:
                 pipe.close()
             for name in ("_pidfd", "_wake"):
@@ -542,6 +567,10 @@ class Process:
                 setattr(self, name, -1)
                 if fd >= 0:
                     os.close(fd)
+        finally:
+            if here:
+                self._turn.release()
+                self._wake_followers()
         _native.close(self._handle)
 
     def __enter__(self: Self) -> Self:
