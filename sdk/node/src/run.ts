@@ -1,7 +1,7 @@
 import { finished, Readable, type Writable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import { abortSignal, callback, encoding, flag, milliseconds, mustBeOptions, object, size, text, wordsOf, type Check } from "./check";
-import { CommandFailed, CommandTimeout, OutputLimitExceeded } from "./errors";
+import { CommandFailed, CommandTimeout, invalid, OutputLimitExceeded } from "./errors";
 import { Process, type CommandOptions, type ProcessEnd } from "./process";
 import type { Sandbox } from "./sandbox";
 import { bytesOf, type Change, type LimitInfo, type Size } from "./types";
@@ -148,12 +148,19 @@ function feed(stdin: Writable | null, input: RunOptions["stdin"], fail: (error: 
 		stdin.end(input);
 		return () => undefined;
 	}
-	input.pipe(stdin);
+	const resume = (): void => void input.resume();
+	const take = (chunk: unknown): void => { /* pipe() would throw out of the event loop what write() does not like */
+		if (typeof chunk !== "string" && !ArrayBuffer.isView(chunk)) fail(invalid(`stdin: its stream gave neither text nor bytes, but ${typeof chunk === "object" ? "an object" : String(chunk)}`));
+		else if (!stdin.write(chunk)) input.pause();
+	};
 	input.on("error", () => undefined); /* also later */
-	const forget = finished(input, { writable: false }, (error) => error && fail(error));
+	const forget = finished(input, { writable: false }, (error) => (error ? fail(error) : stdin.end()));
+	stdin.on("drain", resume);
+	input.on("data", take);
 	return () => {
 		forget();
-		input.unpipe(stdin);
+		stdin.off("drain", resume);
+		input.off("data", take).pause();
 	};
 }
 

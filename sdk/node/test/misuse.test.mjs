@@ -94,6 +94,12 @@ test("input that cannot be read ends the command, and is the error", soon, async
 	destroyed.destroy();
 	await assert.rejects(sb.bash("cat", { stdin: destroyed }), { code: "ERR_STREAM_PREMATURE_CLOSE" });
 	assert.deepEqual(await sb.processes(), []);
+	for (const objects of [[{ a: 1 }], ["a", 1]]) await refused(sb.bash("cat; sleep 1000", { stdin: Readable.from(objects) }));
+	assert.deepEqual(await sb.processes(), []);
+	const large = Readable.from((function* () {
+		for (let i = 0; i < 100; i++) yield Buffer.alloc(100_000, "x");
+	})());
+	assert.equal((await sb.bash("sleep 0.2; wc -c", { stdin: large })).stdout, "10000000\n");
 	const late = new Readable({ read() {} });
 	late.push("a");
 	assert.equal((await sb.run(["head", "-c", "1"], { stdin: late })).stdout, "a");
