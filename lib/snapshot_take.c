@@ -426,6 +426,24 @@ int snapshot_take(BvSandbox *sb, unsigned flags, const Snapshots *s, const BvSna
 	return r;
 }
 
+static int ignore_entry(void *ctx, const BvEntry *entry)
+{
+	(void)ctx, (void)entry;
+	return 0;
+}
+
+/* A sandbox that nobody has used yet has no database: its supervisor makes one, and is there as long as somebody who has used it. */
+static int use_unused(BvSandbox *sb, BvError **err)
+{
+	CLEAN_FREE char *db = bv_asprintf("%s/meta.db", sandbox_data_dir(sb));
+
+	if (!db)
+		return lib_fail(err, -ENOMEM, "out of memory");
+	if (access(db, F_OK) == 0 || errno != ENOENT)
+		return 0; /* whoever opens it tells */
+	return bv_sandbox_stat(sb, "/", 0, ignore_entry, NULL, err);
+}
+
 int bv_sandbox_snapshot(BvSandbox *sb, const BvSnapshotOptions *options, BvSnapshotReceipt *receipt, BvError **err)
 {
 	BvSnapshotOptions o = BV_SNAPSHOT_OPTIONS_INIT;
@@ -442,6 +460,8 @@ int bv_sandbox_snapshot(BvSandbox *sb, const BvSnapshotOptions *options, BvSnaps
 	if (!o.key && sb->key.size)
 		o.key = &sb->key;
 	r = snapshots_open(o.to || !backend_is_place(sb->config.backend) ? o.to : sb->config.backend, sb->store, o.key, true, &s, err);
+	if (r == 0)
+		r = use_unused(sb, err);
 	if (r == 0)
 		r = snapshot_take(sb, o.flags & BV_SNAPSHOT_IF_CHANGED ? TAKE_IF_CHANGED : 0, &s, &o, receipt, err);
 	return MIN(r, 0);

@@ -206,12 +206,11 @@ static int take_arguments(napi_env env, const napi_value args[4], Job *job)
 
 /* ---- to JavaScript ---- */
 
-static void set_text(napi_env env, napi_value object, const char *name, const char *text)
+static bool set_text(napi_env env, napi_value object, const char *name, const char *text)
 {
 	napi_value value;
 
-	if (napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value) == napi_ok)
-		napi_set_named_property(env, object, name, value);
+	return napi_create_string_utf8(env, text, NAPI_AUTO_LENGTH, &value) == napi_ok && napi_set_named_property(env, object, name, value) == napi_ok;
 }
 
 static void set_number(napi_env env, napi_value object, const char *name, double number)
@@ -236,20 +235,20 @@ static void finalize_child(napi_env env, void *data, void *hint)
 	child_put(data);
 }
 
-/* Hands the reference over to a new object. */
-static void set_handle(napi_env env, napi_value result, Job *job)
+/* Hands the reference over to a new object. False: there is none. */
+static bool set_handle(napi_env env, napi_value result, Job *job)
 {
 	bool child = job->born;
 	napi_value object;
 
 	if (napi_create_object(env, &object) != napi_ok || napi_type_tag_object(env, object, child ? &child_tag : &sandbox_tag) != napi_ok ||
 	    napi_wrap(env, object, child ? (void *)job->born : job->made, child ? finalize_child : finalize_sandbox, NULL, NULL) != napi_ok)
-		return; /* job_free gives it back */
+		return false; /* job_free gives it back */
 	if (child)
 		job->born = NULL;
 	else
 		job->made = NULL;
-	napi_set_named_property(env, result, "handle", object);
+	return napi_set_named_property(env, result, "handle", object) == napi_ok;
 }
 
 static void set_fds(napi_env env, napi_value result, Job *job)
@@ -264,17 +263,32 @@ static void set_fds(napi_env env, napi_value result, Job *job)
 	napi_set_named_property(env, result, "fds", list);
 }
 
-static void fill_result(napi_env env, napi_value result, Job *job)
+/* 0; -EFBIG: it is more than JavaScript can have in one piece. */
+static int fill_result(napi_env env, napi_value result, Job *job)
 {
-	CLEAN_FREE char *json = cJSON_PrintUnformatted(job->out);
+	CLEAN_FREE char *json = job->out ? cJSON_PrintUnformatted(job->out) : NULL;
 	napi_value value;
 
-	set_text(env, result, "json", json ? json : "null");
-	if (job->bytes && napi_create_buffer_copy(env, job->n_bytes, job->bytes, NULL, &value) == napi_ok)
-		napi_set_named_property(env, result, "bytes", value);
-	if (job->born || job->made)
-		set_handle(env, result, job);
+	if (job->out && !json)
+		return -ENOMEM;
+	if (!set_text(env, result, "json", json ? json : "null"))
+		return -EFBIG;
+	if (job->bytes && (napi_create_buffer_copy(env, job->n_bytes, job->bytes, NULL, &value) != napi_ok || napi_set_named_property(env, result, "bytes", value) != napi_ok))
+		return -EFBIG;
+	if ((job->born || job->made) && !set_handle(env, result, job))
+		return -ENOMEM;
 	set_fds(env, result, job);
+	return 0;
+}
+
+/* What a call of Node-API has thrown on its way. */
+static void clear_exception(napi_env env)
+{
+	napi_value exception;
+	bool pending = false;
+
+	if (napi_is_exception_pending(env, &pending) == napi_ok && pending)
+		napi_get_and_clear_last_exception(env, &exception);
 }
 
 static void fill_failure(napi_env env, napi_value result, const Job *job)
@@ -293,11 +307,13 @@ static void settle(napi_env env, Job *job)
 
 	if (napi_create_object(env, &result) != napi_ok)
 		return;
+	if (job->code >= 0)
+		job->code = MIN(fill_result(env, result, job), 0);
+	clear_exception(env);
 	if (job->code < 0) {
 		fill_failure(env, result, job);
 		napi_reject_deferred(env, job->deferred, result);
 	} else {
-		fill_result(env, result, job);
 		napi_resolve_deferred(env, job->deferred, result);
 	}
 }

@@ -87,7 +87,7 @@ const ofOperation: Record<string, Record<string, typeof BvisorError>> = {
 	create: { EEXIST: SandboxExists },
 	open: { ENOENT: SandboxNotFound },
 	restore: { ENOENT: SnapshotNotFound, EEXIST: SandboxExists },
-	"snapshot.fork": { ENOENT: SnapshotNotFound },
+	"snapshot.fork": { ENOENT: SnapshotNotFound, EEXIST: SandboxExists },
 	spawn: { EOPNOTSUPP: LimitError, ERANGE: LimitError },
 };
 

@@ -1,4 +1,6 @@
-import { BvisorError } from "./errors";
+import * as posix from "node:path/posix";
+import { flag, must, mustBeOptions, permissions, text, type Check } from "./check";
+import { BvisorError, FileError, invalid } from "./errors";
 import { call, type Handle } from "./native";
 import type { Sandbox } from "./sandbox";
 import { withType, type FileInfo, type RawEntry } from "./types";
@@ -49,12 +51,21 @@ export class Watch implements AsyncIterableIterator<WatchEvent> {
 		}
 	}
 
+	/** Each event is for one of those who wait. */
+	async #more(): Promise<WatchEvent[]> {
+		try {
+			const events = await this.#fetch();
+			this.#events = this.#events.concat(events);
+			return events;
+		} finally {
+			this.#next = null;
+		}
+	}
+
 	async next(): Promise<IteratorResult<WatchEvent>> {
 		while (this.#events.length === 0 && !this.#closed) {
-			this.#next ??= this.#fetch().finally(() => (this.#next = null));
-			const events = await this.#next;
-			if (events.length === 0) await this.close();
-			else if (this.#events.length === 0) this.#events = [...events];
+			this.#next ??= this.#more();
+			if ((await this.#next).length === 0) await this.close();
 		}
 		const event = this.#events.shift();
 		return event ? { value: event, done: false } : { value: undefined, done: true };
@@ -87,6 +98,14 @@ export class Watch implements AsyncIterableIterator<WatchEvent> {
 	}
 }
 
+const recursive: { recursive: Check } = { recursive: flag };
+
+function bytesOfData(data: unknown): Uint8Array {
+	if (typeof data === "string") return Buffer.from(data);
+	if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+	throw invalid("data: text or bytes (a Uint8Array) are wanted");
+}
+
 function infoOf(raw: RawEntry): FileInfo {
 	return withType(raw);
 }
@@ -100,13 +119,16 @@ export class Files {
 		this.#sandbox = sandbox;
 	}
 
-	async #call<T>(operation: string, args: object, bytes?: Uint8Array): Promise<T> {
+	async #call<T>(operation: string, args: { path: string; to?: string }, bytes?: Uint8Array): Promise<T> {
+		must("path", args.path, text);
+		if ("to" in args) must("to", args.to, text);
 		return (await call<T>(operation, this.#sandbox.handle, args, bytes)).value;
 	}
 
 	/** All of a file. Symbolic links are followed. */
 	async read(path: string): Promise<Buffer> {
-		return (await call("file.read", this.#sandbox.handle, { path })).bytes ?? Buffer.alloc(0);
+		must("path", path, text);
+		return (await call("file.read", this.#sandbox.handle, { path })).bytes as Buffer;
 	}
 
 	/** The same as text. */
@@ -116,27 +138,34 @@ export class Files {
 
 	/** Makes a file of these contents, or replaces those that it has. */
 	async write(path: string, data: string | Uint8Array, options: WriteOptions = {}): Promise<void> {
-		await this.#call("file.write", { ...options, path }, typeof data === "string" ? Buffer.from(data) : data);
+		mustBeOptions(options, { append: flag, exclusive: flag, parents: flag, mode: permissions });
+		await this.#call("file.write", { ...options, path }, bytesOfData(data));
 	}
 
 	/** What is in a directory, by name; with `recursive` also what is below, each directory before what is in it. */
 	async list(path: string, options: { recursive?: boolean } = {}): Promise<FileInfo[]> {
-		return (await this.#call<RawEntry[]>("file.list", { ...options, path })).map(infoOf);
+		mustBeOptions(options, recursive);
+		const found = (await this.#call<RawEntry[]>("file.list", { ...options, path })).map(infoOf);
+		const [first] = found;
+		if (found.length === 1 && first?.type !== "directory" && posix.join(first?.path ?? "", "/") === posix.join(path, "/"))
+			throw new FileError({ errno: -20, code: "ENOTDIR", message: `${path}: Not a directory; stat() tells about a file`, stage: "" });
+		return found;
 	}
 
 	/** The object at a path; with `followSymlinks: false` a symbolic link itself. */
 	async stat(path: string, options: { followSymlinks?: boolean } = {}): Promise<FileInfo> {
-		const [entry] = await this.#call<RawEntry[]>("file.stat", { path, noFollow: options.followSymlinks === false });
+		mustBeOptions(options, { followSymlinks: flag });
+		const [entry] = await this.#call<RawEntry[]>("file.stat", { path, ...(options.followSymlinks === false && { noFollow: true }) });
 		return infoOf(entry as RawEntry);
 	}
 
-	/** Whether there is an object at a path; of a symbolic link, what it leads to. */
+	/** Whether there is an object at a path; of a symbolic link, what it leads to (nothing, if that leads in a circle). */
 	async exists(path: string): Promise<boolean> {
 		try {
 			await this.stat(path);
 			return true;
 		} catch (error) {
-			if (error instanceof BvisorError && (error.code === "ENOENT" || error.code === "ENOTDIR")) return false;
+			if (error instanceof BvisorError && ["ENOENT", "ENOTDIR", "ELOOP"].includes(error.code)) return false;
 			throw error;
 		}
 	}
@@ -148,21 +177,26 @@ export class Files {
 
 	/** Removes a file, a symbolic link or an empty directory; with `recursive` also what is in it. */
 	async remove(path: string, options: { recursive?: boolean } = {}): Promise<void> {
+		mustBeOptions(options, recursive);
 		await this.#call("file.remove", { ...options, path });
 	}
 
 	/** As rename(2): also over what is there, unless `replace` is `false`. */
 	async rename(from: string, to: string, options: { replace?: boolean } = {}): Promise<void> {
-		await this.#call("file.rename", { path: from, to, noReplace: options.replace === false });
+		mustBeOptions(options, { replace: flag });
+		await this.#call("file.rename", { path: from, to, ...(options.replace === false && { noReplace: true }) });
 	}
 
 	/** With `parents` missing directories above are made, too, and one that is there is no error. */
 	async makeDir(path: string, options: { parents?: boolean; mode?: number } = {}): Promise<void> {
+		mustBeOptions(options, { parents: flag, mode: permissions });
 		await this.#call("file.makeDir", { ...options, path });
 	}
 
 	/** Watches a file or directory from the moment on at which this resolves; with `recursive` all that is below, too. */
 	async watch(path: string, options: { recursive?: boolean } = {}): Promise<Watch> {
+		mustBeOptions(options, recursive);
+		must("path", path, text);
 		const { handle } = await call("watch.start", this.#sandbox.handle, { ...options, path });
 		return new Watch(this.#sandbox, handle as Handle);
 	}

@@ -49,9 +49,12 @@ export interface Called<T> {
 	fds: [number, number, number];
 }
 
-/** Text of the C library ends at a NUL: what has one would mean something else there. */
-function checkText(name: string, value: unknown): unknown {
-	if (typeof value === "string" && value.includes("\0")) throw invalid(`${name}: there is a NUL in it`);
+/** Text of the C library ends at a NUL: what has one would mean something else there. Half a character is no text at all. */
+function checkText(_: string, value: unknown): unknown {
+	if (typeof value === "string" && /\0|\p{Surrogate}/u.test(value)) {
+		const shown = JSON.stringify(value);
+		throw invalid(`${shown.length > 200 ? `${shown.slice(0, 200)}...` : shown}: there is a NUL in it, or something that is no text`);
+	}
 	return value;
 }
 

@@ -1,3 +1,4 @@
+import { must, texts } from "./check";
 import { call } from "./native";
 import type { Sandbox } from "./sandbox";
 
@@ -41,15 +42,18 @@ export class Network {
 
 	/** Opens further rules: "NAME", "*.NAME", "ADDRESS", "ADDRESS/BITS", each perhaps with ":PORT"; ":PORT"; "unix:PATH". */
 	async allow(...rules: string[]): Promise<void> {
+		must("allow", rules, texts);
 		await call("setNetwork", this.#sandbox.handle, { allow: rules });
 	}
 
 	/** Takes rules off, as {@link rules} shows them. */
 	async deny(...rules: string[]): Promise<void> {
+		must("deny", rules, texts);
 		await call("setNetwork", this.#sandbox.handle, { deny: rules });
 	}
 
 	async setMode(mode: NetworkMode): Promise<void> {
+		must("mode", mode, { is: (value) => ["host", "internet", "none"].includes(value as string), what: '"host", "internet" or "none"' });
 		await call("setNetwork", this.#sandbox.handle, { net: mode });
 	}
 

@@ -1,14 +1,16 @@
 import { Socket } from "node:net";
+import { isAbsolute } from "node:path";
 import { PassThrough, type Readable, type Writable } from "node:stream";
 import { ReadStream } from "node:tty";
-import { BvisorError } from "./errors";
+import { cells, must, variablesOf, wordsOf } from "./check";
+import { BvisorError, CommandNotExecutable, CommandNotFound, WorkingDirectoryError } from "./errors";
 import { addon, call, holding, type Handle } from "./native";
 import type { Sandbox } from "./sandbox";
 import { signalName, signalNumber, type LimitInfo } from "./types";
 
 /** What a command of a sandbox is started with. */
 export interface CommandOptions {
-	/** Directory of the sandbox; default: that of the sandbox, else this process's. */
+	/** Directory of the sandbox, as seen from the default: that of the sandbox, else this process's. */
 	cwd?: string;
 	/** Added to what it gets anyway: this process's environment, without keys of S3, and the sandbox's. `undefined` takes a variable away. */
 	env?: Record<string, string | undefined>;
@@ -28,7 +30,7 @@ export interface SpawnOptions extends CommandOptions {
 }
 
 export interface PtyOptions extends CommandOptions {
-	/** A command and its arguments; text is given to bash. Default: an interactive bash. */
+	/** A program and its arguments; text is given to bash. Default: an interactive bash. */
 	command?: string | readonly string[];
 	rows?: number;
 	cols?: number;
@@ -73,6 +75,7 @@ function numberOf(stdio: Stdio | undefined): number {
 
 /** @internal What a command gets as its environment. */
 export function environment(sandbox: Sandbox, options: CommandOptions): string[] {
+	if (options.env) variablesOf(options.env);
 	const all: Record<string, string | undefined> = {};
 	if (!options.clearEnv) for (const [name, value] of Object.entries(process.env)) if (!addon.withholds(name)) all[name] = value;
 	for (const variable of sandbox.variables) {
@@ -84,12 +87,24 @@ export function environment(sandbox: Sandbox, options: CommandOptions): string[]
 }
 
 function directory(sandbox: Sandbox, options: CommandOptions): string | undefined {
-	if (options.cwd !== undefined || sandbox.cwd !== undefined) return options.cwd ?? sandbox.cwd;
 	try {
-		return process.cwd();
+		if (options.cwd !== undefined && isAbsolute(options.cwd)) return options.cwd;
+		const from = sandbox.cwd ?? process.cwd();
+		return options.cwd === undefined ? from : `${from}/${options.cwd}`; /* ".." after a symbolic link is the kernel's to resolve */
 	} catch {
-		return undefined; /* it was deleted, which the library can deal with */
+		return options.cwd; /* this process's was deleted, which the library can deal with */
 	}
+}
+
+/** The library tells the reason alone. */
+function startError(error: unknown, argv: readonly string[], cwd: string | undefined): unknown {
+	if (!(error instanceof BvisorError)) return error;
+	const { errno, code, stage, message } = error;
+	const failure = (text: string) => ({ errno, code, stage, message: text });
+	if (error instanceof CommandNotFound) return new CommandNotFound(failure(`${argv[0]}: ${message}; is it installed, and in the PATH of the sandbox?`));
+	if (error instanceof CommandNotExecutable) return new CommandNotExecutable(failure(`${argv[0]}: ${message}; is it a program, and executable?`));
+	if (error instanceof WorkingDirectoryError) return new WorkingDirectoryError(failure(`cannot start in ${cwd ?? "the current directory"}: ${message}; cwd starts it elsewhere`));
+	return error;
 }
 
 interface RawEnd extends Omit<ProcessEnd, "signal"> {
@@ -104,7 +119,7 @@ async function endOf(handle: Handle): Promise<ProcessEnd> {
 /** @internal Starts a command; what is not in the options is /dev/null. */
 export async function start(sandbox: Sandbox, argv: readonly string[], options: CommandOptions & { detach?: boolean }, more: object): Promise<Started> {
 	const args = { argv, env: environment(sandbox, options), cwd: directory(sandbox, options), detach: options.detach, ...more };
-	const { value, handle, fds } = await call<{ pid: number }>("spawn", sandbox.handle, args);
+	const { value, handle, fds } = await call<{ pid: number }>("spawn", sandbox.handle, args).catch((error) => Promise.reject(startError(error, argv, args.cwd)));
 	if (!handle) throw new BvisorError({ errno: -71, code: "EPROTO", message: "bvisor: the addon gave no process", stage: "" });
 	return { pid: value.pid, handle, fds };
 }
@@ -165,6 +180,8 @@ class Running {
 
 	/** @internal */
 	async resizeTerminal(rows: number, cols: number): Promise<void> {
+		must("rows", rows, cells);
+		must("cols", cols, cells);
 		await call("process.resize", this.#handle, { rows, cols });
 	}
 
@@ -198,7 +215,8 @@ export class Process extends Running {
 	}
 
 	/** @internal */
-	static async start(sandbox: Sandbox, command: readonly string[], options: SpawnOptions): Promise<Process> {
+	static async start(sandbox: Sandbox, text: string | readonly string[], options: SpawnOptions): Promise<Process> {
+		const command = wordsOf(text);
 		const stdio = { stdin: numberOf(options.stdin), stdout: numberOf(options.stdout), stderr: numberOf(options.stderr) };
 		return new Process(sandbox, command, await start(sandbox, command, options, stdio));
 	}
@@ -229,7 +247,7 @@ export class Pty extends Running {
 	/** @internal */
 	static async start(sandbox: Sandbox, options: PtyOptions): Promise<Pty> {
 		const { command = ["bash"], rows = 24, cols = 80 } = options;
-		const argv = typeof command === "string" ? ["bash", "-c", command] : command;
+		const argv = wordsOf(command);
 		const withTerm = { ...options, env: { TERM: process.env["TERM"] ?? "xterm-256color", ...options.env } };
 		return new Pty(sandbox, argv, await start(sandbox, argv, withTerm, { terminal: true, rows, cols }));
 	}

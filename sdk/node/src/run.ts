@@ -1,23 +1,24 @@
 import { finished, Readable, type Writable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
-import { CommandFailed, CommandTimeout, OutputLimitExceeded } from "./errors";
+import { abortSignal, callback, encoding, flag, milliseconds, mustBeOptions, object, size, text, wordsOf, type Check } from "./check";
+import { CommandFailed, CommandTimeout, invalid, OutputLimitExceeded } from "./errors";
 import { Process, type CommandOptions, type ProcessEnd } from "./process";
 import type { Sandbox } from "./sandbox";
-import type { Change, LimitInfo } from "./types";
+import { bytesOf, type Change, type LimitInfo, type Size } from "./types";
 
 /** "buffer": bytes; else text. */
 export type OutputEncoding = BufferEncoding | "buffer";
 
 export interface RunOptions<T extends string | Buffer = string> extends CommandOptions {
-	/** What it reads; default: nothing. */
+	/** What it reads; default: nothing. The error of a stream ends the command, and is what the promise is rejected with. */
 	stdin?: string | Uint8Array | Readable;
 	/** Milliseconds, after which it is killed: `timedOut`, or {@link CommandTimeout} with `check`. */
 	timeout?: number;
 	/** Bytes of stdout and stderr together, beyond which it is killed: `outputLimited`. */
-	outputLimit?: number;
+	outputLimit?: Size;
 	/** Throw {@link CommandFailed}, or one of its subclasses, if it does not end with exit code 0. */
 	check?: boolean;
-	/** Called with each piece of output as it comes. If it throws, the command is killed. */
+	/** Called with each piece of output as it comes. If it throws, the command is killed. A promise that it returns is waited for, in the end. */
 	onStdout?: (chunk: T) => void;
 	onStderr?: (chunk: T) => void;
 	/** Kills the command; the promise is rejected with its reason. */
@@ -70,8 +71,9 @@ export class RunResult<T extends string | Buffer = string> {
 
 	/** What differs between the sandbox and the host when this is first called, whichever command changed it. */
 	changes(): Promise<Change[]> {
-		this.#changes ??= this.#sandbox.diff();
-		return this.#changes;
+		const asked = (this.#changes ??= this.#sandbox.diff());
+		asked.catch(() => (this.#changes = undefined)); /* ask again */
+		return asked;
 	}
 }
 
@@ -92,7 +94,10 @@ class Collector<T extends string | Buffer> {
 	readonly #chunks: Buffer[] = [];
 	readonly #decoder: StringDecoder | null;
 	readonly #encoding: BufferEncoding | null;
-	readonly #callback: ((chunk: T) => void) | undefined;
+	readonly #callback: ((chunk: T) => unknown) | undefined;
+	readonly #fail: (error: unknown) => void;
+	/** All that callbacks have promised. */
+	answered: Promise<unknown> = Promise.resolve();
 	readonly stream: Readable;
 	lastData = 0;
 
@@ -102,6 +107,7 @@ class Collector<T extends string | Buffer> {
 		this.#encoding = encoding === "buffer" ? null : encoding;
 		this.#decoder = this.#encoding && callback ? new StringDecoder(this.#encoding) : null;
 		this.#callback = callback;
+		this.#fail = fail;
 		stream.on("data", (chunk: Buffer) => {
 			this.lastData = performance.now();
 			const kept = chunk.subarray(0, room(chunk.length));
@@ -117,7 +123,11 @@ class Collector<T extends string | Buffer> {
 	}
 
 	#tell(chunk: string | Buffer): void {
-		if (chunk.length > 0) this.#callback?.(chunk as T);
+		if (chunk.length === 0) return;
+		const answer = this.#callback?.(chunk as T);
+		if (!(answer instanceof Object && "then" in answer)) return;
+		const settled = Promise.resolve(answer).catch(this.#fail);
+		this.answered = this.answered.then(() => settled);
 	}
 
 	/** What was written. What comes later is read, so that nobody is hindered, and dropped; it does not keep the event loop going. */
@@ -130,16 +140,28 @@ class Collector<T extends string | Buffer> {
 	}
 }
 
-/** What the command does not read is no error: it may end, or close its stdin, when it likes. */
-function feed(stdin: Writable | null, input: RunOptions["stdin"]): void {
-	if (!stdin) return;
+/** What the command does not read is no error: it may end, or close its stdin, when it likes. What cannot be read for it is one. Returns how to stop. */
+function feed(stdin: Writable | null, input: RunOptions["stdin"], fail: (error: unknown) => void): () => void {
+	if (!stdin) return () => undefined;
 	stdin.on("error", () => undefined);
 	if (!(input instanceof Readable)) {
 		stdin.end(input);
-		return;
+		return () => undefined;
 	}
-	input.pipe(stdin);
-	input.on("error", () => stdin.end());
+	const resume = (): void => void input.resume();
+	const take = (chunk: unknown): void => { /* pipe() would throw out of the event loop what write() does not like */
+		if (typeof chunk !== "string" && !ArrayBuffer.isView(chunk)) fail(invalid(`stdin: its stream gave neither text nor bytes, but ${typeof chunk === "object" ? "an object" : String(chunk)}`));
+		else if (!stdin.write(chunk)) input.pause();
+	};
+	input.on("error", () => undefined); /* also later */
+	const forget = finished(input, { writable: false }, (error) => (error ? fail(error) : stdin.end()));
+	stdin.on("drain", resume);
+	input.on("data", take);
+	return () => {
+		forget();
+		stdin.off("drain", resume);
+		input.off("data", take).pause();
+	};
 }
 
 /** A command with all that can end it early. */
@@ -150,12 +172,14 @@ class Run<T extends string | Buffer> {
 	failed = false;
 	readonly #options: RunOptions<T>;
 	readonly #process: Process;
+	readonly #limit: number;
 	#written = 0;
 	#killed = false;
 
 	constructor(process: Process, options: RunOptions<T>) {
 		this.#process = process;
 		this.#options = options;
+		this.#limit = limitOf(options.outputLimit);
 	}
 
 	#kill(): void {
@@ -170,7 +194,7 @@ class Run<T extends string | Buffer> {
 	};
 
 	#room = (bytes: number): number => {
-		const room = Math.min(bytes, (this.#options.outputLimit ?? Infinity) - this.#written);
+		const room = Math.min(bytes, this.#limit - this.#written);
 		this.#written += room;
 		if (room < bytes && !this.outputLimited) {
 			this.outputLimited = true;
@@ -214,14 +238,18 @@ class Run<T extends string | Buffer> {
 		const timer = timeout === undefined ? undefined : setTimeout(expire, Math.min(timeout, MAX_TIMER_MS));
 		signal?.addEventListener("abort", abort, { once: true });
 		if (signal?.aborted) abort();
-		feed(this.#process.stdin, this.#options.stdin);
+		const stopFeeding = feed(this.#process.stdin, this.#options.stdin, this.#fail);
 		try {
 			const end = await this.#process.wait();
 			clearTimeout(timer); /* it has made it */
+			stopFeeding();
 			await this.#drain(collectors);
-			return { end, stdout: collectors[0]!.take(), stderr: collectors[1]!.take() };
+			const outputs = { stdout: collectors[0]!.take(), stderr: collectors[1]!.take() };
+			await Promise.all(collectors.map((c) => c.answered));
+			return { end, ...outputs };
 		} finally {
 			clearTimeout(timer);
+			stopFeeding();
 			signal?.removeEventListener("abort", abort);
 			this.#process.stdin?.destroy();
 		}
@@ -243,11 +271,27 @@ function failure(result: RunResult<string | Buffer>, timeout: number | undefined
 	return new (result.timedOut ? CommandTimeout : result.outputLimited ? OutputLimitExceeded : CommandFailed)(text, result);
 }
 
+function limitOf(limit: Size | undefined): number {
+	return limit === Infinity ? limit : (bytesOf("outputLimit", limit, 0) ?? Infinity);
+}
+
+const inputs: Check = {
+	is: (value) => value === null || typeof value === "string" || ArrayBuffer.isView(value) || value instanceof Readable,
+	what: "text, a Uint8Array or a Readable (Readable.from() makes one of what can be iterated over)",
+};
+const checks: Record<keyof RunOptions, Check> = {
+	...{ cwd: text, env: object, clearEnv: flag, stdin: inputs, timeout: milliseconds, outputLimit: size, check: flag },
+	...{ onStdout: callback, onStderr: callback, signal: abortSignal, encoding },
+};
+
 /** @internal See {@link Sandbox.run}. */
-export async function run<T extends string | Buffer>(sandbox: Sandbox, command: readonly string[], options: RunOptions<T>): Promise<RunResult<T>> {
+export async function run<T extends string | Buffer>(sandbox: Sandbox, words: string | readonly string[], options: RunOptions<T>): Promise<RunResult<T>> {
+	mustBeOptions<RunOptions<T>>(options, checks);
+	limitOf(options.outputLimit);
+	const command = wordsOf(words);
 	options.signal?.throwIfAborted();
 	const begun = performance.now();
-	const stdin = options.stdin === undefined ? "ignore" : "pipe";
+	const stdin = options.stdin === undefined || options.stdin === null ? "ignore" : "pipe";
 	const process = await Process.start(sandbox, command, { ...options, stdin, stdout: "pipe", stderr: "pipe" });
 	const state = new Run<T>(process, options);
 	const { end, stdout, stderr } = await state.finish();

@@ -1,4 +1,6 @@
-import { BvisorError, SandboxClosed, SandboxExists } from "./errors";
+import { resolve } from "node:path";
+import { cells, count as number, flag, must, mustBeOptions, object, ports, size, stdio, text, texts, variablesOf, isObject, type Check } from "./check";
+import { BvisorError, invalid, SandboxClosed, SandboxExists } from "./errors";
 import { Files } from "./files";
 import { addon, call, type Called, type Handle } from "./native";
 import { Network, type NetworkMode } from "./network";
@@ -8,6 +10,7 @@ import {
 	bytesOf,
 	changeOf,
 	countOf,
+	keyChecks,
 	kindOf,
 	signalNumber,
 	type ApplyItem,
@@ -178,7 +181,22 @@ interface Settings {
 /** Of sandboxes that nobody closed: what their streams hold is given up. The handle, which is collected together with the sandbox, ends the commands. */
 const abandoned = new FinalizationRegistry<Streams>((streams) => streams.giveUp());
 
+const createChecks: Record<keyof CreateOptions, Check> = {
+	...keyChecks,
+	...{ name: text, store: text, backend: text, cwd: text, net: text, dns: text, hostname: text, kernelRelease: text },
+	...{ rw: texts, hide: texts, show: texts, allow: texts, publish: ports, env: object, limits: object, spool: size },
+	...{ bestEffort: flag, fakeRoot: flag, pidns: flag, readOnly: flag, keep: flag, continuous: flag },
+};
+const openChecks = { ...keyChecks, store: text, cwd: text };
+const restoreChecks: Record<keyof RestoreOptions, Check> = {
+	...openChecks,
+	...{ from: text, name: text, backend: text, show: texts, limits: object, spool: size, bestEffort: flag, prefetch: flag, inPlace: flag, continuous: flag, keep: flag },
+};
+const snapshotChecks: Record<keyof SnapshotOptions, Check> = { ...keyChecks, to: text, name: text, message: text, tags: texts, withBase: flag, ifChanged: flag };
+const commandChecks = { cwd: text, env: object, clearEnv: flag };
+
 function limitArguments(limits: Limits | undefined): object {
+	if (limits) mustBeOptions(limits, { memory: size, cpus: number, pids: number, ioRead: size, ioWrite: size, nofile: number, disk: size, diskFiles: number });
 	return {
 		memory: bytesOf("memory", limits?.memory),
 		cpus: countOf("cpus", limits?.cpus),
@@ -230,7 +248,7 @@ export class Sandbox {
 		this.dir = made.value.dir;
 		this.place = made.value.place;
 		this.variables = made.value.env;
-		this.cwd = settings.cwd;
+		this.cwd = settings.cwd === undefined ? undefined : resolve(settings.cwd);
 		this.#handle = made.handle as Handle;
 		this.#settings = settings;
 		abandoned.register(this, this.streams, this);
@@ -244,11 +262,12 @@ export class Sandbox {
 
 	/** Makes a new sandbox. */
 	static async create(options: CreateOptions = {}): Promise<Sandbox> {
+		mustBeOptions(options, createChecks);
 		const { limits, env, spool, publish, keyFile, passphraseFile, ...rest } = options;
 		const args = {
 			...rest,
 			...limitArguments(limits),
-			env: env && Object.entries(env).map(([name, value]) => `${name}=${value}`),
+			env: env && variablesOf(env),
 			publish: publish?.map(String),
 			spool: bytesOf("spool", spool),
 			keyFile,
@@ -260,18 +279,23 @@ export class Sandbox {
 
 	/** Opens one that was kept; without a name the newest one. Closing it ends the commands that were started by this object, and nothing else. */
 	static async open(name?: string, options: { store?: string; cwd?: string } & KeyOptions = {}): Promise<Sandbox> {
+		mustBeOptions(options, openChecks);
+		if (name !== undefined) must("name", name, text);
 		const { store, cwd, ...keys } = options;
 		return new Sandbox(await call<Described>("open", null, { name, store, ...keys }), { store, cwd, ephemeral: false, removes: false, keys });
 	}
 
 	/** The sandboxes of a store, newest first. */
 	static async list(options: { store?: string } = {}): Promise<SandboxInfo[]> {
+		mustBeOptions(options, { store: text });
 		const { value } = await call<(Omit<SandboxInfo, "created"> & { created: number })[]>("list", null, options);
 		return value.map((info) => ({ ...info, created: new Date(info.created) }));
 	}
 
 	/** A new sandbox with all that a snapshot ("NAME" or "NAME@NUMBER") has. */
 	static async restore(snapshot: string | Snapshot, options: RestoreOptions = {}): Promise<Sandbox> {
+		mustBeOptions(options, restoreChecks);
+		must("snapshot", snapshot, { is: (value) => text.is(value) || (isObject(value) && text.is(value["name"]) && number.is(value["number"])), what: '"NAME", "NAME@NUMBER" or a Snapshot' });
 		const { keep = true, cwd, spool, limits, ...rest } = options;
 		const made = await call<Described>("restore", null, { ...rest, ...limitArguments(limits), snapshot: String(snapshot), spool: bytesOf("spool", spool) });
 		const { keyFile, passphraseFile } = options;
@@ -280,6 +304,7 @@ export class Sandbox {
 
 	/** The states of all snapshots of a place, or of one name. */
 	static async snapshots(options: { from?: string; name?: string } & KeyOptions = {}): Promise<SnapshotInfo[]> {
+		mustBeOptions(options, { ...keyChecks, from: text, name: text });
 		const { value } = await call<(Omit<SnapshotInfo, "time"> & { time: number })[]>("snapshot.list", null, options);
 		return value.map((info) => ({ ...info, time: new Date(info.time) }));
 	}
@@ -287,24 +312,27 @@ export class Sandbox {
 	/** Runs a script in bash to its end, with its output. */
 	bash(script: string, options: RunOptions<Buffer> & { encoding: "buffer" }): Promise<RunResult<Buffer>>;
 	bash(script: string, options?: RunOptions<string>): Promise<RunResult<string>>;
-	bash(script: string, options: RunOptions<string> | RunOptions<Buffer> = {}): Promise<RunResult<string | Buffer>> {
+	async bash(script: string, options: RunOptions<string> | RunOptions<Buffer> = {}): Promise<RunResult<string | Buffer>> {
+		must("script", script, text);
 		return run(this, ["bash", "-c", script], options as RunOptions<string | Buffer>);
 	}
 
-	/** Runs a command to its end, with its output. */
-	run(command: readonly string[], options: RunOptions<Buffer> & { encoding: "buffer" }): Promise<RunResult<Buffer>>;
-	run(command: readonly string[], options?: RunOptions<string>): Promise<RunResult<string>>;
-	run(command: readonly string[], options: RunOptions<string> | RunOptions<Buffer> = {}): Promise<RunResult<string | Buffer>> {
+	/** Runs a command to its end, with its output: a program and its arguments; text is given to bash. */
+	run(command: string | readonly string[], options: RunOptions<Buffer> & { encoding: "buffer" }): Promise<RunResult<Buffer>>;
+	run(command: string | readonly string[], options?: RunOptions<string>): Promise<RunResult<string>>;
+	run(command: string | readonly string[], options: RunOptions<string> | RunOptions<Buffer> = {}): Promise<RunResult<string | Buffer>> {
 		return run(this, command, options as RunOptions<string | Buffer>);
 	}
 
 	/** Starts a command that runs beside this program; text is given to bash. */
-	spawn(command: string | readonly string[], options: SpawnOptions = {}): Promise<Process> {
-		return Process.start(this, typeof command === "string" ? ["bash", "-c", command] : command, options);
+	async spawn(command: string | readonly string[], options: SpawnOptions = {}): Promise<Process> {
+		mustBeOptions(options, { ...commandChecks, stdin: stdio, stdout: stdio, stderr: stdio, detach: flag });
+		return Process.start(this, command, options);
 	}
 
 	/** Starts a command on a terminal of its own. */
-	pty(options: PtyOptions = {}): Promise<Pty> {
+	async pty(options: PtyOptions = {}): Promise<Pty> {
+		mustBeOptions(options, { ...commandChecks, command: { is: () => true, what: "" }, rows: cells, cols: cells });
 		return Pty.start(this, options);
 	}
 
@@ -321,30 +349,45 @@ export class Sandbox {
 
 	/** Everything that differs from the host, by path; or only these paths and what is below them. Relative ones are of `cwd`, or of this process. */
 	async diff(options: { paths?: readonly string[]; raw?: boolean } = {}): Promise<Change[]> {
+		mustBeOptions(options, { paths: texts, raw: flag });
+		if (options.paths?.length === 0) return this.#nothing(); /* which means everything to the library */
 		return (await call<RawChange[]>("diff", this.handle, { ...options, ...this.#below(options.paths) })).value.map(changeOf);
 	}
 
 	/** Makes its changes (`paths`: as for `diff`) on the host, where that is unchanged since the sandbox first used it. Conflicts are told, and left. A path where the sandbox never changed anything
 	 * is an error (`code` ENODATA), and nothing is applied. */
 	async apply(options: { paths?: readonly string[]; dryRun?: boolean } = {}): Promise<ApplyItem[]> {
+		mustBeOptions(options, { paths: texts, dryRun: flag });
+		if (options.paths?.length === 0) return this.#nothing();
 		return (await call<RawApplyItem[]>("apply", this.handle, { ...options, ...this.#below(options.paths) })).value.map((item) => ({ ...item, kind: kindOf(item.kind) }));
 	}
 
 	/** Joined as text: the library follows symbolic links, which decide what ".." means. */
 	#below(paths: readonly string[] | undefined): { paths?: string[] } {
+		if (paths?.includes("")) throw invalid("paths: one of them is empty; without paths it is about all changes");
 		return paths ? { paths: paths.map((path) => (path.startsWith("/") ? path : `${this.cwd ?? process.cwd()}/${path}`)) } : {};
+	}
+
+	#nothing(): [] {
+		void this.handle; /* throws if it is closed */
+		return [];
 	}
 
 	/** Keeps what it is now, running or not, as a new state of the snapshot of its name. */
 	async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
-		const { value } = await call<Omit<Snapshot, "toString">>("snapshot", this.handle, { to: this.#defaultPlace(), ...this.#settings.keys, ...options });
+		mustBeOptions(options, snapshotChecks);
+		const { value } = await call<Omit<Snapshot, "toString">>("snapshot", this.handle, { ...this.#settings.keys, ...options, to: options.to ?? this.#defaultPlace() });
 		return snapshotOf(value);
 	}
 
 	/** New sandboxes that go on from what this one is now, each its own way; nothing is copied. */
-	async fork(count = 1, options: ForkOptions = {}): Promise<Sandbox[]> {
+	async fork(count?: number, options: ForkOptions = {}): Promise<Sandbox[]> {
+		mustBeOptions(options, { ...keyChecks, names: texts, to: text, keep: flag, limits: object });
+		count ??= options.names?.length ?? 1;
+		if (!Number.isSafeInteger(count) || count < 0) throw invalid(`'${count}' is no number of forks`);
+		if (options.names && options.names.length !== count) throw invalid(`names: there are ${options.names.length} for ${count} forks`);
 		const { names, to = this.#defaultPlace(), keep = !(this.#settings.ephemeral || this.#settings.removes), limits, ...given } = options;
-		const { value: theirs } = await call<Limits & { bestEffort: boolean }>("limits.given", this.handle);
+		const { bestEffort, ...theirs } = (await call<Limits & { bestEffort: boolean }>("limits.given", this.handle)).value;
 		const keys = { ...this.#settings.keys, ...given };
 		const state = String(await this.snapshot({ ...keys, ...(to !== undefined && { to }), message: "forked", ifChanged: true }));
 		const made: Sandbox[] = [];
@@ -353,7 +396,7 @@ export class Sandbox {
 			while (made.length < count) {
 				const name = names?.[made.length] ?? `${this.name}-${++number}`;
 				try {
-					made.push(await this.#forkOne(state, name, to, keep, { ...theirs, ...limits }, theirs.bestEffort, keys));
+					made.push(await this.#forkOne(state, name, to, keep, { ...theirs, ...limits }, bestEffort, keys));
 				} catch (error) {
 					const taken = error instanceof SandboxExists || (error instanceof BvisorError && error.code === "EEXIST");
 					if (!taken || names || number > count + 10_000) throw error;
@@ -368,7 +411,8 @@ export class Sandbox {
 
 	async #forkOne(state: string, name: string, from: string | undefined, keep: boolean, limits: Limits, bestEffort: boolean, keys: KeyOptions): Promise<Sandbox> {
 		await call("snapshot.fork", null, { snapshot: state, name, from, ...keys });
-		const { store, cwd } = this.#settings;
+		const { store } = this.#settings;
+		const { cwd } = this;
 		return Sandbox.restore(name, { name, keep, limits, bestEffort, ...keys, ...(from !== undefined && { from }), ...(store !== undefined && { store }), ...(cwd !== undefined && { cwd }) });
 	}
 
@@ -388,9 +432,14 @@ export class Sandbox {
 		return (await call<{ warning: string | null }>("warning", this.handle)).value.warning;
 	}
 
-	/** Counters and features of the running sandbox. */
+	/** Counters and features; empty if it is stopped. */
 	async stats(): Promise<Record<string, unknown>> {
-		return (await call<Record<string, unknown>>("stats", this.handle)).value;
+		try {
+			return (await call<Record<string, unknown>>("stats", this.handle)).value;
+		} catch (error) {
+			if (error instanceof BvisorError && error.code === "ESRCH") return {};
+			throw error;
+		}
 	}
 
 	/** Kills every process of the sandbox and writes everything to disk. */
@@ -400,6 +449,7 @@ export class Sandbox {
 
 	/** Deletes it with everything in it, and closes it. "EBUSY" if commands run, unless `force`. */
 	async remove(options: { force?: boolean } = {}): Promise<void> {
+		mustBeOptions(options, { force: flag });
 		await call("remove", this.handle, options);
 		this.#settings.removes = false;
 		await this.close();
@@ -413,9 +463,12 @@ export class Sandbox {
 
 	async #close(): Promise<void> {
 		abandoned.unregister(this);
-		if (this.#settings.removes) await call("remove", this.#handle, { force: true });
-		await call("close", this.#handle);
-		this.streams.giveUp();
+		try {
+			if (this.#settings.removes) await call("remove", this.#handle, { force: true });
+		} finally {
+			await call("close", this.#handle);
+			this.streams.giveUp();
+		}
 	}
 
 	/** As {@link close}, without waiting. */

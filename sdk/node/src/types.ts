@@ -1,4 +1,6 @@
 import { constants } from "node:os";
+import type { Check } from "./check";
+import { text } from "./check";
 import { invalid } from "./errors";
 
 /** A number of bytes, or text such as "512K", "1.5G" (powers of 1024). */
@@ -119,24 +121,28 @@ export interface KeyOptions {
 const units: Record<string, number> = { "": 1, K: 1024, M: 1024 ** 2, G: 1024 ** 3, T: 1024 ** 4 };
 
 /** @internal */
-export function bytesOf(name: string, size: Size | undefined): number | undefined {
+export const keyChecks: { keyFile: Check; passphraseFile: Check } = { keyFile: text, passphraseFile: text };
+
+/** @internal */
+export function bytesOf(name: string, size: Size | undefined, least = 1): number | undefined {
 	if (size === undefined) return undefined;
 	const match = /^(\d+(?:\.\d+)?)([KMGT]?)i?B?$/i.exec(String(size).trim());
 	const bytes = match ? Math.floor(Number(match[1]) * (units[(match[2] ?? "").toUpperCase()] ?? 1)) : NaN;
-	if (!Number.isSafeInteger(bytes) || bytes <= 0) throw invalid(`${name}: '${size}' is no size such as 512M`);
+	if (!Number.isSafeInteger(bytes) || bytes < least) throw invalid(`${name}: '${size}' is no size such as 512M`);
 	return bytes;
 }
 
 /** @internal A limit that is given; 0 would mean none. */
 export function countOf(name: string, count: number | undefined): number | undefined {
-	if (count !== undefined && !(Number.isFinite(count) && count > 0)) throw invalid(`${name}: '${count}' is no limit: a number above 0`);
+	const right = name === "cpus" ? Number.isFinite(count) : Number.isSafeInteger(count);
+	if (count !== undefined && !(right && count > 0)) throw invalid(`${name}: '${count}' is no limit: a ${name === "cpus" ? "" : "whole "}number above 0`);
 	return count;
 }
 
 /** @internal */
 export function signalNumber(signal: NodeJS.Signals | number): number {
 	const number = typeof signal === "number" ? signal : constants.signals[signal];
-	if (number === undefined) throw invalid(`'${signal}' is no signal`);
+	if (!Number.isSafeInteger(number)) throw invalid(`'${signal}' is no signal`);
 	return number;
 }
 

@@ -20,6 +20,20 @@ static void *keep_memory(PyObject *keep, size_t size)
 	return at ? memset(at, 0, size) : NULL;
 }
 
+int string_converter(PyObject *value, void *out)
+{
+	int r = PyUnicode_FSConverter(value, out);
+
+	if (r != 0 || !PyErr_ExceptionMatches(PyExc_ValueError))
+		return r;
+	PyErr_Clear();
+	CLEAN_OBJECT PyObject *shown = PyObject_ASCII(value);
+	CLEAN_OBJECT PyObject *message = shown ? PyUnicode_FromFormat("%.200U: there is a NUL in it, or something that is no text", shown) : NULL;
+	if (message)
+		raise_text("argument", -EINVAL, message);
+	return 0;
+}
+
 static int fill_string(PyObject *value, PyObject *keep, const char **out)
 {
 	CLEAN_OBJECT PyObject *bytes = NULL;
@@ -28,7 +42,7 @@ static int fill_string(PyObject *value, PyObject *keep, const char **out)
 		*out = NULL;
 		return 0;
 	}
-	if (!PyUnicode_FSConverter(value, &bytes) || PyList_Append(keep, bytes) < 0)
+	if (!string_converter(value, &bytes) || PyList_Append(keep, bytes) < 0)
 		return -1;
 	*out = PyBytes_AsString(bytes);
 	return 0;

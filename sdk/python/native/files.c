@@ -58,7 +58,7 @@ static int target_converter(PyObject *arg, void *out)
 }
 
 #define TARGET_FORMAT "O&O&"
-#define TARGET_ARGS(t) target_converter, &(t), PyUnicode_FSConverter, &(t).path
+#define TARGET_ARGS(t) target_converter, &(t), string_converter, &(t).path
 
 static const char *target_path(const Target *t)
 {
@@ -184,7 +184,7 @@ static PyObject *rename_file(PyObject *module, PyObject *args)
 	BvError *err = NULL;
 
 	(void)module;
-	if (!PyArg_ParseTuple(args, TARGET_FORMAT "O&p", TARGET_ARGS(t), PyUnicode_FSConverter, &to, &replace))
+	if (!PyArg_ParseTuple(args, TARGET_FORMAT "O&p", TARGET_ARGS(t), string_converter, &to, &replace))
 		return NULL;
 	const char *from_path = target_path(&t), *to_path = PyBytes_AsString(to);
 	Py_BEGIN_ALLOW_THREADS

@@ -15,18 +15,29 @@ PyObject *set_error_factory(PyObject *module, PyObject *factory)
 	return object_ref(Py_None);
 }
 
-PyObject *raise_error(const char *op, int code, BvError *err)
+static PyObject *raise_staged(const char *op, int code, PyObject *message, const char *stage)
 {
-	const char *message = bv_error_message(err);
-	CLEAN_OBJECT PyObject *text = PyUnicode_DecodeFSDefault(message[0] ? message : strerror(-code));
-	CLEAN_OBJECT PyObject *exception =
-		text && error_factory ? PyObject_CallFunction(error_factory, "siOs", op, -code, text, bv_error_stage(err)) : NULL;
+	CLEAN_OBJECT PyObject *exception = message && error_factory ? PyObject_CallFunction(error_factory, "siOs", op, -code, message, stage) : NULL;
 
-	bv_error_free(err);
 	if (exception)
 		PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
 	else if (!PyErr_Occurred())
 		PyErr_SetString(PyExc_SystemError, op);
+	return NULL;
+}
+
+PyObject *raise_text(const char *op, int code, PyObject *message)
+{
+	return raise_staged(op, code, message, "");
+}
+
+PyObject *raise_error(const char *op, int code, BvError *err)
+{
+	const char *message = bv_error_message(err);
+	CLEAN_OBJECT PyObject *text = PyUnicode_DecodeFSDefault(message[0] ? message : strerror(-code));
+
+	raise_staged(op, code, text, bv_error_stage(err));
+	bv_error_free(err);
 	return NULL;
 }
 

@@ -82,6 +82,8 @@ typedef struct Field {
 
 extern const Nested limits_option, key_option;
 
+/* As PyUnicode_FSConverter, but text that the library cannot be given (a NUL, half a character) is an InvalidArgument that shows it. */
+int string_converter(PyObject *value, void *out);
 /* Fills what is in `dict` (NULL or None: nothing) into a struct that begins with size; `keep` (a list) gets what the struct then points into. -1: an exception is set. */
 int fields_fill(void *out, const Field *fields, PyObject *dict, PyObject *keep);
 /* A list of strings as in FIELD_STRINGS. NULL with an exception, or for None. */
@@ -134,6 +136,8 @@ PyObject *visit_end(Visit *visit, const char *op, int result, BvError *err);
 
 /* Sets the exception that the package has for what went wrong (`op`: which call; see bvisor/_errors.py), and frees err. NULL, always. */
 PyObject *raise_error(const char *op, int code, BvError *err);
+/* The same with a text of our own. */
+PyObject *raise_text(const char *op, int code, PyObject *message);
 PyObject *set_error_factory(PyObject *module, PyObject *factory);
 
 /* ---- handles (handle.c) ---- */

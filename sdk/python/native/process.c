@@ -151,7 +151,7 @@ static PyObject *withholds(PyObject *module, PyObject *arg)
 	CLEAN_OBJECT PyObject *bytes = NULL;
 
 	(void)module;
-	return PyUnicode_FSConverter(arg, &bytes) ? PyBool_FromLong(bv_process_withholds(PyBytes_AsString(bytes))) : NULL;
+	return string_converter(arg, &bytes) ? PyBool_FromLong(bv_process_withholds(PyBytes_AsString(bytes))) : NULL;
 }
 
 PyMethodDef process_methods[] = {

@@ -164,7 +164,7 @@ static int optional_string(PyObject *value, void *out)
 	PyObject **bytes = out;
 
 	if (value && value != Py_None)
-		return PyUnicode_FSConverter(value, out);
+		return string_converter(value, out);
 	Py_CLEAR(*bytes); /* NULL: the end of a failed parse */
 	return 1;
 }

@@ -149,15 +149,16 @@ static PyObject *restore(PyObject *module, PyObject *args)
 	BvRestoreOptions options = BV_RESTORE_OPTIONS_INIT;
 	BvSnapshotReceipt receipt = BV_SNAPSHOT_RECEIPT_INIT;
 	CLEAN_OBJECT PyObject *keep = PyList_New(0);
-	const char *snapshot;
+	CLEAN_OBJECT PyObject *name = NULL;
 	PyObject *dict;
 	BvSandbox *sandbox = NULL;
 	BvError *err = NULL;
 	int r;
 
 	(void)module;
-	if (!keep || !PyArg_ParseTuple(args, "sO", &snapshot, &dict) || fields_fill(&options, restore_fields, dict, keep) < 0)
+	if (!keep || !PyArg_ParseTuple(args, "O&O", string_converter, &name, &dict) || fields_fill(&options, restore_fields, dict, keep) < 0)
 		return NULL;
+	const char *snapshot = PyBytes_AsString(name);
 	Py_BEGIN_ALLOW_THREADS
 	r = bv_snapshot_restore(snapshot, &options, &sandbox, &receipt, &err);
 	Py_END_ALLOW_THREADS
@@ -172,14 +173,15 @@ static PyObject *fork_snapshot(PyObject *module, PyObject *args)
 	BvForkOptions options = BV_FORK_OPTIONS_INIT;
 	BvSnapshotReceipt receipt = BV_SNAPSHOT_RECEIPT_INIT;
 	CLEAN_OBJECT PyObject *keep = PyList_New(0);
-	const char *snapshot, *name;
+	CLEAN_OBJECT PyObject *of = NULL, *as = NULL;
 	PyObject *dict;
 	BvError *err = NULL;
 	int r;
 
 	(void)module;
-	if (!keep || !PyArg_ParseTuple(args, "ssO", &snapshot, &name, &dict) || fields_fill(&options, fork_fields, dict, keep) < 0)
+	if (!keep || !PyArg_ParseTuple(args, "O&O&O", string_converter, &of, string_converter, &as, &dict) || fields_fill(&options, fork_fields, dict, keep) < 0)
 		return NULL;
+	const char *snapshot = PyBytes_AsString(of), *name = PyBytes_AsString(as);
 	Py_BEGIN_ALLOW_THREADS
 	r = bv_snapshot_fork(snapshot, name, &options, &receipt, &err);
 	Py_END_ALLOW_THREADS

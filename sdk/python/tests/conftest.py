@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import pathlib
@@ -74,6 +75,7 @@ def own_umask() -> None:
 @pytest.fixture
 def store(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[pathlib.Path]:
     """An empty store, in which nothing may run afterwards."""
+    gc.collect()  # what other tests have forgotten: descriptors are counted
     path = tmp_path / "store"
     monkeypatch.setenv("BVISOR_HOME", str(path))
     monkeypatch.setenv("BVISOR_SNAPSHOTS", str(tmp_path / "snapshots"))

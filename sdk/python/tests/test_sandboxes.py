@@ -300,7 +300,7 @@ def test_limits_of_copies(store: pathlib.Path, tmp_path: pathlib.Path) -> None:
                 assert r.stdout.strip() == want and {limit.name for limit in r.limits} == {"nofile", "pids"}
         state = sb.snapshot(place)
         for limits, want in ((None, False), (Limits(nofile=40), True)):
-            with Sandbox.restore(str(state), from_=place, name="copy", keep=False, limits=limits) as copy:
+            with Sandbox.restore(f"{state.name}@{state.number}", from_=place, name="copy", keep=False, limits=limits) as copy:
                 assert (copy.bash("ulimit -n").stdout == "40\n") == want and len(copy.limits) == want
         sb.remove(force=True)
 

@@ -10,13 +10,14 @@ import inspect
 import os
 import signal as _signal
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 from . import _native
 from ._errors import BvisorError, InvalidArgument, SandboxClosed, SandboxFileNotFound
 from ._files import Files, Watch
 from ._options import Limits, size_in_bytes
-from ._process import PIPE, Process, PtyProcess, _CHUNK, _Flood, _KILL_GRACE, _Pipe, check_result, deadline_of
+from ._process import PIPE, Process, PtyProcess, _CHUNK, _Flood, _KILL_GRACE, _Pipe, as_bytes, check_result, deadline_of, without_pipe
 from ._result import AsyncResult
 from ._sandbox import Sandbox
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import AsyncIterator, Iterable, Mapping
     from types import TracebackType
+    from typing import BinaryIO
 
     from ._native import Applied, Change, Denied, Entry, LimitInfo, ProcessInfo, SandboxInfo, Snapshot, SnapshotInfo, WatchEvent
     from ._options import Paths, Size, StrPath, Strings
@@ -80,9 +82,12 @@ class AsyncStream:
         """All until the end of the stream; or, with a size, what is there of so many bytes, of which the first is waited for. Empty at the end. Raises TimeoutError."""
         deadline = deadline_of(timeout)
         buffer = self._pipe.buffer
-        while self._pipe.fd >= 0 and (size < 0 or not buffer):
-            await self._process._more(deadline)
-        return self._process._take(self._pipe, len(buffer) if size < 0 else size)
+        while True:
+            while self._pipe.fd >= 0 and (size < 0 or (size and not buffer)):
+                await self._process._more(deadline)
+            text = self._process._take(self._pipe, len(buffer) if size < 0 else size)
+            if text or size <= 0 or (self._pipe.fd < 0 and not buffer):
+                return text  # else it was half a character
 
     async def readline(self, timeout: float | None = None) -> Any:
         """One line with its end; empty at the end of the stream. Raises TimeoutError."""
@@ -107,7 +112,11 @@ class AsyncProcess:
         self._loop = asyncio.get_running_loop()
         self._waiters: set[asyncio.Future[None]] = set()
         self._callbacks: list[tuple[asyncio.Task[None], asyncio.Queue[Any]]] = []
-        self._reading: dict[int, Callable[[], None]] = {}
+        self._reading: set[int] = set()
+        self._writing: asyncio.Lock | None = None
+        self._writable: tuple[int, asyncio.Future[None]] | None = None
+        self._failure: Exception | None = None
+        self._closed = False
         self.args = process.args
         """The command line, as it was started."""
         self.pid = process.pid
@@ -117,25 +126,48 @@ class AsyncProcess:
         self.stderr = self._stream(process.stderr._pipe if process.stderr else None)
         """Its standard error, likewise."""
         if not process._exited:
-            self._watch(process._pidfd, self._on_exit)
-        if process._input is not None:
-            self._loop.add_writer(process._stdin, self._on_writable)
+            self._watch(process._pidfd, AsyncProcess._on_exit)
+        sandbox._processes.add(self)  # so one that only the sandbox is there for is read
+        self._write_input()
 
-    # ---- the event loop ----
+    # ---- the event loop: it must not refer to this object, so that one that is forgotten is collected ----
+
+    def _weakly(self, method: Callable[..., None], *args: Any) -> Callable[[], None]:
+        reference = weakref.ref(self)
+
+        def call() -> None:
+            if (process := reference()) is not None:
+                method(process, *args)
+
+        return call
 
     def _stream(self, pipe: _Pipe | None) -> AsyncStream | None:
         if not pipe:
             return None
-        self._watch(pipe.fd, lambda: self._on_readable(pipe))
+        self._watch(pipe.fd, AsyncProcess._on_readable, pipe)
+        reference = weakref.ref(self)
+        pipe.before_close = lambda fd: process._give_up(fd) if (process := reference()) is not None else None
         return AsyncStream(self, pipe)
 
-    def _watch(self, fd: int, callback: Callable[[], None]) -> None:
-        self._loop.add_reader(fd, callback)
-        self._reading[fd] = callback
+    def _watch(self, fd: int, method: Callable[..., None], *args: Any) -> None:
+        self._loop.add_reader(fd, self._weakly(method, *args))
+        self._reading.add(fd)
 
     def _unwatch(self, fd: int) -> None:
-        if self._reading.pop(fd, None):
+        if fd in self._reading:
+            self._reading.discard(fd)
             self._loop.remove_reader(fd)
+        if not self._reading:
+            self._sandbox._processes.discard(self)
+
+    def _give_up(self, fd: int) -> None:
+        """It is about to be closed."""
+        self._unwatch(fd)
+        if self._writable and self._writable[0] == fd:
+            future, self._writable = self._writable[1], None
+            self._loop.remove_writer(fd)
+            if not future.done():
+                future.set_result(None)
 
     def _on_readable(self, pipe: _Pipe) -> None:
         fd = pipe.fd
@@ -143,7 +175,10 @@ class AsyncProcess:
             self._process._read(pipe)
         except _Flood:
             pass
-        if pipe.fd < 0 or self._process._flooded:
+        except Exception as e:
+            self._failure = e
+            self._unwatch(fd)
+        if self._process._flooded:
             self._unwatch(fd)
         _wake(self._waiters)
 
@@ -151,6 +186,10 @@ class AsyncProcess:
         self._unwatch(self._process._pidfd)
         self._process._exited = True
         _wake(self._waiters)
+
+    def _write_input(self) -> None:
+        if self._process._input is not None:
+            self._loop.add_writer(self._process._stdin, self._weakly(AsyncProcess._on_writable))
 
     def _on_writable(self) -> None:
         fd = self._process._stdin
@@ -175,11 +214,17 @@ class AsyncProcess:
         task.add_done_callback(lambda _: _wake(self._waiters))
         self._callbacks.append((task, queue))
 
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SandboxClosed(_errno.EBADF, f"{self.args[0]}: the process object is closed; the command itself may go on")
+
     async def _more(self, deadline: float | None) -> None:
+        self._check_open()
         await _until(self._waiters, deadline, f"{self.args[0]}: no more output within the timeout; a larger timeout= waits longer")
+        self._check_open()
 
     def _take(self, pipe: _Pipe, size: int) -> Any:
-        return self._process._decode(self._process._take(pipe, size))
+        return self._process._take(pipe, size)
 
     # ---- streams ----
 
@@ -200,28 +245,45 @@ class AsyncProcess:
 
     async def send_stdin(self, data: str | bytes) -> None:
         """Writes all of it to the command's stdin. Raises BrokenPipeError when it does not read any more."""
-        if self._process._stdin < 0:
-            raise BvisorError(_errno.EBADF, f"{self.args[0]}: stdin is not open; spawn makes it a pipe with stdin=PIPE")
-        await self._write(self._process._stdin, data)
+        await self._write(self._open_stdin, data)
 
-    async def _write(self, fd: int, data: str | bytes) -> None:
-        rest = memoryview(data.encode(self._process._encoding or "utf-8") if isinstance(data, str) else data)
-        while rest:
-            try:
-                rest = rest[os.write(fd, rest) :]
-            except BlockingIOError:
-                writable = {self._loop.create_future()}
-                self._loop.add_writer(fd, _wake, writable)
+    def _open_stdin(self) -> int:
+        self._check_open()
+        self._process._check_input()
+        return self._process._stdin
+
+    async def _write(self, descriptor: Callable[[], int], data: str | bytes) -> None:
+        """One writer after the other; `descriptor` raises when there is none any more."""
+        rest = as_bytes(data, self._process._encoding)
+        descriptor()
+        if self._writing is None:
+            self._writing = asyncio.Lock()
+        async with self._writing:
+            while rest:
+                fd = descriptor()
                 try:
-                    await asyncio.wait(writable)
-                finally:
-                    self._loop.remove_writer(fd)
+                    rest = rest[os.write(fd, rest) :]
+                except BlockingIOError:
+                    await self._wait_to_write(fd)
+
+    async def _wait_to_write(self, fd: int) -> None:
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._writable = (fd, future)
+        self._loop.add_writer(fd, _wake, {future})
+        try:
+            await future
+        finally:
+            if self._writable:
+                self._writable = None
+                self._loop.remove_writer(fd)
 
     def close_stdin(self) -> None:
         """End of file for the command's stdin."""
         if self._process._input is not None:
             self._loop.remove_writer(self._process._stdin)
             self._process._input = None
+        if self._process._stdin >= 0:
+            self._give_up(self._process._stdin)
         self._process.close_stdin()
 
     # ---- the end ----
@@ -230,6 +292,7 @@ class AsyncProcess:
         """Waits for the end of the command: its exit code, or minus the signal that ended it. Raises TimeoutError."""
         deadline = deadline_of(timeout)
         while not self._process._exited:
+            self._check_open()
             await _until(self._waiters, deadline, f"{self.args[0]} did not end within the timeout; kill() ends it")
         return await _in_thread(None, self._process.wait)
 
@@ -264,17 +327,28 @@ class AsyncProcess:
         """Feeds `input` to stdin, closes it, collects the rest of the output until everybody has closed it, and waits. When `timeout` seconds have passed, the command is killed (`timed_out`)."""
         if input is not None:
             self._process._feed(input)
-            if self._process._input is not None:
-                self._loop.add_writer(self._process._stdin, self._on_writable)
+            self._write_input()
         else:
             self.close_stdin()
-        return await self._run(timeout)
+        try:
+            return await self._run(timeout)
+        except BaseException:
+            self._loop.run_in_executor(None, self._end)
+            raise
+
+    def _end(self) -> None:
+        try:
+            self._process.kill()
+        except BvisorError:
+            pass  # it is over
 
     def _is_done(self) -> bool:
         p = self._process
         return p._flooded or (p._exited and p._input is None and all(pipe.fd < 0 for pipe in p._pipes))
 
     def _check_callbacks(self) -> None:
+        if self._failure:
+            raise self._failure
         for task, _ in self._callbacks:
             if task.done() and not task.cancelled() and task.exception():
                 task.result()
@@ -293,8 +367,10 @@ class AsyncProcess:
             await self._kill_and_collect()
         for task, queue in self._callbacks:
             joined = asyncio.ensure_future(queue.join())
-            await asyncio.wait({task, joined}, return_when=asyncio.FIRST_COMPLETED)
-            joined.cancel()
+            try:
+                await asyncio.wait({task, joined}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                joined.cancel()
             self._check_callbacks()
         result = await _in_thread(None, self._process._result, timed_out, timeout)
         return AsyncResult(
@@ -323,17 +399,19 @@ class AsyncProcess:
         await self.wait()
 
     async def close(self) -> None:
-        """Closes its streams and forgets it; the command itself goes on."""
+        """Closes its streams and forgets it, also for who waits for it now; the command itself goes on."""
         self._detach()
         await _in_thread(None, self._process.close)
 
     def _detach(self) -> None:
-        for fd in list(self._reading):
-            self._unwatch(fd)
+        self._closed = True
+        for fd in [*self._reading, *([self._writable[0]] if self._writable else [])]:
+            self._give_up(fd)
         if self._process._input is not None:
             self.close_stdin()
         for task, _ in self._callbacks:
             task.cancel()
+        _wake(self._waiters)
 
     async def __aenter__(self: SelfProcess) -> SelfProcess:
         return self
@@ -346,7 +424,7 @@ class AsyncProcess:
             await self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_reading", None) and not self._loop.is_closed():
+        if (getattr(self, "_reading", None) or getattr(self, "_writable", None)) and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._detach)
 
     def __repr__(self) -> str:
@@ -363,7 +441,12 @@ class AsyncPtyProcess(AsyncProcess):
 
     async def write(self, data: str | bytes) -> None:
         """Types it."""
-        await self._write(self._process._pipes[0].fd, data)
+        await self._write(self._open_terminal, data)
+
+    def _open_terminal(self) -> int:
+        assert isinstance(self._process, PtyProcess)
+        self._check_open()
+        return self._process._terminal_fd()
 
     async def send_stdin(self, data: str | bytes) -> None:
         """As `write`."""
@@ -386,8 +469,10 @@ class AsyncSandbox:
     It is made by `async with`, or by `await AsyncSandbox(...).start()`."""
 
     def __init__(self, name: str | None = None, **options: Any) -> None:
+        self._processes: set[AsyncProcess] = set()
         self._make: Callable[[], Sandbox] | None = lambda: Sandbox(name, **options)
         self._made: Sandbox | None = None
+        self._starting: asyncio.Lock | None = None
 
     @property
     def sandbox(self) -> Sandbox:
@@ -399,13 +484,16 @@ class AsyncSandbox:
     @classmethod
     def _adopt(cls: type[Self], sandbox: Sandbox) -> Self:
         made = cls.__new__(cls)
-        made._make, made._made = None, sandbox
+        made._make, made._made, made._starting, made._processes = None, sandbox, None, set()
         return made
 
     async def start(self: Self) -> Self:
         """Makes it."""
-        if self._make and not self._made:
-            self._made = await _in_thread(Sandbox.close, self._make)
+        if self._starting is None:
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if self._make and not self._made:
+                self._made = await _in_thread(Sandbox.close, self._make)
         return self
 
     @classmethod
@@ -449,10 +537,11 @@ class AsyncSandbox:
         errors: str = "replace",
     ) -> AsyncResult:
         """As `Sandbox.run`. Cancelling it kills the command; `on_stdout` and `on_stderr` may be coroutine functions."""
+        deadline_of(timeout)
         room = None if output_limit is None else size_in_bytes(output_limit, "output_limit")
         callbacks: builtins.list[tuple[asyncio.Queue[Any], OnOutput] | None] = [(asyncio.Queue(), each) if each else None for each in (on_stdout, on_stderr)]
         sinks = [each[0].put_nowait if each else None for each in callbacks]
-        started = await self._start(command, cwd, env, stdin, stdout, stderr, encoding if text else None, errors, *sinks)
+        started = await self._start(command, cwd, env, without_pipe(stdin), stdout, stderr, encoding if text else None, errors, *sinks)
         started._room = room
         process = AsyncProcess(self, started)
         try:
@@ -571,6 +660,11 @@ class AsyncSandbox:
         return self.sandbox.dir
 
     @property
+    def place(self) -> str | None:
+        """As `Sandbox.place`."""
+        return self.sandbox.place
+
+    @property
     def env(self) -> dict[str, str]:
         """As `Sandbox.env`."""
         return self.sandbox.env
@@ -618,6 +712,10 @@ class AsyncSandbox:
         return f"<{type(self).__name__} {self._made.name if self._made else 'not made yet'}>"
 
 
+def _close(file: BinaryIO) -> None:
+    file.close()
+
+
 class AsyncFiles:
     """`Files` for asyncio."""
 
@@ -625,6 +723,10 @@ class AsyncFiles:
 
     def __init__(self, files: Files) -> None:
         self._files = files
+
+    async def open(self, path: StrPath) -> BinaryIO:
+        """As `Files.open`."""
+        return await _in_thread(_close, self._files.open, path)
 
     async def read(self, path: StrPath) -> bytes:
         """As `Files.read`."""
@@ -679,14 +781,17 @@ class AsyncWatch:
         loop = asyncio.get_running_loop()
         fd = self._watch.fileno()
         waiters: set[asyncio.Future[None]] = set()
+        descriptors = (fd, self._watch._wake)
         while not (events := self._watch.read_ready()):
-            loop.add_reader(fd, _wake, waiters)
+            for each in descriptors:
+                loop.add_reader(each, _wake, waiters)
             try:
                 await _until(waiters, deadline, "no event within the timeout")
             except TimeoutError:
                 return []
             finally:
-                loop.remove_reader(fd)
+                for each in descriptors:
+                    loop.remove_reader(each)
         return events
 
     async def __aiter__(self) -> AsyncIterator[WatchEvent]:
@@ -695,6 +800,10 @@ class AsyncWatch:
                 events = await self.read()
             except SandboxFileNotFound:
                 return
+            except OSError:
+                if self._watch._over:
+                    return
+                raise
             for event in events:
                 yield event
 

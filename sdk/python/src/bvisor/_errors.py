@@ -148,6 +148,7 @@ _BY_CALL: dict[tuple[str, int], type[BvisorError]] = {
     ("create", _errno.EOPNOTSUPP): LimitError,
     ("spawn", _errno.EOPNOTSUPP): LimitError,
     ("spawn", _errno.ERANGE): LimitError,
+    ("spawn", _errno.EBADF): BvisorError,  # a descriptor that was given to it
     ("signal", _errno.ESRCH): BvisorError,
 }
 _FILE_ERRORS: dict[int, type[BvisorError]] = {
@@ -157,6 +158,8 @@ _FILE_ERRORS: dict[int, type[BvisorError]] = {
     _errno.EPERM: SandboxPermissionError,
     _errno.EISDIR: SandboxIsADirectory,
     _errno.ENOTDIR: SandboxNotADirectory,
+    _errno.ENOKEY: SnapshotKeyError,
+    _errno.ECONNRESET: SupervisorDied,
 }
 _BY_ERRNO: dict[int, type[BvisorError]] = {
     _errno.EINVAL: InvalidArgument,
@@ -177,7 +180,7 @@ def from_library(op: str, errno: int, message: str, stage: str) -> BvisorError:
     elif stage == "cwd":
         kind = WorkingDirectoryError
     elif op == "file":
-        kind = _FILE_ERRORS.get(errno) or _BY_ERRNO.get(errno, FileError)
+        kind = _FILE_ERRORS.get(errno, FileError)
     else:
         kind = _BY_CALL.get((op, errno)) or _BY_ERRNO.get(errno, BvisorError)
     return kind(errno, message)

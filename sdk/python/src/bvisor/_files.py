@@ -7,8 +7,9 @@ import os
 import select
 
 from . import _native
-from ._errors import FileError, SandboxFileNotFound, SandboxNotADirectory
-from ._process import deadline_of, _remaining
+from ._errors import FileError, SandboxClosed, SandboxFileNotFound, SandboxNotADirectory
+from ._options import permissions
+from ._process import deadline_of, poll_until
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ class Files:
         self._sandbox = sandbox
 
     def _path(self, path: StrPath) -> str:
-        return os.path.join(self._sandbox._cwd or os.getcwd(), os.fspath(path))
+        text = os.fspath(path)
+        if not text:  # joined it would be the directory that paths begin at
+            raise SandboxFileNotFound(_errno.ENOENT, "'': there is no file with an empty name")
+        return self._sandbox._absolute(text)
 
     def open(self, path: StrPath) -> BinaryIO:
         """A binary file object for reading."""
@@ -62,8 +66,8 @@ class Files:
         """Makes `data` the content of a file, or adds it (`append`). `exclusive`: it must not be there; `parents`: missing directories above are made; `mode` (less the umask): of a new one.
 
         A disk or limit that is full leaves what there was room for. Write to another name and `rename` if the old content must survive that."""
-        content = data.encode(encoding) if isinstance(data, str) else data
-        _native.write_file(self._sandbox._handle, self._path(path), content, append, exclusive, parents, mode)
+        content = data.encode(encoding) if isinstance(data, str) else data if isinstance(data, bytes) else bytes(memoryview(data))
+        _native.write_file(self._sandbox._handle, self._path(path), content, append, exclusive, parents, permissions(mode))
 
     def list(self, path: StrPath = ".", *, recursive: bool = False) -> builtins.list[Entry]:
         """What is in a directory, by name; `recursive`: and below it, each directory before what is in it."""
@@ -98,19 +102,23 @@ class Files:
 
     def make_dir(self, path: StrPath, *, parents: bool = False, mode: int = 0o777) -> None:
         """Makes a directory; `parents`: also those above, and one that is there is no error."""
-        _native.make_dir(self._sandbox._handle, self._path(path), parents, mode)
+        _native.make_dir(self._sandbox._handle, self._path(path), parents, permissions(mode))
 
     def watch(self, path: StrPath = ".", *, recursive: bool = False) -> Watch:
         """Tells from now on what processes of the sandbox do to a file or to what is in a directory."""
-        return Watch(_native.watch(self._sandbox._handle, self._path(path), recursive), self._sandbox)
+        made = Watch(_native.watch(self._sandbox._handle, self._path(path), recursive), self._sandbox)
+        self._sandbox._keep_in_mind(made)
+        return made
 
 
 class Watch:
-    """Events of what is watched: iterate over it, or `read`. Ends when what is watched is removed. Close it, or use `with`."""
+    """Events of what is watched: iterate over it, or `read`. Iteration ends when what is watched is removed, and when it or the sandbox is closed. Close it, or use `with`."""
 
     def __init__(self, handle: _native.Handle, sandbox: Sandbox) -> None:
         self._handle = handle
         self._sandbox = sandbox
+        self._over = False
+        self._wake, self._waker = os.pipe()  # a descriptor that is closed wakes nobody who waits for it
 
     def fileno(self) -> int:
         """Readable when there are events."""
@@ -121,14 +129,17 @@ class Watch:
         deadline = deadline_of(timeout)
         poller = select.poll()
         poller.register(self.fileno(), select.POLLIN)
+        poller.register(self._wake, select.POLLIN)
         while True:
-            if not poller.poll(_remaining(deadline)):
+            if not poll_until(poller, deadline):
                 return []
             if events := self.read_ready():
                 return events
 
     def read_ready(self) -> builtins.list[WatchEvent]:
         """Those that are there now."""
+        if self._over:
+            raise SandboxClosed(_errno.EBADF, "the watch is closed, or its sandbox is; Files.watch makes another one")
         try:
             return _native.watch_read(self._handle, 0)
         except OSError as e:
@@ -142,16 +153,31 @@ class Watch:
                 events = self.read()
             except SandboxFileNotFound:
                 return
+            except OSError:
+                if self._over:
+                    return
+                raise
             yield from events
 
     def close(self) -> None:
-        """Ends it."""
+        """Ends it, also for who reads it now."""
+        self._end()
         _native.close(self._handle)
+
+    def _end(self) -> None:
+        self._over = True
+        waker, self._waker = self._waker, -1
+        if waker >= 0:
+            os.write(waker, b"x")  # a forked child may have it, too: the end of file would wait for that
+            os.close(waker)
+
+    def __del__(self) -> None:
+        for fd in (getattr(self, "_wake", -1), getattr(self, "_waker", -1)):
+            if fd >= 0:
+                os.close(fd)
 
     def __enter__(self) -> Watch:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
-
-

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, Union
 
     StrPath = Union[str, "_os.PathLike[str]"]
-    Size = Union[int, str]
+    Size = Union[int, float, str]
     Strings = Union[str, Iterable[str]]
     Paths = Union[StrPath, Iterable[StrPath]]
 
@@ -23,8 +23,10 @@ _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 def size_in_bytes(size: Size, what: str) -> int:
     """512, "512M", "1.5GiB": in units of 1024."""
-    if isinstance(size, int):
+    if isinstance(size, (int, float)):
         number: float = size
+    elif not isinstance(size, str):
+        number = -1
     else:
         text = size.strip().upper()
         text = text[:-2] if text.endswith("IB") else text[:-1] if text.endswith("B") else text
@@ -90,10 +92,17 @@ class Limits:
                 options[name] = size_in_bytes(getattr(self, name), name)
         for name in ("cpus", "pids", "disk_files", "nofile"):
             if getattr(self, name) is not None:
-                options[name] = getattr(self, name)
-                if options[name] < 0:
-                    raise InvalidArgument(_errno.EINVAL, f"{name}: {options[name]} is less than nothing")
+                options[name] = _count(getattr(self, name), name)
+        for name, value in options.items():
+            if name != "best_effort" and value == 0:
+                raise InvalidArgument(_errno.EINVAL, f"{name}: 0 is no limit; None, as without it, is unlimited")
         return options
+
+
+def _count(value: Any, name: str) -> Any:
+    if not isinstance(value, (int, float) if name == "cpus" else int) or not 0 <= value < 1 << 63:
+        raise InvalidArgument(_errno.EINVAL, f"{name}: {value!r} is no such limit: it is a number above 0" + ("" if name == "cpus" else ", and a whole one"))
+    return value
 
 
 def chosen_limits(limits: Limits | Mapping[str, Any] | None, best_effort: bool = False) -> dict[str, Any] | None:
@@ -117,7 +126,32 @@ def paths(value: Paths | None) -> list[str] | None:
 
 def environment(env: Mapping[str, str]) -> list[str]:
     """NAME=value, as the library takes it."""
+    for name, value in env.items():
+        if not isinstance(name, str) or not name or "=" in name:
+            raise InvalidArgument(_errno.EINVAL, f"env: {name!r} is no name of a variable: it is text without '='")
+        if not isinstance(value, (str, int, float, _os.PathLike)):
+            raise InvalidArgument(_errno.EINVAL, f"env: {value!r} is no value of {name}: it is text" + ("; None takes one away in run(), bash(), spawn() and pty()" if value is None else ""))
     return [f"{name}={value}" for name, value in env.items()]
+
+
+def text_codec(encoding: str | None, errors: str) -> None:
+    """Finds out now, and not when a command has run, that there is no such encoding (None: bytes)."""
+    if encoding is None:
+        return
+    import codecs
+
+    try:
+        codecs.lookup(encoding)
+        codecs.lookup_error(errors)
+    except LookupError as e:
+        raise InvalidArgument(_errno.EINVAL, f"{e}; encoding= and errors= are those of str.encode") from None
+
+
+def permissions(mode: int) -> int:
+    """Those of a new file."""
+    if not isinstance(mode, int) or not 0 <= mode <= 0o7777:
+        raise InvalidArgument(_errno.EINVAL, f"mode: {mode!r} are no permissions: a number up to 0o7777 is")
+    return mode
 
 
 def variables(entries: Iterable[str]) -> dict[str, str]:
@@ -129,11 +163,11 @@ def command_environment(sandbox: Iterable[str], added: Mapping[str, str | None])
     """What a command gets: the caller's variables without what is withheld from commands, the sandbox's, and `added` (None takes one away)."""
     env = {name: value for name, value in _os.environ.items() if not _native.withholds(name)}
     env.update(variables(sandbox))
-    for name, value in added.items():
-        if value is None:
-            env.pop(name, None)
-        else:
-            env[name] = value
+    given = {name: value for name, value in added.items() if value is not None}
+    environment(given)
+    for name in added:
+        env.pop(name, None)
+    env.update(given)
     return environment(env)
 
 

@@ -1,7 +1,7 @@
 """A command that runs in a sandbox, and its streams.
 
-Streams are pipes that belong to the Process. One thread at a time (`_lock`, which no other call needs) moves what comes through all of them into memory, so a command that writes to the one while
-the other is read never waits. Waiting is done in poll(2) here, not in the library: Ctrl-C ends it."""
+Streams are pipes that belong to the Process. One thread at a time (that has `_turn`) moves what comes through all of them into memory, so a command that writes to the one while
+the other is read never waits; others that wait for something (`_followers`) are woken after each move, to see whether it was that. Waiting is done in poll(2) here, not in the library: Ctrl-C ends it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ._errors import (
     CommandTimeout,
     InvalidArgument,
     OutputLimitExceeded,
+    SandboxClosed,
     SupervisorDied,
     WorkingDirectoryError,
 )
@@ -57,13 +58,14 @@ _LIBRARY_NULL = -2  # BV_FD_NULL
 _LIBRARY_INHERIT = -1  # BV_FD_INHERIT
 _CHUNK = 1 << 16
 _KILL_GRACE = 0.2  # for what was written before the kill, as in the library
+_LONGEST = 86400.0  # that poll(2) and locks are asked to wait at once: they have limits
 
 
 def command_line(command: Command) -> list[str]:
     """The words of a command; text is a script for bash."""
     if isinstance(command, str):
         return ["bash", "-c", command]
-    words = [os.fspath(word) for word in command]
+    words = [os.fsdecode(word) for word in command]
     if not words:
         raise InvalidArgument(_errno.EINVAL, "the command is empty: a list with the program and its arguments is wanted, or text for bash")
     return words
@@ -72,24 +74,35 @@ def command_line(command: Command) -> list[str]:
 class _Pipe:
     """Our end of an output stream, and what came through it."""
 
-    __slots__ = ("fd", "buffer", "decoder", "callback")
+    __slots__ = ("fd", "buffer", "decoder", "callback", "reader", "before_close", "lock")
 
     def __init__(self, fd: int, encoding: str | None, errors: str, callback: OnOutput | None) -> None:
         self.fd = fd
         self.buffer = bytearray()
+        self.lock = allocate_lock()  # protects the buffer; held for moments
         self.callback = callback
-        self.decoder = codecs.getincrementaldecoder(encoding)(errors) if encoding and callback else None
+        decoder = codecs.getincrementaldecoder(encoding) if encoding else None
+        self.decoder = decoder(errors) if decoder and callback else None
+        self.reader = decoder(errors) if decoder else None
+        self.before_close: Callable[[int], None] | None = None
 
     def take(self, data: bytes) -> None:
         """More has come; b"": the end."""
-        self.buffer += data
+        with self.lock:
+            self.buffer += data
         if self.callback:
             chunk: Any = self.decoder.decode(data, final=not data) if self.decoder else data
             if chunk:
                 self.callback(chunk)
 
+    def decode(self, data: bytes, last: bool = False) -> Any:
+        """What was taken of the buffer, without half a character at its end: that comes with the next, unless nothing does."""
+        return self.reader.decode(data, final=last or (self.fd < 0 and not self.buffer)) if self.reader else data
+
     def close(self) -> None:
         if self.fd >= 0:
+            if self.before_close:
+                self.before_close(self.fd)
             os.close(self.fd)
             self.fd = -1
 
@@ -151,14 +164,27 @@ def _wait_in_thread(process: Process) -> int:
 
 def _remaining(deadline: float | None) -> int | None:
     """Milliseconds for poll."""
-    return None if deadline is None else max(0, int((deadline - time.monotonic()) * 1000 + 0.999))
+    return None if deadline is None else max(0, int(min(deadline - time.monotonic(), _LONGEST) * 1000 + 0.999))
+
+
+def poll_until(poller: select.poll, deadline: float | None) -> list[tuple[int, int]]:
+    """What is ready; empty when the deadline has passed."""
+    while True:
+        ready = poller.poll(_remaining(deadline))
+        if ready or deadline is None or time.monotonic() >= deadline:
+            return ready
 
 
 def deadline_of(timeout: float | None) -> float | None:
     """The moment that a timeout means."""
-    if timeout is not None and (timeout != timeout or timeout < 0):
-        raise InvalidArgument(_errno.EINVAL, f"a timeout of {timeout} s makes no sense")
-    return None if timeout is None else time.monotonic() + timeout
+    if timeout is None:
+        return None
+    try:
+        if timeout >= 0:
+            return time.monotonic() + timeout
+    except (TypeError, OverflowError):
+        pass
+    raise InvalidArgument(_errno.EINVAL, f"a timeout of {timeout!r:.100} s makes no sense: it is a number, or None")
 
 
 class Stream:
@@ -172,18 +198,25 @@ class Stream:
         """All until the end of the stream; or, with a size, what is there of so many bytes, of which the first is waited for. Empty at the end. Raises TimeoutError."""
         deadline = deadline_of(timeout)
         buffer = self._pipe.buffer
-        while self._pipe.fd >= 0 and (size < 0 or not buffer):
-            self._process._wait_for_more(deadline)
-        return self._process._decode(self._process._take(self._pipe, len(buffer) if size < 0 else size))
+        while True:
+            self._process._wait_for_more(lambda: self._pipe.fd < 0 or size == 0 or (size > 0 and len(buffer) > 0), deadline)
+            text = self._process._take(self._pipe, len(buffer) if size < 0 else size)
+            if text or size <= 0 or (self._pipe.fd < 0 and not buffer):
+                return text  # else it was half a character
 
     def readline(self, timeout: float | None = None) -> Any:
         """One line with its end; empty at the end of the stream. Raises TimeoutError."""
         deadline = deadline_of(timeout)
-        buffer, searched = self._pipe.buffer, 0
-        while (at := buffer.find(b"\n", searched)) < 0 and self._pipe.fd >= 0:
-            searched = len(buffer)
-            self._process._wait_for_more(deadline)
-        return self._process._decode(self._process._take(self._pipe, at + 1 if at >= 0 else len(buffer)))
+        buffer, at, searched = self._pipe.buffer, -1, 0
+
+        def is_there() -> bool:
+            nonlocal at, searched
+            begin, searched = searched, len(buffer)
+            at = buffer.find(b"\n", begin)
+            return at >= 0 or self._pipe.fd < 0
+
+        self._process._wait_for_more(is_there, deadline)
+        return self._process._take(self._pipe, at + 1 if at >= 0 else len(buffer))
 
     def __iter__(self) -> Iterator[Any]:
         while line := self.readline():
@@ -193,7 +226,7 @@ class Stream:
 class Process:
     """A command that was started with `Sandbox.spawn`. It goes on until it ends, is killed, or the sandbox is closed; leaving a `with` block kills it."""
 
-    def __init__(self, sandbox: Sandbox, handle: _native.Handle, args: tuple[str, ...], *, encoding: str | None, errors: str = "replace") -> None:
+    def __init__(self, sandbox: Sandbox, handle: _native.Handle, args: tuple[str, ...], *, encoding: str | None, errors: str = "replace", shared: bool = True) -> None:
         self._sandbox = sandbox
         self._handle = handle
         self._encoding, self._errors = encoding, errors
@@ -203,8 +236,13 @@ class Process:
         self._input: memoryview | None = None
         self._room: int | None = None
         self._flooded = False
-        self._lock = allocate_lock()
+        self._turn = allocate_lock()
+        self._moves = 0
+        self._followers: list[Any] = []
         self._started = time.monotonic()
+        self._owner = os.getpid()
+        self._closed = False
+        self._wake, self._waker = os.pipe() if shared else (-1, -1)  # for who waits in poll while another thread closes it
         self.args = args
         """The command line, as it was started."""
         self.pid = _native.pid(handle)
@@ -219,43 +257,77 @@ class Process:
 
     # ---- streams ----
 
-    def _decode(self, data: bytes) -> Any:
-        return data.decode(self._encoding, self._errors) if self._encoding else data
+    def _take(self, pipe: _Pipe, size: int, last: bool = False) -> Any:
+        with pipe.lock:
+            if size < len(pipe.buffer):
+                data = bytes(pipe.buffer[:size])
+                del pipe.buffer[:size]
+            else:
+                data = bytes(pipe.buffer)
+                pipe.buffer.clear()
+            return pipe.decode(data, last)
 
-    def _take(self, pipe: _Pipe, size: int) -> bytes:
-        with self._lock:
-            data = bytes(pipe.buffer[:size])
-            del pipe.buffer[:size]
-        return data
+    def _check_open(self) -> None:
+        if self._closed or self._owner != os.getpid():
+            raise SandboxClosed(_errno.EBADF, f"{self.args[0]}: the process object is closed, or belongs to the parent of this process; the command itself may go on")
 
-    def _wait_for_more(self, deadline: float | None) -> None:
-        if not self._step(deadline):
+    def _wait_for_more(self, is_there: Callable[[], bool], deadline: float | None) -> None:
+        if not self._wait_until(is_there, deadline):
             raise TimeoutError(f"{self.args[0]}: no more output within the timeout; a larger timeout= waits longer")
 
-    def _step(self, deadline: float | None, until_exit: bool = False) -> bool:
-        """Waits until something happens, and takes it; False: the deadline has passed."""
-        timeout = -1 if deadline is None else max(0.0, deadline - time.monotonic())
-        if not self._lock.acquire(timeout=timeout):
-            return False
-        try:
-            return self._move(deadline, until_exit)
-        finally:
-            self._lock.release()
+    def _wait_until(self, is_there: Callable[[], bool], deadline: float | None) -> bool:
+        """False: the deadline has passed."""
+        while True:
+            seen = self._moves
+            if is_there():
+                return True
+            if not self._step(deadline, seen):
+                return is_there()
 
-    def _step_or_exit(self, deadline: float | None) -> bool:
-        """As `_step`; while another thread reads the output, only the end is waited for."""
-        if self._lock.acquire(False):
+    def _step(self, deadline: float | None, seen: int) -> bool:
+        """Waits until something has happened since there were `seen` moves, by taking it, or by another thread that does; False: the deadline has passed."""
+        if not self._turn.acquire(False):
+            woken = allocate_lock()
+            woken.acquire()
+            self._followers.append(woken)
             try:
-                return self._move(deadline, True)
+                if not self._turn.acquire(False):
+                    # whoever has it finds us in the list when it ends
+                    if self._moves != seen or deadline is None:
+                        return self._moves != seen or woken.acquire()
+                    return woken.acquire(timeout=max(0.0, min(deadline - time.monotonic(), _LONGEST))) or time.monotonic() < deadline
             finally:
-                self._lock.release()
-        poller = select.poll()
-        poller.register(self._pidfd, select.POLLIN)
-        self._exited = bool(poller.poll(_remaining(deadline))) or self._exited
-        return self._exited
+                try:
+                    self._followers.remove(woken)
+                except ValueError:
+                    pass  # it was woken
+        try:
+            if self._moves != seen:
+                return True
+            try:
+                return self._move(deadline)
+            finally:
+                self._moves += 1
+        finally:
+            self._turn.release()
+            self._wake_followers()
 
-    def _move(self, deadline: float | None, until_exit: bool) -> bool:
+    def _wake_followers(self) -> None:
+        while self._followers:
+            try:
+                self._followers.pop().release()
+            except IndexError:  # another thread does the same
+                return
+
+    def _poller(self) -> select.poll:
         poller = select.poll()
+        if self._wake >= 0:
+            poller.register(self._wake, select.POLLIN)
+        return poller
+
+    def _move(self, deadline: float | None) -> bool:
+        self._check_open()
+        poller = self._poller()
         waiting = False
         for pipe in self._pipes:
             if pipe.fd >= 0:
@@ -264,12 +336,13 @@ class Process:
         if self._input is not None:
             poller.register(self._stdin, select.POLLOUT)
             waiting = True
-        if until_exit and not self._exited:
+        if not self._exited:
             poller.register(self._pidfd, select.POLLIN)
             waiting = True
         if not waiting:
             return True
-        ready = dict(poller.poll(_remaining(deadline)))
+        ready = dict(poll_until(poller, deadline))
+        self._check_open()
         for pipe in self._pipes:
             if pipe.fd in ready:
                 self._read(pipe)
@@ -317,33 +390,40 @@ class Process:
     def __iter__(self) -> Iterator[Any]:
         """The lines of stdout and stderr, in the order in which they came (as far as two pipes tell)."""
         while True:
-            open_pipe = False
+            open_pipe, seen = False, self._moves
             for pipe in self._pipes:
                 while (at := pipe.buffer.find(b"\n")) >= 0:
-                    yield self._decode(self._take(pipe, at + 1))
+                    yield self._take(pipe, at + 1)
                 if pipe.fd < 0 and pipe.buffer:
-                    yield self._decode(self._take(pipe, len(pipe.buffer)))
+                    yield self._take(pipe, len(pipe.buffer))
                 open_pipe = open_pipe or pipe.fd >= 0
             if not open_pipe:
                 return
-            self._step(None)
+            self._step(None, seen)
 
     def send_stdin(self, data: str | bytes) -> None:
         """Writes all of it to the command's stdin. Raises BrokenPipeError when it does not read any more."""
-        if self._stdin < 0:
-            raise BvisorError(_errno.EBADF, f"{self.args[0]}: stdin is not open; Sandbox.spawn makes it a pipe with stdin=PIPE")
-        rest = memoryview(data.encode(self._encoding or "utf-8") if isinstance(data, str) else data)
-        poller = select.poll()
-        poller.register(self._stdin, select.POLLOUT)
-        for pipe in self._pipes:
-            if pipe.fd >= 0:
-                poller.register(pipe.fd, select.POLLIN)
+        rest = as_bytes(data, self._encoding)
+        self._check_input()
         while rest:
+            self._check_input()
             try:
                 rest = rest[os.write(self._stdin, rest) :]
             except BlockingIOError:
-                poller.poll()
-                self._step(0)  # it may wait for us to read first
+                self._wait_to_write(self._stdin)
+
+    def _check_input(self) -> None:
+        if self._stdin < 0 or self._owner != os.getpid():
+            raise BvisorError(_errno.EBADF, f"{self.args[0]}: stdin is not open; Sandbox.spawn makes it a pipe with stdin=PIPE")
+
+    def _wait_to_write(self, fd: int) -> None:
+        poller = self._poller()
+        poller.register(fd, select.POLLOUT)
+        for pipe in self._pipes:
+            if pipe.fd >= 0:
+                poller.register(pipe.fd, select.POLLIN | (select.POLLOUT if pipe.fd == fd else 0))
+        poller.poll()
+        self._step(0, self._moves)  # it may wait for us to read first
 
     def close_stdin(self) -> None:
         """End of file for the command's stdin."""
@@ -363,9 +443,8 @@ class Process:
     def wait(self, timeout: float | None = None) -> int:
         """Waits for the end of the command: its exit code, or minus the signal that ended it. Output that nobody reads meanwhile is kept in memory. Raises TimeoutError."""
         deadline = deadline_of(timeout)
-        while not self._exited:
-            if not self._step_or_exit(deadline):
-                raise TimeoutError(f"{self.args[0]} did not end within {timeout:g} s; kill() ends it")
+        if not self._wait_until(lambda: self._exited, deadline):
+            raise TimeoutError(f"{self.args[0]} did not end within {timeout:g} s; kill() ends it")
         status = self._end()
         return status[0] if not status[1] else -status[1]
 
@@ -394,6 +473,8 @@ class Process:
         """Sends a signal to the command and its process group. One that has ended is no error."""
         try:
             _native.signal(self._handle, signal)
+        except OverflowError:
+            raise InvalidArgument(_errno.EINVAL, f"{signal} is no signal") from None
         except BvisorError as e:
             if e.errno != _errno.ESRCH:
                 raise
@@ -411,8 +492,9 @@ class Process:
         return self._run(timeout)
 
     def _feed(self, data: str | bytes | bytearray | memoryview) -> None:
-        view = memoryview(data.encode(self._encoding or "utf-8") if isinstance(data, str) else data).cast("B")
+        view = as_bytes(data, self._encoding)
         if view:
+            self._check_input()
             self._input = view
         else:
             self.close_stdin()
@@ -421,10 +503,7 @@ class Process:
         deadline = deadline_of(timeout)
         timed_out = False
         try:
-            while self._input is not None or not self._exited or any(pipe.fd >= 0 for pipe in self._pipes):
-                if not self._step(deadline, until_exit=True):
-                    timed_out = True
-                    break
+            timed_out = not self._wait_until(lambda: self._input is None and self._exited and all(pipe.fd < 0 for pipe in self._pipes), deadline)
         except _Flood:
             pass
         except BaseException:
@@ -441,16 +520,15 @@ class Process:
         self._input = None
         self._flooded, flooded = True, self._flooded
         deadline = time.monotonic() + _KILL_GRACE
-        while any(pipe.fd >= 0 for pipe in self._pipes) and self._step(deadline):
-            pass
+        self._wait_until(lambda: all(pipe.fd < 0 for pipe in self._pipes), deadline)
         self.wait()
         self._flooded = flooded
 
     def _result(self, timed_out: bool, timeout: float | None) -> Result:
         status = self._end()
         duration = time.monotonic() - self._started
-        outputs = {stream: self._decode(self._take(stream._pipe, len(stream._pipe.buffer))) for stream in (self.stdout, self.stderr) if stream}
-        empty = self._decode(b"")
+        outputs = {stream: self._take(stream._pipe, len(stream._pipe.buffer), last=True) for stream in (self.stdout, self.stderr) if stream}
+        empty = "" if self._encoding else b""
         return Result(
             self.args,
             outputs[self.stdout] if self.stdout else empty,
@@ -471,14 +549,28 @@ class Process:
         return _native.remark(self._handle)
 
     def close(self) -> None:
-        """Closes its streams and forgets it; the command itself goes on."""
+        """Closes its streams and forgets it, also for who waits for it now; the command itself goes on."""
+        self._closed = True
         self.close_stdin()
-        with self._lock:
+        waker, self._waker = self._waker, -1
+        if waker >= 0:
+            os.write(waker, b"x")  # a forked child may have it, too: the end of file would wait for that
+            os.close(waker)
+        here = self._owner == os.getpid()  # in a forked child the turn may be that of a thread which is not there
+        if here:
+            self._turn.acquire()
+        try:
             for pipe in self._pipes:
                 pipe.close()
-            if self._pidfd >= 0:
-                os.close(self._pidfd)
-                self._pidfd = -1
+            for name in ("_pidfd", "_wake"):
+                fd = getattr(self, name)
+                setattr(self, name, -1)
+                if fd >= 0:
+                    os.close(fd)
+        finally:
+            if here:
+                self._turn.release()
+                self._wake_followers()
         _native.close(self._handle)
 
     def __enter__(self: Self) -> Self:
@@ -492,7 +584,8 @@ class Process:
             self.close()
 
     def __del__(self) -> None:
-        for fd in (getattr(self, "_stdin", -1), getattr(self, "_pidfd", -1), *(pipe.fd for pipe in getattr(self, "_pipes", ()))):
+        descriptors = (getattr(self, name, -1) for name in ("_stdin", "_pidfd", "_wake", "_waker"))
+        for fd in (*descriptors, *(pipe.fd for pipe in getattr(self, "_pipes", ()))):
             if fd >= 0:
                 os.close(fd)
 
@@ -512,7 +605,7 @@ class PtyProcess(Process):
 
     def _attach(self, master: int) -> None:
         os.set_blocking(master, False)
-        pipe = _Pipe(master, None, "", None)
+        pipe = _Pipe(master, self._encoding, self._errors, None)
         self._pipes.append(pipe)
         self._terminal = self.stdout = Stream(self, pipe)
 
@@ -525,21 +618,24 @@ class PtyProcess(Process):
         return self._terminal.read(size, timeout)
 
     def write(self, data: str | bytes) -> None:
-        """Types it."""
-        pipe = self._terminal._pipe
-        rest = memoryview(data.encode(self._encoding or "utf-8") if isinstance(data, str) else data)
-        poller = select.poll()
-        poller.register(pipe.fd, select.POLLOUT | select.POLLIN)
+        """Types it. Raises BvisorError when everybody has closed the terminal."""
+        rest = as_bytes(data, self._encoding)
         while rest:
+            fd = self._terminal_fd()
             try:
-                rest = rest[os.write(pipe.fd, rest) :]
+                rest = rest[os.write(fd, rest) :]
             except BlockingIOError:
-                poller.poll()
-                self._step(0)
+                self._wait_to_write(fd)
 
     def resize(self, rows: int, cols: int) -> None:
         """The size of the window; the command gets SIGWINCH."""
-        set_window_size(self._terminal._pipe.fd, rows, cols)
+        set_window_size(self._terminal_fd(), rows, cols)
+
+    def _terminal_fd(self) -> int:
+        self._check_open()
+        if self._terminal._pipe.fd < 0:
+            raise BvisorError(_errno.EIO, f"{self.args[0]}: everybody has closed the terminal; Sandbox.pty starts a command with another one")
+        return self._terminal._pipe.fd
 
     def send_stdin(self, data: str | bytes) -> None:
         """As `write`."""
@@ -555,7 +651,14 @@ def set_window_size(fd: int, rows: int, cols: int) -> None:
     import struct
     import termios
 
+    if not all(isinstance(n, int) and 0 < n < 1 << 16 for n in (rows, cols)):
+        raise InvalidArgument(_errno.EINVAL, f"{rows!r} rows and {cols!r} columns are no size of a terminal")
     fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, cols, 0, 0))
+
+
+def as_bytes(data: str | bytes | bytearray | memoryview, encoding: str | None) -> memoryview:
+    """What is written to a command."""
+    return memoryview(data.encode(encoding or "utf-8") if isinstance(data, str) else data).cast("B")
 
 
 class Streams:
@@ -566,7 +669,7 @@ class Streams:
     def __init__(self) -> None:
         self.theirs = [_LIBRARY_NULL, _LIBRARY_NULL, _LIBRARY_NULL]
         self.ours = [-1, -1, -1]
-        self.feed: str | bytes | bytearray | memoryview | None = None
+        self.feed: memoryview | None = None
         self._close: list[int] = []
 
     def __enter__(self) -> Streams:
@@ -580,10 +683,10 @@ class Streams:
                 if fd >= 0:
                     os.close(fd)
 
-    def set_input(self, stdin: Input) -> None:
+    def set_input(self, stdin: Input, encoding: str | None) -> None:
         """`stdin` as callers give it: None is /dev/null."""
         if isinstance(stdin, (str, bytes, bytearray, memoryview)):
-            self.feed = stdin
+            self.feed = as_bytes(stdin, encoding)
             self._pipe(0)
         elif stdin is not None:
             self._set(0, stdin)
@@ -597,6 +700,8 @@ class Streams:
 
     def _set(self, i: int, target: Any) -> None:
         if not isinstance(target, int):
+            if not hasattr(target, "fileno"):
+                raise InvalidArgument(_errno.EINVAL, f"{target!r:.100} is no stream: PIPE, DEVNULL, INHERIT, a descriptor or a file are, and for stdin text or bytes (of a generator: joined)")
             self.theirs[i] = target.fileno()
         elif target == PIPE:
             self._pipe(i)
@@ -629,6 +734,11 @@ class Streams:
         self.ours = [-1, -1, -1]
         if self.feed is not None:
             process._feed(self.feed)
+
+
+def without_pipe(stdin: Input) -> Input:
+    """For `run`: nobody can write to a pipe of it."""
+    return b"" if isinstance(stdin, int) and stdin == PIPE else stdin
 
 
 def check_result(result: Any) -> None:

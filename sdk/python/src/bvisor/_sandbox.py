@@ -6,10 +6,10 @@ import errno as _errno
 import os
 
 from . import _native
-from ._errors import BvisorError, InvalidArgument
+from ._errors import BvisorError, InvalidArgument, SandboxExists
 from ._files import Files
-from ._options import Limits, chosen_limits, environment, given, key_options, paths, size_in_bytes, strings, variables
-from ._process import PIPE, SIGKILL, Process, PtyProcess, Streams, check_result, set_window_size, start
+from ._options import Limits, chosen_limits, environment, given, key_options, paths, size_in_bytes, strings, text_codec, variables
+from ._process import PIPE, SIGKILL, Process, PtyProcess, Streams, check_result, deadline_of, set_window_size, start, without_pipe
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, TypeVar
 
+    from ._files import Watch
     from ._native import Applied, Change, Denied, LimitInfo, ProcessInfo, SandboxInfo, Snapshot, SnapshotInfo
     from ._options import Paths, Size, StrPath, Strings
     from ._process import Command, Input, OnOutput, Output
@@ -113,6 +114,7 @@ class Sandbox:
         self._limited = limited
         self._discard = discard
         self._stopped = False
+        self._watches: Any = None
         self._cwd = os.path.abspath(cwd) if cwd is not None else None
         self.name, self.dir, place, _, self.continuous, self.pidns, self._env = _native.about(handle)
         self.place: str | None = place or None
@@ -202,7 +204,7 @@ class Sandbox:
         """Runs a command to its end: a list of words, or text for bash. Ctrl-C and other exceptions kill it.
 
         - `env`: further variables; None takes one away. `cwd`: where it starts.
-        - `stdin`: text or bytes to feed to it, a file or descriptor; None: /dev/null.
+        - `stdin`: text or bytes to feed to it, a file or descriptor; None: /dev/null. Nobody could write to a PIPE: it is empty.
         - `timeout` (seconds) and `output_limit` (bytes of stdout and stderr together): beyond them it is killed, and `Result.timed_out` or `Result.output_exceeded` tells it.
         - `check`: raises CommandFailed, CommandTimeout or OutputLimitExceeded, which have the result, unless it succeeded.
         - `on_stdout`, `on_stderr`: are called with what it writes, as it comes (the result has it, too).
@@ -211,9 +213,11 @@ class Sandbox:
 
         It waits until everybody has closed the output: start what shall go on with `spawn`, or send its output elsewhere ("server >log 2>&1 &").
         Raises CommandNotFound, CommandNotExecutable, WorkingDirectoryError when it cannot be started."""
-        process = self._start(command, cwd, env, stdin, stdout, stderr, encoding if text else None, errors, on_stdout, on_stderr, tied=True)
+        deadline_of(timeout)
+        room = None if output_limit is None else size_in_bytes(output_limit, "output_limit")
+        process = self._start(command, cwd, env, without_pipe(stdin), stdout, stderr, encoding if text else None, errors, on_stdout, on_stderr, tied=True)
         try:
-            process._room = None if output_limit is None else size_in_bytes(output_limit, "output_limit")
+            process._room = room
             result = process._run(timeout)
         finally:
             process.close()
@@ -240,7 +244,7 @@ class Sandbox:
         errors: str = "replace",
     ) -> Process:
         """Starts a command and returns at once. Options as of `run`; `detach`: it goes on after this sandbox is closed (of one that is kept)."""
-        return self._start(command, cwd, env, stdin, stdout, stderr, encoding if text else None, errors, detach=detach)
+        return self._start(command, cwd, env, stdin, stdout, stderr, encoding if text else None, errors, detach=detach, shared=True)
 
     def _start(
         self,
@@ -257,14 +261,16 @@ class Sandbox:
         *,
         detach: bool = False,
         tied: bool = False,
+        shared: bool = False,
     ) -> Process:
         self._stopped = False
+        text_codec(encoding, errors)
         with Streams() as streams:
-            streams.set_input(stdin)
+            streams.set_input(stdin, encoding)
             streams.set_output(1, stdout)
             streams.set_output(2, stderr)
             handle, words = start(self, command, streams.theirs, cwd=cwd, env=env, detach=detach, tied=tied)
-            process = Process(self, handle, words, encoding=encoding, errors=errors)
+            process = Process(self, handle, words, encoding=encoding, errors=errors, shared=shared)
             streams.attach(process, on_stdout, on_stderr)
         return process
 
@@ -281,6 +287,7 @@ class Sandbox:
         errors: str = "replace",
     ) -> PtyProcess:
         """Starts a command with a terminal of its own."""
+        text_codec(encoding if text else None, errors)
         master, slave = os.openpty()
         try:
             set_window_size(master, rows, cols)
@@ -300,7 +307,10 @@ class Sandbox:
 
     def kill(self, signal: int = SIGKILL) -> None:
         """Sends a signal to all of its processes; with SIGKILL they are gone when it returns."""
-        _native.kill(self._handle, signal)
+        try:
+            _native.kill(self._handle, signal)
+        except OverflowError:
+            raise InvalidArgument(_errno.EINVAL, f"{signal} is no signal") from None
 
     def stop(self) -> None:
         """Kills all of its processes and writes everything to the disk. One that is not kept is over then."""
@@ -311,7 +321,11 @@ class Sandbox:
         """Where a command starts; None: this program's current directory."""
         if cwd is None:
             return self._cwd
-        return os.path.join(self._cwd or os.getcwd(), os.fspath(cwd))
+        return self._absolute(os.fspath(cwd))
+
+    def _absolute(self, path: str) -> str:
+        """Without a look at this program's directory, which may be gone, if that does not matter."""
+        return path if os.path.isabs(path) else os.path.join(self._cwd or os.getcwd(), path)
 
     # ---- files and changes ----
 
@@ -321,16 +335,22 @@ class Sandbox:
         return Files(self)
 
     def diff(self, paths: Paths | None = None, *, raw: bool = False) -> builtins.list[Change]:
-        """What differs between the sandbox and the host (only at and below `paths`, in whose directories symbolic links are followed), by path. `raw`: also what was changed and changed back."""
-        return _native.diff(self._handle, {**self._below(paths), "raw": raw})
+        """What differs between the sandbox and the host (only at and below `paths`, in whose directories symbolic links are followed; None: everywhere), by path. `raw`: also what was changed and changed back."""
+        chosen = self._below(paths)
+        return _native.diff(self._handle, {**chosen, "raw": raw}) if chosen.get("paths", ".") else []
 
     def apply(self, paths: Paths | None = None, *, dry_run: bool = False) -> builtins.list[Applied]:
-        """Makes its changes (only at and below `paths`) on the host, where that is unchanged since the sandbox first used it; what it says of each is in `Applied.result`: "applied", "conflict" or "failed".
+        """Makes its changes (only at and below `paths`; None: all) on the host, where that is unchanged since the sandbox first used it; what it says of each is in `Applied.result`: "applied", "conflict" or "failed".
         `dry_run`: only tells what would be done. A path where the sandbox never changed anything raises BvisorError (ENODATA), and nothing is applied."""
-        return _native.apply(self._handle, {**self._below(paths), "dry_run": dry_run})
+        chosen = self._below(paths)
+        return _native.apply(self._handle, {**chosen, "dry_run": dry_run}) if chosen.get("paths", ".") else []
 
     def _below(self, chosen: Paths | None) -> dict[str, Any]:
-        return given(paths=None if chosen is None else [os.path.join(self._cwd or os.getcwd(), path) for path in paths(chosen) or ()])
+        """To the library an empty list means everything. Joined, an empty path would be the directory that paths begin at."""
+        listed = paths(chosen)
+        if listed and not all(listed):
+            raise InvalidArgument(_errno.EINVAL, "paths: one of them is empty; without paths= it is about all changes")
+        return given(paths=None if listed is None else [self._absolute(path) for path in listed])
 
     # ---- snapshots ----
 
@@ -367,19 +387,30 @@ class Sandbox:
         key_file: StrPath | None = None,
         passphrase_file: StrPath | None = None,
     ) -> builtins.list[Self]:
-        """n sandboxes that go on from its files as they are now: one snapshot is taken (in `to`), and nothing is copied. Without `names` they are NAME-1 ... NAME-n. `keep` as of `restore`. They have its
-        limits, but for those in `limits`."""
+        """n sandboxes that go on from its files as they are now: one snapshot is taken (in `to`), and nothing is copied. Without `names` they are the first of NAME-1, NAME-2 ... that are free. `keep` as of `restore`.
+        They have its limits, but for those in `limits`."""
         theirs = _native.given_limits(self._handle)
         allowed = {**theirs, **(chosen_limits(limits, theirs["best_effort"]) or {})}
-        chosen = [f"{self.name}-{i + 1}" for i in range(n)] if names is None else list(names)
+        chosen = None if names is None else strings(names)
+        count = n if chosen is None else len(chosen)
+        if not isinstance(count, int) or count < 0:
+            raise InvalidArgument(_errno.EINVAL, f"{n!r} is no number of forks")
         key = key_options(key_file, passphrase_file)
         state = self.snapshot(to, key_file=key_file, passphrase_file=passphrase_file)
         place = to if to is not None else self.place
         forks: builtins.list[Self] = []
+        tried = 0
         try:
-            for name in chosen:
-                _native.fork(f"{state.name}@{state.number}", name, given(from_=place, key=key))
-                handle, _ = _native.restore(name, given(from_=place, name=name, store=self._store, key=key, limits=allowed))
+            while len(forks) < count:
+                tried += 1
+                name = chosen[len(forks)] if chosen is not None else f"{self.name}-{tried}"
+                try:
+                    _native.fork(f"{state.name}@{state.number}", name, given(from_=place, key=key))
+                    handle, _ = _native.restore(name, given(from_=place, name=name, store=self._store, key=key, limits=allowed))
+                except SandboxExists:
+                    if chosen is not None or tried > count + 10_000:
+                        raise
+                    continue
                 forks.append(type(self)._adopt(handle, store=self._store, cwd=self._cwd, limited=True, discard=not keep))
         except BaseException:
             for made in forks:
@@ -437,6 +468,7 @@ class Sandbox:
         """Deletes it with all that is in it, and closes it. Raises SandboxBusy while a command runs, unless `force` ends that."""
         _native.remove(self._handle, force)
         self._discard = False
+        self._end_watches()
         _native.close(self._handle)
 
     def close(self) -> None:
@@ -445,11 +477,23 @@ class Sandbox:
 
     def _close(self, *, remove: bool) -> None:
         self._discard = False
+        self._end_watches()
         try:
             if remove:
                 _native.remove(self._handle, True)
         finally:
             _native.close(self._handle)
+
+    def _keep_in_mind(self, watch: Watch) -> None:
+        import weakref
+
+        if self._watches is None:
+            self._watches = weakref.WeakSet()
+        self._watches.add(watch)
+
+    def _end_watches(self) -> None:
+        for watch in list(self._watches or ()):
+            watch._end()
 
     def __enter__(self: Self) -> Self:
         return self
