@@ -258,7 +258,7 @@ def test_limits(store: pathlib.Path) -> None:
     with Sandbox(limits=Limits(nofile=64, disk="2M", pids=50)) as sb:
         assert sb.limits == [] and sb.warning is None
         assert sb.bash("ulimit -n").stdout == "64\n"
-        r = sb.bash("dd if=/dev/zero of=/tmp/bvisor-large bs=1M count=50")
+        r = sb.bash("fallocate -l 50M /tmp/bvisor-large")
         assert not r.ok and {limit.name: limit.hits > 0 for limit in r.limits}["disk"] and "disk" in r.remark
         assert {limit.name: limit.limit for limit in sb.limits} == {"nofile": 64, "disk": 2 << 20, "pids": 50}
         assert "calls" in sb.stats()
