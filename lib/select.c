@@ -21,20 +21,23 @@ static ssize_t ask(const LinkSource *of, const char *path, char *buf, size_t siz
 	return n < 0 ? bv_neg_errno() : n;
 }
 
-/* The text of a symbolic link; negative: it is none. What the one has not may be there for the other. */
-static ssize_t read_link(const LinkSource sources[2], const char *path, char buf[PATH_MAX])
+/* The text of a symbolic link; negative: it is none that is followed. */
+static ssize_t read_link(const Selection *s, const char *path, char buf[PATH_MAX])
 {
-	ssize_t n = ask(&sources[0], path, buf, PATH_MAX);
+	char other[PATH_MAX];
+	ssize_t n = ask(&s->sources[0], path, buf, PATH_MAX);
 
-	if (n == -ENOENT)
-		n = ask(&sources[1], path, buf, PATH_MAX);
+	if (s->rule == SELECT_EITHER && n == -ENOENT)
+		n = ask(&s->sources[1], path, buf, PATH_MAX);
+	else if (s->rule == SELECT_AGREED && n >= 0 && (ask(&s->sources[1], path, other, PATH_MAX) != n || memcmp(buf, other, (size_t)n) != 0))
+		n = -ENOENT;
 	if (n >= 0)
 		buf[n] = '\0';
 	return n;
 }
 
 /* Where `path` is, without symbolic links in its directories; the caller's. */
-static int locate(const LinkSource sources[2], const char *path, char **out)
+static int locate(const Selection *s, const char *path, char **out)
 {
 	CLEAN_FREE char *way = strdup(path);
 	char at[PATH_MAX] = "", text[PATH_MAX];
@@ -49,7 +52,7 @@ static int locate(const LinkSource sources[2], const char *path, char **out)
 		len = path_append(at, len, name, n);
 		at[len] = '\0';
 		p = name + n;
-		if (!*p || len <= before || links == LINKS_MAX || read_link(sources, at, text) <= 0)
+		if (!*p || len <= before || links == LINKS_MAX || read_link(s, at, text) <= 0)
 			continue;
 		char *longer = bv_asprintf("%s%s", text, p);
 		free(way);
@@ -61,12 +64,12 @@ static int locate(const LinkSource sources[2], const char *path, char **out)
 	return *out ? 0 : -ENOMEM;
 }
 
-int selection_init(Selection *s, const char *const *given, LinkSource first, LinkSource second, BvError **err)
+int selection_init(Selection *s, const char *const *given, LinkSource first, LinkSource second, SelectRule rule, BvError **err)
 {
 	size_t n = strv_len(given);
 	int r = 0;
 
-	*s = (Selection){.sources = {first, second}};
+	*s = (Selection){.sources = {first, second}, .rule = rule};
 	if (n == 0)
 		return 0;
 	s->paths = calloc(n + 1, sizeof(*s->paths));
@@ -77,7 +80,7 @@ int selection_init(Selection *s, const char *const *given, LinkSource first, Lin
 		s->items[i].given = given[i];
 		if (given[i][0] != '/')
 			r = lib_fail(err, -EINVAL, "%s: not an absolute path", given[i]);
-		else if ((r = locate(s->sources, given[i], &s->paths[i])) < 0)
+		else if ((r = locate(s, given[i], &s->paths[i])) < 0)
 			(void)lib_fail(err, r, "%.200s: %s", given[i], strerror(-r));
 	}
 	if (r < 0)
@@ -135,6 +138,18 @@ int selection_takes(Selection *s, BvChangeKind kind, const char *path, const cha
 	return taken;
 }
 
+/* Does it lead elsewhere in the sandbox? */
+static int why_of_links(const Selection *s, size_t i, char **out)
+{
+	const Selection inside = {.sources = {s->sources[0], s->sources[0]}, .rule = SELECT_EITHER};
+	CLEAN_FREE char *there = NULL;
+	int r = locate(&inside, s->paths[i], &there);
+
+	if (r == 0 && strcmp(there, s->paths[i]) != 0 && !(*out = bv_asprintf("in the sandbox it leads through a symbolic link to %s", there)))
+		r = -ENOMEM;
+	return r == -ENAMETOOLONG ? 0 : r;
+}
+
 int selection_why(const Selection *s, size_t i, char **out)
 {
 	const Selected *item = &s->items[i];
@@ -147,10 +162,10 @@ int selection_why(const Selection *s, size_t i, char **out)
 		*out = bv_asprintf("%s, which it is in, is a directory that was renamed: its other name is %s", item->above, item->above_other);
 	else if (item->above)
 		*out = bv_asprintf("%s, which it is in, is of another type now", item->above);
-	else if (read_link(s->sources, s->paths[i], text) > 0)
+	else if (read_link(s, s->paths[i], text) > 0)
 		*out = bv_asprintf("it is a symbolic link; with a slash at its end the path means what that leads to");
 	else
-		return 0;
+		return s->rule == SELECT_AGREED ? why_of_links(s, i, out) : 0;
 	return *out ? 0 : -ENOMEM;
 }
 

@@ -535,7 +535,7 @@ static int select_paths(Compare *c, const BvSide *sides[2], const BvDiffOptions 
 
 	for (int i = 0; i < 2; i++)
 		sources[i] = sides[i]->snapshot ? (LinkSource){.snapshot = sides[i]->snapshot} : (LinkSource){.fs = c->sides[i].fs};
-	return selection_init(&c->selection, o->paths, sources[AFTER], sources[BEFORE], c->err);
+	return selection_init(&c->selection, o->paths, sources[AFTER], sources[BEFORE], SELECT_EITHER, c->err);
 }
 
 int bv_snapshot_compare(const BvSide *before, const BvSide *after, const BvDiffOptions *options, int (*visit)(void *, const BvChange *), void *ctx, BvError **err)

@@ -389,7 +389,7 @@ int view_diff(Cowfs *fs, const char *what, const BvDiffOptions *options, int (*v
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
-	r = selection_init(&selection, o.paths, (LinkSource){.fs = fs}, (LinkSource){0}, err);
+	r = selection_init(&selection, o.paths, (LinkSource){.fs = fs}, (LinkSource){0}, SELECT_AGREED, err);
 	if (r < 0)
 		return r;
 	r = changes_collect(fs, o.flags & BV_DIFF_RAW ? CHANGES_RAW : 0, &selection, &list);

@@ -406,8 +406,8 @@ enum {
 typedef struct BvDiffOptions {
 	size_t size;
 	unsigned flags;		  /* BV_DIFF_RAW */
-	const char *const *paths; /* only these paths and what is below them; NULL-terminated; NULL: everything. Symbolic links in the directories of a path are followed, as the sandbox has
-				   * them (or the host, what it has not), its last name is not, unless a slash is behind it */
+	const char *const *paths; /* only these paths and what is below them; NULL-terminated; NULL: everything. Symbolic links of the host in the directories of a path are followed
+				   * where the sandbox has left them as they are (between snapshots, theirs), its last name is not, unless a slash is behind it */
 	void (*unchanged)(void *ctx, const char *path, const char *why); /* called at the end for each of `paths` where nothing differs; why: a remark, or NULL; may be NULL */
 	void *unchanged_ctx;
 } BvDiffOptions;
