@@ -5,7 +5,7 @@
 #                                from Debian; sets $vm_image and $vm_modules
 #   vm_busybox ARCH              finds a static busybox for it likewise; sets $vm_busybox
 #   vm_disk TREE SIZE            makes the disk of the tree, whose /init will be the first process
-#   vm_run QEMU... -- APPEND     runs it until it ends, and shows its console; it has no network
+#   vm_run QEMU... -- APPEND     runs it until it ends, with its console on stdin and stdout; it has no network
 
 vm_cannot() {
 	echo "$(basename "$0"): cannot run here: $*"
@@ -71,5 +71,5 @@ vm_run() { # QEMU... -- APPEND
 	done
 	vm_make_start
 	"${qemu[@]}" -nographic -no-reboot -nic none -kernel "$vm_image" -initrd "$work/initrd" -append "quiet loglevel=2 panic=-1 ${*:2}" \
-		-drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" </dev/null | sed -u 's/\r$//'
+		-drive "file=$work/disk,format=raw,if=virtio,cache=unsafe" | sed -u 's/\r$//'
 }
