@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <linux/openat2.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 static bool masked(const char *mask, const char *word)
@@ -38,6 +39,14 @@ static bool have_pidfd_getfd(void)
 	return fd >= 0;
 }
 
+static bool have_null_path(void)
+{
+	CLEAN_FD int root = open("/", O_PATH | O_CLOEXEC);
+	struct statx st;
+
+	return root >= 0 && syscall(SYS_statx, root, NULL, AT_EMPTY_PATH, STATX_TYPE, &st) == 0;
+}
+
 /* An unknown flag is refused with EINVAL before the filter pointer is looked at (EFAULT). */
 static bool have_filter_flag(unsigned long flag)
 {
@@ -65,6 +74,7 @@ void features_probe(Features *out, const char *mask)
 			have_filter_flag(SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV),
 	    .pidfd_getfd = !masked(mask, "pidfd_getfd") && have_pidfd_getfd(),
 	    .openat2 = !masked(mask, "openat2") && have_openat2(),
+	    .null_path = have_null_path(),
 	    .newest_call = newest_call(),
 	    .ficlone = !masked(mask, "ficlone"),
 	    .landlock_abi = masked(mask, "landlock") || abi < 0 ? 0 : (int)abi,

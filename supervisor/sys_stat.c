@@ -47,7 +47,7 @@ static int at_statx(Call *call, int fd, uint64_t path, int at_flags, unsigned ma
 {
 	CLEAN_PATH PathArg p = {0};
 
-	if ((at_flags & AT_EMPTY_PATH) && path == 0) /* since 6.11 a null path means the empty one */
+	if ((at_flags & AT_EMPTY_PATH) && path == 0 && call->sup->features.null_path)
 		return fd_statx(call, fd, mask, x);
 	int r = mem_read_path(call, path, p.path);
 	if (r < 0)
