@@ -8,9 +8,14 @@ static long attempt(int dir, const char *path, uint64_t flags, uint64_t mode, ui
 {
 	struct open_how how = {.flags = flags, .mode = mode, .resolve = resolve};
 	struct stat st;
-	long fd = syscall(__NR_openat2, dir, path, &how, sizeof(how));
-	int e = errno;
+	long fd;
+	int e, tries = 1000;
 
+	/* A rename anywhere on the machine makes the kernel say EAGAIN where it cannot be sure of a ".."; of RESOLVE_CACHED it is the answer. */
+	do {
+		fd = syscall(__NR_openat2, dir, path, &how, sizeof(how));
+		e = errno;
+	} while (fd < 0 && e == EAGAIN && !(resolve & RESOLVE_CACHED) && --tries > 0);
 	printf("openat2 %s flags %#llx resolve %#llx", path, (unsigned long long)flags, (unsigned long long)resolve);
 	if (fd < 0)
 		printf(" -> %s\n", errname(e));
