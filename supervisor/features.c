@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -37,6 +38,24 @@ static bool have_pidfd_getfd(void)
 	CLEAN_FD int fd = self < 0 ? -1 : (int)syscall(SYS_pidfd_getfd, self, self, 0);
 
 	return fd >= 0;
+}
+
+/* Whether the file is his is asked first, so the error tells: ENOENT, no, or EBADF, of the place of the new name. Who may read everything is not asked. */
+static bool have_link_empty(void)
+{
+	struct __user_cap_header_struct h = {.version = _LINUX_CAPABILITY_VERSION_3};
+	struct __user_cap_data_struct had[2] = {0}, d[2];
+	const int word = CAP_DAC_READ_SEARCH / 32;
+
+	if (syscall(SYS_capget, &h, had) < 0)
+		return true;
+	memcpy(d, had, sizeof d);
+	d[word].effective &= ~(1U << CAP_DAC_READ_SEARCH % 32);
+	syscall(SYS_capset, &h, d);
+	CLEAN_FD int root = open("/", O_PATH | O_CLOEXEC);
+	bool have = linkat(root, "", -1, "x", AT_EMPTY_PATH) < 0 && errno == EBADF;
+	syscall(SYS_capset, &h, had);
+	return have;
 }
 
 static bool have_null_path(void)
@@ -74,6 +93,7 @@ void features_probe(Features *out, const char *mask)
 			have_filter_flag(SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV),
 	    .pidfd_getfd = !masked(mask, "pidfd_getfd") && have_pidfd_getfd(),
 	    .openat2 = !masked(mask, "openat2") && have_openat2(),
+	    .link_empty = have_link_empty(),
 	    .null_path = have_null_path(),
 	    .newest_call = newest_call(),
 	    .ficlone = !masked(mask, "ficlone"),

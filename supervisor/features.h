@@ -9,6 +9,7 @@ typedef struct Features {
 	bool killable;	   /* SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, kernel 5.19 */
 	bool pidfd_getfd;  /* kernel 5.6; refused by Docker's default profile */
 	bool openat2;	   /* kernel 5.6 */
+	bool link_empty;   /* linkat with AT_EMPTY_PATH is for everybody who has opened the file, not for root alone, kernel 6.10 */
 	bool null_path;	   /* stat and statx with AT_EMPTY_PATH take a null path for an empty one, kernel 6.11 */
 	bool ficlone;	   /* decided per copy; false only when masked */
 	int newest_call;   /* emulated calls with a higher number are unknown to the kernel, and so to guests */

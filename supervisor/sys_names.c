@@ -75,6 +75,8 @@ static int do_link(Call *call, int old_fd, uint64_t old_path, int new_fd, uint64
 
 	if (flags & ~(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
+	if ((flags & AT_EMPTY_PATH) && call->req.cred->uid != 0 && !call->sup->features.link_empty)
+		return -ENOENT;
 	int r = patharg_get(call, old_fd, old_path, flags & AT_EMPTY_PATH, &from);
 	if (r < 0)
 		return r;
