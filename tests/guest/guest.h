@@ -59,6 +59,15 @@
 #define GUEST_UNUSED __attribute__((unused))
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
+/* How many times slower than a machine of today this one is (an emulated one): for waits after which nothing more is to come. */
+static inline int slower(void)
+{
+	const char *text = getenv("BVISOR_TEST_SLOWER");
+	int times = text ? atoi(text) : 1;
+
+	return times > 0 && times < 1000 ? times : 1;
+}
+
 static char guest_fixture[PATH_MAX]; /* the cwd at the start */
 
 __attribute__((constructor)) static void guest_begin(void)
