@@ -50,7 +50,7 @@ static void events(const char *after)
 
 	memset(last_event, 0, sizeof(last_event));
 	printf("after %s:\n", after);
-	while (poll(&p, 1, 150 * slower()) > 0) {
+	while (poll(&p, 1, 300 * slower()) > 0) {
 		ssize_t n = read(queue, buf, sizeof(buf));
 
 		for (ssize_t at = 0; at < n;) {
