@@ -137,6 +137,7 @@ int net_publish_start(NetPublished *p) MUST_CHECK;
 bool net_is_any(const struct in6_addr *a); /* the unspecified one, of IPv4 or IPv6 */
 int net_own_name(int sock, struct sockaddr_in6 *out) MUST_CHECK; /* getsockname(2) */
 int net_bind_to(int sock, const struct sockaddr_in6 *six) MUST_CHECK; /* bind(2) of a socket of either family */
+bool net_may_ask(Net *net); /* sock_diag(7) */
 bool net_is_here(const struct in6_addr *address); /* an address of this machine, or the unspecified one, which means it */
 /* Which socket of a guest answers where a guest would reach `to` of this machine; *ino is its number. False: none. */
 bool net_find_listener(Net *net, int sock, const struct sockaddr_in6 *to, struct sockaddr_in6 *real, uint64_t *ino);

@@ -202,7 +202,7 @@ static void take_v4(int sock)
 
 /* ---- whose socket answers ---- */
 
-static bool may_ask(Net *net)
+bool net_may_ask(Net *net)
 {
 	int diag = atomic_load(&net->diag);
 
@@ -227,7 +227,7 @@ static int find_owner(Net *net, int sock, int protocol, const struct sockaddr_in
 
 	if (net_own_name(sock, &from) < 0 || net_is_any(&from.sin6_addr))
 		from.sin6_addr = at->sin6_addr;
-	int r = net_owner(may_ask(net), protocol, &from, at, owner);
+	int r = net_owner(net_may_ask(net), protocol, &from, at, owner);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&net->lock);

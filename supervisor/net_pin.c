@@ -61,15 +61,35 @@ static void note_connected(void *ctx, unsigned state, const struct sockaddr_in6 
 		c->net->pins[i].connected |= is_of(&c->net->pins[i], c->protocol, peer);
 }
 
-static void drop_unused_locked(Net *net)
+static bool look_in_table_locked(Net *net, int protocol)
+{
+	Connected c = {net, protocol};
+
+	return net_each_peer(protocol, note_connected, &c) == 0;
+}
+
+/* Guests can have a datagram socket passed over in the table, by closing others while it is read: so the kernel is asked for one port at a time. With TCP, whose table is read bucket by bucket,
+ * they cannot, and its buckets are too many for that. False: nothing is known. */
+static bool find_connected_locked(Net *net)
 {
 	for (size_t i = 0; i < PINS_MAX; i++)
 		net->pins[i].connected = false;
-	for (int udp = 0; udp < 2; udp++) {
-		Connected c = {net, udp ? IPPROTO_UDP : IPPROTO_TCP};
-		if (net_each_peer(c.protocol, note_connected, &c) < 0)
-			return; /* nothing is known */
+	if (!look_in_table_locked(net, IPPROTO_TCP))
+		return false;
+	if (!net_may_ask(net))
+		return look_in_table_locked(net, IPPROTO_UDP);
+	for (size_t i = 0; i < PINS_MAX; i++) {
+		NetPin *p = &net->pins[i];
+		if (p->net && !p->busy && p->protocol == IPPROTO_UDP)
+			p->connected = net_port_has_peers(p->protocol, p->at.sin6_port) != 0;
 	}
+	return true;
+}
+
+static void drop_unused_locked(Net *net)
+{
+	if (!find_connected_locked(net))
+		return;
 	for (size_t i = 0; i < PINS_MAX; i++) {
 		NetPin *p = &net->pins[i];
 		if (p->net && !p->busy && !p->connected) {
