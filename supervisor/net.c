@@ -108,6 +108,7 @@ int net_new(const char *mode, char *const *rules, const char *servers, char *con
 	pthread_mutex_init(&net->lock, NULL);
 	pthread_mutex_init(&net->binding, NULL);
 	pthread_mutex_init(&net->pinning, NULL);
+	pthread_mutex_init(&net->searching, NULL);
 	pthread_rwlock_init(&net->rules_lock, NULL);
 	net->reserved = -1;
 	atomic_init(&net->diag, diag ? -1 : 0);
@@ -145,6 +146,7 @@ void net_free(Net *net)
 	net_pins_release(net);
 	bv_close_fd(&net->reserved);
 	pthread_rwlock_destroy(&net->rules_lock);
+	pthread_mutex_destroy(&net->searching);
 	pthread_mutex_destroy(&net->pinning);
 	pthread_mutex_destroy(&net->binding);
 	pthread_mutex_destroy(&net->lock);

@@ -101,6 +101,7 @@ struct Net {
 	size_t n_published;
 	pthread_mutex_t binding; /* outside of `lock`, never with rules_lock: net_share.c */
 	pthread_mutex_t pinning; /* of the pins; inside of no other but rules_lock */
+	pthread_mutex_t searching; /* who looks through the descriptors of all guests, one at a time; inside and outside of no other */
 	NetPin pins[PINS_MAX];
 	pthread_mutex_t lock; /* of what follows */
 	Hmap own;

@@ -181,7 +181,9 @@ static int find_holder(Call *call, uint64_t ino, SocketHolder *holder)
 		return 0;
 	if (!call->req.may_block)
 		return CALL_SLOW;
+	pthread_mutex_lock(&call->sup->net->searching); /* it takes as long as guests have descriptors, and makes nobody wait but those who search */
 	int r = proctree_list(call->sup->tree, search_process, &s);
+	pthread_mutex_unlock(&call->sup->net->searching);
 	return r > 0 ? 0 : r < 0 ? r : -ECONNREFUSED;
 }
 
@@ -219,27 +221,45 @@ static NetPin *find_locked(Net *net, int protocol, const struct sockaddr_in6 *at
 	return NULL;
 }
 
-/* `ino`: of the socket that the pin is a duplicate of; 0: it is a guard. */
-static int pin_locked(Call *call, int protocol, const struct sockaddr_in6 *at, uint64_t ino, NetPin **out)
+/* `ino`: of the socket that the pin is a duplicate of, which `holder` has; 0: it is a guard. */
+static int pin_locked(Call *call, int protocol, const struct sockaddr_in6 *at, uint64_t ino, const SocketHolder *holder, NetPin **out)
 {
 	Net *net = call->sup->net;
 	NetPin *p = find_locked(net, protocol, at, ino);
-	SocketHolder holder = p ? p->holder : (SocketHolder){0};
-	int r = ino ? find_holder(call, ino, &holder) : 0;
 
-	if (r != 0)
-		return r;
 	if (!p) {
 		p = find_room_locked(net);
-		int fd = !p ? -EADDRNOTAVAIL : ino ? duplicate(call, &holder, ino) : make_guard(net, protocol, at->sin6_port);
+		int fd = !p ? -EADDRNOTAVAIL : ino ? duplicate(call, holder, ino) : make_guard(net, protocol, at->sin6_port);
 		if (fd < 0)
 			return fd;
 		*p = (NetPin){.net = net, .protocol = protocol, .at = *at, .ino = ino, .fd = fd};
 	}
-	p->holder = holder;
+	p->holder = *holder;
 	p->busy++;
 	*out = p;
 	return 0;
+}
+
+static int pin(Call *call, int protocol, const struct sockaddr_in6 *at, uint64_t ino, NetPin **out)
+{
+	Net *net = call->sup->net;
+	SocketHolder holder = {0};
+	int r = 0;
+
+	if (ino) {
+		pthread_mutex_lock(&net->pinning);
+		const NetPin *p = find_locked(net, protocol, at, ino);
+		if (p)
+			holder = p->holder;
+		pthread_mutex_unlock(&net->pinning);
+		r = find_holder(call, ino, &holder);
+	}
+	if (r != 0)
+		return r;
+	pthread_mutex_lock(&net->pinning);
+	r = pin_locked(call, protocol, at, ino, &holder, out);
+	pthread_mutex_unlock(&net->pinning);
+	return r;
 }
 
 int net_pin(Call *call, int protocol, const struct sockaddr_in6 *at, uint64_t ino, NetPin **out)
@@ -250,11 +270,9 @@ int net_pin(Call *call, int protocol, const struct sockaddr_in6 *at, uint64_t in
 	for (size_t i = 0; i < net->n_published; i++)
 		if (!here && net->published[i].host_port == at->sin6_port && IN6_ARE_ADDR_EQUAL(&net->published[i].address, &at->sin6_addr))
 			return 0;
-	pthread_mutex_lock(&net->pinning);
-	int r = pin_locked(call, protocol, at, here ? 0 : ino, out);
+	int r = pin(call, protocol, at, here ? 0 : ino, out);
 	if (here && r == -ECONNREFUSED && protocol == IPPROTO_UDP) /* it is bound to every address, and once there was one at this port of ours */
-		r = pin_locked(call, protocol, at, ino, out);
-	pthread_mutex_unlock(&net->pinning);
+		r = pin(call, protocol, at, ino, out);
 	return r;
 }
 
