@@ -11,7 +11,8 @@
 #include <arpa/nameser.h>
 
 #define DENIED_MAX 64	    /* refused attempts that are told; older ones are counted only */
-#define OWN_MAX (64 * 1024) /* sockets of guests that are remembered; the oldest are forgotten, nobody reaches those then */
+#define OWN_MAX (64 * 1024) /* sockets of guests that are remembered; the oldest are forgotten (net_add_own_locked), nobody reaches those then */
+#define OWN_KEPT 16	    /* so many of those that serve stay, before one goes */
 
 typedef enum NetMode { MODE_HOST, MODE_INTERNET, MODE_NONE } NetMode;
 
@@ -31,6 +32,8 @@ typedef struct OwnSocket {
 	OwnState state;
 	unsigned reuse; /* of a datagram socket what the guest has set (net_share.c) */
 	struct sockaddr_in6 shown;
+	struct sockaddr_in6 real; /* what it is bound to, as far as a guest has asked for it; port 0: nothing */
+	int protocol;		  /* of `real` */
 } OwnSocket;
 
 typedef enum NetHere { HERE_V4, HERE_V6 } NetHere;
@@ -128,6 +131,7 @@ int net_option(int sock, int name); /* of SOL_SOCKET; -1: it has none */
 bool net_is_closed(Net *net); /* Does nothing lead out? */
 OwnSocket *net_find_own_locked(Net *net, uint64_t cookie);
 OwnSocket *net_add_own_locked(Net *net, int sock, uint64_t cookie); /* NULL: no memory */
+void net_note_place(Net *net, int sock); /* It has just been bound: there it serves. */
 
 /* ---- net_map.c ---- */
 #define NET_IN6_MIN offsetof(struct sockaddr_in6, sin6_scope_id) /* what bind(2) and connect(2) need of an IPv6 address */
