@@ -280,7 +280,7 @@ static int apply_steps(Apply *apply, const BvApplyOptions *o, Visitor *v, BvErro
 static int apply_selected(Apply *apply, const BvApplyOptions *o, Visitor *v, BvError **err)
 {
 	Selection selection;
-	int r = selection_init(&selection, o->paths, (LinkSource){.fs = apply->fs}, (LinkSource){0}, SELECT_AGREED, err);
+	int r = selection_init(&selection, o->paths, (LinkSource){.fs = apply->fs, .writable = (const char *const *)apply->sb->config.rw}, (LinkSource){0}, SELECT_AGREED, err);
 
 	if (r < 0)
 		return r;

@@ -1,5 +1,6 @@
 /* lib/select.c - see select.h. */
 #include "lib/select.h"
+#include "lib/host.h"
 #include "lib/view.h"
 
 #include <limits.h>
@@ -17,8 +18,21 @@ static ssize_t ask(const LinkSource *of, const char *path, char *buf, size_t siz
 		view_request_init(&request, NULL); /* not what somebody may see, but what there is */
 		return cowfs_readlink(of->fs, &request.req, NULL, path, COW_NOFOLLOW, buf, size - 1);
 	}
-	n = readlink(path, buf, size - 1);
+	CLEAN_FD int dir = -1;
+	const char *name;
+	int r = host_parent(path, &dir, &name); /* not through another link: what a view has there instead may hold one with the same text */
+	if (r < 0)
+		return r;
+	n = readlinkat(dir, name, buf, size - 1);
 	return n < 0 ? bv_neg_errno() : n;
+}
+
+/* Would both sources have it, whoever made it? */
+static bool is_of_guests(const Selection *s, const char *path)
+{
+	const char *const *writable = s->sources[0].writable;
+
+	return writable && writable[0] && path_is_selected(path, writable);
 }
 
 /* The text of a symbolic link; negative: it is none that is followed. */
@@ -29,7 +43,7 @@ static ssize_t read_link(const Selection *s, const char *path, char buf[PATH_MAX
 
 	if (s->rule == SELECT_EITHER && n == -ENOENT)
 		n = ask(&s->sources[1], path, buf, PATH_MAX);
-	else if (s->rule == SELECT_AGREED && n >= 0 && (ask(&s->sources[1], path, other, PATH_MAX) != n || memcmp(buf, other, (size_t)n) != 0))
+	else if (s->rule == SELECT_AGREED && n >= 0 && (is_of_guests(s, path) || ask(&s->sources[1], path, other, PATH_MAX) != n || memcmp(buf, other, (size_t)n) != 0))
 		n = -ENOENT;
 	if (n >= 0)
 		buf[n] = '\0';

@@ -3,7 +3,8 @@
  * A path means the change that is there, and those below. Changes are told by paths without symbolic links in their directories, callers write what they see: so the links in the directories of a
  * path are followed first, its last name is not. A slash, "." or ".." at its end has the last name followed, too. What does not exist stays as it was written.
  *
- * Where the changes are to be made on the host, whoever runs in the sandbox has no say in which are meant: a link is followed if the sandbox has it as the host has it (SELECT_AGREED). */
+ * Where the changes are to be made on the host, whoever runs in the sandbox has no say in which are meant: a link is followed if the sandbox has it as the host has it (SELECT_AGREED), and
+ * cannot have made it there. */
 #ifndef LIB_SELECT_H
 #define LIB_SELECT_H
 
@@ -16,6 +17,7 @@ typedef enum SelectRule { SELECT_AGREED /* links that both sources have */, SELE
 typedef struct LinkSource {
 	Cowfs *fs;
 	BvSnapshot *snapshot;
+	const char *const *writable; /* of a view: where its guests write to the host, so links there are theirs; may be NULL */
 } LinkSource;
 
 typedef struct Selected {

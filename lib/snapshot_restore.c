@@ -371,6 +371,27 @@ static int take_network(const SnapInfo *info, SandboxConfig *c, BvError **err)
 	return r < 0 ? lib_fail(err, r, "out of memory") : network_config(net ? net : "host", (const char *const *)allow, NULL, c, err);
 }
 
+static bool is_absolute(const char *path)
+{
+	return path[0] == '/';
+}
+
+/* What was hidden from the sandbox stays so, but for what is to be shown. */
+static int take_hidden(const SnapInfo *info, SandboxConfig *c)
+{
+	CLEAN_STRV Strv hide = NULL;
+	int r = take_list(info, "hide", is_absolute, &hide);
+
+	for (size_t i = 0; r == 0 && hide && hide[i]; i++) {
+		CLEAN_FREE char *path = path_absolute(hide[i]);
+		if (!path)
+			return -ENOMEM;
+		if (!c->show || !path_is_selected(path, (const char *const *)c->show))
+			r = strv_add(&c->hide, path);
+	}
+	return r;
+}
+
 /* What is no such name is nobody's. */
 static void take_machine(const SnapInfo *info, SandboxConfig *c)
 {
@@ -419,6 +440,8 @@ static int config_from_snapshot(const Snapshots *s, const SnapInfo *info, const 
 		CLEAN_FREE char *path = path_absolute(o->show[i]);
 		r = path ? strv_add(&c->show, path) : -ENOMEM;
 	}
+	if (r == 0)
+		r = take_hidden(info, c);
 	return r < 0 ? lib_fail(err, r, "out of memory") : 0;
 }
 

@@ -238,6 +238,8 @@ static int add_fields(const BvSandbox *sb, SnapWriter *w, const BvSnapshotOption
 	if (rc == 0)
 		rc = add_list(w, "allow", now.allow, is_grant);
 	if (rc == 0)
+		rc = add_list(w, "hide", c->hide, NULL);
+	if (rc == 0)
 		rc = add_list(w, "command", c->command, NULL);
 	if (rc == 0)
 		rc = add_list(w, "env", c->env, NULL);

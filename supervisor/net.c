@@ -1,5 +1,6 @@
 /* net.c - see net.h. */
 #include "supervisor/net_internal.h"
+#include "supervisor/net_owner.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -108,6 +109,7 @@ int net_new(const char *mode, char *const *rules, const char *servers, char *con
 	pthread_mutex_init(&net->lock, NULL);
 	pthread_mutex_init(&net->binding, NULL);
 	pthread_mutex_init(&net->pinning, NULL);
+	pthread_mutex_init(&net->searching, NULL);
 	pthread_rwlock_init(&net->rules_lock, NULL);
 	net->reserved = -1;
 	atomic_init(&net->diag, diag ? -1 : 0);
@@ -145,6 +147,7 @@ void net_free(Net *net)
 	net_pins_release(net);
 	bv_close_fd(&net->reserved);
 	pthread_rwlock_destroy(&net->rules_lock);
+	pthread_mutex_destroy(&net->searching);
 	pthread_mutex_destroy(&net->pinning);
 	pthread_mutex_destroy(&net->binding);
 	pthread_mutex_destroy(&net->lock);
@@ -220,6 +223,21 @@ OwnSocket *net_find_own_locked(Net *net, uint64_t cookie)
 	return NULL;
 }
 
+/* Does it still answer where a guest has bound it? Without sock_diag that would take too long. */
+static bool is_there_locked(Net *net, const OwnSocket *s)
+{
+	const struct in6_addr localhost = net_mapped((const uint8_t[]){127, 0, 0, 1});
+	struct sockaddr_in6 at = s->real;
+	SocketOwner owner;
+
+	if (!at.sin6_port || !net_may_ask(net))
+		return false;
+	if (net_is_any(&at.sin6_addr))
+		at.sin6_addr = IN6_IS_ADDR_V4MAPPED(&at.sin6_addr) ? localhost : in6addr_loopback;
+	return net_owner(true, s->protocol, &at, &at, &owner) == 0 && owner.cookie == s->cookie;
+}
+
+/* The oldest of a full ring goes, but for a few that are in its way and serve: clients come by the thousand, and what they ask may be as old as the sandbox. */
 OwnSocket *net_add_own_locked(Net *net, int sock, uint64_t cookie)
 {
 	OwnSocket *s = net_find_own_locked(net, cookie);
@@ -229,12 +247,29 @@ OwnSocket *net_add_own_locked(Net *net, int sock, uint64_t cookie)
 		return s;
 	if (!net->sockets && !(net->sockets = calloc(OWN_MAX, sizeof *net->sockets)))
 		return NULL;
+	for (int kept = 0; net->n_own >= OWN_MAX && kept < OWN_KEPT && is_there_locked(net, &net->sockets[net->n_own % OWN_MAX]); kept++)
+		net->n_own++;
 	s = &net->sockets[net->n_own % OWN_MAX];
 	if (net->n_own++ >= OWN_MAX)
 		hmap_remove(&net->own, &s->node);
 	*s = (OwnSocket){.cookie = cookie, .ino = fstat(sock, &st) == 0 ? st.st_ino : 0};
 	hmap_insert(&net->own, &s->node, hash_u64(cookie, 0));
 	return s;
+}
+
+void net_note_place(Net *net, int sock)
+{
+	uint64_t cookie;
+
+	if (!net_cookie(sock, &cookie))
+		return;
+	pthread_mutex_lock(&net->lock);
+	OwnSocket *own = net_find_own_locked(net, cookie);
+	if (own) {
+		own->protocol = net_option(sock, SO_PROTOCOL);
+		IGNORE_RESULT(net_own_name(sock, &own->real)); /* it stays as it was */
+	}
+	pthread_mutex_unlock(&net->lock);
 }
 
 void net_note_own(Net *net, int sock)

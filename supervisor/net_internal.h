@@ -11,7 +11,8 @@
 #include <arpa/nameser.h>
 
 #define DENIED_MAX 64	    /* refused attempts that are told; older ones are counted only */
-#define OWN_MAX (64 * 1024) /* sockets of guests that are remembered; the oldest are forgotten, nobody reaches those then */
+#define OWN_MAX (64 * 1024) /* sockets of guests that are remembered; the oldest are forgotten (net_add_own_locked), nobody reaches those then */
+#define OWN_KEPT 16	    /* so many of those that serve stay, before one goes */
 
 typedef enum NetMode { MODE_HOST, MODE_INTERNET, MODE_NONE } NetMode;
 
@@ -31,6 +32,8 @@ typedef struct OwnSocket {
 	OwnState state;
 	unsigned reuse; /* of a datagram socket what the guest has set (net_share.c) */
 	struct sockaddr_in6 shown;
+	struct sockaddr_in6 real; /* what it is bound to, as far as a guest has asked for it; port 0: nothing */
+	int protocol;		  /* of `real` */
 } OwnSocket;
 
 typedef enum NetHere { HERE_V4, HERE_V6 } NetHere;
@@ -101,6 +104,7 @@ struct Net {
 	size_t n_published;
 	pthread_mutex_t binding; /* outside of `lock`, never with rules_lock: net_share.c */
 	pthread_mutex_t pinning; /* of the pins; inside of no other but rules_lock */
+	pthread_mutex_t searching; /* who looks through the descriptors of all guests, one at a time; inside and outside of no other */
 	NetPin pins[PINS_MAX];
 	pthread_mutex_t lock; /* of what follows */
 	Hmap own;
@@ -127,6 +131,7 @@ int net_option(int sock, int name); /* of SOL_SOCKET; -1: it has none */
 bool net_is_closed(Net *net); /* Does nothing lead out? */
 OwnSocket *net_find_own_locked(Net *net, uint64_t cookie);
 OwnSocket *net_add_own_locked(Net *net, int sock, uint64_t cookie); /* NULL: no memory */
+void net_note_place(Net *net, int sock); /* It has just been bound: there it serves. */
 
 /* ---- net_map.c ---- */
 #define NET_IN6_MIN offsetof(struct sockaddr_in6, sin6_scope_id) /* what bind(2) and connect(2) need of an IPv6 address */
@@ -137,6 +142,7 @@ int net_publish_start(NetPublished *p) MUST_CHECK;
 bool net_is_any(const struct in6_addr *a); /* the unspecified one, of IPv4 or IPv6 */
 int net_own_name(int sock, struct sockaddr_in6 *out) MUST_CHECK; /* getsockname(2) */
 int net_bind_to(int sock, const struct sockaddr_in6 *six) MUST_CHECK; /* bind(2) of a socket of either family */
+bool net_may_ask(Net *net); /* sock_diag(7) */
 bool net_is_here(const struct in6_addr *address); /* an address of this machine, or the unspecified one, which means it */
 /* Which socket of a guest answers where a guest would reach `to` of this machine; *ino is its number. False: none. */
 bool net_find_listener(Net *net, int sock, const struct sockaddr_in6 *to, struct sockaddr_in6 *real, uint64_t *ino);

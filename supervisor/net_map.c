@@ -202,7 +202,7 @@ static void take_v4(int sock)
 
 /* ---- whose socket answers ---- */
 
-static bool may_ask(Net *net)
+bool net_may_ask(Net *net)
 {
 	int diag = atomic_load(&net->diag);
 
@@ -227,7 +227,7 @@ static int find_owner(Net *net, int sock, int protocol, const struct sockaddr_in
 
 	if (net_own_name(sock, &from) < 0 || net_is_any(&from.sin6_addr))
 		from.sin6_addr = at->sin6_addr;
-	int r = net_owner(may_ask(net), protocol, &from, at, owner);
+	int r = net_owner(net_may_ask(net), protocol, &from, at, owner);
 	if (r < 0)
 		return r;
 	pthread_mutex_lock(&net->lock);
@@ -433,6 +433,7 @@ static int bind_here_locked(Net *net, int sock, const struct sockaddr_in6 *asked
 		return r;
 	if (note_state(net, sock, OWN_BOUND, &shown) == 0) /* without memory it is shown as it is, and nobody reaches it */
 		net_share_bound(net, sock);
+	net_note_place(net, sock);
 	return 0;
 }
 
@@ -493,6 +494,8 @@ static int bind_as_asked(Net *net, int sock, const struct sockaddr_storage *ss, 
 	net_share_begin(sock);
 	int r = bind(sock, (const struct sockaddr *)ss, len) < 0 ? bv_neg_errno() : 0;
 	pthread_mutex_unlock(&net->binding);
+	if (r == 0)
+		net_note_place(net, sock);
 	return r;
 }
 

@@ -34,29 +34,60 @@ static Request make_request(int protocol, const struct sockaddr_in6 *from, const
 	return q;
 }
 
-static int ask_diag(int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, SocketOwner *out)
+typedef union Answer {
+	struct nlmsghdr head;
+	char room[8192];
+} Answer;
+
+/* The first message of the answer, as much as there is in *n: a socket, or the end of a list (NLMSG_DONE). */
+static int exchange(const Request *q, Answer *answer, ssize_t *n)
 {
 	CLEAN_FD int fd = socket(AF_NETLINK, SOCK_DGRAM | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
-	Request q = make_request(protocol, from, to);
-	union {
-		struct nlmsghdr head;
-		char room[8192];
-	} answer;
 
-	if (fd < 0 || send(fd, &q, sizeof q, 0) != sizeof q)
+	if (fd < 0 || send(fd, q, sizeof *q, 0) != sizeof *q)
 		return bv_neg_errno();
-	ssize_t n = recv(fd, &answer, sizeof answer, 0);
-	if (n < (ssize_t)sizeof answer.head)
-		return n < 0 ? bv_neg_errno() : -EPROTO;
-	if (answer.head.nlmsg_type == NLMSG_ERROR) {
-		const struct nlmsgerr *e = NLMSG_DATA(&answer.head);
+	*n = recv(fd, answer, sizeof *answer, 0);
+	if (*n < (ssize_t)sizeof answer->head)
+		return *n < 0 ? bv_neg_errno() : -EPROTO;
+	if (answer->head.nlmsg_type == NLMSG_ERROR) {
+		const struct nlmsgerr *e = NLMSG_DATA(&answer->head);
 		return e->error < 0 ? e->error : -EPROTO;
 	}
+	return 0;
+}
+
+static int ask_diag(int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, SocketOwner *out)
+{
+	Request q = make_request(protocol, from, to);
+	Answer answer;
+	ssize_t n;
+	int r = exchange(&q, &answer, &n);
+
+	if (r < 0)
+		return r;
 	if (answer.head.nlmsg_type != SOCK_DIAG_BY_FAMILY || n < (ssize_t)NLMSG_LENGTH(sizeof(struct inet_diag_msg)))
 		return -EPROTO;
 	const struct inet_diag_msg *found = NLMSG_DATA(&answer.head);
 	*out = (SocketOwner){.cookie = found->id.idiag_cookie[0] | (uint64_t)found->id.idiag_cookie[1] << 32, .ino = found->idiag_inode, .family = found->idiag_family};
 	return 0;
+}
+
+int net_port_has_peers(int protocol, in_port_t port)
+{
+	Request q = {.head = {.nlmsg_len = sizeof q, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP},
+		     .body = {.sdiag_protocol = (uint8_t)protocol, .idiag_states = ~0U, .id.idiag_dport = port}};
+	bool found = false;
+
+	for (int v6 = 0; v6 < 2 && !found; v6++) {
+		Answer answer;
+		ssize_t n;
+		q.body.sdiag_family = v6 ? AF_INET6 : AF_INET;
+		int r = exchange(&q, &answer, &n);
+		if (r < 0)
+			return v6 && r == -ENOENT ? 0 : r; /* a kernel without IPv6 */
+		found = answer.head.nlmsg_type != NLMSG_DONE;
+	}
+	return found;
 }
 
 bool net_has_diag(void)

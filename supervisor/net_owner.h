@@ -17,8 +17,11 @@ bool net_has_diag(void);
 /* The socket that would get a packet of `protocol` (IPPROTO_TCP, IPPROTO_UDP) from `from` to `to`, an address of this machine. `diag`: by sock_diag; otherwise by the tables, where time
  * grows with the sockets of the machine. -ENOENT: nobody; or another errno: the kernel does not say. */
 int net_owner(bool diag, int protocol, const struct sockaddr_in6 *from, const struct sockaddr_in6 *to, SocketOwner *out) MUST_CHECK;
-/* Calls visit for every socket of this machine that has a peer, by /proc/net; `state` is TCP's. Negative errno. */
+/* Calls visit for every socket of this machine that has a peer, by /proc/net; `state` is TCP's. Negative errno. The table of UDP is read in pieces, and each begins so many rows from its begin:
+ * where sockets that stand before it go meanwhile, others are passed over. */
 int net_each_peer(int protocol, void (*visit)(void *ctx, unsigned state, const struct sockaddr_in6 *peer), void *ctx) MUST_CHECK;
+/* Has any socket of this machine a peer with this port? By sock_diag, in one look, so nobody is passed over. 1, 0, or a negative errno. */
+int net_port_has_peers(int protocol, in_port_t port) MUST_CHECK;
 /* One end of a row of these tables: "0100007F:1F90", or 32 digits. */
 bool net_parse_end(const char *text, struct sockaddr_in6 *out);
 /* Is it an address of this machine? */

@@ -61,15 +61,35 @@ static void note_connected(void *ctx, unsigned state, const struct sockaddr_in6 
 		c->net->pins[i].connected |= is_of(&c->net->pins[i], c->protocol, peer);
 }
 
-static void drop_unused_locked(Net *net)
+static bool look_in_table_locked(Net *net, int protocol)
+{
+	Connected c = {net, protocol};
+
+	return net_each_peer(protocol, note_connected, &c) == 0;
+}
+
+/* Guests can have a datagram socket passed over in the table, by closing others while it is read: so the kernel is asked for one port at a time. With TCP, whose table is read bucket by bucket,
+ * they cannot, and its buckets are too many for that. False: nothing is known. */
+static bool find_connected_locked(Net *net)
 {
 	for (size_t i = 0; i < PINS_MAX; i++)
 		net->pins[i].connected = false;
-	for (int udp = 0; udp < 2; udp++) {
-		Connected c = {net, udp ? IPPROTO_UDP : IPPROTO_TCP};
-		if (net_each_peer(c.protocol, note_connected, &c) < 0)
-			return; /* nothing is known */
+	if (!look_in_table_locked(net, IPPROTO_TCP))
+		return false;
+	if (!net_may_ask(net))
+		return look_in_table_locked(net, IPPROTO_UDP);
+	for (size_t i = 0; i < PINS_MAX; i++) {
+		NetPin *p = &net->pins[i];
+		if (p->net && !p->busy && p->protocol == IPPROTO_UDP)
+			p->connected = net_port_has_peers(p->protocol, p->at.sin6_port) != 0;
 	}
+	return true;
+}
+
+static void drop_unused_locked(Net *net)
+{
+	if (!find_connected_locked(net))
+		return;
 	for (size_t i = 0; i < PINS_MAX; i++) {
 		NetPin *p = &net->pins[i];
 		if (p->net && !p->busy && !p->connected) {
@@ -161,7 +181,9 @@ static int find_holder(Call *call, uint64_t ino, SocketHolder *holder)
 		return 0;
 	if (!call->req.may_block)
 		return CALL_SLOW;
+	pthread_mutex_lock(&call->sup->net->searching); /* it takes as long as guests have descriptors, and makes nobody wait but those who search */
 	int r = proctree_list(call->sup->tree, search_process, &s);
+	pthread_mutex_unlock(&call->sup->net->searching);
 	return r > 0 ? 0 : r < 0 ? r : -ECONNREFUSED;
 }
 
@@ -199,27 +221,45 @@ static NetPin *find_locked(Net *net, int protocol, const struct sockaddr_in6 *at
 	return NULL;
 }
 
-/* `ino`: of the socket that the pin is a duplicate of; 0: it is a guard. */
-static int pin_locked(Call *call, int protocol, const struct sockaddr_in6 *at, uint64_t ino, NetPin **out)
+/* `ino`: of the socket that the pin is a duplicate of, which `holder` has; 0: it is a guard. */
+static int pin_locked(Call *call, int protocol, const struct sockaddr_in6 *at, uint64_t ino, const SocketHolder *holder, NetPin **out)
 {
 	Net *net = call->sup->net;
 	NetPin *p = find_locked(net, protocol, at, ino);
-	SocketHolder holder = p ? p->holder : (SocketHolder){0};
-	int r = ino ? find_holder(call, ino, &holder) : 0;
 
-	if (r != 0)
-		return r;
 	if (!p) {
 		p = find_room_locked(net);
-		int fd = !p ? -EADDRNOTAVAIL : ino ? duplicate(call, &holder, ino) : make_guard(net, protocol, at->sin6_port);
+		int fd = !p ? -EADDRNOTAVAIL : ino ? duplicate(call, holder, ino) : make_guard(net, protocol, at->sin6_port);
 		if (fd < 0)
 			return fd;
 		*p = (NetPin){.net = net, .protocol = protocol, .at = *at, .ino = ino, .fd = fd};
 	}
-	p->holder = holder;
+	p->holder = *holder;
 	p->busy++;
 	*out = p;
 	return 0;
+}
+
+static int pin(Call *call, int protocol, const struct sockaddr_in6 *at, uint64_t ino, NetPin **out)
+{
+	Net *net = call->sup->net;
+	SocketHolder holder = {0};
+	int r = 0;
+
+	if (ino) {
+		pthread_mutex_lock(&net->pinning);
+		const NetPin *p = find_locked(net, protocol, at, ino);
+		if (p)
+			holder = p->holder;
+		pthread_mutex_unlock(&net->pinning);
+		r = find_holder(call, ino, &holder);
+	}
+	if (r != 0)
+		return r;
+	pthread_mutex_lock(&net->pinning);
+	r = pin_locked(call, protocol, at, ino, &holder, out);
+	pthread_mutex_unlock(&net->pinning);
+	return r;
 }
 
 int net_pin(Call *call, int protocol, const struct sockaddr_in6 *at, uint64_t ino, NetPin **out)
@@ -230,11 +270,9 @@ int net_pin(Call *call, int protocol, const struct sockaddr_in6 *at, uint64_t in
 	for (size_t i = 0; i < net->n_published; i++)
 		if (!here && net->published[i].host_port == at->sin6_port && IN6_ARE_ADDR_EQUAL(&net->published[i].address, &at->sin6_addr))
 			return 0;
-	pthread_mutex_lock(&net->pinning);
-	int r = pin_locked(call, protocol, at, here ? 0 : ino, out);
+	int r = pin(call, protocol, at, here ? 0 : ino, out);
 	if (here && r == -ECONNREFUSED && protocol == IPPROTO_UDP) /* it is bound to every address, and once there was one at this port of ours */
-		r = pin_locked(call, protocol, at, ino, out);
-	pthread_mutex_unlock(&net->pinning);
+		r = pin(call, protocol, at, ino, out);
 	return r;
 }
 

@@ -558,7 +558,7 @@ enum {
 };
 
 /* A new sandbox with all that a snapshot ("NAME" or "NAME@NUMBER") has. Names and metadata are there, compared with their checksums, when this returns; the bytes of a file come
- * from the place when it is first opened (EIO in the sandbox while that cannot be reached), unless BV_RESTORE_PREFETCH. What the first one was granted on its host (rw, show) is not taken over.
+ * from the place when it is first opened (EIO in the sandbox while that cannot be reached), unless BV_RESTORE_PREFETCH. What the first one was granted on its host (rw, show) is not taken over; what was hidden from it (hide) is, but for `show`.
  * Of what the snapshot carries of a host (BV_SNAPSHOT_WITH_BASE) the sandbox gets what is missing here, or differs in type, permissions, size or time of modification. *out is the caller's to close; the receipt may be NULL.
  * -ENOENT (no such snapshot), -EEXIST (the sandbox's name), -EACCES (also: it rests on what is hidden here), -EINVAL, -ENOMEM, and those of the place. */
 int bv_snapshot_restore(const char *snapshot, const BvRestoreOptions *options, BvSandbox **out, BvSnapshotReceipt *receipt, BvError **err);
