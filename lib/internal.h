@@ -97,7 +97,7 @@ typedef struct SandboxConfig {
 	uint64_t spool;	 /* bytes of files that can be fetched again which may be here; 0: as many as there is room for */
 	bool continuous; /* what changes goes to the backend, a place, all the time (sync.h) */
 	BvLimits limits;
-	PidnsWish pidns; /* commands are in a pid namespace of their own; as the limits, not of copies */
+	PidnsWish pidns; /* commands are in a pid namespace of their own; not of copies */
 	bool fake_root; /* commands see themselves as root */
 	uid_t uid; /* with fake_root: whose objects of the host are root's in it */
 	gid_t gid;
