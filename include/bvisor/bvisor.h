@@ -418,7 +418,8 @@ typedef struct BvDiffOptions {
  * call. Files whose content the store has lost are shown with BV_DIFF_LOST, the others as ever. Non-zero from visit stops and is returned.
  * What has too long a path (PATH_MAX) is left out: -ENAMETOOLONG after all others. -EINVAL (options, a relative path), -ENOENT, -EUCLEAN (damaged), -EPROTO (newer), -ENOMEM. */
 int bv_sandbox_diff(BvSandbox *sandbox, const BvDiffOptions *options, int (*visit)(void *ctx, const BvChange *change), void *ctx, BvError **err);
-/* Opens a file of the view for reading; *fd (O_CLOEXEC) is the caller's. Symbolic links are followed. -EISDIR, errors as open(2), and of bv_sandbox_diff. */
+/* Opens a file of the view for reading; *fd (O_CLOEXEC) is the caller's. Symbolic links are followed. What commands have in /dev, /proc and /sys is of them as they run: for this function and all
+ * others that look, of sandboxes and snapshots, these are empty directories. -EISDIR, errors as open(2), and of bv_sandbox_diff. */
 int bv_sandbox_open_file(BvSandbox *sandbox, const char *path, int *fd, BvError **err);
 /* Target of a symbolic link of the view, NUL-terminated and cut to size; returns its length. -EINVAL (no link), errors as readlink(2). */
 ssize_t bv_sandbox_readlink(BvSandbox *sandbox, const char *path, char *buf, size_t size, BvError **err);
