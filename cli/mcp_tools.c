@@ -41,8 +41,21 @@ static ssize_t read_part(int fd, off_t offset, size_t max, char **out)
 	return (ssize_t)len;
 }
 
-/* A part of a file may begin and end within a character. */
-static bool is_text(const char *bytes, size_t len)
+/* Whether what is there of a character may be the beginning of one. */
+static bool begins_character(const char *bytes, size_t len)
+{
+	for (int fill = 0x80; fill <= 0xbf; fill += 0x3f) {
+		unsigned char p[5] = {0};
+		memset(p, fill, 4);
+		memcpy(p, bytes, len < 4 ? len : 4);
+		if (utf8_length(p) > len)
+			return true;
+	}
+	return false;
+}
+
+/* How much of it is text; 0: it is none. If there is more of the file, a part may end within a character, which is left to the next part. */
+static size_t text_length(const char *bytes, size_t len, bool more)
 {
 	size_t at = 0;
 
@@ -50,13 +63,11 @@ static bool is_text(const char *bytes, size_t len)
 		unsigned char p[5] = {0};
 		memcpy(p, bytes + at, len - at < 4 ? len - at : 4);
 		size_t n = utf8_length(p);
-		if (n == 0 && !(len - at < 4 && p[0] >= 0xc2))
-			return false;
 		if (n == 0)
-			break;
+			return more && begins_character(bytes + at, len - at) ? at : 0;
 		at += n;
 	}
-	return true;
+	return at;
 }
 
 static char *to_base64(const char *bytes, size_t len)
@@ -71,9 +82,11 @@ static char *to_base64(const char *bytes, size_t len)
 
 static void fill_file(Result *result, const char *bytes, size_t len, uint64_t size, bool more)
 {
-	const bool text = is_text(bytes, len);
+	const size_t chars = text_length(bytes, len, more);
+	const bool text = chars > 0 || len == 0;
 	cJSON *s = result->structured = mcp_check(cJSON_CreateObject());
 
+	len = text ? chars : len;
 	result->text = text ? mcp_utf8(bytes, len) : to_base64(bytes, len);
 	mcp_check(cJSON_AddStringToObject(s, "encoding", text ? "utf-8" : "base64"));
 	mcp_check(cJSON_AddStringToObject(s, "content", result->text));
