@@ -356,6 +356,8 @@ int bv_sandbox_spawn(BvSandbox *sb, const BvSpawnOptions *options, BvProcess **o
 
 	if (lib_take_options(&o, sizeof(o), options) < 0 || !o.argv || !o.argv[0])
 		return lib_fail(err, -EINVAL, "no command given, or options of a size that this library does not know");
+	if (lib_check_flags(o.flags, BV_SPAWN_TTY | BV_SPAWN_DETACH | BV_SPAWN_DEFAULT_SIGNALS, err) < 0)
+		return -EINVAL;
 	p = process_new(err);
 	if (!p)
 		return -ENOMEM;

@@ -550,6 +550,8 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
+	if (lib_check_flags(o.flags, BV_RESTORE_PREFETCH | BV_RESTORE_CONTINUOUS | BV_RESTORE_IN_PLACE, err) < 0)
+		return -EINVAL;
 	CLEAN_FREE char *own = NULL;
 	if ((o.flags & BV_RESTORE_IN_PLACE) && !o.from && (r = find_own_place(name, &o, &own, err)) < 0)
 		return r;
