@@ -23,6 +23,7 @@ typedef struct Server {
 	pthread_rwlock_t sandbox_lock;
 	BvSandbox *sb; /* NULL: it was lost (restore failed half-way) */
 	char *name;
+	List snapshots; /* names that states were taken under, malloc'ed; of Server.lock, too */
 	pthread_mutex_t lock, out_lock;
 	pthread_cond_t idle;
 	struct Call *calls; /* that are at work */

@@ -425,9 +425,11 @@ static int read_status(const cJSON *answer, BvStatus *status, BvError **err)
 	const cJSON *code = cJSON_GetObjectItemCaseSensitive(answer, "exit");
 	const cJSON *signal = cJSON_GetObjectItemCaseSensitive(answer, "signal");
 	int r = conn_verdict(answer, err);
+	BvStatus unwanted;
 
 	if (r < 0)
 		return r;
+	status = status ? status : &unwanted;
 	if (cJSON_IsNumber(code))
 		*status = (BvStatus){.exit_code = code->valueint};
 	else if (cJSON_IsNumber(signal))

@@ -195,7 +195,7 @@ int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProces
  * snapshots are, and where bvisor has its own files (BVISOR_HOME and the like). With them a guest could reach the places that its own snapshots are in. */
 enum { BV_WITHHELD_KEY = 1, BV_WITHHELD_PLACE = 2 };
 int bv_process_withholds(const char *variable);
-/* Waits for the end of the command, at most timeout_ms milliseconds (-1: for ever). May be asked again and by several threads at once: the
+/* Waits for the end of the command, at most timeout_ms milliseconds (-1: for ever). The status may be NULL. May be asked again and by several threads at once: the
  * answer stays. -ETIMEDOUT, -ECONNRESET (the supervisor died, and with it the command). */
 int bv_process_wait(BvProcess *process, int timeout_ms, BvStatus *status, BvError **err);
 /* After bv_process_wait: what went wrong in the sandbox beside the command, for people, one line each (a limit was reached; a file could not be fetched from where the sandbox was restored from, or no
@@ -555,7 +555,7 @@ enum {
 	BV_RESTORE_PREFETCH = 1, /* fetch everything now: the sandbox does not need the place any more, nor its key */
 	BV_RESTORE_CONTINUOUS = 4, /* as BV_CREATE_CONTINUOUS */
 	BV_RESTORE_IN_PLACE = 2, /* of the stopped sandbox `name` (NULL: the snapshot's name), which keeps its grants, its limits and its backend ("dir", or a place). What it was is first kept as a
-				  * new state of its name in that place. show, limits and backend are ignored. -EBUSY (it runs), -ENOENT, -EOPNOTSUPP (another backend) */
+				  * new state of its name in that place, if anything has run in it. show, limits and backend are ignored. -EBUSY (it runs), -ENOENT, -EOPNOTSUPP (another backend) */
 };
 
 /* A new sandbox with all that a snapshot ("NAME" or "NAME@NUMBER") has. Names and metadata are there, compared with their checksums, when this returns; the bytes of a file come

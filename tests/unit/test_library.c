@@ -644,6 +644,7 @@ static void ps_tells_when_a_process_was_started(void **state)
 	assert_int_equal(bv_sandbox_ps(sb, take_start, &start, NULL), 0);
 	assert_in_range(start, before - 2, (int64_t)time(NULL) + 2);
 	assert_int_equal(bv_sandbox_kill(sb, SIGKILL, NULL), 0);
+	assert_int_equal(bv_process_wait(process, -1, NULL, NULL), 0); /* who does not want to know */
 	bv_process_close(process);
 	bv_sandbox_close(sb);
 }
