@@ -177,6 +177,8 @@ int list_sandboxes(bool json);
 int cli_fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* The same with the message of a library error, which is freed. */
 int cli_fail_error(BvError *err);
+/* What main returns: the code, but where output did not arrive (a full disk). A pager or head(1) that left early is no error. */
+int cli_finish(int code);
 int64_t now_ms(void); /* since some moment that stays the same */
 /* malloc and friends that end the program with 125 when memory is out. */
 void *xrealloc(void *p, size_t size);

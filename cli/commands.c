@@ -229,7 +229,8 @@ static const Command commands[] = {
 	 "  bvisor stats look\n"},
 	{"mcp", "[OPTION...]", "Serve one new sandbox to an agent, as tools of the Model Context Protocol on standard input and output",
 	 CREATE_OPTIONS CONFIG_OPTIONS
-	 "  --allow-apply      offer the tool that makes the changes on the host\n" LIMIT_OPTIONS SYNC_OPTION SPOOL_OPTION
+	 "  --allow-apply      offer the tool that makes the changes on the host\n"
+	 "  --allow-snapshot NAME  let it restore, and add to, snapshots of this name, too (repeatable)\n" LIMIT_OPTIONS SYNC_OPTION SPOOL_OPTION
 	 "  --cwd DIR          what relative paths and commands start from (default: here)\n"
 	 "  --env NAME=VALUE   set a variable; --env NAME takes its present value\n"
 	 "  --clear-env        start from an empty environment\n"

@@ -23,10 +23,10 @@ typedef struct Request {
 
 /* ---- answers ---- */
 
-/* Only what every shell takes as it is: names from files and stores are not ours. */
+/* Only what every shell takes as it is, and what is no directive: names from files and stores are not ours. */
 static bool is_plain(const char *word)
 {
-	return *word && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@:+=/*-")] == '\0';
+	return *word && *word != ':' && word[strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@:+=/*-")] == '\0';
 }
 
 static void offer(const Request *r, const char *word, const char *about)

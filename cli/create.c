@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_PUBLISH, OPT_HOSTNAME, OPT_RELEASE, OPT_OUTPUT, OPT_FAKE_ROOT, OPT_PIDNS, OPT_USER, OPT_PROFILE, OPT_NO_CONFIG, OPT_ALLOW_APPLY };
+enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_RW, OPT_HIDE, OPT_SHOW, OPT_RO, OPT_TIMEOUT, OPT_TRACE, OPT_RM, OPT_GENERATIONS, OPT_SPOOL, OPT_SYNC, OPT_NET, OPT_ALLOW, OPT_DNS, OPT_PUBLISH, OPT_HOSTNAME, OPT_RELEASE, OPT_OUTPUT, OPT_FAKE_ROOT, OPT_PIDNS, OPT_USER, OPT_PROFILE, OPT_NO_CONFIG, OPT_ALLOW_APPLY, OPT_ALLOW_SNAPSHOT };
 
 #define LONG_COMMAND \
 	{"cwd", required_argument, NULL, OPT_CWD}, {"env", required_argument, NULL, OPT_ENV}, {"clear-env", no_argument, NULL, OPT_CLEAR_ENV}, \
@@ -21,7 +21,7 @@ enum { OPT_NAME = OPT_FIRST, OPT_BACKEND, OPT_CWD, OPT_ENV, OPT_CLEAR_ENV, OPT_R
 
 const struct option run_options[] = {LONG_CREATE, {"rm", no_argument, NULL, OPT_RM}, LONG_COMMAND, {0}};
 const struct option exec_options[] = {LONG_COMMAND, {0}};
-const struct option mcp_options[] = {LONG_CREATE, {"allow-apply", no_argument, NULL, OPT_ALLOW_APPLY}, {"cwd", required_argument, NULL, OPT_CWD}, {"env", required_argument, NULL, OPT_ENV},
+const struct option mcp_options[] = {LONG_CREATE, {"allow-apply", no_argument, NULL, OPT_ALLOW_APPLY}, {"allow-snapshot", required_argument, NULL, OPT_ALLOW_SNAPSHOT}, {"cwd", required_argument, NULL, OPT_CWD}, {"env", required_argument, NULL, OPT_ENV},
 				     {"clear-env", no_argument, NULL, OPT_CLEAR_ENV}, {"timeout", required_argument, NULL, OPT_TIMEOUT}, {"output-limit", required_argument, NULL, OPT_OUTPUT},
 				     LONG_KEY, LONG_COMMON, {0}};
 
@@ -52,6 +52,7 @@ static void take_option(const Command *cmd, CreateOptions *p, int c)
 	case OPT_PROFILE:
 	case OPT_NO_CONFIG: break; /* see choose_files */
 	case OPT_ALLOW_APPLY: p->allow_apply = true; break;
+	case OPT_ALLOW_SNAPSHOT: list_add(&p->snapshots, optarg); break;
 	case OPT_RM: p->rm = true; break;
 	case OPT_FAKE_ROOT: p->create.flags |= BV_CREATE_FAKE_ROOT; break;
 	case OPT_PIDNS: p->create.flags |= BV_CREATE_PIDNS; break;

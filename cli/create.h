@@ -8,7 +8,7 @@ typedef struct CreateOptions {
 	BvCreateOptions create;
 	LimitOptions limits;
 	SessionOptions session;
-	List rw, hide, show, allow, publish, env_changes;
+	List rw, hide, show, allow, publish, env_changes, snapshots;
 	bool clear_env, interactive, tty, rm, generations, allow_apply;
 	const char *trace;
 	bool configured; /* some of it is from files */

@@ -25,14 +25,6 @@ static void print_overview(FILE *out)
 	      out);
 }
 
-/* Output that did not arrive (a full disk) is an error; a pager or head(1) that left early is not. */
-static int finish(int code)
-{
-	if (fflush(stdout) != 0 && errno != EPIPE)
-		return cli_fail("cannot write the output: %s", strerror(errno));
-	return code;
-}
-
 /* ---- the supervisor, as a fork of this program ---- */
 
 static char *title;
@@ -117,7 +109,7 @@ static int help(const char *command)
 		print_help(cmd);
 	else
 		print_overview(stdout);
-	return finish(0);
+	return cli_finish(0);
 }
 
 int main(int argc, char **argv)
@@ -137,7 +129,7 @@ int main(int argc, char **argv)
 		return help(argc > 2 ? argv[2] : NULL);
 	if (strcmp(argv[1], "--version") == 0) {
 		printf("bvisor %s\n", bv_version());
-		return finish(0);
+		return cli_finish(0);
 	}
 	cmd = find_command(argv[1]);
 	if (!cmd)
@@ -147,5 +139,5 @@ int main(int argc, char **argv)
 	if (!(cmd->flags & COMMAND_NO_PLACES) && !wants_help(argc, argv))
 		config_set_places();
 	embed_supervisor(cmd, all_argc, all_argv);
-	return finish(cmd->run(cmd, argc - 1, argv + 1));
+	return cli_finish(cmd->run(cmd, argc - 1, argv + 1));
 }

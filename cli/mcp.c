@@ -2,6 +2,7 @@
 #include "cli/mcp.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
@@ -9,7 +10,8 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 32 << 20, CALLS_MAX = 32, ID_MAX = 256, PROGRESS_MS = 250 };
+enum { LINE_MAX_BYTES = 32 << 20, CALLS_MAX = 32, BATCH_MAX = 1000, ID_MAX = 256, PROGRESS_MS = 250, LISTEN_MS = 100, STALL_MS = 3000 };
+#define NUMBER_MAX 9007199254740991.0 /* up to here a double is one integer */
 
 static const char *const versions[] = {"2025-06-18", "2025-03-26", "2024-11-05"}; /* the newest first */
 
@@ -43,21 +45,60 @@ char *mcp_utf8(const char *bytes, size_t len)
 
 /* ---- answers ---- */
 
+/* Until something can be written. False: nobody reads, and it shall end: a signal is there, or the client has closed its side and has read nothing for a while. */
+static bool wait_for_reader(Server *s)
+{
+	int64_t since = -1;
+
+	while (!s->mute) {
+		struct pollfd polls[] = {{.fd = STDOUT_FILENO, .events = POLLOUT}, {.fd = s->signals, .events = POLLIN}, {.fd = since < 0 ? STDIN_FILENO : -1, .events = POLLRDHUP}};
+		if (poll(polls, ARRAY_LEN(polls), LISTEN_MS) < 0)
+			continue;
+		if (polls[0].revents)
+			return true;
+		if (polls[1].revents || (since >= 0 && now_ms() - since > STALL_MS))
+			break;
+		if (since < 0 && (polls[2].revents || s->ending))
+			since = now_ms();
+	}
+	return false;
+}
+
+/* In pieces that a pipe takes at once when it is ready (PIPE_BUF): a write that waits would hear of nothing. */
 static void write_line(Server *s, const cJSON *message)
 {
 	char *text = mcp_check(cJSON_PrintUnformatted(message)), *line = xasprintf("%s\n", text);
 	size_t len = strlen(line);
 
 	pthread_mutex_lock(&s->out_lock);
-	for (size_t at = 0; at < len;) {
-		ssize_t n = write(STDOUT_FILENO, line + at, len - at);
-		if (n < 0 && errno != EINTR)
+	for (size_t at = 0; at < len && !s->mute;) {
+		s->mute = !wait_for_reader(s);
+		ssize_t n = s->mute ? 0 : write(STDOUT_FILENO, line + at, len - at < PIPE_BUF ? len - at : PIPE_BUF);
+		if (n < 0 && errno != EINTR && errno != EAGAIN)
 			break; /* nobody reads any more; the end of the input will follow */
 		at += n > 0 ? (size_t)n : 0;
 	}
 	pthread_mutex_unlock(&s->out_lock);
 	free(line);
 	cJSON_free(text);
+}
+
+/* What names something of the client's goes back as it came. cJSON prints 15 digits of a number, which may be the name of another one. */
+static cJSON *copy_id(const cJSON *id)
+{
+	char text[40];
+
+	if (!cJSON_IsNumber(id))
+		return mcp_check(id ? cJSON_Duplicate(id, true) : cJSON_CreateNull());
+	snprintf(text, sizeof(text), id->valuedouble == (double)(int64_t)id->valuedouble ? "%.0f" : "%.17g", id->valuedouble);
+	return mcp_check(cJSON_CreateRaw(text));
+}
+
+static bool same_id(const cJSON *a, const cJSON *b)
+{
+	if (cJSON_IsString(a) && cJSON_IsString(b))
+		return strcmp(a->valuestring, b->valuestring) == 0;
+	return cJSON_IsNumber(a) && cJSON_IsNumber(b) && a->valuedouble == b->valuedouble;
 }
 
 static cJSON *new_message(void)
@@ -84,7 +125,7 @@ static void send_result(Server *s, cJSON *batch, const cJSON *id, cJSON *result)
 {
 	cJSON *message = new_message();
 
-	cJSON_AddItemToObject(message, "id", mcp_check(cJSON_Duplicate(id, true)));
+	cJSON_AddItemToObject(message, "id", copy_id(id));
 	cJSON_AddItemToObject(message, "result", result);
 	send_message(s, batch, message);
 }
@@ -100,7 +141,7 @@ static void PRINTF_LIKE(5, 6) send_error(Server *s, cJSON *batch, const cJSON *i
 		mcp_check(NULL);
 	va_end(ap);
 	char *clean = mcp_utf8(text, strlen(text));
-	cJSON_AddItemToObject(message, "id", mcp_check(id ? cJSON_Duplicate(id, true) : cJSON_CreateNull()));
+	cJSON_AddItemToObject(message, "id", copy_id(id));
 	mcp_check(cJSON_AddNumberToObject(error, "code", code));
 	mcp_check(cJSON_AddStringToObject(error, "message", clean));
 	cJSON_AddItemToObject(message, "error", error);
@@ -118,7 +159,7 @@ bool mcp_progress(Call *call, double done, double total, const char *text)
 	call->told_ms = now;
 	cJSON *message = new_message(), *params = mcp_check(cJSON_CreateObject());
 	mcp_check(cJSON_AddStringToObject(message, "method", "notifications/progress"));
-	cJSON_AddItemToObject(params, "progressToken", mcp_check(cJSON_Duplicate(call->progress_token, true)));
+	cJSON_AddItemToObject(params, "progressToken", copy_id(call->progress_token));
 	mcp_check(cJSON_AddNumberToObject(params, "progress", done));
 	if (total > 0)
 		mcp_check(cJSON_AddNumberToObject(params, "total", total));
@@ -200,7 +241,7 @@ static bool has_type(const cJSON *v, ArgumentType type)
 {
 	switch (type) {
 	case ARG_STRING: return cJSON_IsString(v);
-	case ARG_INTEGER: return cJSON_IsNumber(v) && v->valuedouble >= 0 && v->valuedouble <= 9007199254740991.0 && v->valuedouble == (double)(int64_t)v->valuedouble;
+	case ARG_INTEGER: return cJSON_IsNumber(v) && v->valuedouble >= 0 && v->valuedouble <= NUMBER_MAX && v->valuedouble == (double)(int64_t)v->valuedouble;
 	case ARG_BOOLEAN: return cJSON_IsBool(v);
 	case ARG_STRINGS: return cJSON_IsArray(v) && are_strings(v);
 	case ARG_STRING_MAP: break;
@@ -360,6 +401,20 @@ static void call_free(Call *call)
 	free(call);
 }
 
+/* Whoever has the answer may use the id anew. */
+static void unlink_call(Call *call)
+{
+	Server *s = call->server;
+
+	pthread_mutex_lock(&s->lock);
+	Call **at = &s->calls;
+	while (*at != call)
+		at = &(*at)->next;
+	*at = call->next;
+	s->n_calls--;
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void do_call(Call *call)
 {
 	Server *s = call->server;
@@ -370,10 +425,11 @@ static void do_call(Call *call)
 		mcp_fail(&result, "%s: other calls are at work in the sandbox: wait for them, or cancel them", call->tool->name);
 	else if (!s->sb)
 		mcp_fail(&result, "the sandbox could not be put back, and is gone");
-	else
+	else if (!mcp_cancelled(call))
 		call->tool->call(call, &result);
 	if (r == 0)
 		pthread_rwlock_unlock(&s->sandbox_lock);
+	unlink_call(call);
 	if (mcp_cancelled(call))
 		cJSON_Delete(result.structured);
 	else
@@ -381,25 +437,26 @@ static void do_call(Call *call)
 	free(result.text);
 }
 
-static void end_call(Call *call)
-{
-	Server *s = call->server;
-
-	pthread_mutex_lock(&s->lock);
-	Call **at = &s->calls;
-	while (*at != call)
-		at = &(*at)->next;
-	*at = call->next;
-	s->n_calls--;
-	pthread_cond_broadcast(&s->idle);
-	pthread_mutex_unlock(&s->lock);
-	call_free(call);
-}
-
+/* A call that is alone, or those of a batch. */
 static void *call_thread(void *ctx)
 {
-	do_call(ctx);
-	end_call(ctx);
+	Call *call = ctx;
+	Server *s = call->server;
+	cJSON *batch = call->batch;
+
+	while (call) {
+		Call *later = call->later;
+		do_call(call);
+		call_free(call);
+		call = later;
+	}
+	if (batch && cJSON_GetArraySize(batch) > 0 && !s->ending)
+		write_line(s, batch);
+	cJSON_Delete(batch);
+	pthread_mutex_lock(&s->lock);
+	s->n_threads--;
+	pthread_cond_broadcast(&s->idle);
+	pthread_mutex_unlock(&s->lock);
 	return NULL;
 }
 
@@ -408,15 +465,14 @@ static Call *find_call_locked(const Server *s, const cJSON *id)
 {
 	Call *call = s->calls;
 
-	while (call && !cJSON_Compare(call->id, id, true))
+	while (call && !same_id(call->id, id))
 		call = call->next;
 	return call;
 }
 
-static void start_call(Server *s, Call *call)
+/* False: it may not be, which was answered. */
+static bool link_call(Server *s, Call *call)
 {
-	pthread_attr_t detached;
-	pthread_t thread;
 	const char *refused = NULL;
 
 	pthread_mutex_lock(&s->lock);
@@ -431,25 +487,39 @@ static void start_call(Server *s, Call *call)
 	}
 	pthread_mutex_unlock(&s->lock);
 	if (refused) {
-		send_error(s, NULL, call->id, MCP_BUSY, "%s", refused);
+		send_error(s, call->batch, call->id, MCP_BUSY, "%s", refused);
 		call_free(call);
-		return;
 	}
+	return !refused;
+}
+
+/* The calls are linked; they, and the batch that they are of, are the thread's. */
+static void start_calls(Server *s, Call *first)
+{
+	pthread_attr_t detached;
+	pthread_t thread;
+
+	pthread_mutex_lock(&s->lock);
+	s->n_threads++;
+	pthread_mutex_unlock(&s->lock);
 	pthread_attr_init(&detached);
 	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-	int r = pthread_create(&thread, &detached, call_thread, call);
+	int r = pthread_create(&thread, &detached, call_thread, first);
 	pthread_attr_destroy(&detached);
-	if (r != 0) {
-		send_error(s, NULL, call->id, MCP_INTERNAL_ERROR, "cannot start a thread: %s", strerror(r));
-		end_call(call);
-	}
+	if (r == 0)
+		return;
+	for (Call *call = first; call; call = call->later)
+		call->cancelled = true;
+	for (Call *call = first; call; call = call->later)
+		send_error(s, call->batch, call->id, MCP_INTERNAL_ERROR, "cannot start a thread: %s", strerror(r));
+	call_thread(first); /* which does nothing but put an end to them */
 }
 
 /* ---- requests ---- */
 
 static bool is_id(const cJSON *id)
 {
-	return (cJSON_IsString(id) && strlen(id->valuestring) <= ID_MAX) || (cJSON_IsNumber(id) && isfinite(id->valuedouble));
+	return (cJSON_IsString(id) && strlen(id->valuestring) <= ID_MAX) || (cJSON_IsNumber(id) && fabs(id->valuedouble) <= NUMBER_MAX);
 }
 
 static void initialize(Server *s, cJSON *batch, const cJSON *id, const cJSON *params)
@@ -499,6 +569,16 @@ static void list_tools(Server *s, cJSON *batch, const cJSON *id, const cJSON *pa
 	send_result(s, batch, id, result);
 }
 
+/* What is in a batch is started when all of it was read. */
+static void add_later(Server *s, Call *call)
+{
+	Call **at = &s->later;
+
+	while (*at)
+		at = &(*at)->later;
+	*at = call;
+}
+
 static void call_tool(Server *s, cJSON *batch, const cJSON *id, const cJSON *params)
 {
 	const cJSON *name = cJSON_GetObjectItemCaseSensitive(params, "name"), *arguments = cJSON_GetObjectItemCaseSensitive(params, "arguments");
@@ -530,12 +610,12 @@ static void call_tool(Server *s, cJSON *batch, const cJSON *id, const cJSON *par
 	call->id = mcp_check(cJSON_Duplicate(id, true));
 	call->arguments = mcp_check(arguments ? cJSON_Duplicate(arguments, true) : cJSON_CreateObject());
 	call->progress_token = is_id(token) ? mcp_check(cJSON_Duplicate(token, true)) : NULL;
-	if (batch) {
-		do_call(call);
-		call_free(call);
-	} else {
-		start_call(s, call);
-	}
+	if (!link_call(s, call))
+		return;
+	if (!batch)
+		start_calls(s, call);
+	else
+		add_later(s, call);
 }
 
 static void ping(Server *s, cJSON *batch, const cJSON *id, const cJSON *params)
@@ -586,7 +666,7 @@ static void on_message(Server *s, cJSON *batch, const cJSON *message)
 	} else if (!cJSON_IsString(version) || strcmp(version->valuestring, "2.0") != 0) {
 		send_error(s, batch, is_id(id) ? id : NULL, MCP_INVALID_REQUEST, "'jsonrpc' should be \"2.0\"");
 	} else if (id && !is_id(id)) {
-		send_error(s, batch, NULL, MCP_INVALID_REQUEST, "'id' should be a string of at most %d bytes, or a number", ID_MAX);
+		send_error(s, batch, NULL, MCP_INVALID_REQUEST, "'id' should be a string of at most %d bytes, or a number up to %.0f", ID_MAX, NUMBER_MAX);
 	} else if (!method && id && (cJSON_GetObjectItemCaseSensitive(message, "result") || cJSON_GetObjectItemCaseSensitive(message, "error"))) {
 		return; /* an answer, although nothing was asked */
 	} else if (!cJSON_IsString(method)) {
@@ -620,14 +700,23 @@ static const char *find_wrong(const char *line, size_t len)
 
 static void on_batch(Server *s, const cJSON *messages)
 {
-	cJSON *answers = mcp_check(cJSON_CreateArray());
+	const int count = cJSON_GetArraySize(messages);
 	const cJSON *message;
 
+	if (count == 0 || count > BATCH_MAX) {
+		send_error(s, NULL, NULL, MCP_INVALID_REQUEST, count ? "a batch of more than %d messages" : "an empty batch", BATCH_MAX);
+		return;
+	}
+	cJSON *answers = mcp_check(cJSON_CreateArray());
 	cJSON_ArrayForEach(message, messages)
 		on_message(s, answers, message);
-	if (cJSON_GetArraySize(messages) == 0)
-		send_error(s, NULL, NULL, MCP_INVALID_REQUEST, "an empty batch");
-	else if (cJSON_GetArraySize(answers) > 0)
+	Call *calls = s->later;
+	s->later = NULL;
+	if (calls) {
+		start_calls(s, calls);
+		return;
+	}
+	if (cJSON_GetArraySize(answers) > 0)
 		write_line(s, answers);
 	cJSON_Delete(answers);
 }
@@ -684,17 +773,17 @@ static void take_bytes(Server *s, Input *in, const char *bytes, size_t n)
 }
 
 /* Until the input ends, or a signal comes; its number. */
-static int serve(Server *s, int signals)
+static int serve(Server *s)
 {
 	static char piece[1 << 16];
 	struct signalfd_siginfo info;
 	Input in = {0};
 
 	for (;;) {
-		struct pollfd polls[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = signals, .events = POLLIN}};
+		struct pollfd polls[] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = s->signals, .events = POLLIN}};
 		if (poll(polls, 2, -1) < 0)
 			continue;
-		if (polls[1].revents && read(signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+		if (polls[1].revents && read(s->signals, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
 			free(in.bytes);
 			return (int)info.ssi_signo;
 		}
@@ -716,7 +805,7 @@ static void end_calls(Server *s)
 {
 	s->ending = true;
 	pthread_mutex_lock(&s->lock);
-	while (s->n_calls > 0)
+	while (s->n_threads > 0)
 		pthread_cond_wait(&s->idle, &s->lock);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -751,8 +840,8 @@ int cmd_mcp(const Command *cmd, int argc, char **argv)
 	sigaddset(&set, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	sigdelset(&set, SIGPIPE);
-	int signals = signalfd(-1, &set, SFD_CLOEXEC);
-	if (signals < 0)
+	s.signals = signalfd(-1, &set, SFD_CLOEXEC);
+	if (s.signals < 0)
 		return cli_fail("cannot wait for signals: %s", strerror(errno));
 	int code = create_sandbox(cmd, &p, &s.sb);
 	if (code != 0)
@@ -760,7 +849,8 @@ int cmd_mcp(const Command *cmd, int argc, char **argv)
 	s.options = &p;
 	s.cwd = p.create.cwd && p.session.cwd ? p.session.cwd : mcp_check(getcwd(NULL, 0));
 	s.name = xasprintf("%s", bv_sandbox_name(s.sb));
-	int signal = serve(&s, signals);
+	int signal = serve(&s);
+	s.mute = signal != 0;
 	end_calls(&s);
 	code = end_sandbox(&s);
 	return signal ? EXIT_SIGNAL + signal : code;

@@ -4,7 +4,7 @@
  *  mcp_tools.c  the table, and the tools for files, differences and snapshots
  *  mcp_run.c    the tool `run`
  *
- * Threads. The main thread reads; each call of a tool has a thread of its own, so that a ping and a cancellation are heard meanwhile. Server.out_lock is held while a line is written, Server.lock for the list of
+ * Threads. The main thread reads; each call of a tool has a thread of its own (those of a batch one, one after the other), so that a ping and a cancellation are heard meanwhile. Server.out_lock is held while a line is written, Server.lock for the list of
  * calls, Server.sandbox_lock for reading by whoever uses the sandbox and for writing by who replaces it; none is taken while another is held, but for out_lock, which may be last. */
 #ifndef CLI_MCP_H
 #define CLI_MCP_H
@@ -23,12 +23,15 @@ typedef struct Server {
 	pthread_rwlock_t sandbox_lock;
 	BvSandbox *sb; /* NULL: it was lost (restore failed half-way) */
 	char *name;
+	List snapshots; /* names that states were taken under, malloc'ed; of Server.lock, too */
 	pthread_mutex_t lock, out_lock;
 	pthread_cond_t idle;
 	struct Call *calls; /* that are at work */
-	size_t n_calls;
+	size_t n_calls, n_threads;
+	struct Call *later; /* the main thread's: those of the batch that it reads */
 	bool initialized;
-	atomic_bool ending;
+	int signals; /* a descriptor */
+	atomic_bool ending, mute; /* mute: nothing is written any more, as nobody reads */
 } Server;
 
 typedef struct Call {
@@ -41,6 +44,7 @@ typedef struct Call {
 	int64_t told_ms;       /* when progress was last told */
 	atomic_bool cancelled; /* no answer is wanted, and the work shall end */
 	cJSON *batch;	       /* the answer goes there; NULL: it is written */
+	struct Call *later;    /* the next one of this batch */
 } Call;
 
 /* An argument of a tool: its place in the schema, and what is checked before the tool is called. */

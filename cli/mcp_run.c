@@ -282,6 +282,24 @@ static int spawn(Run *r, const char *const *argv, BvError **err)
 	return code;
 }
 
+/* It did not start: what it was that could not be used. */
+static void spawn_failed(const Call *call, const char *word, Result *result, BvError *err)
+{
+	const char *stage = bv_error_stage(err);
+
+	if (strcmp(stage, "cwd") == 0) {
+		char *cwd = mcp_path(call, "cwd", call->server->cwd);
+		mcp_fail(result, "cannot start in %s: %s", cwd, bv_error_message(err));
+		free(cwd);
+	} else if (strcmp(stage, "exec") == 0) {
+		mcp_fail(result, "cannot run '%s': %s", word, bv_error_message(err));
+	} else {
+		mcp_fail_error(result, err);
+		return;
+	}
+	bv_error_free(err);
+}
+
 void mcp_run(Call *call, Result *result)
 {
 	const char *command = mcp_string(call, "command", NULL), **argv = mcp_strings(call, "argv");
@@ -297,10 +315,9 @@ void mcp_run(Call *call, Result *result)
 	} else {
 		r.deadline = timeout > 0 ? r.began + timeout : -1;
 		r.input_len = r.input ? strlen(r.input) : 0;
-		int code = spawn(&r, command ? shell : argv, &err);
-		if (code == 0)
-			code = wait_for_end(&r, &err);
-		if (code < 0)
+		if (spawn(&r, command ? shell : argv, &err) < 0)
+			spawn_failed(call, command ? shell[0] : argv[0], result, err);
+		else if (wait_for_end(&r, &err) < 0)
 			mcp_fail_error(result, err);
 		else
 			fill_result(&r, result);

@@ -41,8 +41,21 @@ static ssize_t read_part(int fd, off_t offset, size_t max, char **out)
 	return (ssize_t)len;
 }
 
-/* A part of a file may begin and end within a character. */
-static bool is_text(const char *bytes, size_t len)
+/* Whether what is there of a character may be the beginning of one. */
+static bool begins_character(const char *bytes, size_t len)
+{
+	for (int fill = 0x80; fill <= 0xbf; fill += 0x3f) {
+		unsigned char p[5] = {0};
+		memset(p, fill, 4);
+		memcpy(p, bytes, len < 4 ? len : 4);
+		if (utf8_length(p) > len)
+			return true;
+	}
+	return false;
+}
+
+/* How much of it is text; 0: it is none. If there is more of the file, a part may end within a character, which is left to the next part. */
+static size_t text_length(const char *bytes, size_t len, bool more)
 {
 	size_t at = 0;
 
@@ -50,13 +63,11 @@ static bool is_text(const char *bytes, size_t len)
 		unsigned char p[5] = {0};
 		memcpy(p, bytes + at, len - at < 4 ? len - at : 4);
 		size_t n = utf8_length(p);
-		if (n == 0 && !(len - at < 4 && p[0] >= 0xc2))
-			return false;
 		if (n == 0)
-			break;
+			return more && begins_character(bytes + at, len - at) ? at : 0;
 		at += n;
 	}
-	return true;
+	return at;
 }
 
 static char *to_base64(const char *bytes, size_t len)
@@ -71,9 +82,11 @@ static char *to_base64(const char *bytes, size_t len)
 
 static void fill_file(Result *result, const char *bytes, size_t len, uint64_t size, bool more)
 {
-	const bool text = is_text(bytes, len);
+	const size_t chars = text_length(bytes, len, more);
+	const bool text = chars > 0 || len == 0;
 	cJSON *s = result->structured = mcp_check(cJSON_CreateObject());
 
+	len = text ? chars : len;
 	result->text = text ? mcp_utf8(bytes, len) : to_base64(bytes, len);
 	mcp_check(cJSON_AddStringToObject(s, "encoding", text ? "utf-8" : "base64"));
 	mcp_check(cJSON_AddStringToObject(s, "content", result->text));
@@ -383,6 +396,61 @@ static void fill_state(Result *result, const char *said, const BvSnapshotReceipt
 	free(state);
 }
 
+static bool has_name(const List *list, const char *name, size_t len)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (strlen(list->items[i]) == len && memcmp(list->items[i], name, len) == 0)
+			return true;
+	return false;
+}
+
+/* Whether the states of that name are this sandbox's, or the user has allowed them. Those of others show what the client was not given, and a state of its own among them would be taken for theirs. */
+static bool may_use(Server *s, const char *name, size_t len)
+{
+	pthread_mutex_lock(&s->lock);
+	bool own = has_name(&s->snapshots, name, len);
+	pthread_mutex_unlock(&s->lock);
+	return own || (strlen(s->name) == len && memcmp(s->name, name, len) == 0) || has_name(&s->options->snapshots, name, len);
+}
+
+static int is_there(void *ctx, const BvSnapshotInfo *info)
+{
+	(void)ctx;
+	(void)info;
+	return 1;
+}
+
+/* 0, or it was said why not. */
+static int check_new_name(Server *s, const char *name, Result *result)
+{
+	BvSnapshotListOptions options = BV_SNAPSHOT_LIST_OPTIONS_INIT;
+	BvError *err = NULL;
+
+	if (may_use(s, name, strlen(name)))
+		return 0;
+	options.from = bv_sandbox_place(s->sb);
+	options.name = name;
+	options.key = key_of_command();
+	int r = bv_snapshot_list_with(&options, is_there, NULL, &err);
+	if (r == 1)
+		mcp_fail(result, "snapshot: there are states of '%s' that are not this sandbox's: take another name (--allow-snapshot %s, an option of the server, allows it)", name, name);
+	else if (r < 0 && r != -ENOENT && r != -ENODEV) /* -ENODEV: there is no place yet, or it cannot be had, which taking one tells */
+		mcp_fail_error(result, err);
+	else
+		r = 0;
+	if (r == 0)
+		bv_error_free(err);
+	return r;
+}
+
+static void remember_name(Server *s, const char *name)
+{
+	pthread_mutex_lock(&s->lock);
+	if (!has_name(&s->snapshots, name, strlen(name)))
+		list_add(&s->snapshots, xasprintf("%s", name));
+	pthread_mutex_unlock(&s->lock);
+}
+
 static void snapshot(Call *call, Result *result)
 {
 	BvSnapshotOptions options = BV_SNAPSHOT_OPTIONS_INIT;
@@ -394,10 +462,14 @@ static void snapshot(Call *call, Result *result)
 	options.key = key_of_command();
 	options.progress = on_progress;
 	options.progress_ctx = call;
-	if (bv_sandbox_snapshot(call->server->sb, &options, &receipt, &err) < 0)
+	if (options.name && check_new_name(call->server, options.name, result) != 0)
+		return;
+	if (bv_sandbox_snapshot(call->server->sb, &options, &receipt, &err) < 0) {
 		mcp_fail_error(result, err);
-	else
-		fill_state(result, "took", &receipt);
+		return;
+	}
+	remember_name(call->server, receipt.name);
+	fill_state(result, "took", &receipt);
 }
 
 /* The sandbox is closed meanwhile: whoever puts it back has it alone. */
@@ -408,6 +480,12 @@ static void restore(Call *call, Result *result)
 	BvSnapshotReceipt receipt = BV_SNAPSHOT_RECEIPT_INIT;
 	BvError *err = NULL;
 
+	const char *state = mcp_string(call, "snapshot", NULL);
+
+	if (!may_use(s, state, strcspn(state, "@"))) {
+		mcp_fail(result, "restore: '%s' is no state of this sandbox, which snapshot takes (--allow-snapshot NAME, an option of the server, allows those of another)", state);
+		return;
+	}
 	options.name = s->name;
 	options.flags = BV_RESTORE_IN_PLACE;
 	options.key = key_of_command();
@@ -419,7 +497,7 @@ static void restore(Call *call, Result *result)
 	}
 	bv_sandbox_close(s->sb);
 	s->sb = NULL;
-	if (bv_snapshot_restore(mcp_string(call, "snapshot", NULL), &options, &s->sb, &receipt, &err) < 0) {
+	if (bv_snapshot_restore(state, &options, &s->sb, &receipt, &err) < 0) {
 		mcp_fail_error(result, err);
 		(void)open_sandbox(s->name, &s->sb, NULL);
 		return;

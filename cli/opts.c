@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <time.h>
@@ -24,25 +25,32 @@ void set_error_origin(const char *origin)
 
 void usage_error(const Command *cmd, const char *fmt, ...)
 {
+	char *text = NULL;
 	va_list ap;
 
-	if (error_origin) {
-		char *text = NULL;
-		va_start(ap, fmt);
-		if (vasprintf(&text, fmt, ap) < 0)
-			text = NULL;
-		va_end(ap);
-		exit(cli_fail("%s: %s", error_origin, text ? text : "out of memory"));
-	}
-	fprintf(stderr, "bvisor%s%s: ", cmd ? " " : "", cmd ? cmd->name : "");
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	if (vasprintf(&text, fmt, ap) < 0)
+		text = NULL;
 	va_end(ap);
+	if (error_origin)
+		exit(cli_fail("%s: %s", error_origin, text ? text : "out of memory"));
+	fprintf(stderr, "bvisor%s%s: ", cmd ? " " : "", cmd ? cmd->name : "");
+	print_plain(stderr, text ? text : "out of memory"); /* a pattern of the shell may have found names of anybody's */
 	if (cmd)
 		fprintf(stderr, "; usage: bvisor %s %s (see bvisor %s --help)\n", cmd->name, cmd->args, cmd->name);
 	else
 		fprintf(stderr, "; usage: bvisor COMMAND [ARGUMENT...] (see bvisor --help)\n");
 	exit(EXIT_BVISOR);
+}
+
+int cli_finish(int code)
+{
+	struct pollfd p = {.fd = STDOUT_FILENO};
+	bool failed = fflush(stdout) != 0, lost = failed || ferror(stdout); /* what was lost before is not lost anew */
+
+	if (!lost || (failed && errno == EPIPE) || (!failed && poll(&p, 1, 0) > 0 && (p.revents & POLLERR)))
+		return code;
+	return cli_fail("cannot write the output: %s", failed ? strerror(errno) : "some of it was not taken");
 }
 
 /* How many arguments stand after "--", -1: there is none. getopt moves it away from where it was. */
@@ -129,7 +137,7 @@ int opts_next(const Command *cmd, int argc, char **argv, const char *shorts, con
 
 	if (c == OPT_HELP) {
 		print_help(cmd);
-		exit(fflush(stdout) == 0 ? 0 : EXIT_BVISOR);
+		exit(cli_finish(0));
 	}
 	if (c != '?' && c != ':')
 		return c;

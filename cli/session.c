@@ -199,7 +199,7 @@ static int spawn_failed(BvError *err, const SessionOptions *o)
 	}
 	if (strcmp(bv_error_stage(err), "exec") != 0)
 		return cli_fail_error(err);
-	cli_fail("%s: %s", o->argv[0], bv_error_message(err));
+	cli_fail("%s: %s", o->argv[0][0] ? o->argv[0] : "''", bv_error_message(err));
 	bv_error_free(err);
 	return code == -ENOENT || code == -ENOTDIR ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }

@@ -32,14 +32,19 @@ static char *record_path(const char *path)
 	return joined;
 }
 
-/* A whole file, malloc'ed with a NUL behind it; NULL with errno. */
+/* A whole file, malloc'ed with a NUL behind it; NULL: there is none. What a project has made of its file since may be a FIFO. */
 static char *read_whole(const char *path, size_t *len)
 {
-	FILE *in = fopen(path, "re");
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+	FILE *in = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? fdopen(fd, "r") : NULL;
 	char *bytes = in ? xrealloc(NULL, RECORD_MAX + 2) : NULL;
 
-	if (!in)
+	if (!in) {
+		if (fd >= 0)
+			close(fd);
 		return NULL;
+	}
 	*len = fread(bytes, 1, RECORD_MAX + 1, in);
 	bytes[*len] = '\0';
 	fclose(in);

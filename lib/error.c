@@ -123,6 +123,11 @@ int lib_take_options(void *dst, size_t own, const void *src)
 	return 0;
 }
 
+int lib_check_flags(unsigned flags, unsigned known, BvError **err)
+{
+	return flags & ~known ? lib_fail(err, -EINVAL, "the flags 0x%x are none that this library knows", flags & ~known) : 0;
+}
+
 void lib_give(void *out, const void *made, size_t own)
 {
 	size_t room;

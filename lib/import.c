@@ -265,6 +265,8 @@ int bv_sandbox_import(int fd, const BvImportOptions *options, BvSandbox **out, B
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
+	if (lib_check_flags(o.flags, BV_IMPORT_FAKE_ROOT, err) < 0)
+		return -EINVAL;
 	if ((o.format != BV_ARCHIVE_TAR && o.format != BV_ARCHIVE_OCI) || (o.directory && o.format != BV_ARCHIVE_OCI))
 		return lib_fail(err, -EINVAL, "no such format");
 	im.layers = (Layers){.lib = archive_library(err), .o = &o, .err = err};

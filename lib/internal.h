@@ -34,6 +34,8 @@ void lib_error_stage(BvError **err, const char *stage);
 
 /* Copies a caller's versioned struct over the defaults: `own` bytes at most; -EINVAL when its size is not plausible. */
 int lib_take_options(void *dst, size_t own, const void *src) MUST_CHECK;
+/* -EINVAL if there are others than the known ones: what a program asks for is not left out. */
+int lib_check_flags(unsigned flags, unsigned known, BvError **err) MUST_CHECK;
 /* Fills a caller's versioned struct, of the size that it says; it may be NULL. What an older caller has no room for is left out; `size` becomes what was filled. */
 void lib_give(void *out, const void *made, size_t own);
 

@@ -49,6 +49,8 @@ int lib_limits_take(const BvLimits *given, BvLimits *out, BvError **err)
 	*out = (BvLimits)BV_LIMITS_INIT;
 	if (lib_take_options(out, sizeof(*out), given) < 0)
 		return lib_fail(err, -EINVAL, "the limits have a size that this library does not know");
+	if (lib_check_flags(out->flags, BV_LIMITS_BEST_EFFORT, err) < 0)
+		return -EINVAL;
 	if (!is_cpus(out->cpus))
 		return lib_fail(err, -EINVAL, "the limit cpus is %g: it takes 0.01 at least", out->cpus);
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)

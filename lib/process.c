@@ -356,6 +356,8 @@ int bv_sandbox_spawn(BvSandbox *sb, const BvSpawnOptions *options, BvProcess **o
 
 	if (lib_take_options(&o, sizeof(o), options) < 0 || !o.argv || !o.argv[0])
 		return lib_fail(err, -EINVAL, "no command given, or options of a size that this library does not know");
+	if (lib_check_flags(o.flags, BV_SPAWN_TTY | BV_SPAWN_DETACH | BV_SPAWN_DEFAULT_SIGNALS, err) < 0)
+		return -EINVAL;
 	p = process_new(err);
 	if (!p)
 		return -ENOMEM;
@@ -423,9 +425,11 @@ static int read_status(const cJSON *answer, BvStatus *status, BvError **err)
 	const cJSON *code = cJSON_GetObjectItemCaseSensitive(answer, "exit");
 	const cJSON *signal = cJSON_GetObjectItemCaseSensitive(answer, "signal");
 	int r = conn_verdict(answer, err);
+	BvStatus unwanted;
 
 	if (r < 0)
 		return r;
+	status = status ? status : &unwanted;
 	if (cJSON_IsNumber(code))
 		*status = (BvStatus){.exit_code = code->valueint};
 	else if (cJSON_IsNumber(signal))

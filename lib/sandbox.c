@@ -397,7 +397,7 @@ int bv_sandbox_create(const BvCreateOptions *options, BvSandbox **out, BvError *
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
-	if (check_name(o.name, err) < 0)
+	if (check_name(o.name, err) < 0 || lib_check_flags(o.flags, BV_CREATE_READ_ONLY | BV_CREATE_EPHEMERAL | BV_CREATE_CONTINUOUS | BV_CREATE_FAKE_ROOT | BV_CREATE_PIDNS, err) < 0)
 		return -EINVAL;
 	sb = handle_new(o.store, err);
 	if (!sb)

@@ -150,6 +150,8 @@ static int root_spot(BvSnapshot *s, Spot *out, BvError **err)
 
 bool look_is_hidden(const BvSnapshot *s, const char *host)
 {
+	if (view_is_synthetic(host))
+		return true;
 	for (size_t i = 0; s->hidden && s->hidden[i]; i++)
 		if (path_is_below(host, s->hidden[i]))
 			return true;

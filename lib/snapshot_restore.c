@@ -501,6 +501,18 @@ static int restore(const Snapshots *s, const SnapRef *ref, const BvRestoreOption
 	return r;
 }
 
+/* 1: no command has run in it and nothing was changed, so that there is no state to keep. */
+static int is_unused(BvSandbox *sb, BvError **err)
+{
+	Cowfs *fs = NULL;
+	int r = view_get(sb, &fs, err);
+
+	if (r < 0)
+		return r;
+	view_put(sb);
+	return !fs;
+}
+
 /* Nothing of what it was is lost: that is a state of its own first, while nobody can start a command. */
 static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRestoreOptions *o, BvSandbox **out, BvSnapshotReceipt *receipt, BvError **err)
 {
@@ -518,7 +530,9 @@ static int restore_in_place(const Snapshots *s, const SnapRef *ref, const BvRest
 		r = sandbox_hold_stopped(old, &lock, err);
 	if (r == 0)
 		r = apply_check_none(old, false, err);
-	if (r == 0)
+	const int unused = r == 0 ? is_unused(old, err) : r;
+	r = MIN(unused, 0);
+	if (unused == 0)
 		r = snapshot_take(old, TAKE_HELD, s, &keep, NULL, err);
 	if (r == 0)
 		r = begin_restore(t, s, ref, o, err);
@@ -573,6 +587,8 @@ int bv_snapshot_restore(const char *name, const BvRestoreOptions *options, BvSan
 
 	if (lib_take_options(&o, sizeof(o), options) < 0)
 		return lib_fail(err, -EINVAL, "the options have a size that this library does not know");
+	if (lib_check_flags(o.flags, BV_RESTORE_PREFETCH | BV_RESTORE_CONTINUOUS | BV_RESTORE_IN_PLACE, err) < 0)
+		return -EINVAL;
 	CLEAN_FREE char *own = NULL;
 	if ((o.flags & BV_RESTORE_IN_PLACE) && !o.from && (r = find_own_place(name, &o, &own, err)) < 0)
 		return r;

@@ -355,6 +355,8 @@ static int open_view(Build *b, const char *db, Cowfs **out)
 
 	for (size_t i = 0; r == 0 && b->s->hidden && b->s->hidden[i]; i++)
 		r = cowfs_pin_hide(fs, b->s->hidden[i]);
+	if (r == 0)
+		r = view_pin_empty(fs);
 	if (r < 0)
 		view_close(fs);
 	else

@@ -49,11 +49,26 @@ void view_close(Cowfs *fs)
 		return; /* nothing was written, so nothing can be lost */
 }
 
+int view_pin_empty(Cowfs *fs)
+{
+	static const char *const dirs[] = {"/dev", "/proc", "/sys"};
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < ARRAY_LEN(dirs); i++) {
+		r = cowfs_pin_dir(fs, dirs[i], 0555);
+		if (r == -ENOENT || r == -ENOTDIR)
+			r = 0; /* the host has none */
+	}
+	return r;
+}
+
 static int add_pins(BvSandbox *sb, Cowfs *fs)
 {
 	CLEAN_STRV Strv hide = NULL;
 	int r = hide_list(sb->store, &sb->config, &hide);
 
+	if (r == 0)
+		r = view_pin_empty(fs);
 	for (size_t i = 0; r == 0 && hide && hide[i]; i++)
 		r = cowfs_pin_hide(fs, hide[i]);
 	for (size_t i = 0; r == 0 && sb->config.rw && sb->config.rw[i]; i++) {

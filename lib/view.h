@@ -65,5 +65,7 @@ typedef struct ViewRequest {
 void view_request_init(ViewRequest *request, const SandboxConfig *config);
 /* /proc, /dev and /sys are of bvisor's own making: nothing there is a change. */
 bool view_is_synthetic(const char *path);
+/* Lays empty directories over these: the host's, as who looks would see them, tell of other processes, and of his own. What a guest has linked to /proc/self/environ would show that. */
+int view_pin_empty(Cowfs *fs) MUST_CHECK;
 
 #endif

@@ -31,6 +31,16 @@ static void add_args(cJSON *o, Supervisor *sup, pid_t pid)
 		cJSON_AddItemToArray(args, cJSON_CreateString(text + at));
 }
 
+/* The kernel tells it in ticks since the boot. */
+static double start_time(unsigned long long ticks)
+{
+	struct timespec now, up;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	clock_gettime(CLOCK_BOOTTIME, &up);
+	return (double)(now.tv_sec - up.tv_sec) + (double)(now.tv_nsec - up.tv_nsec) / 1e9 + (double)ticks / (double)sysconf(_SC_CLK_TCK);
+}
+
 static int add_process(void *ctx, pid_t pid)
 {
 	Listing *l = ctx;
@@ -53,7 +63,7 @@ static int add_process(void *ctx, pid_t pid)
 	cJSON_AddNumberToObject(o, "id", command_of(l->sup, pid));
 	cJSON_AddStringToObject(o, "state", (char[]){state, 0});
 	cJSON_AddStringToObject(o, "comm", open + 1);
-	cJSON_AddNumberToObject(o, "start", (double)start / (double)sysconf(_SC_CLK_TCK));
+	cJSON_AddNumberToObject(o, "start", start_time(start));
 	add_args(o, l->sup, pid);
 	cJSON_AddItemToArray(l->list, o);
 	return 0;

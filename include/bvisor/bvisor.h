@@ -195,7 +195,7 @@ int bv_sandbox_spawn(BvSandbox *sandbox, const BvSpawnOptions *options, BvProces
  * snapshots are, and where bvisor has its own files (BVISOR_HOME and the like). With them a guest could reach the places that its own snapshots are in. */
 enum { BV_WITHHELD_KEY = 1, BV_WITHHELD_PLACE = 2 };
 int bv_process_withholds(const char *variable);
-/* Waits for the end of the command, at most timeout_ms milliseconds (-1: for ever). May be asked again and by several threads at once: the
+/* Waits for the end of the command, at most timeout_ms milliseconds (-1: for ever). The status may be NULL. May be asked again and by several threads at once: the
  * answer stays. -ETIMEDOUT, -ECONNRESET (the supervisor died, and with it the command). */
 int bv_process_wait(BvProcess *process, int timeout_ms, BvStatus *status, BvError **err);
 /* After bv_process_wait: what went wrong in the sandbox beside the command, for people, one line each (a limit was reached; a file could not be fetched from where the sandbox was restored from, or no
@@ -418,7 +418,8 @@ typedef struct BvDiffOptions {
  * call. Files whose content the store has lost are shown with BV_DIFF_LOST, the others as ever. Non-zero from visit stops and is returned.
  * What has too long a path (PATH_MAX) is left out: -ENAMETOOLONG after all others. -EINVAL (options, a relative path), -ENOENT, -EUCLEAN (damaged), -EPROTO (newer), -ENOMEM. */
 int bv_sandbox_diff(BvSandbox *sandbox, const BvDiffOptions *options, int (*visit)(void *ctx, const BvChange *change), void *ctx, BvError **err);
-/* Opens a file of the view for reading; *fd (O_CLOEXEC) is the caller's. Symbolic links are followed. -EISDIR, errors as open(2), and of bv_sandbox_diff. */
+/* Opens a file of the view for reading; *fd (O_CLOEXEC) is the caller's. Symbolic links are followed. What commands have in /dev, /proc and /sys is of them as they run: for this function and all
+ * others that look, of sandboxes and snapshots, these are empty directories. -EISDIR, errors as open(2), and of bv_sandbox_diff. */
 int bv_sandbox_open_file(BvSandbox *sandbox, const char *path, int *fd, BvError **err);
 /* Target of a symbolic link of the view, NUL-terminated and cut to size; returns its length. -EINVAL (no link), errors as readlink(2). */
 ssize_t bv_sandbox_readlink(BvSandbox *sandbox, const char *path, char *buf, size_t size, BvError **err);
@@ -554,7 +555,7 @@ enum {
 	BV_RESTORE_PREFETCH = 1, /* fetch everything now: the sandbox does not need the place any more, nor its key */
 	BV_RESTORE_CONTINUOUS = 4, /* as BV_CREATE_CONTINUOUS */
 	BV_RESTORE_IN_PLACE = 2, /* of the stopped sandbox `name` (NULL: the snapshot's name), which keeps its grants, its limits and its backend ("dir", or a place). What it was is first kept as a
-				  * new state of its name in that place. show, limits and backend are ignored. -EBUSY (it runs), -ENOENT, -EOPNOTSUPP (another backend) */
+				  * new state of its name in that place, if anything has run in it. show, limits and backend are ignored. -EBUSY (it runs), -ENOENT, -EOPNOTSUPP (another backend) */
 };
 
 /* A new sandbox with all that a snapshot ("NAME" or "NAME@NUMBER") has. Names and metadata are there, compared with their checksums, when this returns; the bytes of a file come

@@ -594,6 +594,61 @@ static BvSandbox *create_limited(double cpus, int *result, BvError **err)
 	return sb;
 }
 
+static void flags_that_nobody_knows_are_refused(void **state)
+{
+	const char *const argv[] = {"true", NULL};
+	BvCreateOptions options = BV_CREATE_OPTIONS_INIT;
+	BvSpawnOptions spawn = BV_SPAWN_OPTIONS_INIT;
+	BvRestoreOptions restore = BV_RESTORE_OPTIONS_INIT;
+	BvImportOptions import = BV_IMPORT_OPTIONS_INIT;
+	BvLimits limits = BV_LIMITS_INIT;
+	BvSandbox *sb = create(NULL), *other = NULL;
+	BvProcess *process = NULL;
+	BvError *err = NULL;
+
+	(void)state;
+	options.store = restore.store = import.store = store;
+	spawn.argv = argv;
+	options.flags = spawn.flags = restore.flags = import.flags = limits.flags = 1U << 30;
+	assert_int_equal(bv_sandbox_create(&options, &other, &err), -EINVAL);
+	assert_non_null(strstr(bv_error_message(err), "0x40000000"));
+	options.flags = 0;
+	options.limits = &limits;
+	assert_int_equal(bv_sandbox_create(&options, &other, &err), -EINVAL);
+	assert_int_equal(bv_sandbox_spawn(sb, &spawn, &process, &err), -EINVAL);
+	assert_int_equal(bv_snapshot_restore("none", &restore, &other, NULL, &err), -EINVAL);
+	assert_int_equal(bv_sandbox_import(-1, &import, &other, &err), -EINVAL);
+	assert_non_null(strstr(bv_error_message(err), "0x40000000"));
+	assert_true(!other && !process);
+	bv_error_free(err);
+	bv_sandbox_close(sb);
+}
+
+static int take_start(void *ctx, const BvProcessInfo *info)
+{
+	*(int64_t *)ctx = info->start;
+	return 0;
+}
+
+static void ps_tells_when_a_process_was_started(void **state)
+{
+	const char *const argv[] = {"sleep", "100", NULL};
+	BvSpawnOptions options = BV_SPAWN_OPTIONS_INIT;
+	BvSandbox *sb = create(NULL);
+	BvProcess *process = NULL;
+	int64_t start = 0, before = (int64_t)time(NULL);
+
+	(void)state;
+	options.argv = argv;
+	assert_int_equal(bv_sandbox_spawn(sb, &options, &process, NULL), 0);
+	assert_int_equal(bv_sandbox_ps(sb, take_start, &start, NULL), 0);
+	assert_in_range(start, before - 2, (int64_t)time(NULL) + 2);
+	assert_int_equal(bv_sandbox_kill(sb, SIGKILL, NULL), 0);
+	assert_int_equal(bv_process_wait(process, -1, NULL, NULL), 0); /* who does not want to know */
+	bv_process_close(process);
+	bv_sandbox_close(sb);
+}
+
 static void limits_are_kept_and_reported(void **state)
 {
 	BvLimitInfo disk = {0};
@@ -706,6 +761,8 @@ int main(void)
 		cmocka_unit_test(no_child_of_the_library_is_left_to_wait_for),
 		cmocka_unit_test(a_closed_descriptor_of_the_host_program_stays_closed),
 		cmocka_unit_test(errors_name_what_failed),
+		cmocka_unit_test(flags_that_nobody_knows_are_refused),
+		cmocka_unit_test(ps_tells_when_a_process_was_started),
 		cmocka_unit_test(limits_are_kept_and_reported),
 		cmocka_unit_test(limits_of_a_stopped_sandbox_can_be_changed),
 		cmocka_unit_test(output_is_cut_at_its_limit),
