@@ -215,6 +215,12 @@ static void note_stuck(Cowfs *fs, int rc)
 		atomic_store(&fs->stuck, rc);
 }
 
+/* EIO is what SQLite makes of some places where a disk is full. */
+static bool is_full(int rc, bool durable)
+{
+	return rc == -ENOSPC || (rc == -EIO && !durable);
+}
+
 static int write_once(Cowfs *fs, bool durable, bool clean)
 {
 	fs_wrlock(fs);
@@ -232,7 +238,7 @@ static int write_once(Cowfs *fs, bool durable, bool clean)
 		rc = sync_bodies(fs, fs->batch->next_id);
 	if (rc == 0)
 		rc = meta_write(fs->meta, fs->batch, durable, clean, fs->ndying > 0);
-	if (rc == -ENOSPC && fs->ndying && meta_is_unwritten(fs->meta)) { /* no row names anything yet */
+	if (is_full(rc, durable) && fs->ndying && meta_is_unwritten(fs->meta)) { /* no row names anything yet */
 		remove_dying(fs, true);
 		rc = meta_write(fs->meta, fs->batch, durable, clean, false);
 	}
@@ -299,7 +305,7 @@ static void commit_locked(Cowfs *fs, bool reap)
 	if (reap)
 		opened_flush(fs);
 	int rc = write_once(fs, durable, false);
-	if (rc == -ENOSPC && !durable && fs->norphans) { /* what was removed may be what fills the disk. Never an fsync again that has failed: it would not fail twice */
+	if (is_full(rc, durable) && !durable && fs->norphans) { /* what was removed may be what fills the disk. Never an fsync again that has failed: it would not fail twice */
 		more = orphans_reap(fs, false) || more;
 		rc = write_once(fs, durable, false);
 	}

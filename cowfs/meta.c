@@ -231,6 +231,7 @@ int meta_create(CowMeta *meta)
 		sqlite3_close(TAKE_PTR(meta->db));
 		IGNORE_RESULT(ftruncate(meta->lock_fd, 0)); /* what stays has no first page, and the next attempt writes over it */
 	}
+	meta->blank = rc == 0;
 	return rc;
 }
 

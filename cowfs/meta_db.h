@@ -17,6 +17,7 @@ typedef struct MetaDevice { /* a device number in rows, and what it is now */
 struct CowMeta {
 	sqlite3 *db; /* NULL: the file is empty, nothing was ever written */
 	int lock_fd, synchronous, wal_frames;
+	bool blank;	 /* it was made just now, and no batch is in it yet */
 	bool wal_reused; /* the WAL may be one that was moved into the database and begun anew */
 	bool readonly, durable;
 	bool fresh, unclean; /* as found when opening */

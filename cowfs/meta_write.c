@@ -262,7 +262,7 @@ static bool reserve_free(CowMeta *meta)
 
 bool meta_is_unwritten(const CowMeta *meta)
 {
-	return !meta->db;
+	return !meta->db || meta->blank;
 }
 
 static int write_batch(CowMeta *meta, const CowBatch *batch, bool durable, bool clean)
@@ -286,6 +286,7 @@ static int write_batch(CowMeta *meta, const CowBatch *batch, bool durable, bool 
 			(void)sqlite3_exec(meta->db, "ROLLBACK", NULL, NULL, NULL); /* fails only if there is no transaction any more */
 			return rc;
 		}
+		meta->blank = false;
 		meta->clean = clean;
 		meta->unsynced = !durable;
 		checkpoint(meta);
