@@ -37,8 +37,10 @@ def within(seconds: float, call: Callable[[], Any]) -> Any:
     return ends[0][0]
 
 
-def soon(call: Callable[[], object]) -> None:
-    threading.Timer(0.2, call).start()
+def soon(call: Callable[[], object]) -> threading.Thread:
+    timer = threading.Timer(0.2, call)
+    timer.start()
+    return timer
 
 
 def test_timeouts_of_any_size(sb: Sandbox) -> None:
@@ -248,9 +250,10 @@ def test_closing_a_process_ends_who_waits_for_it(sb: Sandbox) -> None:
     waits: list[Callable[[bvisor.Process], object]] = [lambda p: p.wait(), lambda p: p.stdout and p.stdout.read(), lambda p: list(p), lambda p: p.send_stdin("x" * 1_000_000)]
     for wait in waits:
         p = sb.spawn(["sleep", nap])
-        soon(p.close)
+        closing = soon(p.close)
         with pytest.raises(bvisor.BvisorError):
             within(20, lambda: wait(p))
+        closing.join()
         for use in (p.wait, p.poll, p.kill, p.communicate):
             with pytest.raises(bvisor.SandboxClosed):
                 within(20, use)
