@@ -361,10 +361,9 @@ static int refuse(Call *call, int sock, const struct sockaddr_in6 *to, bool here
 }
 
 /* To a socket of another guest, or of the same. */
-static int go_here(Call *call, int sock, bool connects, const struct sockaddr_in6 *real, uint64_t ino, NetPin **pin)
+static int go_here(Call *call, int sock, bool datagram, bool connects, const struct sockaddr_in6 *real, uint64_t ino, NetPin **pin)
 {
 	Net *net = call->sup->net;
-	bool datagram = net_option(sock, SO_TYPE) == SOCK_DGRAM;
 	int r = connects || !datagram ? net_pin(call, net_option(sock, SO_PROTOCOL), real, ino, pin) : 0;
 
 	if (r != 0)
@@ -386,7 +385,7 @@ int net_route(Call *call, int sock, NetVerb verb, struct sockaddr_storage *ss, s
 		return 0;
 	bool datagram = net_option(sock, SO_TYPE) == SOCK_DGRAM, here = net_is_here(&to.sin6_addr);
 	if (here && net_find_listener(net, sock, &to, &real, &ino)) {
-		int r = go_here(call, sock, verb == NET_CONNECT, &real, ino, pin);
+		int r = go_here(call, sock, datagram, verb == NET_CONNECT, &real, ino, pin);
 		if (r == 0)
 			net_go_here(net, sock, &to, &real, ss, len);
 		return r;

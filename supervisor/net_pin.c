@@ -11,10 +11,8 @@
 #include "supervisor/net_owner.h"
 #include "supervisor/proctree.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -113,61 +111,28 @@ static NetPin *find_room_locked(Net *net)
 
 /* ---- the guest's socket ---- */
 
-static bool is_socket(int fds, const char *name, uint64_t ino)
-{
-	char text[64], wanted[64];
-	ssize_t n = readlinkat(fds, name, text, sizeof text - 1);
-
-	text[MAX(n, 0)] = 0;
-	snprintf(wanted, sizeof wanted, "socket:[%llu]", (unsigned long long)ino);
-	return strcmp(text, wanted) == 0;
-}
-
-/* The number of a descriptor of this process that is the socket, or -ENOENT. */
-static int find_in(const ProcRef *ref, uint64_t ino)
-{
-	int fds = ref->forked ? -1 : openat(ref->fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = -ENOENT;
-	DIR *d = fds < 0 ? NULL : fdopendir(fds);
-
-	for (const struct dirent *e; d && found < 0 && (e = readdir(d));)
-		if (e->d_name[0] != '.' && is_socket(fds, e->d_name, ino))
-			found = (int)strtol(e->d_name, NULL, 10);
-	if (d)
-		closedir(d);
-	else
-		bv_close_fd(&fds);
-	return found;
-}
-
 typedef struct Search {
-	ProcTree *tree;
 	uint64_t ino;
 	SocketHolder *out;
 } Search;
 
-static int search_process(void *ctx, pid_t pid)
+static int is_searched(void *ctx, pid_t pid, int fd, uint64_t ino)
 {
-	Search *s = ctx;
-	ProcRef *ref;
+	const Search *s = ctx;
 
-	if (proctree_get(s->tree, pid, &ref) < 0)
-		return 0; /* gone */
-	int fd = find_in(ref, s->ino);
-	proctree_put(s->tree, ref);
-	if (fd >= 0)
+	if (ino == s->ino)
 		*s->out = (SocketHolder){pid, fd};
-	return fd >= 0;
+	return ino == s->ino;
 }
 
 static bool still_holds(ProcTree *tree, const SocketHolder *h, uint64_t ino)
 {
-	char link[32];
+	uint64_t held;
 	ProcRef *ref;
 
 	if (!h->pid || proctree_get(tree, h->pid, &ref) < 0)
 		return false;
-	snprintf(link, sizeof link, "fd/%d", h->fd);
-	bool holds = !ref->forked && is_socket(ref->fd, link, ino);
+	bool holds = !ref->forked && procref_socket(ref, h->fd, &held) && held == ino;
 	proctree_put(tree, ref);
 	return holds;
 }
@@ -175,14 +140,14 @@ static bool still_holds(ProcTree *tree, const SocketHolder *h, uint64_t ino)
 /* Which guest has it? Known: *holder, which is looked at first. One that is on its way in a message has nobody. */
 static int find_holder(Call *call, uint64_t ino, SocketHolder *holder)
 {
-	Search s = {call->sup->tree, ino, holder};
+	Search s = {ino, holder};
 
 	if (still_holds(call->sup->tree, holder, ino))
 		return 0;
 	if (!call->req.may_block)
 		return CALL_SLOW;
 	pthread_mutex_lock(&call->sup->net->searching); /* it takes as long as guests have descriptors, and makes nobody wait but those who search */
-	int r = proctree_list(call->sup->tree, search_process, &s);
+	int r = proctree_sockets(call->sup->tree, is_searched, &s);
 	pthread_mutex_unlock(&call->sup->net->searching);
 	return r > 0 ? 0 : r < 0 ? r : -ECONNREFUSED;
 }

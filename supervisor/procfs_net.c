@@ -5,53 +5,21 @@
 #include "supervisor/net_owner.h"
 #include "supervisor/procfs_internal.h"
 
-#include <dirent.h>
-#include <fcntl.h>
 
 typedef struct Inodes {
 	unsigned long long *items;
 	size_t count, room;
 } Inodes;
 
-static int add_sockets(const ProcRef *ref, Inodes *list)
+static int add_socket(void *ctx, pid_t pid, int fd, uint64_t ino)
 {
-	int fd = openat(ref->fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
-	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	unsigned long long inode;
-	char text[64];
+	Inodes *list = ctx;
 
-	if (!d && fd >= 0)
-		close(fd);
-	for (const struct dirent *e; d && r == 0 && (e = readdir(d));) {
-		ssize_t n = readlinkat(fd, e->d_name, text, sizeof(text) - 1);
-		text[MAX(n, 0)] = 0;
-		if (sscanf(text, "socket:[%llu]", &inode) != 1)
-			continue;
-		if (BV_GROW(list->items, list->count, list->room))
-			list->items[list->count++] = inode;
-		else
-			r = -ENOMEM;
-	}
-	if (d)
-		closedir(d);
-	return r;
-}
-
-typedef struct Collect {
-	ProcTree *tree;
-	Inodes inodes;
-} Collect;
-
-static int add_of_process(void *ctx, pid_t pid)
-{
-	Collect *c = ctx;
-	ProcRef *ref;
-
-	if (proctree_get(c->tree, pid, &ref) < 0)
-		return 0; /* gone */
-	int r = ref->forked ? 0 : add_sockets(ref, &c->inodes);
-	proctree_put(c->tree, ref);
-	return r;
+	(void)pid, (void)fd;
+	if (!BV_GROW(list->items, list->count, list->room))
+		return -ENOMEM;
+	list->items[list->count++] = ino;
+	return 0;
 }
 
 static int compare(const void *a, const void *b)
@@ -63,16 +31,16 @@ static int compare(const void *a, const void *b)
 
 static int collect(const Foreign *f, Inodes *out)
 {
-	Collect c = { .tree = f->tree };
-	int r = proctree_list(f->tree, add_of_process, &c);
+	Inodes list = { 0 };
+	int r = proctree_sockets(f->tree, add_socket, &list);
 
 	if (r < 0) {
-		free(c.inodes.items);
+		free(list.items);
 		return r;
 	}
-	if (c.inodes.count)
-		qsort(c.inodes.items, c.inodes.count, sizeof(*c.inodes.items), compare);
-	*out = c.inodes;
+	if (list.count)
+		qsort(list.items, list.count, sizeof(*list.items), compare);
+	*out = list;
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -255,6 +256,59 @@ pid_t proctree_tgid(pid_t tid)
 		return fd;
 	int r = read_parent(fd, &tgid, &ppid);
 	return r < 0 ? r : tgid;
+}
+
+bool procref_socket(const ProcRef *ref, int fd, uint64_t *ino)
+{
+	char link[32], text[64];
+
+	snprintf(link, sizeof link, "fd/%d", fd);
+	ssize_t n = readlinkat(ref->fd, link, text, sizeof text - 1);
+	text[MAX(n, 0)] = 0;
+	return sscanf(text, "socket:[%" SCNu64, ino) == 1;
+}
+
+typedef struct Sockets {
+	ProcTree *tree;
+	int (*visit)(void *ctx, pid_t pid, int fd, uint64_t ino);
+	void *ctx;
+} Sockets;
+
+static int sockets_of(const Sockets *s, const ProcRef *ref)
+{
+	int fds = openat(ref->fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+	DIR *d = fds < 0 ? NULL : fdopendir(fds);
+	uint64_t ino;
+
+	for (const struct dirent *e; d && r == 0 && (e = readdir(d));) {
+		int fd = (int)strtol(e->d_name, NULL, 10);
+		if (e->d_name[0] != '.' && procref_socket(ref, fd, &ino))
+			r = s->visit(s->ctx, ref->pid, fd, ino);
+	}
+	if (d)
+		closedir(d);
+	else
+		bv_close_fd(&fds);
+	return r;
+}
+
+static int sockets_of_process(void *ctx, pid_t pid)
+{
+	const Sockets *s = ctx;
+	ProcRef *ref;
+
+	if (proctree_get(s->tree, pid, &ref) < 0)
+		return 0; /* gone */
+	int r = ref->forked ? 0 : sockets_of(s, ref);
+	proctree_put(s->tree, ref);
+	return r;
+}
+
+int proctree_sockets(ProcTree *tree, int (*visit)(void *ctx, pid_t pid, int fd, uint64_t ino), void *ctx)
+{
+	Sockets s = {tree, visit, ctx};
+
+	return proctree_list(tree, sockets_of_process, &s);
 }
 
 int proctree_kill(ProcTree *tree, pid_t pid, int sig)

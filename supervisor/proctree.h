@@ -36,6 +36,9 @@ pid_t proctree_tgid(pid_t tid);
 /* Calls visit for every process of the sandbox (no threads), by rising pid. The list is of one moment: what visit does with a pid
  * must check it again. Non-zero from visit stops and is returned. */
 int proctree_list(ProcTree *tree, int (*visit)(void *ctx, pid_t pid), void *ctx) MUST_CHECK;
+/* Calls visit for every descriptor of a process of the sandbox that is a socket, with its inode number; of processes as proctree_list does. Non-zero from visit stops and is returned. */
+int proctree_sockets(ProcTree *tree, int (*visit)(void *ctx, pid_t pid, int fd, uint64_t ino), void *ctx) MUST_CHECK;
+bool procref_socket(const ProcRef *ref, int fd, uint64_t *ino); /* is this descriptor one? */
 /* kill(2) that cannot hit another process: -ESRCH if `pid` does not belong. */
 int proctree_kill(ProcTree *tree, pid_t pid, int sig) MUST_CHECK;
 
