@@ -372,34 +372,31 @@ static void write_kept(BvSandbox *sb)
 	free_output(&out);
 }
 
-static void an_ephemeral_sandbox_stays_while_another_process_has_it_open(void **state)
+/* The other process ends as `how` says: then it goes, and not before. */
+static void check_open_elsewhere(char how)
 {
 	char dir[4096];
 	BvSandbox *sb = create_ephemeral(dir);
 	Other other = start_other(sb);
 
-	(void)state;
 	write_kept(sb);
 	bv_sandbox_close(sb);
 	usleep(300000);
 	assert_true(is_path(dir));
-	end_other(&other, 'r');
+	end_other(&other, how);
 	assert_true(goes_within(20, is_path, dir));
+}
+
+static void an_ephemeral_sandbox_stays_while_another_process_has_it_open(void **state)
+{
+	(void)state;
+	check_open_elsewhere('r');
 }
 
 static void an_ephemeral_sandbox_is_gone_when_who_has_it_open_is_killed(void **state)
 {
-	char dir[4096];
-	BvSandbox *sb = create_ephemeral(dir);
-	Other other = start_other(sb);
-
 	(void)state;
-	write_kept(sb);
-	bv_sandbox_close(sb);
-	usleep(300000);
-	assert_true(is_path(dir));
-	end_other(&other, 'k');
-	assert_true(goes_within(20, is_path, dir));
+	check_open_elsewhere('k');
 }
 
 static void an_ephemeral_sandbox_that_was_never_used_stays_for_the_last_handle(void **state)
