@@ -1,4 +1,6 @@
 """What the tests of the command line share: a store, a home and a directory of its own for each test, and the loop over the tests."""
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
@@ -6,9 +8,15 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BVISOR = os.environ.get("BVISOR", str(ROOT / "build/dev/bin/bvisor"))
+LONG = os.environ.get("BVISOR_LONG") == "1"
+SLOWER = int(os.environ.get("BVISOR_TEST_SLOWER", "1"))  # than a machine of today, so many times (an emulated one)
+SCRIPT = os.path.realpath(sys.argv[0])
+tests = []
 
 
 class Failed(Exception):
@@ -22,6 +30,20 @@ class Skipped(Exception):
 def must(condition, *what):
     if not condition:
         raise Failed(" ".join(str(w) for w in what))
+
+
+def test(function):
+    """A test, which main() calls if it is of the script that was started."""
+    tests.append(function)
+    return function
+
+
+def load(path):
+    """A script of these tests as a module, for what it has; its tests are not run."""
+    loader = importlib.machinery.SourceFileLoader(path.name, str(path))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(path.name, loader))
+    loader.exec_module(module)
+    return module
 
 
 class Place:
@@ -53,29 +75,53 @@ class Place:
         return self.out("run", "--name", name, *options, "--", "sh", "-ec", script, **more)
 
 
-def run_one(function):
-    root = pathlib.Path(tempfile.mkdtemp(prefix="bvisor-cli-"))
-    place = Place(root)
+def run_one(function, make, label="cli", where=None):
+    """Calls a test with what `make` makes of a new directory (a tuple is several arguments). Returns what it failed or was skipped with; None: it passed. No sandbox
+    in that directory is left."""
+    root = pathlib.Path(tempfile.mkdtemp(prefix=f"bvisor-{label}-", dir=where))
     try:
-        function(place)
+        made = make(root)
+        function(*made if isinstance(made, tuple) else [made])
         return None
-    except (Failed, Skipped, AssertionError, OSError, ValueError, KeyError, IndexError, TypeError, subprocess.SubprocessError) as e:
-        return e
+    except Exception as problem:  # whatever it is, the others go on
+        return problem
     finally:
-        subprocess.run([BVISOR, "--no-config", "rm", "--force", "--all"], env=place.env, capture_output=True)
+        for sandboxes in root.glob("*/sandboxes"):
+            subprocess.run([BVISOR, "--no-config", "rm", "--all", "--force"], env=dict(os.environ, BVISOR_HOME=str(sandboxes.parent)), capture_output=True, check=False)
         shutil.rmtree(root, ignore_errors=True)
+        if root.exists():  # a directory in it may not be written
+            subprocess.run(["chmod", "-R", "u+rwX", str(root)], capture_output=True, check=False)
+            shutil.rmtree(root, ignore_errors=True)
 
 
-def main(label, tests):
-    chosen = [t for t in tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
+def lines_of(problem):
+    """Where a test was when it failed: the lines of the script that was started."""
+    return ", ".join(str(f.lineno) for f in traceback.extract_tb(problem.__traceback__) if os.path.realpath(f.filename) == SCRIPT)
+
+
+def name_of(test):
+    """Without what says how it is run."""
+    return test.__name__.split()[0]
+
+
+def main(label, make=Place, where=None):
+    """Runs the tests of the script that was started, or those that its arguments name, as run_one does, below the directory `where`. Returns the exit code."""
+    own = [t for t in tests if t.__module__ == "__main__"]
+    unknown = set(sys.argv[1:]) - {name_of(t) for t in own}
+    if unknown:
+        sys.exit(f"{label}: no such test: {' '.join(sorted(unknown))}")
+    chosen = [t for t in own if not sys.argv[1:] or name_of(t) in sys.argv[1:]]
     failed = skipped = 0
     for function in chosen:
-        problem = run_one(function)
+        began = time.monotonic()
+        problem = run_one(function, make, label, where)
         if isinstance(problem, Skipped):
             skipped += 1
             print(f"{function.__name__}: skipped: {problem}", flush=True)
         elif problem:
             failed += 1
-            print(f"{function.__name__}: FAILED\n  {function.__doc__}\n  {type(problem).__name__}: {problem}", flush=True)
+            print(f"{function.__name__}: FAILED\n  {function.__doc__}\n  {type(problem).__name__} (line {lines_of(problem)}): {problem}"[:4000], flush=True)
+        if SLOWER > 1:
+            print(f"{'FAIL' if problem else 'ok  '} {function.__name__} ({time.monotonic() - began:.0f} s)", flush=True)
     print(f"{label}: {len(chosen) - failed - skipped} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
-    return failed > 0
+    return 1 if failed else 0
