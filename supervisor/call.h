@@ -37,8 +37,11 @@ typedef struct Call {
 
 /* Does the notification still wait for us? False once the guest was killed (or interrupted, on kernels without WAIT_KILLABLE_RECV). */
 bool call_valid(const Call *call);
-/* Hands `fd` to the guest as the call's result and answers, in one step. Returns CALL_REPLIED, or a negative errno to answer with. */
-int call_reply_fd(Call *call, int fd, bool cloexec);
+/* Hands *fd to the guest as the call's result. Returns CALL_REPLIED, a number to answer with (*fd is closed then), or a negative errno. */
+int call_reply_fd(Call *call, int *fd, bool cloexec);
+/* The same, and *fd is closed before the guest goes on: what it does next finds the file as if only it had it open (no ETXTBSY, no lock, no end of a pipe is left). Where
+ * signals interrupt calls that wait for their answer (no features.killable) the guest may keep the descriptor while its call comes again: call_reply_fd avoids that. */
+int call_hand_over(Call *call, int *fd, bool cloexec);
 /* The same for an O_PATH descriptor, which the kernel does not let us add directly (ptrace.c). */
 int call_reply_path_fd(Call *call, int fd, bool cloexec);
 /* Makes the guest's descriptor `guest_fd` refer to our `fd` (dup2 in the guest). 0 or negative errno; the call is still unanswered. */

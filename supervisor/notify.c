@@ -118,12 +118,15 @@ static int reply_fd_here(Call *call, struct seccomp_notif_addfd *add)
 	return err;
 }
 
-int call_reply_fd(Call *call, int fd, bool cloexec)
+int call_reply_fd(Call *call, int *fd, bool cloexec)
 {
 	if (call->held)
-		return call_reply_held_fd(call, fd, cloexec);
+		return call_reply_held_fd(call, *fd, cloexec);
+	/* A worker may have to wait for a processor before it closes its own. The receiver does so before it takes the guest's next call. */
+	if (call->req.may_block && call->sup->features.killable)
+		return call_hand_over(call, fd, cloexec);
 	struct seccomp_notif_addfd add = {
-	    .id = call->id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = (uint32_t)fd, .newfd_flags = cloexec ? O_CLOEXEC : 0};
+	    .id = call->id, .flags = SECCOMP_ADDFD_FLAG_SEND, .srcfd = (uint32_t)*fd, .newfd_flags = cloexec ? O_CLOEXEC : 0};
 	gate_enter(call->sup);
 	int err = keep_on_this_cpu(call) ? reply_fd_here(call, &add) : add_fd(call, &add) < 0 ? bv_neg_errno() : 0;
 	gate_leave(call->sup);
@@ -140,6 +143,15 @@ int call_give_fd(Call *call, int fd, bool cloexec)
 	int r = add_fd(call, &add);
 
 	return r < 0 ? bv_neg_errno() : r;
+}
+
+int call_hand_over(Call *call, int *fd, bool cloexec)
+{
+	int given = call_give_fd(call, *fd, cloexec);
+
+	bv_close_fd(fd);
+	call->gone |= given == -ENOENT;
+	return call->gone ? CALL_REPLIED : given;
 }
 
 int call_replace_fd(Call *call, int fd, int guest_fd, bool cloexec)

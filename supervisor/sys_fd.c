@@ -54,7 +54,7 @@ static int open_terminal_peer(Call *call)
 	if (master < 0)
 		return master;
 	CLEAN_FD int peer = ioctl(master, TIOCGPTPEER, flags | O_NOCTTY | O_CLOEXEC);
-	return peer < 0 ? bv_neg_errno() : call_reply_fd(call, peer, flags & O_CLOEXEC);
+	return peer < 0 ? bv_neg_errno() : call_reply_fd(call, &peer, flags & O_CLOEXEC);
 }
 
 /* Refused requests in the words of the kernel: what no driver knows is ENOTTY. */

@@ -49,16 +49,6 @@ static int open_removed_dir(Call *call, const PathArg *p, const struct open_how 
 	return guest_is_object(call->sup, fd, &dir) ? TAKE_FD(fd) : -ENOENT; /* the guest has put something else there meanwhile */
 }
 
-/* Of a FIFO or pipe each open end counts (EPIPE, ENXIO, end of file): ours is closed before the guest goes on. */
-static int reply_pipe(Call *call, int *fd, bool cloexec)
-{
-	if (call->held)
-		return call_reply_fd(call, *fd, cloexec);
-	int given = call_give_fd(call, *fd, cloexec);
-	bv_close_fd(fd);
-	return given == -ENOENT ? CALL_REPLIED : given;
-}
-
 /* Is it still the empty file that this call made? Not what a link led to, nor what another guest has written meanwhile. */
 static bool is_untouched(Call *call, const PathArg *p)
 {
@@ -94,10 +84,10 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 		return r;
 	if (how->flags & O_PATH)
 		r = call_reply_path_fd(call, file.fd, how->flags & O_CLOEXEC);
-	else if (!file.created && fcntl(file.fd, F_GETPIPE_SZ) >= 0)
-		r = reply_pipe(call, &file.fd, how->flags & O_CLOEXEC);
+	else if (!call->held && !file.created && fcntl(file.fd, F_GETPIPE_SZ) >= 0)
+		r = call_hand_over(call, &file.fd, how->flags & O_CLOEXEC); /* each open end counts: EPIPE, ENXIO, end of file */
 	else
-		r = call_reply_fd(call, file.fd, how->flags & O_CLOEXEC);
+		r = call_reply_fd(call, &file.fd, how->flags & O_CLOEXEC);
 	bool refused = r < 0 && r != CALL_REPLIED; /* no descriptor was free: the kernel would have seen that before it made the file */
 	if (file.created && (refused || call->gone) && is_untouched(call, &p)) /* gone: killed before the call, or a signal came and the call comes again */
 		(void)!cowfs_unlink(call->sup->fs, &call->req, patharg_at(&p), p.path, 0);

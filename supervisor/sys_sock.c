@@ -260,7 +260,7 @@ int sys_accept(Call *call)
 		r = -EINVAL;
 	if (r == 0)
 		r = write_address(call, call->args[1], call->args[2], room, &a);
-	return r < 0 ? r : call_reply_fd(call, fd, flags & SOCK_CLOEXEC);
+	return r < 0 ? r : call_reply_fd(call, &fd, flags & SOCK_CLOEXEC);
 }
 
 /* getsockname, getpeername. */
