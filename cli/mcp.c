@@ -10,7 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 32 << 20, CALLS_MAX = 32, BATCH_MAX = 1000, ID_MAX = 256, PROGRESS_MS = 250, LISTEN_MS = 100, STALL_MS = 3000 };
+enum { LINE_MAX_BYTES = 32 << 20, CALLS_MAX = 32, BATCH_MAX = 1000, ID_MAX = 256, PROGRESS_MS = 250, LISTEN_MS = 100, STALL_MS = 3000, END_MS = 2000, END_STEP_MS = 20 };
 #define NUMBER_MAX 9007199254740991.0 /* up to here a double is one integer */
 
 static const char *const versions[] = {"2025-06-18", "2025-03-26", "2024-11-05"}; /* the newest first */
@@ -800,6 +800,26 @@ static int serve(Server *s)
 	return 0;
 }
 
+static bool is_idle(Server *s)
+{
+	pthread_mutex_lock(&s->lock);
+	bool idle = s->n_threads == 0;
+	pthread_mutex_unlock(&s->lock);
+	return idle;
+}
+
+/* After the end of the input: what was asked for just before it is answered if that takes no longer than END_MS. A signal that came meanwhile, or 0. */
+static int finish_calls(Server *s)
+{
+	struct signalfd_siginfo info;
+	struct pollfd p = {.fd = s->signals, .events = POLLIN};
+
+	for (int ms = 0; ms < END_MS && !is_idle(s); ms += END_STEP_MS)
+		if (poll(&p, 1, END_STEP_MS) > 0 && read(s->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+			return (int)info.ssi_signo;
+	return 0;
+}
+
 /* All calls end, and are not answered. */
 static void end_calls(Server *s)
 {
@@ -850,6 +870,8 @@ int cmd_mcp(const Command *cmd, int argc, char **argv)
 	s.cwd = p.create.cwd && p.session.cwd ? p.session.cwd : mcp_check(getcwd(NULL, 0));
 	s.name = xasprintf("%s", bv_sandbox_name(s.sb));
 	int signal = serve(&s);
+	if (!signal)
+		signal = finish_calls(&s);
 	s.mute = signal != 0;
 	end_calls(&s);
 	code = end_sandbox(&s);
