@@ -117,7 +117,7 @@ def main(label, make=Place, where=None):
         problem = run_one(function, make, label, where)
         if isinstance(problem, Skipped):
             skipped += 1
-            print(f"{function.__name__}: skipped: {problem}", flush=True)
+            print(f"{function.__name__}: skipped: {str(problem).strip()}", flush=True)
         elif problem:
             failed += 1
             print(f"{function.__name__}: FAILED\n  {function.__doc__}\n  {type(problem).__name__} (line {lines_of(problem)}): {problem}"[:4000], flush=True)
