@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import sys
 import termios
@@ -24,6 +25,7 @@ class Terminal:
         self.pid, self.master = pty.fork()
         if self.pid == 0:
             os.environ.update(SETTINGS)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # it is ignored where a shell without job control has put this in the background
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 97, 0, 0))  # before there is a prompt, which would be printed again
             os.execvp(command[0], command)
         self.expect_prompt()
