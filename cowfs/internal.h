@@ -217,7 +217,11 @@ typedef struct CowSeal {
 	size_t nnoted, noted_room;
 	bool noting, held; /* held: no batch is written */
 	int error; /* why the snapshot cannot be finished */
-	_Atomic bool active; /* below is not 0 */
+	_Atomic bool active; /* until thaw begins; below is not 0 */
+	uint64_t turn; /* how many have ended */
+	pthread_mutex_t keep_lock; /* of `keeping`; innermost */
+	pthread_cond_t kept; /* keeping has become 0 */
+	size_t keeping; /* who keeps a body without fs->lock */
 } CowSeal;
 
 /* See opened.c. */

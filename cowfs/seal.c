@@ -201,24 +201,48 @@ static unsigned how_to_keep(const Cowfs *fs)
 	return fs->flags & COWFS_NO_FICLONE ? 0 : BLOB_KEEP_CLONE;
 }
 
+/* A large body is kept without fs->lock, and the snapshot may end meanwhile: what is kept then is dropped when all of these have ended, and is not of the next one. */
+static int keep_unlocked(Cowfs *fs, BlobId id)
+{
+	CowSeal *s = &fs->seal;
+
+	pthread_mutex_lock(&s->keep_lock);
+	s->keeping++;
+	pthread_mutex_unlock(&s->keep_lock);
+	fs_unlock(fs);
+	int rc = cow_fault("keep");
+	if (rc == 0)
+		rc = blob_keep(fs->blobs, id, how_to_keep(fs));
+	pthread_mutex_lock(&s->keep_lock);
+	if (--s->keeping == 0)
+		pthread_cond_broadcast(&s->kept);
+	pthread_mutex_unlock(&s->keep_lock);
+	fs_wrlock(fs);
+	return rc;
+}
+
+static int keep_locked(Cowfs *fs, BlobId id)
+{
+	int rc = cow_fault("keep");
+
+	return rc < 0 ? rc : blob_keep(fs->blobs, id, how_to_keep(fs));
+}
+
 int seal_break(Cowfs *fs, const CowReq *req, const CowNode *node)
 {
 	unchanged_note(fs, node);
 	while (atomic_load(&fs->seal.active) && node->blob && S_ISREG(node->mode) && seal_holds(fs, node->blob)) {
 		BlobId id = node->blob;
+		uint64_t turn = fs->seal.turn;
 		struct statx st;
 		int rc = blob_statx(fs->blobs, id, STATX_SIZE, &st);
 		bool large = rc == 0 && st.stx_size > COWFS_INLINE_COPY;
 		if (large && !req->may_block)
 			return -EINPROGRESS;
-		if (large)
-			fs_unlock(fs);
 		if (rc == 0)
-			rc = cow_fault("keep");
-		if (rc == 0)
-			rc = blob_keep(fs->blobs, id, how_to_keep(fs));
-		if (large)
-			fs_wrlock(fs);
+			rc = large ? keep_unlocked(fs, id) : keep_locked(fs, id);
+		if (turn != fs->seal.turn)
+			continue; /* that snapshot has ended */
 		if (rc == 0)
 			rc = set_free(&fs->seal, id);
 		if (rc < 0)
@@ -233,7 +257,7 @@ int seal_remove_blob(Cowfs *fs, BlobId id)
 	if (!atomic_load(&fs->seal.active))
 		return blob_remove(fs->blobs, id);
 	fs_wrlock(fs);
-	bool sealed = seal_holds(fs, id);
+	bool sealed = atomic_load(&fs->seal.active) && seal_holds(fs, id);
 	int rc = sealed ? blob_keep(fs->blobs, id, BLOB_KEEP_MOVE) : 0;
 	if (rc < 0 && rc != -ENOENT)
 		give_up(fs, rc);
@@ -245,6 +269,8 @@ int seal_remove_blob(Cowfs *fs, BlobId id)
 
 int seal_init(Cowfs *fs)
 {
+	pthread_mutex_init(&fs->seal.keep_lock, NULL);
+	pthread_cond_init(&fs->seal.kept, NULL);
 	return hmap_init(&fs->seal.free);
 }
 
@@ -254,6 +280,8 @@ void seal_release(Cowfs *fs)
 	HMAP_FOREACH_SAFE (&fs->seal.free, n, next)
 		free(CONTAINER_OF(n, Free, node));
 	hmap_release(&fs->seal.free);
+	pthread_cond_destroy(&fs->seal.kept);
+	pthread_mutex_destroy(&fs->seal.keep_lock);
 }
 
 int cowfs_freeze_prepare(Cowfs *fs, size_t *writers)
@@ -275,6 +303,8 @@ int cowfs_freeze_prepare(Cowfs *fs, size_t *writers)
 	else
 		drop_noted(s);
 	fs_unlock(fs);
+	if (rc == 0)
+		rc = blob_drop_kept(fs->blobs); /* what could not be dropped is not of this one */
 	if (rc == 0) {
 		rc = commit_hold(fs); /* an fsync that is at work may take its time: not while guests stand still */
 		s->held = true;
@@ -357,6 +387,14 @@ void cowfs_freeze_release(Cowfs *fs)
 		commit_release(fs);
 }
 
+static void wait_for_keepers(CowSeal *s)
+{
+	pthread_mutex_lock(&s->keep_lock);
+	while (s->keeping > 0)
+		pthread_cond_wait(&s->kept, &s->keep_lock);
+	pthread_mutex_unlock(&s->keep_lock);
+}
+
 int cowfs_thaw(Cowfs *fs)
 {
 	CowSeal *s = &fs->seal;
@@ -365,14 +403,18 @@ int cowfs_thaw(Cowfs *fs)
 	fs_wrlock(fs);
 	int rc = s->error;
 	s->error = 0;
-	s->below = 0;
+	s->turn++;
 	atomic_store(&s->active, false);
+	fs_unlock(fs);
+	wait_for_keepers(s);
+	int dropped = blob_drop_kept(fs->blobs);
+	fs_wrlock(fs);
+	s->below = 0; /* until now nobody begins the next one */
 	drop_noted(s);
 	HMAP_FOREACH_SAFE (&s->free, n, next) {
 		hmap_remove(&s->free, n);
 		free(CONTAINER_OF(n, Free, node));
 	}
 	fs_unlock(fs);
-	int dropped = blob_drop_kept(fs->blobs);
 	return rc < 0 ? rc : dropped;
 }

@@ -1,6 +1,10 @@
 /* tests/unit/test_cowfs_freeze.c - cowfs_freeze: what a reader of the database sees stays as it was at that moment, whatever is done meanwhile. */
+#include "cowfs/internal.h"
 #include "cowfs/records.h"
 #include "tests/unit/cowfs_view.h"
+
+#include <pthread.h>
+#include <semaphore.h>
 
 static CowExport *moment;
 
@@ -148,6 +152,71 @@ static void a_large_body_waits_for_a_worker(void **state)
 	assert_int_equal(thaw(), 0);
 }
 
+static sem_t keeping;
+
+static int keep_slowly(const char *step)
+{
+	if (strcmp(step, "keep") == 0) {
+		sem_post(&keeping);
+		nanosleep(&(struct timespec){0, 200000000}, NULL);
+	}
+	return 0;
+}
+
+typedef struct Opener {
+	char path[PATH_MAX];
+	CowFile file;
+	int rc;
+} Opener;
+
+static void *open_for_writing(void *arg)
+{
+	struct open_how how = {.flags = O_RDWR};
+	Opener *o = arg;
+
+	o->rc = cowfs_openat(fs, &req, NULL, o->path, &how, &o->file);
+	return NULL;
+}
+
+/* Without the lock, as a large one is. */
+static void what_is_kept_when_a_snapshot_ends_is_not_of_the_next(void **state)
+{
+	Opener opener = {.file.fd = -1}, again = {.file.fd = -1};
+	Sought s = {.name = "large"};
+	char text[4] = "", *err = NULL;
+	pthread_t thread;
+	bool stays;
+	int fd;
+
+	(void)state;
+	put("h/large", "old");
+	assert_int_equal(cowfs_truncate(fs, &req, NULL, at("h/large"), COWFS_INLINE_COPY + 1), 0);
+	snprintf(opener.path, sizeof opener.path, "%s", at("h/large"));
+	freeze(0);
+	sem_init(&keeping, 0, 0);
+	cowfs_fault_hook = keep_slowly;
+	assert_int_equal(pthread_create(&thread, NULL, open_for_writing, &opener), 0);
+	sem_wait(&keeping);
+	assert_int_equal(thaw(), 0);
+	cowfs_fault_hook = NULL;
+	pthread_join(thread, NULL);
+	assert_int_equal(opener.rc, 0);
+	assert_int_equal(access(at("blobs/kept"), F_OK), -1);
+	assert_int_equal(pwrite(opener.file.fd, "new", 3, 0), 3);
+	close(opener.file.fd);
+	freeze(0);
+	memcpy(again.path, opener.path, sizeof again.path);
+	open_for_writing(&again);
+	assert_int_equal(pwrite(again.file.fd, "NOT", 3, 0), 3);
+	close(again.file.fd);
+	assert_int_equal(cow_export_walk(moment, seek, &s, &err), 0);
+	assert_int_equal(cow_export_blob(moment, s.blob, &fd, &stays, &err), 0);
+	assert_int_equal(read(fd, text, 3), 3);
+	assert_string_equal(text, "new");
+	close(fd);
+	assert_int_equal(thaw(), 0);
+}
+
 static void only_one_at_a_time(void **state)
 {
 	size_t writers;
@@ -195,6 +264,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(bodies_stay_whatever_is_done_to_them, setup, teardown),
 		cmocka_unit_test_setup_teardown(who_has_closed_is_no_writer, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_large_body_waits_for_a_worker, setup, teardown),
+		cmocka_unit_test_setup_teardown(what_is_kept_when_a_snapshot_ends_is_not_of_the_next, setup, teardown),
 		cmocka_unit_test_setup_teardown(only_one_at_a_time, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_cannot_be_kept_fails_the_snapshot_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_was_kept_does_not_outlive_its_supervisor, setup, teardown),
