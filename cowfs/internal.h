@@ -274,7 +274,6 @@ struct Cowfs {
 	CowDentry *dirty_dentries, **dirty_dentries_end;
 	CowNode *orphans, **orphans_end;
 	_Atomic size_t norphans;
-	_Atomic uint64_t orphans_ever; /* so many have come */
 	CowNode *graves[COW_GRAVES];
 	size_t grave_at;
 	BlobId *dead_blobs; /* to be removed after the batch that holds their rows' removal */

@@ -44,7 +44,6 @@ void orphan_add(Cowfs *fs, CowNode *node)
 		return;
 	node->flags |= N_ORPHAN;
 	orphan_append_locked(fs, node);
-	fs->orphans_ever++;
 	if (++fs->norphans == COW_ORPHAN_BATCH || fs->norphans == 1)
 		commit_poke(fs);
 }

@@ -8,8 +8,7 @@
  * fails. Other markers may take SLACK where there is no room: a command has to be able to start in a changed directory of the host.
  *
  * What was removed is counted until it is known that nobody has it open, which the writer of batches looks for every two seconds. Who asks how much is left (statfs) has that done first, and the hot
- * bodies looked at. A thread that has handed a descriptor to a guest closes its own only afterwards, and may have to wait for a processor until then: what was removed since the last time that this
- * was asked is looked at again some moments later, before it counts as open.
+ * bodies looked at.
  *
  * Where a lease does not tell that somebody has a body mapped (mapped.c), a body that is not hot may grow: there all bodies are looked at every AUDIT_NS.
  *
@@ -22,7 +21,6 @@
 #define REFRESHED 8	     /* of the newest hot bodies, at each new record */
 #define SLICE 256	     /* bodies for each time that the lock is held; and so many are looked at for each statfs */
 #define FRESH_NS 100000000   /* more of them, so often */
-#define HANDED_MS 32	     /* the last wait for who still has open what was handed to a guest, each twice as long as the one before */
 #define PROMISE_NS 20000000  /* once or twice as late what was promised is there, and counted, or will not come */
 #define DB_FREE ((uint64_t)1 << 20) /* so much of the database is for nothing */
 #define INODE_ROW 160	     /* bytes, about, without their names */
@@ -57,7 +55,6 @@ struct CowQuota {
 	size_t n_hot, hot_room;
 	bool blind; /* something could not be noted for lack of memory: look at everything */
 	uint64_t audited_at, promised_at, counted_at;
-	_Atomic uint64_t orphans_waited_for; /* as many as there had ever been */
 	uint64_t db_written, db_batch, db_fresh; /* bytes of the database, of the rows in the batch in hand, and of those that are dirty */
 	uint64_t db_bytes; /* what of these is in `used` */
 	uint64_t fresh_promises, old_promises; /* made since promised_at, and before */
@@ -564,19 +561,6 @@ static void reap_and_look(Cowfs *fs)
 	pthread_mutex_unlock(&fs->quota->looking);
 }
 
-/* Who has those open that are left is not us. */
-static void wait_for_own(Cowfs *fs)
-{
-	uint64_t ever = fs->orphans_ever;
-
-	if (atomic_exchange(&fs->quota->orphans_waited_for, ever) == ever)
-		return;
-	for (long ms = 1; fs->norphans && fs->norphans <= SLICE && ms <= HANDED_MS; ms *= 2) {
-		nanosleep(&(struct timespec){0, ms * 1000000}, NULL);
-		reap_and_look(fs);
-	}
-}
-
 /* 0, or -EINPROGRESS: it takes a moment. */
 static int count_anew(Cowfs *fs, bool may_block)
 {
@@ -591,10 +575,8 @@ static int count_anew(Cowfs *fs, bool may_block)
 	pthread_mutex_unlock(&q->lock);
 	if (due && !may_block)
 		return -EINPROGRESS;
-	if (due) {
+	if (due)
 		reap_and_look(fs);
-		wait_for_own(fs);
-	}
 	return 0;
 }
 
