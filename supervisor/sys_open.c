@@ -69,6 +69,10 @@ static int do_open(Call *call, int dirfd, uint64_t path, struct open_how *how)
 		return r;
 	if (p.path[0] == 0)
 		return -ENOENT;
+	if ((how->flags & (O_TRUNC | O_PATH)) == O_TRUNC)
+		r = guest_fd_free(call); /* before the content goes */
+	if (r < 0)
+		return r;
 	r = guest_at(call, dirfd, p.path, false, &p.at);
 	/* RESOLVE_BENEATH and IN_ROOT are relative to dirfd even for absolute paths. */
 	if (r == 0 && p.path[0] == '/' && (how->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT)))

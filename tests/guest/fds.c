@@ -179,6 +179,16 @@ static void limits(void)
 	ERR(open("fresh", O_RDONLY));
 	ERR(open("must-not-be", O_CREAT | O_EXCL | O_WRONLY, 0600));
 	look("must-not-be");
+	ERR(open("file", O_WRONLY | O_TRUNC)); /* before anything is done to the file */
+	ERR(open("big", O_RDWR | O_CREAT | O_TRUNC, 0600));
+	ERR(creat("hard1", 0600));
+	ERR(open("nothing/x", O_WRONLY | O_TRUNC));
+	close(20);
+	ERR(open("big", O_WRONLY | O_TRUNC) >= 0);
+	ERR(open("file", O_WRONLY | O_TRUNC));
+	look("file");
+	look("big");
+	look("hard1");
 }
 
 int main(void)
