@@ -792,6 +792,8 @@ static int serve(Server *s)
 		ssize_t n = read(STDIN_FILENO, piece, sizeof(piece));
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
+		if (n == 0)
+			take_bytes(s, &in, "\n", 1); /* who writes one message and closes may leave its newline out */
 		if (n <= 0)
 			break;
 		take_bytes(s, &in, piece, (size_t)n);
