@@ -44,7 +44,7 @@ static int export_to_file(const BvSide *of, const BvExportOptions *options, cons
 	BvError *err = NULL;
 
 	if (fd < 0) {
-		code = cli_fail("cannot write %s: %s", aside, strerror(errno));
+		code = cli_fail("cannot write %s: %s", path, strerror(errno)); /* the name aside is of no use to anybody */
 		free(aside);
 		return code;
 	}
