@@ -44,7 +44,7 @@ static int export_to_file(const BvSide *of, const BvExportOptions *options, cons
 	BvError *err = NULL;
 
 	if (fd < 0) {
-		code = cli_fail("cannot write %s: %s", aside, strerror(errno));
+		code = cli_fail("cannot write %s: %s", path, strerror(errno)); /* the name aside is of no use to anybody */
 		free(aside);
 		return code;
 	}
@@ -115,6 +115,16 @@ int cmd_export(const Command *cmd, int argc, char **argv)
 
 /* ---- import ---- */
 
+/* The library has a descriptor, and knows no name of what it finds wrong. */
+static int fail_import(int code, BvError *err, const char *from)
+{
+	if (code != -EBADMSG)
+		return cli_fail_error(err);
+	int r = cli_fail("%s: %s", strcmp(from, "-") == 0 ? "standard input" : from, bv_error_message(err));
+	bv_error_free(err);
+	return r;
+}
+
 int cmd_import(const Command *cmd, int argc, char **argv)
 {
 	static const struct option longs[] = {{"format", required_argument, NULL, OPT_FORMAT}, {"name", required_argument, NULL, OPT_NAME}, {"backend", required_argument, NULL, OPT_BACKEND},
@@ -151,8 +161,9 @@ int cmd_import(const Command *cmd, int argc, char **argv)
 		if (fd < 0)
 			return cli_fail("cannot read %s: %s", from, strerror(errno));
 	}
-	if (bv_sandbox_import(fd, &options, &sb, &err) < 0)
-		return cli_fail_error(err);
+	int r = bv_sandbox_import(fd, &options, &sb, &err);
+	if (r < 0)
+		return fail_import(r, err, from);
 	if (json) {
 		Json j = {.out = stdout};
 		json_open(&j, NULL, '{');

@@ -450,7 +450,7 @@ static void *call_thread(void *ctx)
 		call_free(call);
 		call = later;
 	}
-	if (batch && cJSON_GetArraySize(batch) > 0 && !s->ending)
+	if (batch && cJSON_GetArraySize(batch) > 0) /* also if its other calls were cut off at the end of the input: these were done */
 		write_line(s, batch);
 	cJSON_Delete(batch);
 	pthread_mutex_lock(&s->lock);
@@ -792,6 +792,8 @@ static int serve(Server *s)
 		ssize_t n = read(STDIN_FILENO, piece, sizeof(piece));
 		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
+		if (n == 0)
+			take_bytes(s, &in, "\n", 1); /* who writes one message and closes may leave its newline out */
 		if (n <= 0)
 			break;
 		take_bytes(s, &in, piece, (size_t)n);
@@ -820,7 +822,7 @@ static int finish_calls(Server *s)
 	return 0;
 }
 
-/* All calls end, and are not answered. */
+/* All calls end, and are not answered, but for those of a batch that were done before. */
 static void end_calls(Server *s)
 {
 	s->ending = true;

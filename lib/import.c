@@ -73,7 +73,7 @@ static int unpack(Image *im, int fd)
 	int r = 0, got = ARCHIVE_OK;
 
 	if (!a || lib->archive_read_support_format_tar(a) != ARCHIVE_OK || lib->archive_read_support_filter_gzip(a) < ARCHIVE_WARN || lib->archive_read_open_fd(a, fd, 1 << 16) != ARCHIVE_OK)
-		r = lib_fail(im->l->err, -EBADMSG, "the archive cannot be read: %s", a ? lib->archive_error_string(a) : "out of memory");
+		r = import_no_archive(im->l, a);
 	while (r == 0 && (got = lib->archive_read_next_header(a, &e)) >= ARCHIVE_WARN && got != ARCHIVE_EOF) {
 		const char *name = plain_name(lib->archive_entry_pathname(e));
 		if (name && lib->archive_entry_filetype(e) == AE_IFREG && (strncmp(name, "blobs/", 6) == 0 || strcmp(name, "index.json") == 0))

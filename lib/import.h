@@ -18,6 +18,8 @@ typedef struct Layers {
 int import_layer(Layers *l, int fd) MUST_CHECK;
 /* All layers of an image layout, in their order: from a directory, or from a tar (directory NULL). */
 int import_image(Layers *l, int fd, const char *directory) MUST_CHECK;
+/* -EBADMSG: what was given is not an archive at all, which is said with what it should be. archive NULL: out of memory. */
+int import_no_archive(const Layers *l, struct archive *archive);
 void import_note(const Layers *l, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 #endif

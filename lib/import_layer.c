@@ -49,6 +49,13 @@ void import_note(const Layers *l, const char *fmt, ...)
 	free(text);
 }
 
+int import_no_archive(const Layers *l, struct archive *archive)
+{
+	const char *why = archive ? l->lib->archive_error_string(archive) : "out of memory";
+
+	return lib_fail(l->err, -EBADMSG, "this is no archive that can be imported: %s; it should be a tar, plain or compressed, as export writes one, or an OCI image", why ? why : "it cannot be read");
+}
+
 static int refuse(const Layer *y, const char *name, const char *why)
 {
 	return lib_fail(y->l->err, -EBADMSG, "the archive is refused: '%s' %s", name, why);
@@ -550,7 +557,7 @@ static int open_archive(Layer *y, int fd)
 	if (lib->archive_read_support_filter_gzip(y->archive) < ARCHIVE_WARN || lib->archive_read_support_filter_zstd(y->archive) < ARCHIVE_WARN ||
 	    lib->archive_read_support_filter_xz(y->archive) < ARCHIVE_WARN || lib->archive_read_support_filter_bzip2(y->archive) < ARCHIVE_WARN ||
 	    lib->archive_read_support_format_tar(y->archive) != ARCHIVE_OK || lib->archive_read_open_fd(y->archive, fd, 1 << 16) != ARCHIVE_OK)
-		return archive_failed(y, NULL);
+		return y->l->o->format == BV_ARCHIVE_OCI ? archive_failed(y, NULL) : import_no_archive(y->l, y->archive); /* a layer of an image is not what was given */
 	return 0;
 }
 

@@ -108,7 +108,7 @@ static int add_paths(Strv *out, const char *const *from, const char *what, bool 
 			return lib_fail(err, -ENOMEM, "out of memory");
 		if (must_exist && access(path, F_OK) < 0) {
 			r = bv_neg_errno();
-			return lib_fail(err, r, "%s %s: %s", what, path, strerror(-r));
+			return lib_fail(err, r, "%s %s: %s%s", what, path, strerror(-r), r == -ENOENT ? "; make it first, for example with mkdir -p" : "");
 		}
 		r = strv_add(out, path);
 	}

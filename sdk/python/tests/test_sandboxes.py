@@ -49,8 +49,9 @@ def test_options_that_make_no_sense(store: pathlib.Path) -> None:
         with pytest.raises(bvisor.InvalidArgument) as e:
             Sandbox(**options)  # type: ignore[arg-type]
         assert e.value.errno == errno.EINVAL and str(e.value) and isinstance(e.value, ValueError)
-    with pytest.raises(bvisor.BvisorError, match="nowhere"):
+    with pytest.raises(bvisor.BvisorError, match="nowhere.*make it first") as missing:
         Sandbox(rw="/nowhere")
+    assert missing.value.errno == errno.ENOENT
     with pytest.raises(TypeError):
         Sandbox(limits={"speed": 1})
     assert Sandbox.list() == []
