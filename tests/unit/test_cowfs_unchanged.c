@@ -321,8 +321,8 @@ static void a_freeze_that_fails_forgets_no_writer(void **unused)
 {
 	(void)unused;
 	int a = open_in("h/x", O_CREAT | O_RDWR), b = open_in("h/y", O_CREAT | O_RDWR);
-	put_host("blobs/kept", "in the way");
 	assert_writers(2);
+	put_host("blobs/kept", "in the way");
 	assert_true(cowfs_freeze(fs) < 0);
 	assert_writers(2);
 	assert_int_equal(cowfs_freeze(fs), 0);
