@@ -81,6 +81,8 @@ int guest_fd_dup(Call *call, int fd) MUST_CHECK;
 int guest_fd_dup_fast(Call *call, int fd) MUST_CHECK;
 /* -EBADF: no such descriptor, or one of O_PATH, which most calls on descriptors do not take. Cheaper than guest_fd_info. */
 int guest_fd_usable(Call *call, int fd) MUST_CHECK;
+/* -EMFILE: the guest has no number left for one more descriptor, which the kernel sees before it does anything. 0: it has, or that cannot be told. */
+int guest_fd_free(Call *call) MUST_CHECK;
 /* pos and flags of /proc/PID/fdinfo/N. */
 int guest_fd_info(Call *call, int fd, uint64_t *pos, int *flags) MUST_CHECK;
 

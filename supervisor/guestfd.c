@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
@@ -175,6 +176,41 @@ int guest_fd_usable(Call *call, int fd)
 		return 0;
 	int r = guest_fd_info(call, fd, &pos, &flags);
 	return r < 0 || (flags & O_PATH) ? -EBADF : 0;
+}
+
+/* Numbers below `limit` that are in use; above it there are some where the limit was lowered. */
+static rlim_t used_below(const Call *call, rlim_t limit)
+{
+	char path[48];
+	rlim_t used = 0;
+
+	snprintf(path, sizeof path, "%d/fd", call->tid);
+	int fds = openat(call->sup->proc_fd, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *stream = fds < 0 ? NULL : fdopendir(fds);
+	for (struct dirent *e; stream && (e = readdir(stream));)
+		used += e->d_name[0] != '.' && strtoull(e->d_name, NULL, 10) < limit;
+	if (stream)
+		closedir(stream);
+	else
+		bv_close_fd(&fds);
+	return used;
+}
+
+int guest_fd_free(Call *call)
+{
+	char link[48];
+	struct stat st;
+	struct rlimit own;
+
+	if (prlimit(call->tid, RLIMIT_NOFILE, NULL, &own) < 0 || own.rlim_cur > INT_MAX)
+		return 0;
+	if (own.rlim_cur == 0)
+		return -EMFILE;
+	fd_link(link, sizeof link, call->tid, (int)(own.rlim_cur - 1));
+	if (fstatat(call->sup->proc_fd, link, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return 0;
+	rlim_t used = used_below(call, own.rlim_cur) - (call->held != NULL); /* its channel (call_take_fd) is gone when the call ends */
+	return used < own.rlim_cur ? 0 : -EMFILE;
 }
 
 int guest_fd_info(Call *call, int fd, uint64_t *pos, int *flags)
