@@ -21,6 +21,7 @@
 #define MAX_WORKERS 2048
 #define RESERVED_WORKERS 16 /* for calls that end by themselves, when guests keep the others waiting */
 #define IDLE_SECONDS 2
+#define GONE_ROUNDS 500 /* of 100 us */
 #define MAX_WATCHED 512 /* so many more descriptors */
 
 typedef struct Job {
@@ -29,6 +30,7 @@ typedef struct Job {
 	pthread_t thread;
 	uint64_t number; /* of submission */
 	bool interrupted; /* because of a signal of the guest */
+	atomic_bool past; /* the handler has returned */
 	int life;	  /* a pidfd of its thread or process, or -1: see watch_locked */
 } Job;
 
@@ -155,6 +157,37 @@ static void end_stale(WorkerPool *p, const Job *job)
 	pthread_mutex_unlock(&p->lock);
 }
 
+static bool opens(const Call *call)
+{
+	int (*h)(Call *) = call->row->handler;
+
+	return h == sys_open || h == sys_openat || h == sys_openat2 || h == sys_creat;
+}
+
+static Job *gone_open_locked(WorkerPool *p, uint64_t before)
+{
+	for (Job *job = p->running; job; job = job->next)
+		if (job->number < before && opens(&job->call) && !atomic_load(&job->past) && !atomic_load(&job->call.seized) && !call_valid(&job->call))
+			return job;
+	return NULL;
+}
+
+/* A worker that still opens a FIFO for a guest that was killed is an end of it that is not there for those who know of the kill, such as this call's guest: it
+ * would find a reader that reads nothing (SIGPIPE). The tick that is on its way may be late. Not for long: another may copy a large file, which no signal interrupts. */
+static void end_gone_opens(WorkerPool *p, const Job *job)
+{
+	Job *gone;
+
+	pthread_mutex_lock(&p->lock);
+	for (int i = 0; i < GONE_ROUNDS && !p->stop && (gone = gone_open_locked(p, job->number)); i++) {
+		pthread_kill(gone->thread, SIGUSR1);
+		pthread_mutex_unlock(&p->lock);
+		usleep(100);
+		pthread_mutex_lock(&p->lock);
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
 static int run_handler(Call *call)
 {
 	int value = call->row->handler(call);
@@ -175,12 +208,15 @@ static void run_job(WorkerPool *p, Job *job)
 
 	if (!p->sup->features.killable)
 		end_stale(p, job);
+	if (opens(call))
+		end_gone_opens(p, job);
 	if (!call_valid(call))
 		return;
 	int64_t late;
 	call->detail[0] = 0;
 	bool known = !p->sup->features.killable && call->content && task_take_late(call, &late);
 	int value = known ? (int)late : run_handler(call);
+	atomic_store(&job->past, true);
 
 	if (value == -EINTR) {
 		pthread_mutex_lock(&p->lock);
