@@ -17,7 +17,7 @@ int workers_new(Supervisor *sup, WorkerPool **out) MUST_CHECK;
 size_t workers_tick(WorkerPool *pool);
 /* Does this thread of a guest wait in a call that a worker has, or is to have? */
 bool workers_has_thread(WorkerPool *pool, pid_t tid);
-/* Readable when calls began to wait: the time to tick often. */
+/* Readable when calls began to wait (the time to tick often), or a guest whose call waits has ended: time for a tick. */
 int workers_event(const WorkerPool *pool);
 /* Interrupts everything and joins. NULL is allowed. */
 void workers_free(WorkerPool *pool);

@@ -5,14 +5,23 @@
 #include "supervisor/net.h"
 #include "supervisor/sock_addr.h"
 #include "supervisor/sysargs.h"
+#include "supervisor/transfer.h"
 #include "supervisor/unixbind.h"
 
 #include <linux/netlink.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
+
+#ifndef sigev_notify_thread_id
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
+#define VAIN_ACCEPT_NS 1000000
 
 int sys_socket(Call *call)
 {
@@ -236,6 +245,61 @@ static int write_address(Call *call, uint64_t at, uint64_t len_at, socklen_t roo
 	return r < 0 ? r : mem_write(call, len_at, &a->len, sizeof a->len);
 }
 
+static bool is_listening(int sock)
+{
+	int value = 0;
+	socklen_t len = sizeof value;
+
+	return getsockopt(sock, SOL_SOCKET, SO_ACCEPTCONN, &value, &len) == 0 && value;
+}
+
+static int accept_now(int sock, int flags, Addr *a)
+{
+	a->len = sizeof a->ss;
+	int fd = accept4(sock, (struct sockaddr *)&a->ss, &a->len, SOCK_CLOEXEC | (flags & SOCK_NONBLOCK));
+	return fd < 0 ? bv_neg_errno() : fd;
+}
+
+/* There is a connection, but another may take it first, and the socket waits then: O_NONBLOCK would be set for the guest, too. So this thread is sent its signal
+ * again and again meanwhile, as the first may come too early. -EINTR, -EAGAIN: nothing was left. */
+static int accept_ready(int sock, int flags, Addr *a)
+{
+	const struct itimerspec often = {.it_interval = {0, VAIN_ACCEPT_NS}, .it_value = {0, VAIN_ACCEPT_NS}};
+	struct sigevent kick = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1, .sigev_notify_thread_id = gettid()};
+	timer_t timer;
+	bool timed = timer_create(CLOCK_MONOTONIC, &kick, &timer) == 0; /* without it (RLIMIT_SIGPENDING) that waits until somebody connects */
+
+	if (timed)
+		timer_settime(timer, 0, &often, NULL);
+	int fd = accept_now(sock, flags, a);
+	if (timed)
+		timer_delete(timer);
+	return fd;
+}
+
+/* A connection that is taken cannot be put back. So none is for a guest that has been killed, or that has no number for it. */
+static int may_accept(Call *call)
+{
+	return call->held || call_valid(call) ? guest_fd_free(call) : -EINTR;
+}
+
+static int accept_waiting(Call *call, int sock, int flags, Addr *a)
+{
+	SocketWait wait = socket_wait_begin(sock, false);
+	int r;
+
+	do {
+		wait.vain = 0; /* another was first, and poll(2) knows that */
+		r = socket_wait(&wait);
+		if (r == 0)
+			r = may_accept(call);
+		if (r < 0)
+			return r;
+		r = accept_ready(sock, flags, a);
+	} while (r == -EINTR || r == -EAGAIN);
+	return r;
+}
+
 /* accept, accept4 that ask who it is. On the receiver thread only where the kernel will not wait. */
 int sys_accept(Call *call)
 {
@@ -249,13 +313,17 @@ int sys_accept(Call *call)
 		return sock;
 	if (flags & ~(SOCK_CLOEXEC | SOCK_NONBLOCK))
 		return -EINVAL;
-	if (!call->req.may_block && socket_waits(sock))
+	int r = may_accept(call);
+	if (r < 0)
+		return r;
+	bool waits = socket_waits(sock) && is_listening(sock);
+	if (waits && !call->req.may_block)
 		return CALL_SLOW;
-	fd = accept4(sock, (struct sockaddr *)&a.ss, &a.len, SOCK_CLOEXEC | (flags & SOCK_NONBLOCK));
+	fd = waits ? accept_waiting(call, sock, flags, &a) : accept_now(sock, flags, &a);
 	if (fd < 0)
-		return bv_neg_errno();
+		return fd;
 	show_address(call, fd, false, &a);
-	int r = mem_read(call, call->args[2], &room, sizeof room);
+	r = mem_read(call, call->args[2], &room, sizeof room);
 	if (r == 0 && (int)room < 0)
 		r = -EINVAL;
 	if (r == 0)

@@ -3,18 +3,26 @@
  *
  * A guest that waits in such a call stays interruptible: workers_tick() looks whether it was killed or has a deliverable signal, and
  * interrupts the thread; the call is then answered with ERESTARTSYS, which the kernel turns into EINTR or a restart when it
- * delivers the signal (SA_RESTART), just as for a call of its own. */
+ * delivers the signal (SA_RESTART), just as for a call of its own. The end of a guest makes workers_event() readable, so that a tick comes at once. */
 #include "supervisor/handlers.h"
 #include "supervisor/kernel.h"
 #include "supervisor/notify_internal.h"
 
 #include <signal.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <time.h>
+
+#ifndef PIDFD_THREAD
+#define PIDFD_THREAD O_EXCL
+#endif
 
 #define MAX_WORKERS 2048
 #define RESERVED_WORKERS 16 /* for calls that end by themselves, when guests keep the others waiting */
 #define IDLE_SECONDS 2
+#define GONE_ROUNDS 500 /* of 100 us */
+#define MAX_WATCHED 512 /* so many more descriptors */
 
 typedef struct Job {
 	struct Job *next;
@@ -22,6 +30,8 @@ typedef struct Job {
 	pthread_t thread;
 	uint64_t number; /* of submission */
 	bool interrupted; /* because of a signal of the guest */
+	atomic_bool past; /* the handler has returned */
+	int life;	  /* a pidfd of its thread or process, or -1: see watch_locked */
 } Job;
 
 struct WorkerPool {
@@ -32,8 +42,10 @@ struct WorkerPool {
 	Job *running;
 	size_t threads, idle, queued;
 	size_t waiting; /* queued and running, of those that may wait for guests */
+	size_t watched; /* that have a pidfd */
 	uint64_t submitted;
-	int event;	/* an eventfd: waiting has become more than none */
+	int event;  /* an eventfd: waiting has become more than none */
+	int events; /* an epoll of that and of the pidfds */
 	bool stop;
 };
 
@@ -45,8 +57,11 @@ int workers_new(Supervisor *sup, WorkerPool **out)
 		return -ENOMEM;
 	p->sup = sup;
 	p->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (p->event < 0) {
+	p->events = epoll_create1(EPOLL_CLOEXEC);
+	if (p->event < 0 || p->events < 0 || epoll_ctl(p->events, EPOLL_CTL_ADD, p->event, &(struct epoll_event){.events = EPOLLIN}) < 0) {
 		int r = bv_neg_errno();
+		bv_close_fd(&p->event);
+		bv_close_fd(&p->events);
 		free(p);
 		return r;
 	}
@@ -102,6 +117,11 @@ static void drop_locked(WorkerPool *p, Job *job)
 	}
 	if (may_wait_for_guests(&job->call))
 		p->waiting--;
+	if (job->life >= 0) {
+		epoll_ctl(p->events, EPOLL_CTL_DEL, job->life, NULL); /* a process that was forked meanwhile may have it, too */
+		bv_close_fd(&job->life);
+		p->watched--;
+	}
 }
 
 static Job *stale_locked(WorkerPool *p, pid_t tid, uint64_t before)
@@ -137,6 +157,37 @@ static void end_stale(WorkerPool *p, const Job *job)
 	pthread_mutex_unlock(&p->lock);
 }
 
+static bool opens(const Call *call)
+{
+	int (*h)(Call *) = call->row->handler;
+
+	return h == sys_open || h == sys_openat || h == sys_openat2 || h == sys_creat;
+}
+
+static Job *gone_open_locked(WorkerPool *p, uint64_t before)
+{
+	for (Job *job = p->running; job; job = job->next)
+		if (job->number < before && opens(&job->call) && !atomic_load(&job->past) && !atomic_load(&job->call.seized) && !call_valid(&job->call))
+			return job;
+	return NULL;
+}
+
+/* A worker that still opens a FIFO for a guest that was killed is an end of it that is not there for those who know of the kill, such as this call's guest: it
+ * would find a reader that reads nothing (SIGPIPE). The tick that is on its way may be late. Not for long: another may copy a large file, which no signal interrupts. */
+static void end_gone_opens(WorkerPool *p, const Job *job)
+{
+	Job *gone;
+
+	pthread_mutex_lock(&p->lock);
+	for (int i = 0; i < GONE_ROUNDS && !p->stop && (gone = gone_open_locked(p, job->number)); i++) {
+		pthread_kill(gone->thread, SIGUSR1);
+		pthread_mutex_unlock(&p->lock);
+		usleep(100);
+		pthread_mutex_lock(&p->lock);
+	}
+	pthread_mutex_unlock(&p->lock);
+}
+
 static int run_handler(Call *call)
 {
 	int value = call->row->handler(call);
@@ -157,12 +208,15 @@ static void run_job(WorkerPool *p, Job *job)
 
 	if (!p->sup->features.killable)
 		end_stale(p, job);
+	if (opens(call))
+		end_gone_opens(p, job);
 	if (!call_valid(call))
 		return;
 	int64_t late;
 	call->detail[0] = 0;
 	bool known = !p->sup->features.killable && call->content && task_take_late(call, &late);
 	int value = known ? (int)late : run_handler(call);
+	atomic_store(&job->past, true);
 
 	if (value == -EINTR) {
 		pthread_mutex_lock(&p->lock);
@@ -235,6 +289,7 @@ int workers_submit(WorkerPool *p, const Call *call)
 	if (!job)
 		return -ENOMEM;
 	job->call = *call;
+	job->life = -1;
 	job->call.req.may_block = true;
 	job->call.req.caller = &job->call.caller;
 	pthread_mutex_lock(&p->lock);
@@ -320,18 +375,48 @@ bool workers_has_thread(WorkerPool *p, pid_t tid)
 
 int workers_event(const WorkerPool *p)
 {
-	return p->event;
+	return p->events;
+}
+
+/* A guest that is killed while it waits is gone at once for those who waited for that; what a worker does in its place (as the reader of a FIFO, say) must not be
+ * there much longer. So its end causes a tick. Only for calls that are found waiting by a tick, as most do not wait. */
+static void watch_locked(WorkerPool *p, Job *job)
+{
+	if (job->life >= 0 || p->watched == MAX_WATCHED)
+		return;
+	job->life = (int)syscall(SYS_pidfd_open, job->call.tid, PIDFD_THREAD);
+	if (job->life < 0 && errno == EINVAL) /* before 6.9 only the leader can be named */
+		job->life = (int)syscall(SYS_pidfd_open, task_tgid(p->sup, job->call.tid), 0);
+	if (job->life < 0)
+		return;
+	if (epoll_ctl(p->events, EPOLL_CTL_ADD, job->life, &(struct epoll_event){.events = EPOLLIN | EPOLLONESHOT}) < 0)
+		bv_close_fd(&job->life);
+	else
+		p->watched++;
+}
+
+/* What workers_event has told is taken note of: that calls wait, that guests have ended. */
+static void take_events(const WorkerPool *p)
+{
+	struct epoll_event some[16];
+	eventfd_t n;
+
+	IGNORE_RESULT(eventfd_read(p->event, &n)); /* EAGAIN: nothing new */
+	while (epoll_wait(p->events, some, ARRAY_LEN(some), 0) == (int)ARRAY_LEN(some))
+		;
 }
 
 size_t workers_tick(WorkerPool *p)
 {
-	eventfd_t n;
-
-	IGNORE_RESULT(eventfd_read(p->event, &n)); /* EAGAIN: nothing new */
+	take_events(p);
 	pthread_mutex_lock(&p->lock);
+	for (Job *job = p->queue; job; job = job->next)
+		if (may_wait_for_guests(&job->call))
+			watch_locked(p, job);
 	for (Job *job = p->running; job; job = job->next) {
 		if (!may_wait_for_guests(&job->call))
 			continue; /* no signal interrupts an fsync */
+		watch_locked(p, job);
 		if (p->stop || atomic_load(&job->call.listener->stop) || !call_valid(&job->call)) {
 			pthread_kill(job->thread, SIGUSR1);
 		} else if (signal_pending(p->sup, job->call.tid)) {
@@ -363,6 +448,7 @@ void workers_free(WorkerPool *p)
 	pthread_mutex_destroy(&p->lock);
 	pthread_cond_destroy(&p->wake);
 	pthread_cond_destroy(&p->gone);
+	close(p->events);
 	close(p->event);
 	free(p);
 }
