@@ -350,7 +350,7 @@ static bool signal_pending(Supervisor *sup, pid_t tid)
 {
 	Signals s, leader;
 
-	if (!read_signals(sup, tid, &s))
+	if (!read_signals(sup, tid, &s) || s.ended)
 		return true; /* gone */
 	uint64_t wanted = ~s.blocked & ~s.ignored, shared = s.shared & wanted;
 	if (s.own & wanted)
@@ -417,7 +417,8 @@ size_t workers_tick(WorkerPool *p)
 		if (!may_wait_for_guests(&job->call))
 			continue; /* no signal interrupts an fsync */
 		watch_locked(p, job);
-		if (p->stop || atomic_load(&job->call.listener->stop) || !call_valid(&job->call)) {
+		bool seized = atomic_load(&job->call.seized); /* its notification has been answered, and it is still here */
+		if (p->stop || atomic_load(&job->call.listener->stop) || (!seized && !call_valid(&job->call))) {
 			pthread_kill(job->thread, SIGUSR1);
 		} else if (signal_pending(p->sup, job->call.tid)) {
 			job->interrupted = true;

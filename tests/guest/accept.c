@@ -155,9 +155,10 @@ static void no_number(int family, int type, int flags)
 	ERR(asking(s));
 	few.rlim_cur = 41;
 	setrlimit(RLIMIT_NOFILE, &few);
-	close(spare);
+	for (int fd = top - 2; fd <= top; fd++) /* without pidfd_getfd the call takes some for itself meanwhile */
+		close(fd);
 	int got = asking(s);
-	TRUTH(got == spare);
+	TRUTH(got > top - 3 && got <= top);
 	TRUTH(write(got, "x", 1) == 1);
 	TRUTH(answered(c));
 	setrlimit(RLIMIT_NOFILE, &all);
